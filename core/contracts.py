@@ -1,0 +1,151 @@
+"""What a data set, a method, an extractor and a metric must offer.
+
+The contracts are structural (typing.Protocol): a research class that has these attributes works,
+it need not inherit anything. Registered names are entry points; see `core.registry`.
+
+Every plug-in class has a nested frozen pydantic `Config` (extra="forbid") and is constructed as
+`Class(Class.Config(...))`. Constructing is cheap: no torch import, no file is read; the work is in
+`load` and in iteration. `version` is a string that changes whenever the numbers may change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from .types import Conditioning, Estimate, Features, Frames, Level, Resources, Sample, WeightsRef
+
+
+class FrozenConfig(BaseModel):
+    """Base of every plug-in's Config: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Samples in a fixed order. The first n of a limit are a subset of the first m > n."""
+
+    Config: ClassVar[type[FrozenConfig]]
+    name: ClassVar[str]
+    config: Any
+
+    @property
+    def split(self) -> str: ...
+
+    @property
+    def task(self) -> str:
+        """ "text-to-video", "editing" or "prediction"."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Sample]: ...
+
+    def fingerprint(self) -> str:
+        """Digest of the list (ids, prompts, order), without reading any video."""
+        ...
+
+
+class Session(Protocol):
+    """A method with its weights on a device."""
+
+    def tune(self, reference: Frames | None, prompt: str | None, seed: int) -> bytes | None:
+        """Tune on a reference clip; the artifact (safetensors bytes), None where nothing is tuned."""
+        ...
+
+    def generate(
+        self, samples: Sequence[Sample], artifact: bytes | None, seeds: Sequence[int]
+    ) -> Iterator[Frames]:
+        """One clip [T,H,W,3] uint8 for each sample, in order, lazily.
+
+        A clip depends on its sample and seed only, never on its neighbours in the call.
+        An exception concerns the sample that was due; the caller goes on with the rest.
+        """
+        ...
+
+
+class Method(Protocol):
+    """One way of making a clip from a prompt."""
+
+    Config: ClassVar[type[FrozenConfig]]
+    name: ClassVar[str]
+    version: ClassVar[str]
+    conditioning: ClassVar[Conditioning]
+    config: Any
+
+    def resources(self) -> Resources: ...
+
+    def weights(self) -> tuple[WeightsRef, ...]: ...
+
+    def load(self, device: str) -> Session: ...
+
+
+class Extractor(Protocol):
+    """Features of clips or of texts by one backbone, loaded once per worker.
+
+    `modality` is "video" (`inputs` are clips, uint8 [T,H,W,3]) or "text" (`inputs` are strings).
+    """
+
+    Config: ClassVar[type[FrozenConfig]]
+    name: ClassVar[str]
+    version: ClassVar[str]
+    modality: ClassVar[str]
+    config: Any
+
+    def resources(self) -> Resources: ...
+
+    def weights(self) -> tuple[WeightsRef, ...]: ...
+
+    def load(self, device: str) -> ExtractorSession: ...
+
+
+class ExtractorSession(Protocol):
+    def extract(self, inputs: Sequence[Frames] | Sequence[str]) -> list[Features]:
+        """float32 features of each input: [D], or [T, D] for frame-wise extractors."""
+        ...
+
+
+class Metric(Protocol):
+    """A pure function from features to numbers. No files, no torch, no global state.
+
+    `needs` names the features by role: "i3d" (video, [D]), "clip_image" (video, [T, D]),
+    "clip_text" (text, [D]). Whether a role is wanted of the generated or of the reference
+    clips follows from the level: a clip metric reads the generated clip's features (and the
+    prompt's); a set metric reads both sides'.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    unit: ClassVar[str]
+    higher_is_better: ClassVar[bool]
+    level: ClassVar[Level]
+    needs: ClassVar[tuple[str, ...]]
+    min_n: ClassVar[int]
+    label: ClassVar[str]
+    """How tables head the column, for example "CLIPSIM"."""
+
+    def parameters(self) -> Mapping[str, Any]:
+        """Everything that the number depends on besides the features (JSON-able); part of the key."""
+        ...
+
+
+class ClipMetric(Metric, Protocol):
+    def compute(self, features: Mapping[str, Features]) -> float:
+        """The value of one clip."""
+        ...
+
+
+class SetMetric(Metric, Protocol):
+    def compute(
+        self,
+        generated_ND: np.ndarray,
+        reference_ND: np.ndarray,
+        groups: Sequence[str],
+        reference_groups: Sequence[str],
+    ) -> Estimate:
+        """The value over two sets, with its group-jackknife standard error over the sources."""
+        ...

@@ -1,0 +1,88 @@
+"""The errors of Reelbench.
+
+A `ReelbenchError` is something that the user can mend. It is shown as one message without a
+traceback: what was wrong (with the offending value), what is allowed, and what to do about it.
+Anything else that escapes is a defect of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ReelbenchError(Exception):
+    """An error that the user can mend.
+
+    Args:
+        message: what is wrong, naming the offending value and what is allowed.
+        hint: the command or the edit that mends it.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  -> {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[type, tuple[str, str | None]]:
+        # Errors cross process borders (Ray pickles them); the default would lose the hint.
+        return type(self), (self.message, self.hint)
+
+
+class RunFileError(ReelbenchError):
+    """The run file is not valid."""
+
+
+class UnknownNameError(ReelbenchError):
+    """A method, data set, metric, extractor or protocol of that name does not exist."""
+
+
+class ProtocolError(ReelbenchError):
+    """A measuring protocol is missing, malformed, or holds settings that exclude each other."""
+
+
+class DatasetError(ReelbenchError):
+    """A data set on disk is missing something or is malformed."""
+
+
+class WeightsError(ReelbenchError):
+    """Weights are missing, malformed, or not what was expected."""
+
+
+class VideoError(ReelbenchError):
+    """A video cannot be read or written, or does not hold what was asked for."""
+
+
+class ClipRefusedError(ReelbenchError):
+    """A generated clip is not fit to be stored: NaN, black, too short, of the wrong type."""
+
+
+class MetricError(ReelbenchError):
+    """A metric cannot be computed on what it was given (too few samples, wrong shape, NaN)."""
+
+
+class StoreError(ReelbenchError):
+    """The store cannot be read or written."""
+
+
+class ResourcesError(ReelbenchError):
+    """The cluster cannot give what the run asks for."""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """The allowed name most like `name`, or None when nothing is close."""
+    matches = difflib.get_close_matches(name, sorted(allowed), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def unknown_name(kind: str, name: str, allowed: Iterable[str]) -> UnknownNameError:
+    """The error for a name that is not among the allowed ones, with the nearest one as the hint."""
+    names = sorted(allowed)
+    close = nearest(name, names)
+    hint = f"did you mean {close!r}?" if close else None
+    return UnknownNameError(f"unknown {kind} {name!r}; known: {', '.join(names) or '(none)'}", hint)

@@ -1,0 +1,47 @@
+"""Content digests of files, remembered by (path, size, modification time), so gigabytes are read once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .atomic_write import write_text_atomic
+from .hashing import digest_file
+
+
+class FileDigests:
+    """A cache of file digests in a JSON file; a damaged or deleted cache costs a re-read, nothing else.
+
+    Args:
+        path: the JSON file; None remembers nothing beyond this object.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._known: dict[str, str] = {}
+        self._changed = False
+        if path is not None and path.is_file():
+            try:
+                known = json.loads(path.read_text(encoding="utf-8"))
+                self._known = {str(key): str(value) for key, value in known.items()}
+            except (ValueError, OSError, AttributeError):
+                self._known = {}
+
+    def digest(self, path: Path) -> str:
+        """sha256 of the file's content.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        stat = path.stat()
+        stamp = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+        if stamp not in self._known:
+            self._known[stamp] = digest_file(path)
+            self._changed = True
+        return self._known[stamp]
+
+    def save(self) -> None:
+        """Write what is new to the cache file."""
+        if self._path is not None and self._changed:
+            write_text_atomic(self._path, json.dumps(self._known, indent=0, sort_keys=True))
+            self._changed = False

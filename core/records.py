@@ -1,0 +1,47 @@
+"""What the store writes beside a clip: one JSON record, written last."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class FailureInfo(BaseModel):
+    """Why something is not there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: str
+    """Name of the exception's class."""
+    message: str
+
+
+class ClipRecord(BaseModel):
+    """The record of a generated clip. Its existence with status "done" means that the clip is whole."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    key: str
+    status: Literal["done", "failed"]
+    method_key: str
+    sample_id: str
+    prompt: str
+    seed: int
+    error: FailureInfo | None = None
+    content_digest: str | None = None
+    """Digest of the decoded frames (`core.hashing.digest_array`)."""
+    num_frames: int | None = None
+    height: int | None = None
+    width: int | None = None
+    fps: float | None = None
+    """Frames per second of the stored video; a label for players, no metric reads it."""
+    size_bytes: int | None = None
+    sampling_s: float | None = None
+    """Wall time of the sampling in seconds, without loading the model."""
+    peak_memory_gib: float | None = None
+    """Peak GPU memory of the process while sampling; on a CPU its peak resident memory."""
+    prompt_truncated: bool = False
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    """Device, host hardware, library versions, time: not part of any key."""

@@ -1,0 +1,245 @@
+"""The run file: what a benchmark runs, as YAML validated by pydantic.
+
+Unknown keys are refused with the nearest valid name; plug-in configurations are validated with the
+class that reads them. Paths in a run file are relative to the working directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from . import registry
+from .errors import RunFileError, UnknownNameError, nearest, unknown_name
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PluginEntry(_Model):
+    """A method or data set of the run."""
+
+    name: str
+    """Registered name, or path/to/file.py:Class."""
+    label: str = ""
+    """How tables call it; must be unique in the run. Default: the name."""
+    config: dict[str, Any] = Field(default_factory=dict)
+    """Passed to the plug-in's Config."""
+
+    @model_validator(mode="after")
+    def _default_label(self) -> Self:
+        if not self.label:
+            object.__setattr__(self, "label", self.name)
+        return self
+
+
+class ResourcesEntry(_Model):
+    """How the work is spread. It does not change any number and is in no key."""
+
+    num_actors: int | None = Field(default=None, ge=1)
+    """Worker processes; default: as many as the cluster's GPUs (or CPUs without GPU) allow."""
+    gpus_per_actor: float = Field(default=1.0, gt=0)
+    """GPUs of one actor, where the cluster has any."""
+    cpus_per_actor: float = Field(default=1.0, gt=0)
+    """CPU cores of one actor; also its number of threads."""
+    shard_size: int = Field(default=4, ge=1)
+    """Samples in one unit of work: what a killed worker has to do again at most."""
+    require_gpu: bool = False
+    """Refuse to run without a GPU instead of falling back to the CPU."""
+
+
+class RunFile(_Model):
+    """A benchmark: methods x data sets x seeds."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """Names the run's folder and its MLflow experiment."""
+    description: str = ""
+    output: Path = Path("out")
+    """Where the run's folder, the store and MLflow's database go."""
+    store: Path | None = None
+    """The content-addressed store, to share it between outputs. Default: <output>/store."""
+    methods: tuple[PluginEntry, ...] = Field(min_length=1)
+    datasets: tuple[PluginEntry, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    limit: int | None = Field(default=None, ge=1)
+    """The first so many samples of each data set; None for all."""
+    metrics: tuple[str, ...] = Field(
+        default=(
+            "fvd",
+            "kvd",
+            "clipsim",
+            "frame_consistency_all_pairs",
+            "frame_consistency_consecutive",
+        ),
+        min_length=1,
+    )
+    protocol: str = "clean"
+    """Name or file of the measuring protocol."""
+    weights: dict[str, str] = Field(default_factory=dict)
+    """Weights of extractors by name ("i3d", "clip"), and of methods that do not name theirs ("pipeline")."""
+    resources: ResourcesEntry = Field(default_factory=ResourcesEntry)
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        for kind in ("methods", "datasets"):
+            labels = [entry.label for entry in getattr(self, kind)]
+            twice = sorted({label for label in labels if labels.count(label) > 1})
+            if twice:
+                raise ValueError(f"{kind} are labelled alike: {twice}; give each a `label`")
+        for name in ("seeds", "metrics"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values):
+                raise ValueError(f"{name} holds an entry twice: {list(values)}")
+        return self
+
+    @property
+    def run_dir(self) -> Path:
+        """The folder of this run's tables, report and pictures."""
+        return self.output / self.name
+
+    @property
+    def store_dir(self) -> Path:
+        return self.store or self.output / "store"
+
+    def amended(
+        self,
+        *,
+        limit: int | None = None,
+        only: Sequence[str] = (),
+        output: Path | None = None,
+    ) -> RunFile:
+        """The run file with the command line's changes.
+
+        Args:
+            limit: replaces the run file's limit.
+            only: labels or names of methods, data sets and metrics; a kind of which none is named
+                stays whole.
+
+        Raises:
+            UnknownNameError: `only` names something that the run file does not have.
+        """
+        changes: dict[str, Any] = {}
+        if limit is not None:
+            if limit < 1:
+                raise RunFileError(f"--limit {limit}: must be at least 1")
+            changes["limit"] = limit
+        if output is not None:
+            changes["output"] = output
+        if only:
+            known = {name for entry in (*self.methods, *self.datasets) for name in (entry.name, entry.label)}
+            known |= set(self.metrics)
+            for name in only:
+                if name not in known:
+                    raise unknown_name("--only", name, known)
+            for kind in ("methods", "datasets"):
+                chosen = tuple(e for e in getattr(self, kind) if e.name in only or e.label in only)
+                if chosen:
+                    changes[kind] = chosen
+            chosen_metrics = tuple(name for name in self.metrics if name in only)
+            if chosen_metrics:
+                changes["metrics"] = chosen_metrics
+        return self.model_copy(update=changes)
+
+
+def load_run_file(path: Path) -> RunFile:
+    """Read and validate a run file, with the configurations of its plug-ins.
+
+    Raises:
+        RunFileError: it is missing, not YAML, or not valid; every fault is listed.
+        UnknownNameError: it names a method, data set or metric that does not exist.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunFileError(
+            f"cannot read the run file {path}: {error.strerror}", "see configs/demo.yaml for an example"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RunFileError(f"the run file {path} is not UTF-8: {error}") from error
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RunFileError(f"the run file {path} is not valid YAML: {error}") from error
+    return parse_run_file(data, where=str(path))
+
+
+def parse_run_file(data: Any, where: str = "run file") -> RunFile:
+    """Validate a run file given as plain data; see `load_run_file`."""
+    if not isinstance(data, dict):
+        raise RunFileError(f"{where}: expected a mapping with `name`, `methods` and `datasets`")
+    try:
+        run = RunFile.model_validate(data)
+    except ValidationError as error:
+        raise RunFileError(f"{where} is not valid:\n" + "\n".join(_faults(RunFile, error))) from None
+    for kind in ("methods", "datasets"):
+        for index, entry in enumerate(getattr(run, kind)):
+            config_class = _plugin_class(kind, entry).Config
+            try:
+                config_class.model_validate(plugin_config(run, kind, entry))
+            except ValidationError as error:
+                faults = _faults(config_class, error, prefix=f"{kind}[{index}].config (of {entry.name}).")
+                raise RunFileError(f"{where} is not valid:\n" + "\n".join(faults)) from None
+    known = registry.names("metrics")
+    for metric in run.metrics:
+        if metric not in known and ".py:" not in metric:
+            raise unknown_name("metric", metric, known)
+    return run
+
+
+def plugin_config(run: RunFile, kind: str, entry: PluginEntry) -> dict[str, Any]:
+    """The configuration of an entry, with the run's `weights: {pipeline: ...}` as the methods' default."""
+    default = run.weights.get("pipeline")
+    takes_weights = kind == "methods" and "weights" in _plugin_class(kind, entry).Config.model_fields
+    if default is not None and takes_weights and "weights" not in entry.config:
+        return {**entry.config, "weights": default}
+    return dict(entry.config)
+
+
+def build_plugin(run: RunFile, kind: str, entry: PluginEntry) -> Any:
+    """The plug-in of an entry, constructed with its validated configuration."""
+    cls = _plugin_class(kind, entry)
+    return cls(cls.Config.model_validate(plugin_config(run, kind, entry)))
+
+
+def _plugin_class(kind: Any, entry: PluginEntry) -> Any:
+    try:
+        return registry.get(kind, entry.name)
+    except UnknownNameError:
+        raise
+    except ImportError as error:
+        raise RunFileError(f"{kind[:-1]} {entry.name!r} cannot be imported: {error}") from error
+
+
+def _faults(model: type[BaseModel], error: ValidationError, prefix: str = "") -> Iterable[str]:
+    for fault in error.errors(include_url=False):
+        where = prefix + ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            allowed = _fields_at(model, fault["loc"][:-1])
+            close = nearest(str(fault["loc"][-1]), allowed)
+            hint = f"did you mean {close!r}?" if close else f"allowed: {', '.join(sorted(allowed))}"
+            yield f"  {where}: unknown key; {hint}"
+        elif fault["type"] == "missing":
+            yield f"  {where}: required, but missing"
+        else:
+            yield f"  {where}: {fault['msg']} (got {fault['input']!r:.80})"
+
+
+def _fields_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
+    """The field names of the model that an error's location leads to."""
+    current: Any = model
+    for part in loc:
+        if isinstance(part, int) or current is None:
+            continue
+        field = current.model_fields.get(part)
+        if field is None:
+            return []
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        current = next(
+            (item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)), None
+        )
+    return list(current.model_fields) if current is not None else []

@@ -1,0 +1,125 @@
+"""The things that pass between the layers: samples, clip references, conditionings.
+
+Legend of shape suffixes used in the project: B batch, T frames, H height, W width, C channels,
+D feature dimension, N clips.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Frames = npt.NDArray[np.uint8]
+"""A decoded clip: uint8 RGB, [T, H, W, 3], values 0 to 255."""
+
+Features = npt.NDArray[np.float32]
+"""Features of one clip or text: float32, [D] or [T, D]."""
+
+
+class Conditioning(StrEnum):
+    """What a method was shown before it made a clip. Tables group by it."""
+
+    TEXT = "text"
+    TEXT_AND_FRAMES = "text + first frames"
+    TEXT_AND_REFERENCE = "text + reference video"
+
+
+@dataclass(frozen=True)
+class ClipRef:
+    """Where a reference clip lies; nothing is decoded until it is asked for.
+
+    Attributes:
+        path: the video file.
+        start_s, end_s: the window in seconds, None for the whole file.
+    """
+
+    path: Path
+    start_s: float | None = None
+    end_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One prompt with its reference clip.
+
+    Attributes:
+        id: unique within the data set and split; part of every key, never used as a path.
+        prompt: the text that a method gets.
+        source: groups the samples that come from one video (captions of one clip): standard
+            errors are clustered on it.
+        reference: the real clip, or None where the task has none.
+        num_context_frames: how many first frames the method may see (text-video prediction).
+        edit_prompts: target prompts of an editing task.
+    """
+
+    id: str
+    prompt: str
+    source: str
+    reference: ClipRef | None = None
+    num_context_frames: int = 0
+    edit_prompts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one actor that runs a method or an extractor needs.
+
+    Attributes:
+        num_gpus: GPUs (a fraction is allowed) when the cluster has any; ignored without.
+        num_cpus: CPU cores.
+        vram_gib: an estimate of the GPU memory, for `reelbench plan` and `doctor`.
+    """
+
+    num_gpus: float = 1.0
+    num_cpus: float = 1.0
+    vram_gib: float | None = None
+
+
+@dataclass(frozen=True)
+class WeightsRef:
+    """One set of pretrained weights that a method or extractor reads.
+
+    Attributes:
+        name: its role ("pipeline", "clip", "i3d").
+        location: a local folder or file, or a hub id; see `core.weights`.
+    """
+
+    name: str
+    location: str
+
+
+Level = Literal["clip", "set"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its uncertainty.
+
+    Attributes:
+        value: the point estimate, float64.
+        standard_error: its standard error, None where it cannot be had.
+        low, high: a 95% interval, None where it cannot be had.
+        interval: how the interval was made, in words ("t, clustered on source").
+        n: samples on the generated side.
+        num_sources: source videos among them.
+        n_reference: samples on the reference side, None for metrics without one.
+        notes: what the reader must know (a bias warning, a small N).
+        bias_corrected: the value with its estimated small-sample bias taken out, for metrics that
+            have one (FVD); the interval is then around this.
+    """
+
+    value: float
+    standard_error: float | None
+    low: float | None
+    high: float | None
+    interval: str
+    n: int
+    num_sources: int
+    n_reference: int | None = None
+    notes: tuple[str, ...] = field(default=())
+    bias_corrected: float | None = None
