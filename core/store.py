@@ -334,7 +334,7 @@ class Store:
         target = self.root / "quarantine" / f"{time.time_ns()}-{path.parent.name[:16]}-{path.name}"
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, target)
+            path.replace(target)
             write_text_atomic(target.with_name(target.name + ".reason.txt"), f"{path}\n{reason}\n")
         except FileNotFoundError:
             return  # another process moved it already

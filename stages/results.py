@@ -1,0 +1,189 @@
+"""From the store to a run's six Parquet tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..core.file_digests import FileDigests
+from ..core.hashing import canonical_json, digest
+from ..core.plan import Plan
+from ..core.store import Store
+from ..core.tables import write_table
+from .measuring import Measuring
+from .observations import FeatureCell, Observation, Observations, Reference, observe
+from .provenance import provenance_json
+from .score import comparison_rows, score_rows, summary_rows
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to."""
+
+    tables_dir: Path
+    num_clips: int
+    num_failures: int
+    """Generated clips that are not there, and features that could not be made."""
+
+
+def tables_dir(run_dir: Path) -> Path:
+    """Where a run's tables lie."""
+    return run_dir / "tables"
+
+
+def build_results(plan: Plan, measuring: Measuring, store: Store, files: FileDigests) -> RunResult:
+    """Score what the store has of a run, and write the tables. Nothing is sampled or extracted."""
+    observations = observe(plan, measuring, store, files)
+    scores = score_rows(plan, measuring, observations)
+    features = _feature_rows(plan, measuring, observations)
+    clips = _clip_rows(plan, store, observations)
+    failures = sum(row["status"] != "done" for row in clips if row["side"] == "generated")
+    failures += sum(row["status"] != "done" for row in features)
+    rows = {
+        "clips": clips,
+        "features": features,
+        "scores": scores,
+        "summary": summary_rows(plan, measuring, observations, scores),
+        "comparisons": comparison_rows(plan, measuring, scores),
+        "runs": [_run_row(plan, measuring, clips, failures)],
+    }
+    folder = tables_dir(plan.run.run_dir)
+    for name, content in rows.items():
+        write_table(folder, name, content)
+    num_clips = sum(row["status"] == "done" for row in clips if row["side"] == "generated")
+    return RunResult(folder, num_clips, failures)
+
+
+def _run_row(plan: Plan, measuring: Measuring, clips: list[Row], failures: int) -> Row:
+    run = plan.run
+    # Where things lie and how the work is spread does not change what the run is.
+    run_data = run.model_dump(mode="json", exclude={"output", "store", "resources"})
+    weights = {
+        f"{method.label}:{location}": value
+        for method in plan.methods
+        for location, value in method.weight_digests.items()
+    } | {
+        f"{role}:{name}": value
+        for role, extractor in measuring.extractors.items()
+        for name, value in extractor.weight_digests.items()
+    }
+    generated = [row for row in clips if row["side"] == "generated"]
+    content = [[row["clip_key"], row["status"], row["content_digest"]] for row in clips]
+    return {
+        "run": run.name,
+        "run_key": digest({"run": run_data, "protocol": measuring.protocol.digest, "clips": content}),
+        "run_file": canonical_json(run_data),
+        "protocol": measuring.protocol.name,
+        "protocol_digest": measuring.protocol.digest,
+        "weights": canonical_json(weights),
+        "num_clips": sum(row["status"] == "done" for row in generated),
+        "num_failures": failures,
+        "reelbench_version": __version__,
+        "library_versions": provenance_json(),
+        "hardware": "; ".join(sorted({row["hardware"] for row in generated if row.get("hardware")})),
+    }
+
+
+def _clip_rows(plan: Plan, store: Store, observations: Observations) -> list[Row]:
+    return [_generated_row(plan, store, item) for item in observations.generated] + [
+        _reference_row(plan, item) for item in observations.references
+    ]
+
+
+def _generated_row(plan: Plan, store: Store, item: Observation) -> Row:
+    record = item.record
+    row: Row = {
+        "run": plan.run.name,
+        "side": "generated",
+        "method": item.cell.method_label,
+        "dataset": item.cell.dataset_label,
+        "split": item.cell.dataset.split,
+        "sample_id": item.task.sample.id,
+        "source": item.task.sample.source,
+        "prompt": item.task.sample.prompt,
+        "seed": item.cell.seed,
+        "clip_key": item.task.key,
+        "status": record.status if record else "missing",
+    }
+    if record is None:
+        return row
+    if record.error is not None:
+        return row | {"error_type": record.error.type, "error_message": record.error.message}
+    return row | {
+        "prompt_truncated": record.prompt_truncated,
+        "content_digest": record.content_digest,
+        "num_frames": record.num_frames,
+        "height": record.height,
+        "width": record.width,
+        "fps": record.fps,
+        "sampling_s": record.sampling_s,
+        "peak_memory_gib": record.peak_memory_gib,
+        "hardware": record.provenance.get("hardware"),
+        "path": str(store.clip_path(record.key)),
+        "preview": str(store.preview_path(record.key)),
+    }
+
+
+def _reference_row(plan: Plan, item: Reference) -> Row:
+    assert item.sample.reference is not None
+    failure = next((cell.failure for cell in item.features.values() if cell.failure is not None), None)
+    there = all(cell.values is not None for cell in item.features.values())
+    return {
+        "run": plan.run.name,
+        "side": "reference",
+        "dataset": item.dataset.label,
+        "split": item.dataset.split,
+        "sample_id": item.sample.id,
+        "source": item.sample.source,
+        "prompt": item.sample.prompt,
+        "clip_key": item.content,
+        "status": "done" if there else "failed" if failure else "missing",
+        "error_type": failure.type if failure and not there else None,
+        "error_message": failure.message if failure and not there else None,
+        "content_digest": item.content,
+        "path": str(item.sample.reference.path),
+    }
+
+
+def _feature_rows(plan: Plan, measuring: Measuring, observations: Observations) -> list[Row]:
+    rows: dict[tuple[Any, ...], Row] = {}
+
+    def add(side: str, dataset: str, sample_id: str, cell: FeatureCell, **more: Any) -> None:
+        there = cell.values is not None
+        row = {
+            "run": plan.run.name,
+            "side": side,
+            "dataset": dataset,
+            "sample_id": sample_id,
+            "extractor": cell.extractor,
+            "extractor_version": measuring.extractors[cell.extractor].plugin.version,
+            "protocol": measuring.protocol.name,
+            "feature_key": cell.key,
+            "content_digest": cell.content,
+            "status": "done" if there else "failed" if cell.failure else "missing",
+            "error_type": cell.failure.type if cell.failure and not there else None,
+            "error_message": cell.failure.message if cell.failure and not there else None,
+        } | more
+        rows[(side, dataset, sample_id, cell.extractor, more.get("method"), more.get("seed"))] = row
+
+    for item in observations.generated:
+        for role, cell in item.features.items():
+            if role in measuring.prompt_roles():
+                add("prompt", item.cell.dataset_label, item.task.sample.id, cell)
+            else:
+                add(
+                    "generated",
+                    item.cell.dataset_label,
+                    item.task.sample.id,
+                    cell,
+                    method=item.cell.method_label,
+                    seed=item.cell.seed,
+                )
+    for reference in observations.references:
+        for cell in reference.features.values():
+            add("reference", reference.dataset.label, reference.sample.id, cell)
+    return list(rows.values())

@@ -1,0 +1,331 @@
+"""The score and compare stages: from features to rows of numbers. Pure: no files, no models."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..core import keys
+from ..core.contracts import Metric
+from ..core.errors import MetricError
+from ..core.hashing import canonical_json, digest
+from ..core.plan import Plan, PlannedDataset, PlannedMethod, config_data
+from ..core.statistics import holm, mean_estimate, sign_flip_test
+from ..core.types import Estimate
+from ..metrics.protocol import signature
+from .measuring import Measuring
+from .observations import Observation, Observations, Reference
+
+Row = dict[str, Any]
+
+
+def score_rows(plan: Plan, measuring: Measuring, observations: Observations) -> list[Row]:
+    """The value of every clip under every clip metric: rows of the `scores` table."""
+    rows = []
+    for metric in _clip_metrics(measuring):
+        for item in observations.generated:
+            features = item.values(metric.needs)
+            if features is None:
+                continue
+            rows.append(
+                {
+                    "run": plan.run.name,
+                    "metric": metric.name,
+                    "protocol": measuring.protocol.name,
+                    "protocol_digest": measuring.protocol.digest,
+                    "method": item.cell.method_label,
+                    "dataset": item.cell.dataset_label,
+                    "split": item.cell.dataset.split,
+                    "conditioning": str(item.cell.method.plugin.conditioning),
+                    "sample_id": item.task.sample.id,
+                    "source": item.task.sample.source,
+                    "seed": item.cell.seed,
+                    "value": metric.compute(features),
+                    "score_key": keys.score_key(
+                        metric.name,
+                        metric.version,
+                        metric.parameters(),
+                        [item.features[role].key for role in metric.needs],
+                    ),
+                }
+            )
+    return rows
+
+
+def summary_rows(
+    plan: Plan, measuring: Measuring, observations: Observations, scores: Sequence[Row]
+) -> list[Row]:
+    """One row for each method, data set, metric and seed, and for all seeds: the `summary` table."""
+    by_cell: dict[tuple[str, str, str], list[Row]] = {}
+    for row in scores:
+        by_cell.setdefault((row["metric"], row["method"], row["dataset"]), []).append(row)
+    rows = []
+    for dataset, method in itertools.product(plan.datasets, plan.methods):
+        items = observations.of(method.label, dataset.label)
+        seeds: list[int | None] = [None, *plan.run.seeds]
+        for metric in measuring.metrics:
+            per_seed: list[tuple[str | None, Estimate]] = []
+            mine = by_cell.get((metric.name, method.label, dataset.label), [])
+            for seed in reversed(seeds):  # the all-seeds row of a set metric is made from the others
+                chosen = [item for item in items if seed is None or item.cell.seed == seed]
+                if metric.level == "clip":
+                    values = [row for row in mine if seed is None or row["seed"] == seed]
+                    score_key, estimate, reason = _mean(metric, values)
+                elif seed is None:
+                    score_key, estimate, reason = _over_seeds(per_seed)
+                else:
+                    references = observations.references_of(dataset.label)
+                    score_key, estimate, reason = _set_estimate(metric, chosen, references)
+                    if estimate is not None:
+                        per_seed.append((score_key, estimate))
+                base = _base(plan, method, dataset, chosen, seed)
+                rows.append(base | _metric_columns(metric, measuring, chosen, estimate, reason, score_key))
+        rows += _cost_rows(plan, method, dataset, items)
+    return rows
+
+
+def comparison_rows(plan: Plan, measuring: Measuring, scores: Sequence[Row]) -> list[Row]:
+    """Paired comparisons of methods that saw the same, on the same (sample, seed): `comparisons`.
+
+    Differences are tested by sign flips of whole sources; p-values are adjusted by Holm over all
+    pairs of a data set and metric.
+    """
+    rows = []
+    for dataset, metric in itertools.product(plan.datasets, _clip_metrics(measuring)):
+        values: dict[str, dict[tuple[str, int], Row]] = {}
+        for row in scores:
+            if row["dataset"] == dataset.label and row["metric"] == metric.name:
+                values.setdefault(row["method"], {})[(row["sample_id"], row["seed"])] = row
+        block = []
+        for a, b in itertools.combinations(plan.methods, 2):
+            if a.plugin.conditioning != b.plugin.conditioning:
+                continue
+            ours, theirs = values.get(a.label, {}), values.get(b.label, {})
+            pairs = sorted(set(ours) & set(theirs))
+            if not pairs:
+                continue
+            differences = np.array([ours[pair]["value"] - theirs[pair]["value"] for pair in pairs])
+            sources = [ours[pair]["source"] for pair in pairs]
+            estimate = mean_estimate(differences, sources)
+            test = sign_flip_test(differences, sources)
+            block.append(
+                {
+                    "run": plan.run.name,
+                    "metric": metric.name,
+                    "protocol": measuring.protocol.name,
+                    "protocol_digest": measuring.protocol.digest,
+                    "dataset": dataset.label,
+                    "split": dataset.split,
+                    "conditioning": str(a.plugin.conditioning),
+                    "method_a": a.label,
+                    "method_b": b.label,
+                    "difference": estimate.value,
+                    "standard_error": estimate.standard_error,
+                    "low": estimate.low,
+                    "high": estimate.high,
+                    "p_value": test.p_value,
+                    "num_pairs": len(pairs),
+                    "num_sources": estimate.num_sources,
+                    "test": test.name,
+                }
+            )
+        adjusted = holm([row["p_value"] for row in block]) if block else []
+        rows += [row | {"p_holm": p} for row, p in zip(block, adjusted, strict=True)]
+    return rows
+
+
+def _clip_metrics(measuring: Measuring) -> list[Any]:
+    return [metric for metric in measuring.metrics if metric.level == "clip"]
+
+
+_Scored = tuple[str | None, Estimate | None, str]
+"""Score key, estimate, and why there is none."""
+
+
+def _mean(metric: Metric, rows: Sequence[Row]) -> _Scored:
+    if len(rows) < metric.min_n:
+        return None, None, f"{len(rows)} clips could be scored, {metric.name} needs {metric.min_n}"
+    estimate = mean_estimate([row["value"] for row in rows], [row["source"] for row in rows])
+    members = [row["score_key"] for row in rows]
+    return keys.score_key(metric.name, metric.version, metric.parameters(), members), estimate, ""
+
+
+def _set_estimate(metric: Any, items: Sequence[Observation], references: Sequence[Reference]) -> _Scored:
+    (role,) = metric.needs
+    generated = [(item, item.features[role]) for item in items if role in item.features]
+    generated = [(item, cell) for item, cell in generated if cell.values is not None]
+    real = [(item, item.features[role]) for item in references]
+    real = [(item, cell) for item, cell in real if cell.values is not None]
+    if len(generated) < metric.min_n or len(real) < metric.min_n:
+        return (
+            None,
+            None,
+            f"{len(generated)} generated and {len(real)} reference clips have features, "
+            f"{metric.name} needs {metric.min_n} on each side",
+        )
+    try:
+        estimate = metric.compute(
+            np.stack([cell.values for _, cell in generated if cell.values is not None]),
+            np.stack([cell.values for _, cell in real if cell.values is not None]),
+            [item.task.sample.source for item, _ in generated],
+            [item.sample.source for item, _ in real],
+        )
+    except MetricError as error:
+        return None, None, error.message
+    key = keys.score_key(
+        metric.name,
+        metric.version,
+        metric.parameters(),
+        [f"generated:{cell.key}" for _, cell in generated] + [f"reference:{cell.key}" for _, cell in real],
+    )
+    return key, estimate, ""
+
+
+def _over_seeds(keyed: Sequence[tuple[str | None, Estimate]]) -> _Scored:
+    """A set metric over several seeds: the mean of the seeds' values, at the N of one seed.
+
+    Pooling the seeds would change N, on which the value depends. The standard error is the mean of
+    the seeds' standard errors: all seeds share prompts and references, so it does not shrink with
+    their number as it would for independent sets.
+    """
+    if not keyed:
+        return None, None, "no seed has enough clips with features"
+    if len(keyed) == 1:
+        return *keyed[0], ""
+    per_seed = [estimate for _, estimate in keyed]
+    errors = [item.standard_error for item in per_seed if item.standard_error is not None]
+    error = float(np.mean(errors)) if len(errors) == len(per_seed) else None
+    value = float(np.mean([item.value for item in per_seed]))
+    spread = float(np.std([item.value for item in per_seed], ddof=1))
+    corrected = [item.bias_corrected for item in per_seed if item.bias_corrected is not None]
+    estimate = replace(
+        per_seed[0],
+        value=value,
+        standard_error=error,
+        low=None,
+        high=None,
+        interval="mean over seeds; standard error: mean of the seeds' jackknife errors",
+        bias_corrected=float(np.mean(corrected)) if len(corrected) == len(per_seed) else None,
+        notes=(*per_seed[0].notes, f"standard deviation between {len(per_seed)} seeds: {spread:.3g}"),
+    )
+    return digest(sorted(key or "" for key, _ in keyed)), estimate, ""
+
+
+def _base(
+    plan: Plan,
+    method: PlannedMethod,
+    dataset: PlannedDataset,
+    items: Sequence[Observation],
+    seed: int | None,
+) -> Row:
+    hardware = sorted(
+        {
+            str(item.record.provenance.get("hardware"))
+            for item in items
+            if item.record is not None and item.record.status == "done"
+        }
+    )
+    config = {name: value for name, value in config_data(method.plugin).items() if name != "weights"}
+    return {
+        "run": plan.run.name,
+        "method": method.label,
+        "method_name": method.plugin.name,
+        "method_version": method.plugin.version,
+        "method_config": canonical_json(config),
+        "dataset": dataset.label,
+        "split": dataset.split,
+        "conditioning": str(method.plugin.conditioning),
+        "seed": seed,
+        "num_seeds": len(plan.run.seeds) if seed is None else 1,
+        "hardware": "; ".join(hardware),
+    }
+
+
+def _metric_columns(
+    metric: Metric,
+    measuring: Measuring,
+    items: Sequence[Observation],
+    estimate: Estimate | None,
+    reason: str,
+    score_key: str | None,
+) -> Row:
+    # A set metric stands for the N of one seed also in the row of all seeds.
+    seeds = len({item.cell.seed for item in items}) if metric.level == "set" else 1
+    asked = len(items) // max(1, seeds)
+    n = estimate.n if estimate else 0
+    notes = list(estimate.notes) if estimate else [reason]
+    digests: Mapping[str, str] = {
+        f"{role}:{name}": value
+        for role in metric.needs
+        for name, value in measuring.extractors[role].weight_digests.items()
+    }
+    return {
+        "metric": metric.name,
+        "label": metric.label,
+        "unit": metric.unit,
+        "higher_is_better": metric.higher_is_better,
+        "level": metric.level,
+        "protocol": measuring.protocol.name,
+        "protocol_digest": measuring.protocol.digest,
+        "value": estimate.value if estimate else None,
+        "standard_error": estimate.standard_error if estimate else None,
+        "low": estimate.low if estimate else None,
+        "high": estimate.high if estimate else None,
+        "interval": estimate.interval if estimate else None,
+        "bias_corrected": estimate.bias_corrected if estimate else None,
+        "n": n,
+        "num_sources": estimate.num_sources if estimate else 0,
+        "num_failures": asked - n,
+        "coverage": n / asked if asked else 0.0,
+        "n_reference": estimate.n_reference if estimate else None,
+        "signature": signature(
+            metric, measuring.protocol, digests, n, estimate.n_reference if estimate else None
+        ),
+        "notes": "\n".join(note for note in notes if note),
+        "score_key": score_key,
+    }
+
+
+def _cost_rows(
+    plan: Plan, method: PlannedMethod, dataset: PlannedDataset, items: Sequence[Observation]
+) -> list[Row]:
+    """Cost beside quality: seconds and peak memory of a clip's sampling, over all seeds."""
+    done = [item for item in items if item.record is not None and item.record.status == "done"]
+    base = _base(plan, method, dataset, items, None)
+    columns = (
+        ("sampling_s", "s/clip", "s", [(i, i.record.sampling_s) for i in done if i.record]),
+        ("peak_memory_gib", "Memory", "GiB", [(i, i.record.peak_memory_gib) for i in done if i.record]),
+    )
+    rows = []
+    for metric, label, unit, pairs in columns:
+        known = [(item, value) for item, value in pairs if value is not None]
+        row = base | {
+            "metric": metric,
+            "label": label,
+            "unit": unit,
+            "higher_is_better": False,
+            "level": "cost",
+            "n": len(known),
+            "num_failures": len(items) - len(known),
+            "coverage": len(known) / len(items) if items else 0.0,
+            "interval": "95% t, clustered on source" if metric == "sampling_s" else "maximum, no interval",
+        }
+        if known and metric == "sampling_s":
+            estimate = mean_estimate(
+                [value for _, value in known], [item.task.sample.source for item, _ in known]
+            )
+            row |= {
+                "value": estimate.value,
+                "standard_error": estimate.standard_error,
+                "low": estimate.low,
+                "high": estimate.high,
+                "num_sources": estimate.num_sources,
+            }
+        elif known:
+            row |= {"value": max(value for _, value in known)}
+        rows.append(row)
+    return rows

@@ -1,0 +1,27 @@
+"""A store whose clips are plain .npy files: the core knows no video library."""
+
+import numpy as np
+import pytest
+
+from reelbench.core.atomic_write import atomic_path
+from reelbench.core.store import ClipCodec, Store
+
+
+def _write(path, frames, fps):
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, frames)
+
+
+@pytest.fixture
+def codec():
+    return ClipCodec(write_lossless=_write, read_lossless=np.load, write_preview=_write)
+
+
+@pytest.fixture
+def store(tmp_path, codec):
+    return Store(tmp_path / "store", codec)
+
+
+@pytest.fixture
+def frames():
+    return np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)

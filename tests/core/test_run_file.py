@@ -1,0 +1,93 @@
+"""The run file: unknown keys, wrong types and unknown names are answered with what is allowed."""
+
+from pathlib import Path
+
+import pytest
+
+from reelbench.core.errors import ReelbenchError, RunFileError, UnknownNameError
+from reelbench.core.run_file import load_run_file, parse_run_file
+
+GOOD = {
+    "name": "tiny",
+    "methods": [{"name": "ddim-frames", "config": {"num_steps": 2}}, {"name": "zs2"}],
+    "datasets": [{"name": "msrvtt", "config": {"root": "data"}}],
+}
+
+
+def test_defaults_are_filled_in():
+    run = parse_run_file(GOOD)
+    assert [entry.label for entry in run.methods] == ["ddim-frames", "zs2"]
+    assert run.seeds == (0,)
+    assert run.run_dir == Path("out/tiny")
+    assert run.store_dir == Path("out/store")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sedes": [0]}, "sedes: unknown key; did you mean 'seeds'"),
+        ({"resources": {"shard_sise": 2}}, "resources.shard_sise: unknown key; did you mean 'shard_size'"),
+        ({"limit": "many"}, "limit: .*valid integer.*'many'"),
+        ({"limit": 0}, "limit: .*greater than or equal to 1"),
+        ({"methods": []}, "methods: .*at least 1"),
+        ({"name": "../../etc"}, "name: "),
+        ({"seeds": [1, 1]}, "seeds holds an entry twice"),
+        ({"methods": [{"name": "zs2"}, {"name": "zs2"}]}, "labelled alike.*zs2.*label"),
+        (
+            {"methods": [{"name": "zs2", "config": {"my": 0.5}}]},
+            r"methods\[0\].config \(of zs2\).my: unknown key",
+        ),
+        ({"methods": [{"name": "zs2", "config": {"num_steps": "x"}}]}, "num_steps: .*integer"),
+        ({"datasets": [{"name": "msrvtt"}]}, "root: required, but missing"),
+    ],
+)
+def test_faults_are_named_with_what_is_allowed(change, message):
+    with pytest.raises(RunFileError, match=message):
+        parse_run_file(GOOD | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"methods": [{"name": "zs3"}]}, "unknown method 'zs3'.*\n.*did you mean 'zs2'"),
+        ({"datasets": [{"name": "msrvt"}]}, "unknown dataset 'msrvt'.*\n.*did you mean 'msrvtt'"),
+        ({"metrics": ["fdv"]}, "unknown metric 'fdv'.*\n.*did you mean 'fvd'"),
+    ],
+)
+def test_unknown_names_are_answered_with_the_nearest(change, message):
+    with pytest.raises(UnknownNameError, match=message):
+        parse_run_file(GOOD | change)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "expected a mapping"),
+        (b"- a\n", "expected a mapping"),
+        (b"name: [", "not valid YAML"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"name: !!python/object/apply:os.system ['true']", "not valid YAML"),
+    ],
+)
+def test_files_that_are_no_run_files_are_clear_errors(tmp_path, content, message):
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    with pytest.raises(RunFileError, match=message):
+        load_run_file(path)
+
+
+def test_a_missing_run_file_is_a_clear_error(tmp_path):
+    with pytest.raises(RunFileError, match="cannot read the run file"):
+        load_run_file(tmp_path / "absent.yaml")
+
+
+def test_only_keeps_the_named_and_leaves_other_kinds_whole():
+    run = parse_run_file(GOOD).amended(only=["zs2", "fvd"], limit=3)
+    assert [entry.label for entry in run.methods] == ["zs2"]
+    assert [entry.label for entry in run.datasets] == ["msrvtt"]
+    assert run.metrics == ("fvd",)
+    assert run.limit == 3
+    with pytest.raises(UnknownNameError, match="did you mean 'zs2'"):
+        parse_run_file(GOOD).amended(only=["zs"])
+    with pytest.raises(ReelbenchError, match="--limit 0"):
+        parse_run_file(GOOD).amended(limit=0)

@@ -1,0 +1,166 @@
+"""The store: written whole, read with a check, damaged records moved aside, failures never served."""
+
+import errno
+import json
+import os
+import time
+
+import numpy as np
+import pytest
+
+from reelbench.core.errors import ClipRefusedError, StoreError
+from reelbench.core.hashing import digest
+from reelbench.core.store import ClipCodec, Store, check_clip
+
+KEY = digest("clip")
+FIELDS = {"method_key": digest("method"), "sample_id": "video1#2", "prompt": "a red circle", "seed": 7}
+
+
+def test_a_clip_comes_back_bit_for_bit(store, frames):
+    assert store.clip_record(KEY) is None
+    store.put_clip(KEY, frames, 8.0, **FIELDS, sampling_s=1.5)
+    record = store.clip_record(KEY)
+    assert record.status == "done"
+    assert (record.num_frames, record.height, record.width) == (16, 8, 8)
+    assert record.sampling_s == 1.5
+    assert (store.load_clip(record) == frames).all()
+
+
+def test_the_record_is_written_last(store, frames, codec, tmp_path):
+    def fail(path, frames, fps):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    full = Store(tmp_path / "full", ClipCodec(codec.write_lossless, codec.read_lossless, fail))
+    with pytest.raises(StoreError, match="the disk is full"):
+        full.put_clip(KEY, frames, 8.0, **FIELDS)
+    assert full.clip_path(KEY).exists()
+    assert full.clip_record(KEY) is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        (np.full((16, 8, 8, 3), np.nan, dtype=np.float32), "NaN"),
+        (np.zeros((16, 8, 8, 3), dtype=np.uint8), "black"),
+        (np.ones((16, 8, 8, 3), dtype=np.float32), "uint8"),
+        (np.ones((16, 8, 8), dtype=np.uint8), "uint8"),
+        (np.ones((0, 8, 8, 3), dtype=np.uint8), "uint8"),
+    ],
+)
+def test_what_is_no_clip_is_refused_at_the_door(store, bad, why):
+    with pytest.raises(ClipRefusedError, match=why):
+        store.put_clip(KEY, bad, 8.0, **FIELDS)
+    assert store.clip_record(KEY) is None
+
+
+def test_a_short_clip_is_refused(frames):
+    with pytest.raises(ClipRefusedError, match="15 frames, 16 were asked for"):
+        check_clip(frames[:15], num_frames=16)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"\xff\xfe\x00", b'{"key": 1}', json.dumps({"status": "done"}).encode()]
+)
+def test_a_damaged_record_counts_as_missing_and_is_kept_aside(store, frames, damage):
+    store.put_clip(KEY, frames, 8.0, **FIELDS)
+    (store.clip_dir(KEY) / "record.json").write_bytes(damage)
+    assert store.clip_record(KEY) is None
+    assert len(list((store.root / "quarantine").glob("*.reason.txt"))) == 1
+    store.put_clip(KEY, frames, 8.0, **FIELDS)
+    assert store.clip_record(KEY).status == "done"
+
+
+def test_a_record_of_another_key_is_not_served(store, frames):
+    other = digest("other")
+    store.put_clip(other, frames, 8.0, **FIELDS)
+    store.clip_dir(KEY).parent.mkdir(parents=True, exist_ok=True)
+    store.clip_dir(other).rename(store.clip_dir(KEY))
+    assert store.clip_record(KEY) is None
+
+
+def test_a_clip_that_was_changed_on_disk_is_found_out(store, frames, codec):
+    record = store.put_clip(KEY, frames, 8.0, **FIELDS)
+    codec.write_lossless(store.clip_path(KEY), 255 - frames, 8.0)
+    with pytest.raises(StoreError, match="digest differs"):
+        store.load_clip(record)
+    assert store.clip_record(KEY) is None  # the next run makes it again
+
+
+def test_a_clip_file_that_vanished_is_found_out(store, frames):
+    store.put_clip(KEY, frames, 8.0, **FIELDS)
+    store.clip_path(KEY).unlink()
+    assert store.clip_record(KEY) is None
+
+
+def test_a_failure_is_recorded_never_served_as_success_and_replaced_by_one(store, frames):
+    store.put_clip_failure(KEY, ValueError("no"), **FIELDS)
+    record = store.clip_record(KEY)
+    assert (record.status, record.error.type, record.error.message) == ("failed", "ValueError", "no")
+    store.put_clip(KEY, frames, 8.0, **FIELDS)
+    assert store.clip_record(KEY).status == "done"
+    store.put_clip_failure(KEY, ValueError("late"), **FIELDS)
+    assert store.clip_record(KEY).status == "done"
+
+
+@pytest.mark.parametrize("key", ["", "../" * 10, "A" * 64, "0" * 63, "g" * 64])
+def test_only_keys_become_paths(store, key):
+    with pytest.raises(StoreError, match="not a key"):
+        store.clip_path(key)
+
+
+def test_features_of_several_shards_are_found_by_key(store):
+    rows = {digest(i): np.full((2, 3), i, dtype=np.float32) for i in range(6)}
+    keys = list(rows)
+    store.put_features("clip_image", {key: rows[key] for key in keys[:3]})
+    store.put_features("clip_image", {key: rows[key] for key in keys[2:]})
+    assert store.feature_keys("clip_image") == set(keys)
+    assert store.feature_keys("i3d") == set()
+    found = store.load_features("clip_image", [*keys, digest("absent")])
+    assert set(found) == set(keys)
+    assert all((found[key] == rows[key]).all() and found[key].dtype == np.float32 for key in keys)
+
+
+def test_storing_the_same_features_again_adds_no_file(store):
+    rows = {digest(1): np.ones(3, dtype=np.float32)}
+    store.put_features("i3d", rows)
+    store.put_features("i3d", rows)
+    assert len(list((store.root / "features" / "i3d").iterdir())) == 1
+
+
+def test_a_damaged_feature_part_is_moved_aside_and_the_rest_is_served(store):
+    store.put_features("i3d", {digest(1): np.ones(3, dtype=np.float32)})
+    store.put_features("i3d", {digest(2): np.ones(3, dtype=np.float32)})
+    victim = next((store.root / "features" / "i3d").iterdir())
+    victim.write_bytes(victim.read_bytes()[:40])
+    fresh = Store(store.root, store._codec)
+    assert len(fresh.feature_keys("i3d")) == 1
+    assert len(list((store.root / "quarantine").glob("*.parquet"))) == 1
+
+
+def test_nan_features_are_refused(store):
+    with pytest.raises(StoreError, match="NaN"):
+        store.put_features("i3d", {digest(1): np.array([np.nan], dtype=np.float32)})
+
+
+def test_timings_add_up(store):
+    assert store.timing(KEY) is None
+    store.put_timing(KEY, 2.0, 100)
+    store.put_timing(KEY, 4.0, 300)
+    assert store.timing(KEY) == {"count": 2, "seconds": 6.0, "bytes": 400}
+
+
+def test_only_old_temporary_files_are_swept(store, frames):
+    record = store.put_clip(KEY, frames, 8.0, **FIELDS)
+    folder = store.clip_dir(KEY)
+    for name, age_s in ((".clip.1-a.tmp.mkv", 7200), (".clip.2-b.tmp.mkv", 10)):
+        (folder / name).write_text("half")
+        os.utime(folder / name, (time.time() - age_s, time.time() - age_s))
+    assert store.sweep() == 1
+    assert (folder / ".clip.2-b.tmp.mkv").exists()
+    assert store.clip_record(KEY) == record
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path, codec):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot create the store"):
+        Store(tmp_path / "file" / "store", codec)
