@@ -1,0 +1,282 @@
+"""MSR-VTT: 10,000 web clips with about 20 captions each.
+
+Xu, Mei, Yao, Rui: MSR-VTT, a large video description dataset for bridging video and language,
+CVPR 2016. Files as distributed (reference/methods.md, section 7):
+
+    test_videodatainfo.json          2,990 clips, video7010 to video9999, split "test"
+    train_val_videodatainfo.json     6,513 "train" and 497 "validate" clips
+    MSRVTT_data.json                 both in one file, as CLIP4Clip gives it (read when they are not there)
+    MSRVTT_JSFUSION_test.csv         the 1k-A list
+    TestVideo/ and TrainValVideo/    videoN.mp4
+
+`videos` holds video_id and split, `sentences` holds video_id, caption and sen_id: the split of a
+caption is known through its video_id alone. `start time` and `end time` of `videos` refer to the
+original web video; the files are already cut, so they are not used.
+
+Lists. "official" is the 2,990-clip test split (or another `split`), the list that text-to-video
+papers such as SimDA use. "1k-A" is the retrieval split of JSFusion: 1,000 clips out of the official
+test and validation clips, one given caption each. Their numbers must not be mixed, so `split` is
+"1k-A" there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from ..core.contracts import FrozenConfig
+from ..core.errors import DatasetError
+from ..core.seeds import derive_seed
+from ..core.types import ClipRef, Sample
+from .annotation import caption_text, field, find_file, load_json, plain_name, read_csv
+from .sample_list import list_fingerprint, natural_rank, shuffled_rank
+from .video_folders import VideoFolders
+
+_ANNOTATION_FOLDERS = (
+    "",
+    "annotation",
+    "annotations",
+    "train_val_annotation",
+    "test_annotation",
+    "msrvtt_data",
+    "MSRVTT",
+    "MSR-VTT",
+)
+_SPLIT_FOLDERS = ("TestVideo", "TrainValVideo")
+_VIDEO_FOLDERS = (
+    *_SPLIT_FOLDERS,
+    "videos/TestVideo",
+    "videos/TrainValVideo",
+    "MSRVTT/TestVideo",
+    "MSRVTT/TrainValVideo",
+    "MSR-VTT/TestVideo",
+    "MSR-VTT/TrainValVideo",
+    "videos/all",
+    "videos",
+    "all",
+)
+_FIRST_TEST_NUMBER = 7010
+
+
+class _Row(NamedTuple):
+    video_id: str
+    caption_id: str
+    caption: str
+
+
+class MsrVtt:
+    """MSR-VTT as text-to-video samples, in a fixed order.
+
+    A sample's id is video id "#" caption id ("video7010#139800"), its source is the video id.
+
+    Captions: "one-per-clip" takes one caption of each clip, chosen by (seed, video id), so that a
+    limit or a missing clip changes nothing for the others. "all" takes every caption in rounds: each
+    clip once before any clip twice, and the first round is the "one-per-clip" list.
+
+    Order: "shuffled" is a seeded permutation in which every prefix is a random subset of the clips;
+    "id" is by clip number.
+
+    Opening reads one annotation file and lists the video folders; no clip is touched, see `missing`.
+    """
+
+    name: ClassVar[str] = "msrvtt"
+    task = "text-to-video"
+
+    class Config(FrozenConfig):
+        """Where MSR-VTT lies and which part of it is meant.
+
+        Attributes:
+            root: folder with the annotation files and TestVideo/, TrainValVideo/.
+            split: the official split; with the list "1k-A" it must stay "test".
+            list: "official" or "1k-A" (JSFusion's 1,000 test clips).
+            captions: "one-per-clip" or "all" (official list only).
+            order: "shuffled" (seeded) or "id".
+            seed: chooses the captions and the order.
+            video_root: folder of the clips (or of TestVideo/, TrainValVideo/) when not in `root`.
+        """
+
+        root: str = Field(min_length=1)
+        split: Literal["test", "validate", "train"] = "test"
+        list: Literal["official", "1k-A"] = "official"
+        captions: Literal["one-per-clip", "all"] = "one-per-clip"
+        order: Literal["shuffled", "id"] = "shuffled"
+        seed: int = 0
+        video_root: str | None = None
+
+        @model_validator(mode="after")
+        def _only_what_the_1k_a_list_has(self) -> MsrVtt.Config:
+            if self.list == "1k-A" and self.split != "test":
+                raise ValueError(f"the 1k-A list has no split {self.split!r}; leave `split` at 'test'")
+            if self.list == "1k-A" and self.captions != "one-per-clip":
+                raise ValueError("the 1k-A list gives one caption a clip; leave `captions` at 'one-per-clip'")
+            return self
+
+    def __init__(self, config: MsrVtt.Config) -> None:
+        self.config = config
+
+    @property
+    def split(self) -> str:
+        """The official split, or "1k-A"."""
+        return "1k-A" if self.config.list == "1k-A" else self.config.split
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Sample]:
+        """The samples.
+
+        Raises:
+            DatasetError: an annotation file or the video folders are missing, or malformed.
+        """
+        self._videos.require_any()
+        return self._samples()
+
+    def fingerprint(self) -> str:
+        """Digest of the list: ids, captions, sources, in order. Needs no videos."""
+        return list_fingerprint(self.name, self.split, self._samples())
+
+    def missing(self) -> list[Path]:
+        """The video files that the samples refer to and that are not there, in order, each once."""
+        paths = [self._video_path(row.video_id) for row in self._rows]
+        return [path for path in dict.fromkeys(paths) if not self._videos.has(path)]
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the numbers should know about this list, one sentence each."""
+        blank = self._read[1]
+        return (f"{blank} blank captions are left out",) if blank else ()
+
+    def _samples(self) -> Iterator[Sample]:
+        references: dict[str, ClipRef] = {}
+        for row in self._rows:
+            reference = references.get(row.video_id)
+            if reference is None:
+                reference = references[row.video_id] = ClipRef(self._video_path(row.video_id))
+            yield Sample(f"{row.video_id}#{row.caption_id}", row.caption, row.video_id, reference)
+
+    @cached_property
+    def _root(self) -> Path:
+        return Path(self.config.root).expanduser()
+
+    @cached_property
+    def _videos(self) -> VideoFolders:
+        if self.config.video_root is not None:
+            base = Path(self.config.video_root).expanduser()
+            return VideoFolders("MSR-VTT", base, _SPLIT_FOLDERS, ("", *_VIDEO_FOLDERS))
+        return VideoFolders("MSR-VTT", self._root, _SPLIT_FOLDERS, _VIDEO_FOLDERS)
+
+    def _video_path(self, video_id: str) -> Path:
+        number = video_id.removeprefix("video")
+        if self.config.list == "1k-A":
+            in_test = number.isdigit() and int(number) >= _FIRST_TEST_NUMBER
+        else:
+            in_test = self.config.split == "test"
+        return self._videos.path(f"{video_id}.mp4", prefer="TestVideo" if in_test else "TrainValVideo")
+
+    @cached_property
+    def _read(self) -> tuple[dict[str, list[_Row]], int]:
+        """The captions of each clip, and how many blank ones were left out."""
+        return self._read_1k_a() if self.config.list == "1k-A" else self._read_official()
+
+    @cached_property
+    def _rows(self) -> list[_Row]:
+        captions, _ = self._read
+        seed, by_id = self.config.seed, self.config.order == "id"
+        keyed: list[tuple[Any, _Row]] = []
+        for video_id, of_clip in captions.items():
+            rank = natural_rank(video_id) if by_id else shuffled_rank(seed, video_id)
+            first = derive_seed("MSR-VTT caption", seed, video_id) % len(of_clip)
+            if self.config.captions == "one-per-clip":
+                keyed.append((rank, of_clip[first]))
+            elif by_id:
+                keyed.extend(((rank, i), row) for i, row in enumerate(of_clip))
+            else:
+                keyed.extend((((i - first) % len(of_clip), rank), row) for i, row in enumerate(of_clip))
+        keyed.sort(key=lambda pair: pair[0])
+        return [row for _, row in keyed]
+
+    def _read_official(self) -> tuple[dict[str, list[_Row]], int]:
+        """The captions of each clip of the split, sorted by sen_id."""
+        split = self.config.split
+        name = "test_videodatainfo.json" if split == "test" else "train_val_videodatainfo.json"
+        what = f"MSR-VTT, split {split!r}"
+        path = find_file(self._root, (name, "MSRVTT_data.json"), _ANNOTATION_FOLDERS, what)
+        content = load_json(path)
+        wanted = _clips_of_split(path, field(content, "videos", list, str(path)), split)
+        captions: dict[str, dict[int, _Row]] = {video_id: {} for video_id in wanted}
+        num_blank = 0
+        for index, entry in enumerate(field(content, "sentences", list, str(path))):
+            video_id, text, sen_id = _sentence(path, index, entry)
+            of_clip = captions.get(video_id)
+            if of_clip is None:  # of another split
+                continue
+            if sen_id in of_clip:
+                raise DatasetError(
+                    f"{path}, sentences[{index}]: sen_id {sen_id} stands there twice for {video_id!r}"
+                )
+            if text.strip():
+                of_clip[sen_id] = _Row(video_id, str(sen_id), text)
+            else:
+                num_blank += 1
+        for video_id, of_clip in captions.items():
+            if not of_clip:
+                raise DatasetError(
+                    f"{path}: the clip {video_id!r} of split {split!r} has no caption in `sentences`",
+                    "the file may be incomplete: copy it again",
+                )
+        by_sen_id = {
+            video_id: [of_clip[sen_id] for sen_id in sorted(of_clip)]
+            for video_id, of_clip in captions.items()
+        }
+        return by_sen_id, num_blank
+
+    def _read_1k_a(self) -> tuple[dict[str, list[_Row]], int]:
+        """The one caption of each clip of the 1k-A list."""
+        name = "MSRVTT_JSFUSION_test.csv"
+        path = find_file(self._root, (name,), _ANNOTATION_FOLDERS, "MSR-VTT, list '1k-A'")
+        captions: dict[str, list[_Row]] = {}
+        for line, (key, video_id, sentence) in read_csv(path, ("key", "video_id", "sentence")):
+            where = f"{path}, line {line}"
+            plain_name(video_id, "video_id", where)
+            plain_name(key, "key", where)
+            if video_id in captions:
+                raise DatasetError(f"{where}: the clip {video_id!r} stands there twice")
+            if not caption_text(sentence, where).strip():
+                raise DatasetError(f"{where}: the sentence of {video_id!r} is blank")
+            captions[video_id] = [_Row(video_id, key, sentence)]
+        if not captions:
+            raise DatasetError(f"{path} has a header but no rows")
+        return captions, 0
+
+
+def _clips_of_split(path: Path, videos: list[Any], split: str) -> list[str]:
+    splits: dict[str, str] = {}
+    for index, entry in enumerate(videos):
+        where = f"{path}, videos[{index}]"
+        video_id = plain_name(field(entry, "video_id", str, where), "video_id", where)
+        if video_id in splits:
+            raise DatasetError(f"{where}: the clip {video_id!r} stands there twice")
+        splits[video_id] = field(entry, "split", str, where)
+    wanted = [video_id for video_id, of in splits.items() if of == split]
+    if not wanted:
+        there = ", ".join(sorted(set(splits.values()))) or "none"
+        raise DatasetError(f"{path}: no clip of split {split!r}; splits there: {there}")
+    return wanted
+
+
+def _sentence(path: Path, index: int, entry: Any) -> tuple[str, str, int]:
+    """video_id, caption and sen_id of one entry of `sentences`, checked."""
+    # There are up to 200,000 of them: the words of an error are put together only when there is one.
+    if isinstance(entry, dict):
+        video_id, text, sen_id = entry.get("video_id"), entry.get("caption"), entry.get("sen_id")
+        if type(video_id) is str and type(text) is str and type(sen_id) is int and text.isascii():
+            return video_id, text, sen_id
+    where = f"{path}, sentences[{index}]"
+    return (
+        field(entry, "video_id", str, where),
+        caption_text(field(entry, "caption", str, where), where),
+        field(entry, "sen_id", int, where),
+    )

@@ -1,0 +1,200 @@
+"""An open video file: its one video stream, its frames with their times, its pictures as RGB.
+
+The thin layer over PyAV on which `video_reading` and `video_writing` stand. Every failure of FFmpeg
+becomes a `VideoError` that names the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.stream import VideoStream
+
+from ..core.errors import VideoError
+from .frame_selection import TOLERANCE_S, Shown
+
+# Containers that hold video. Playlists (which name other files and addresses) and the readers that
+# take any text for a video stay out.
+_CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,m4v,h264,hevc,ivf,apng"
+
+DAMAGED_HINT = "the file may be cut off or damaged: copy it again, or leave it out"
+
+
+@contextlib.contextmanager
+def open_video(path: Path, num_threads: int = 1) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its first video stream (cover pictures of audio files do not count).
+
+    Args:
+        path: a local file; never an address, whatever it looks like.
+        num_threads: decoder threads.
+
+    Raises:
+        VideoError: missing, empty, not a video, audio only, or in a codec that this build cannot read.
+    """
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except (OSError, ValueError) as error:
+        raise VideoError(f"cannot read the video {str(path)!r}: {error}") from error
+    if size is None:
+        kind = "is a folder, not a video" if path.is_dir() else "does not exist"
+        raise VideoError(f"the video {str(path)!r} {kind}", "check the folder of the videos")
+    if size == 0:
+        raise VideoError(f"the video {str(path)!r} is empty (0 bytes)", "copy it again, or leave it out")
+    options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+    try:
+        # Tags in another encoding than UTF-8 are no reason to refuse the pictures.
+        container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
+    except (av.FFmpegError, ValueError) as error:
+        raise VideoError(f"{str(path)!r} is not a readable video ({_reason(error)})", DAMAGED_HINT) from error
+    with container:
+        streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+        if not streams:
+            kinds = sorted({stream.type for stream in container.streams})
+            raise VideoError(
+                f"{str(path)!r} holds no video, only {', '.join(kinds) or 'nothing'}", "leave it out"
+            )
+        stream = streams[0]
+        if stream.codec_context is None:
+            raise VideoError(f"{str(path)!r} is in a codec that this build of FFmpeg cannot read")
+        stream.codec_context.thread_count = num_threads
+        yield container, stream
+
+
+def seek(container: InputContainer, stream: VideoStream, time_s: Fraction) -> bool:
+    """Go to the last key frame at or before `time_s`; False when the file cannot be sought in."""
+    if stream.time_base is None:
+        return False
+    try:
+        container.seek(int(time_s / stream.time_base) + _origin(stream), stream=stream, backward=True)
+    except av.FFmpegError:
+        return False
+    return True
+
+
+def decode(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[Shown[VideoFrame]]:
+    """The frames in the order in which they are shown, decoded as they are asked for.
+
+    Raises:
+        VideoError: where the stream is cut off or damaged. Frames that come later could be built upon
+            the damage, so nothing after it is given.
+    """
+    end_s = Fraction(0)
+    num_decoded = 0
+    try:
+        for packet in container.demux(stream):
+            if packet.is_corrupt:
+                raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
+            for frame in packet.decode():
+                if frame.is_corrupt:
+                    raise VideoError(f"{str(path)!r}: frame {num_decoded} is damaged", DAMAGED_HINT)
+                shown = _shown(stream, frame.pts, frame.dts, frame.duration, frame, end_s)
+                # Frames are stored out of order (B-frames): where a file is cut between two packets,
+                # the decoder, emptied at the end, gives frames whose predecessors are lost.
+                reordered = packet.size == 0 and stream.codec_context.has_b_frames
+                if reordered and shown.start_s - end_s > (shown.end_s - shown.start_s) / 2 + TOLERANCE_S:
+                    raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
+                end_s = shown.end_s
+                num_decoded += 1
+                yield shown
+    except av.FFmpegError as error:
+        raise VideoError(
+            f"{str(path)!r} cannot be decoded beyond {num_decoded} frames ({_reason(error)})", DAMAGED_HINT
+        ) from error
+
+
+def timestamps(path: Path, container: InputContainer, stream: VideoStream) -> list[Shown[None]]:
+    """The times of all frames in the order in which they are shown, without decoding any.
+
+    Raises:
+        VideoError: the file cannot be read to its end.
+    """
+    found: list[Shown[None]] = []
+    end_s = Fraction(0)
+    try:
+        for packet in container.demux(stream):
+            if packet.size == 0 or packet.is_discard or packet.is_corrupt:
+                continue
+            found.append(_shown(stream, packet.pts, packet.dts, packet.duration, None, end_s))
+            end_s = found[-1].end_s
+    except av.FFmpegError as error:
+        raise VideoError(
+            f"{str(path)!r} cannot be read to its end ({_reason(error)})", DAMAGED_HINT
+        ) from error
+    return sorted(found, key=lambda shown: shown.start_s)
+
+
+class RgbReader:
+    """Turns decoded frames into RGB pictures; keep one per file (it keeps FFmpeg's converter)."""
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def rgb(self, path: Path, frame: VideoFrame) -> np.ndarray:
+        """uint8 [H,W,3], full range, turned and mirrored as the frame's display matrix says.
+
+        Raises:
+            VideoError: the pixel format cannot be converted.
+        """
+        try:
+            converted = self._reformatter.reformat(
+                frame, format="rgb24", dst_color_range=ColorRange.JPEG, threads=1
+            )
+            picture_HWC = converted.to_ndarray()
+        except (av.FFmpegError, ValueError) as error:
+            raise VideoError(
+                f"{str(path)!r}: frames in {frame.format.name} cannot be converted to RGB ({_reason(error)})"
+            ) from error
+        return _upright(picture_HWC, frame)
+
+
+def _upright(picture_HWC: np.ndarray, frame: VideoFrame) -> np.ndarray:
+    """The picture under its display matrix: nine int32 a b u c d v x y w, by which a pixel (p, q)
+    goes to (a p + c q + x, b p + d q + y). Only quarter turns and mirrorings occur in practice."""
+    side_data: Any = frame.side_data.get("DISPLAYMATRIX")
+    if side_data is None:
+        return picture_HWC
+    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(side_data), np.int32)[:5])
+    if abs(b) > abs(a):  # a quarter turn: p becomes vertical, q horizontal
+        picture_HWC = picture_HWC.transpose(1, 0, 2)
+        a, d = c, b
+    if a < 0:
+        picture_HWC = picture_HWC[:, ::-1]
+    if d < 0:
+        picture_HWC = picture_HWC[::-1]
+    return picture_HWC
+
+
+def _shown(
+    stream: VideoStream,
+    pts: int | None,
+    dts: int | None,
+    duration: int | None,
+    frame: Any,
+    previous_end_s: Fraction,
+) -> Shown[Any]:
+    """Times of one frame; from the frame before and the average rate where the file has none."""
+    time_base = stream.time_base or Fraction(1)
+    ticks = pts if pts is not None else dts
+    start_s = previous_end_s if ticks is None else (ticks - _origin(stream)) * time_base
+    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+    length_s = duration * time_base if duration else 1 / Fraction(rate)
+    return Shown(start_s, start_s + length_s, frame)
+
+
+def _origin(stream: VideoStream) -> int:
+    """The timestamp at which the video starts, in ticks of the stream."""
+    return stream.start_time or 0
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error).lower()

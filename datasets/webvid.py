@@ -1,0 +1,236 @@
+"""WebVid: stock footage with one caption each.
+
+Bain, Nagrani, Varol, Zisserman: Frozen in time, ICCV 2021. Files as distributed
+(reference/methods.md, section 7):
+
+    results_2M_train.csv, results_2M_val.csv, results_10M_train.csv, results_10M_val.csv
+        columns videoid, contentUrl, duration, page_dir, name in an order that differs between
+        copies; `name` is the caption
+    videos/<page_dir>/<videoid>.mp4
+
+The videos are web addresses, many of them dead by now, so nobody has all of a list: see `skip_missing`
+and `missing`. SimDA reports on 4,476 random pairs whose ids were not released; the default subset has
+that size, but it is another draw.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from ..core.contracts import FrozenConfig
+from ..core.errors import DatasetError
+from ..core.types import ClipRef, Sample
+from .annotation import caption_text, find_file, plain_name, read_csv
+from .sample_list import list_fingerprint, natural_rank, shuffled_rank
+
+_LIST_FOLDERS = ("", "metadata", "annotation", "annotations", "WebVid", "webvid")
+
+
+class _Row(NamedTuple):
+    videoid: str
+    page_dir: str
+    caption: str
+
+
+class _Selection(NamedTuple):
+    rows: list[_Row]
+    num_listed: int
+    num_absent: int
+    num_blank: int
+    num_doubled: int
+
+
+class WebVid:
+    """WebVid as text-to-video samples, in a fixed order. A sample's id and source are its videoid.
+
+    Subset: the `subset` rows whose videoids come first in the shuffled order of `seed`: a uniform
+    draw that does not depend on the order of the rows, and a smaller subset is part of a larger one.
+    A list that is shorter is taken whole; `notes` says so.
+
+    Opening streams the list once and keeps the subset only (a second for 2M-val, about a minute for
+    the ten million rows of 10M-train). No video is touched.
+    """
+
+    name: ClassVar[str] = "webvid"
+    task = "text-to-video"
+
+    class Config(FrozenConfig):
+        """Where WebVid lies and which part of it is meant.
+
+        Attributes:
+            root: folder with the list and videos/ (or the page folders themselves).
+            list: which list, "2M-val" reads results_2M_val.csv.
+            subset: how many rows to draw, None for all.
+            order: "shuffled" (seeded; every prefix is a random subset) or "id".
+            seed: chooses the subset and the order.
+            skip_missing: leave out rows whose video is not there before the subset is drawn; costs one
+                listing for each page folder, and the fingerprint then follows what is there.
+            video_root: the folder of the page folders when it is not `root`/videos.
+        """
+
+        root: str = Field(min_length=1)
+        list: Literal["2M-val", "2M-train", "10M-val", "10M-train"] = "2M-val"
+        subset: int | None = Field(default=4476, ge=1)
+        order: Literal["shuffled", "id"] = "shuffled"
+        seed: int = 0
+        skip_missing: bool = False
+        video_root: str | None = None
+
+    def __init__(self, config: WebVid.Config) -> None:
+        self.config = config
+        self._page_listings: dict[str, frozenset[str]] = {}
+
+    @property
+    def split(self) -> str:
+        """The list's name, "2M-val" and so on."""
+        return self.config.list
+
+    def __len__(self) -> int:
+        return len(self._selection.rows)
+
+    def __iter__(self) -> Iterator[Sample]:
+        """The samples.
+
+        Raises:
+            DatasetError: the list is missing or malformed, or not one page folder of it is there.
+        """
+        rows = self._selection.rows
+        if not any(row.page_dir in self._pages for row in rows):
+            raise self._no_videos(rows[0])
+        return self._samples()
+
+    def fingerprint(self) -> str:
+        """Digest of the list: ids, captions, sources, in order. Needs no videos without skip_missing."""
+        return list_fingerprint(self.name, self.split, self._samples())
+
+    def missing(self) -> list[Path]:
+        """The video files that the samples refer to and that are not there, in order."""
+        return [self._video_path(row) for row in self._selection.rows if not self._is_there(row)]
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the numbers should know about this list, one sentence each."""
+        read, asked = self._selection, self.config.subset
+        notes = []
+        if asked is not None and len(read.rows) < asked:
+            notes.append(f"a subset of {asked} was asked for; there are {len(read.rows)} rows, all are taken")
+        if read.num_absent:
+            notes.append(f"{read.num_absent} of {read.num_listed} rows are left out: their video is missing")
+        if read.num_blank:
+            notes.append(f"{read.num_blank} of {read.num_listed} rows are left out: their caption is blank")
+        if read.num_doubled:
+            notes.append(f"{read.num_doubled} rows repeat another one and are left out")
+        return tuple(notes)
+
+    def _samples(self) -> Iterator[Sample]:
+        for row in self._selection.rows:
+            yield Sample(row.videoid, row.caption, row.videoid, ClipRef(self._video_path(row)))
+
+    @cached_property
+    def _root(self) -> Path:
+        return Path(self.config.root).expanduser()
+
+    @cached_property
+    def _video_root(self) -> Path:
+        if self.config.video_root is not None:
+            return Path(self.config.video_root).expanduser()
+        videos = self._root / "videos"
+        return videos if videos.is_dir() else self._root
+
+    def _video_path(self, row: _Row) -> Path:
+        return self._video_root / row.page_dir / f"{row.videoid}.mp4"
+
+    @cached_property
+    def _pages(self) -> frozenset[str]:
+        """The names in the folder of the page folders."""
+        return _names_in(self._video_root)
+
+    def _is_there(self, row: _Row) -> bool:
+        if row.page_dir not in self._pages:
+            return False
+        if row.page_dir not in self._page_listings:
+            self._page_listings[row.page_dir] = _names_in(self._video_root / row.page_dir)
+        return f"{row.videoid}.mp4" in self._page_listings[row.page_dir]
+
+    def _no_videos(self, row: _Row) -> DatasetError:
+        return DatasetError(
+            f"WebVid, list {self.config.list!r}: no video of the list in {str(self._video_root)!r}; "
+            f"expected files such as {row.page_dir}/{row.videoid}.mp4 there",
+            "download the videos there, or set `video_root` to the folder of the page folders",
+        )
+
+    @cached_property
+    def _selection(self) -> _Selection:
+        config = self.config
+        name = f"results_{config.list.replace('-', '_')}.csv"
+        path = find_file(self._root, (name,), _LIST_FOLDERS, f"WebVid, list {config.list!r}")
+        # The `subset` smallest ranks so far, and a heap of their negatives: the largest on top.
+        kept: dict[int, tuple[int, _Row]] = {}
+        largest: list[int] = []
+        num_listed = num_absent = num_blank = num_doubled = 0
+        first: _Row | None = None
+        for line, (videoid, page_dir, caption) in read_csv(path, ("videoid", "page_dir", "name")):
+            where = f"{path}, line {line}"
+            row = _Row(
+                plain_name(videoid, "videoid", where),
+                plain_name(page_dir, "page_dir", where),
+                caption_text(caption, where),
+            )
+            num_listed += 1
+            first = first or row
+            if not caption.strip():
+                num_blank += 1
+                continue
+            if config.skip_missing and not self._is_there(row):
+                num_absent += 1
+                continue
+            rank = shuffled_rank(config.seed, videoid)
+            if rank in kept:
+                _require_same(where, row, *kept[rank])
+                num_doubled += 1
+                continue
+            if config.subset is not None:
+                if len(kept) < config.subset:
+                    heapq.heappush(largest, -rank)
+                elif rank < -largest[0]:
+                    del kept[-heapq.heapreplace(largest, -rank)]
+                else:
+                    continue
+            kept[rank] = (line, row)
+        if first is None:
+            raise DatasetError(f"{path} has a header but no rows", "copy the file again")
+        if not kept and num_absent:
+            raise self._no_videos(first)
+        if not kept:
+            raise DatasetError(f"{path}: every caption (column 'name') is blank")
+        ranked = [(rank, row) for rank, (_, row) in kept.items()]
+        if config.order == "id":
+            rows = [row for _, row in sorted(ranked, key=lambda pair: natural_rank(pair[1].videoid))]
+        else:
+            rows = [row for _, row in sorted(ranked)]
+        return _Selection(rows, num_listed, num_absent, num_blank, num_doubled)
+
+
+def _names_in(folder: Path) -> frozenset[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+    except OSError as error:
+        raise DatasetError(f"WebVid: cannot list {folder}: {error.strerror}") from error
+
+
+def _require_same(where: str, row: _Row, other_line: int, other: _Row) -> None:
+    if row != other:
+        raise DatasetError(
+            f"{where}: videoid {row.videoid!r} stands in line {other_line} too, "
+            f"with another caption or page_dir ({other.caption!r:.60}, {other.page_dir!r})",
+            "delete one of the two lines",
+        )
