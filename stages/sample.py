@@ -71,6 +71,7 @@ class SampleShard:
         try:
             session = context.session(self.method_key, lambda: self._load(context.device))
             reset_peak_memory(context.device)
+            truncated_before = _num_truncated(session)
             started = time.perf_counter()
             frames = next(iter(session.generate([task.sample], None, [task.seed])), None)
             sampling_s = time.perf_counter() - started
@@ -83,7 +84,7 @@ class SampleShard:
                 **self._fields(task),
                 sampling_s=sampling_s,
                 peak_memory_gib=peak_memory_gib(context.device),
-                prompt_truncated=bool(getattr(session, "prompt_truncated", False)),
+                prompt_truncated=_num_truncated(session) > truncated_before,
                 provenance=provenance(context.device),
             )
             with contextlib.suppress(StoreError):  # only an estimate; the clip is safe
@@ -112,6 +113,12 @@ class SampleShard:
             "prompt": task.sample.prompt,
             "seed": task.seed,
         }
+
+
+def _num_truncated(session: Any) -> int:
+    """How many prompts a session has cut to its text encoder's length so far, where it tells."""
+    describe = getattr(session, "describe", None)
+    return int(describe().get("truncated_prompts", 0)) if describe is not None else 0
 
 
 def sample_shards(cell: Cell, shard_size: int) -> list[SampleShard]:

@@ -16,7 +16,7 @@ from ..core.hashing import canonical_json, digest
 from ..core.plan import Plan, PlannedDataset, PlannedMethod, config_data
 from ..core.statistics import holm, mean_estimate, sign_flip_test
 from ..core.types import Estimate
-from ..metrics.protocol import signature
+from ..metrics.signature import signature
 from .measuring import Measuring
 from .observations import Observation, Observations, Reference
 
@@ -259,7 +259,7 @@ def _metric_columns(
     n = estimate.n if estimate else 0
     notes = list(estimate.notes) if estimate else [reason]
     digests: Mapping[str, str] = {
-        f"{role}:{name}": value
+        name: value
         for role in metric.needs
         for name, value in measuring.extractors[role].weight_digests.items()
     }

@@ -1,0 +1,54 @@
+"""`reelbench contact-sheet`: a picture of a run's clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import LimitOption, OnlyOption, OutputOption, RunFileArgument, load, relative
+
+
+def contact_sheet(
+    run_file: RunFileArgument,
+    limit: LimitOption = None,
+    only: OnlyOption = None,
+    output: OutputOption = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            metavar="FILE",
+            help="The PNG to write. Default: contact-sheet.png in the run's folder.",
+            show_default=False,
+        ),
+    ] = None,
+    num_prompts: Annotated[int, typer.Option("--prompts", min=1, help="How many prompts.")] = 4,
+    num_columns: Annotated[int, typer.Option("--columns", min=1, help="Frames of each clip.")] = 8,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset", metavar="NAME", help="Which data set; default: the first.", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Which run seed; default: the smallest.", show_default=False)
+    ] = None,
+) -> None:
+    """Draw the first prompts of a run: the reference and each method's clip, frame by frame."""
+    from ..reports.contact_sheet import contact_sheet as draw
+    from ..stages.results import tables_dir
+
+    run = load(run_file, limit, only, output)
+    methods = [entry.label for entry in run.methods] if only else []
+    path = draw(
+        tables_dir(run.run_dir),
+        to or run.run_dir / "contact-sheet.png",
+        num_prompts=num_prompts,
+        num_columns=num_columns,
+        dataset=dataset,
+        methods=methods,
+        seed=seed,
+    )
+    typer.echo(f"Contact sheet: {relative(path.absolute())}")

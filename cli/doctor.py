@@ -1,0 +1,36 @@
+"""`reelbench doctor`: is this machine ready to run a benchmark?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def doctor(
+    run_file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[RUN_FILE]",
+            help="Also check the data sets and weights of this run file.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FOLDER", help="Where results would go.", show_default=False),
+    ] = None,
+) -> None:
+    """Check versions, hardware, settings, weights and data sets. Exit code 1 when something is broken."""
+    from .checks import BAD, all_checks
+
+    colours = {"✓": "green", "!": "yellow", "✗": "red"}
+    num_bad = 0
+    for check in all_checks(run_file, output):
+        num_bad += check.sign == BAD
+        typer.secho(f"{check.sign} ", fg=colours[check.sign], nl=False)
+        typer.echo(f"{check.what}: {check.found}")
+    if num_bad:
+        typer.secho(f"{num_bad} thing(s) to mend", fg="red")
+        raise typer.Exit(1)

@@ -1,0 +1,142 @@
+"""`reelbench plan`: what a run would do, and what it would take."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from .options import JsonOption, LimitOption, OnlyOption, OutputOption, RunFileArgument, load
+
+if TYPE_CHECKING:
+    from ..core.plan import Plan
+
+
+def plan(
+    run_file: RunFileArgument,
+    limit: LimitOption = None,
+    only: OnlyOption = None,
+    output: OutputOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which clips a run has, which are missing, and what they will take. Makes nothing."""
+    from ..core.plan import make_plan
+    from ..core.store import Store
+    from ..datasets.codec import default_codec
+    from ..stages.measuring import make_measuring
+
+    run = load(run_file, limit, only, output)
+    store = Store(run.store_dir, default_codec())
+    planned = make_plan(run, store)
+    make_measuring(run, store)
+    free_bytes = store.free_bytes()
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(plan_data(planned, free_bytes), indent=2))
+        return
+    print_plan(planned)
+    estimate_bytes = _total([cell.estimate_bytes for cell in planned.cells])
+    if estimate_bytes is not None and estimate_bytes > free_bytes:
+        typer.secho(
+            f"The disk has {size_text(free_bytes)} free; the missing clips will take about "
+            f"{size_text(estimate_bytes)}.",
+            fg="yellow",
+        )
+
+
+def plan_data(planned: Plan, free_bytes: int) -> dict[str, Any]:
+    """The plan as JSON-able data."""
+    return {
+        "run": planned.run.name,
+        "num_samples": planned.num_samples,
+        "num_missing": planned.num_missing,
+        "estimate_s": _total([cell.estimate_s for cell in planned.cells]),
+        "estimate_bytes": _total([cell.estimate_bytes for cell in planned.cells]),
+        "free_bytes": free_bytes,
+        "cells": [
+            {
+                "method": cell.method_label,
+                "dataset": cell.dataset_label,
+                "seed": cell.seed,
+                "num_samples": cell.num_samples,
+                "num_done": cell.num_done,
+                "num_failed": cell.num_failed,
+                "num_missing": cell.num_missing,
+                "estimate_s": cell.estimate_s,
+                "estimate_bytes": cell.estimate_bytes,
+            }
+            for cell in planned.cells
+        ],
+    }
+
+
+def print_plan(planned: Plan) -> None:
+    """One line for each cell, and one for all."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("Method", "Data set"):
+        table.add_column(heading)
+    for heading in ("seed", "clips", "done", "missing", "failed before", "time", "disk"):
+        table.add_column(heading, justify="right")
+    for cell in planned.cells:
+        table.add_row(
+            Text(cell.method_label),
+            Text(cell.dataset_label),
+            str(cell.seed),
+            str(cell.num_samples),
+            str(cell.num_done),
+            str(cell.num_missing),
+            str(cell.num_failed or ""),
+            *_estimates(cell.estimate_s, cell.estimate_bytes),
+        )
+    Console().print(table)
+    typer.echo(summary_line(planned))
+
+
+def summary_line(planned: Plan) -> str:
+    """ "48 clips: 32 done, 16 missing (about 2 min for one worker, 3.1 MiB)"."""
+    num_missing = planned.num_missing
+    line = f"{planned.num_samples} clips: {planned.num_samples - num_missing} done, {num_missing} missing"
+    if not num_missing:
+        return line
+    estimate_s = _total([cell.estimate_s for cell in planned.cells])
+    estimate_bytes = _total([cell.estimate_bytes for cell in planned.cells])
+    if estimate_s is None or estimate_bytes is None:
+        return line + " (no estimate yet: some methods have never run here)"
+    return line + f" (about {duration_text(estimate_s)} for one worker, {size_text(estimate_bytes)})"
+
+
+def duration_text(seconds: float) -> str:
+    """ "40 s", "5 min", "3.2 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def size_text(num_bytes: float) -> str:
+    """ "12.0 MiB"."""
+    for unit in ("B", "KiB", "MiB"):
+        if num_bytes < 1024:
+            return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1024
+    return f"{num_bytes:.1f} GiB"
+
+
+def _estimates(estimate_s: float | None, estimate_bytes: int | None) -> tuple[str, str]:
+    if estimate_s == 0 and not estimate_bytes:
+        return "", ""
+    return (
+        "?" if estimate_s is None else duration_text(estimate_s),
+        "?" if estimate_bytes is None else size_text(estimate_bytes),
+    )
+
+
+def _total(values: list[Any]) -> Any:
+    return None if None in values else sum(values)

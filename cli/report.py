@@ -1,0 +1,73 @@
+"""`reelbench report`: tables and reports again from the store, without sampling anything."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import JsonOption, LimitOption, OnlyOption, OutputOption, RunFileArgument, load
+from .results import print_failures, print_places, print_tables
+
+
+def report(
+    run_file: RunFileArgument,
+    limit: LimitOption = None,
+    only: OnlyOption = None,
+    output: OutputOption = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the comparison as Markdown.")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Write the HTML report here as well.", show_default=False
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Build the tables, the report and the MLflow runs anew from what the store holds."""
+    from ..core.file_digests import FileDigests
+    from ..core.plan import make_plan
+    from ..core.store import Store
+    from ..datasets.codec import default_codec
+    from ..flows.environment import quiet_environment
+    from ..reports.comparison_table import load_comparison_table
+    from ..reports.html_report import write_html_report
+    from ..reports.publish import publish
+    from ..reports.table_text import to_markdown
+    from ..stages.measuring import make_measuring
+    from ..stages.results import build_results
+
+    quiet_environment()
+    run = load(run_file, limit, only, output)
+    store = Store(run.store_dir, default_codec())
+    plan = make_plan(run, store)
+    measuring = make_measuring(run, store)
+    files = FileDigests(store.file_digests("videos"))
+    result = build_results(plan, measuring, store, files)
+    files.save()
+    publish(run.run_dir, run.name, run.output)
+    if html is not None:
+        write_html_report(result.tables_dir, html)
+    if markdown:
+        typer.echo(to_markdown(load_comparison_table(result.tables_dir)), nl=False)
+    elif as_json:
+        typer.echo(_summary_json(result.tables_dir))
+    else:
+        print_tables(run.run_dir)
+        print_failures(run.run_dir)
+        print_places(run)
+
+
+def _summary_json(folder: Path) -> str:
+    """The rows of the summary; what is not a number is null."""
+    import json
+
+    from ..core.tables import read_table
+
+    def plain(value: Any) -> Any:
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    rows = read_table(folder, "summary").to_pylist()
+    return json.dumps([{name: plain(value) for name, value in row.items()} for row in rows], indent=1)

@@ -1,0 +1,62 @@
+"""What a finished run shows: the comparison, what failed, and where everything is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from .options import relative
+
+if TYPE_CHECKING:
+    from ..core.run_file import RunFile
+
+NUM_FAILURES_SHOWN = 10
+
+
+def print_tables(run_dir: Path) -> None:
+    """The comparison table on the terminal, or as Markdown where the output is not one."""
+    from ..reports.comparison_table import load_comparison_table
+    from ..reports.table_text import print_table, to_markdown
+    from ..stages.results import tables_dir
+
+    table = load_comparison_table(tables_dir(run_dir))
+    typer.echo("")
+    if sys.stdout.isatty():
+        print_table(table)
+    else:
+        typer.echo(to_markdown(table))
+
+
+def print_failures(run_dir: Path) -> None:
+    """The causes of failures, the first ones."""
+    from ..core.tables import read_table
+    from ..reports.failures import failures_of
+    from ..stages.results import tables_dir
+
+    folder = tables_dir(run_dir)
+    rows = [read_table(folder, name).to_pylist() for name in ("clips", "features")]
+    failures = failures_of(*rows)
+    for failure in failures[:NUM_FAILURES_SHOWN]:
+        samples = ", ".join(failure.samples[:3]) + (", ..." if failure.num_items > 3 else "")
+        typer.secho(
+            f"failed: {failure.stage}, {failure.method} on {failure.dataset}, {failure.num_items} x "
+            f"({samples}): {failure.cause}",
+            fg="red",
+        )
+    if len(failures) > NUM_FAILURES_SHOWN:
+        typer.echo(f"... and {len(failures) - NUM_FAILURES_SHOWN} more causes; the report lists them all")
+
+
+def print_places(run: RunFile) -> None:
+    """Where the tables and the report are, and the commands that open the report and MLflow."""
+    from ..reports.mlflow_log import default_tracking_uri, mlflow_command
+    from ..stages.results import tables_dir
+
+    typer.echo(f"Tables:  {relative(tables_dir(run.run_dir))}/*.parquet")
+    typer.echo(f"Report:  {relative(run.run_dir / 'report.html')}")
+    typer.echo(f"         open it:  python3 -m webbrowser {relative(run.run_dir / 'report.html')}")
+    typer.echo("MLflow:  start its page, then open the address it prints:")
+    typer.echo(f"         {mlflow_command(default_tracking_uri(run.output))}")

@@ -1,0 +1,86 @@
+"""`reelbench run`: do what is missing, then show the comparison."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from .options import LimitOption, OnlyOption, OutputOption, RunFileArgument, load, relative
+from .plan import summary_line
+from .results import print_failures, print_places, print_tables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..core.run_file import RunFile
+
+
+def run(
+    run_file: RunFileArgument,
+    limit: LimitOption = None,
+    only: OnlyOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Sample, measure, tabulate and report. What the store already holds is not done again.
+
+    Exit code 0: complete; 1: finished with failures; 2: something to mend first; 130: interrupted, and
+    the same command goes on where it stopped.
+    """
+    amended = load(run_file, limit, only, output)
+    try:
+        num_failures = _run(run_file, amended, limit, only, output)
+    except KeyboardInterrupt:
+        typer.secho(
+            "interrupted: what is finished is kept; the same command goes on from there",
+            fg="yellow",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    if num_failures:
+        raise typer.Exit(1)
+
+
+def _run(
+    run_file: Path, amended: RunFile, limit: int | None, only: list[str] | None, output: Path | None
+) -> int:
+    """Run the flow; the number of failures."""
+    from ..flows.environment import quiet_environment
+    from ..flows.prefect_server import prefect_api
+
+    # Prefect would log an exception with its traceback; the command shows it, once.
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    quiet_environment()
+    # The server starts in its own process while the plan is made and the flow is imported here.
+    with prefect_api(amended.output) as api:
+        _print_plan(amended)
+        from ..flows.benchmark import benchmark
+
+        api.wait()
+        result: dict[str, Any] = benchmark(
+            str(run_file), limit, list(only or ()), None if output is None else str(output)
+        )
+    print_tables(amended.run_dir)
+    print_failures(amended.run_dir)
+    print_places(amended)
+    if result["num_failures"]:
+        typer.secho(
+            f"{result['num_failures']} failures: the values above are over what is there (see coverage). "
+            "The same command tries them again.",
+            fg="yellow",
+        )
+    return int(result["num_failures"])
+
+
+def _print_plan(amended: RunFile) -> None:
+    """Make the plan before the flow does: what the user must mend is then said before anything starts."""
+    from ..core.plan import make_plan
+    from ..core.store import Store
+    from ..datasets.codec import default_codec
+    from ..stages.measuring import make_measuring
+
+    store = Store(amended.store_dir, default_codec())
+    planned = make_plan(amended, store)
+    make_measuring(amended, store)
+    typer.echo(f"{amended.name}: {summary_line(planned)}; results go to {relative(amended.run_dir)}")

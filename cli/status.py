@@ -1,0 +1,86 @@
+"""`reelbench status`: what a run has so far, also while it is going on."""
+
+from __future__ import annotations
+
+import datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from .options import LimitOption, OnlyOption, OutputOption, RunFileArgument, load, relative
+from .plan import print_plan
+from .results import print_failures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ..core.run_file import RunFile
+
+
+def status(
+    run_file: RunFileArgument,
+    limit: LimitOption = None,
+    only: OnlyOption = None,
+    output: OutputOption = None,
+) -> None:
+    """Show the progress, the last run, and which tables and failures there are."""
+    from ..core.plan import make_plan
+    from ..core.store import Store
+    from ..datasets.codec import default_codec
+    from ..flows.prefect_server import is_running
+
+    run = load(run_file, limit, only, output)
+    print_plan(make_plan(run, Store(run.store_dir, default_codec())))
+    if is_running(run.output):
+        typer.secho(f"A run is going on in {relative(run.output)}.", fg="green")
+    _print_last_run(run)
+    _print_files(run)
+
+
+def _print_last_run(run: RunFile) -> None:
+    """What the run's own Prefect server recorded last, read from its database."""
+    import contextlib
+    import sqlite3
+
+    path = run.output / "prefect" / "prefect.db"
+    if not path.is_file():
+        return
+    # Read-only, and a damaged or foreign database is not worth an error here.
+    with contextlib.suppress(sqlite3.Error):
+        database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=1.0)
+        try:
+            row = database.execute(
+                "select name, state_name, start_time, end_time from flow_run order by created desc limit 1"
+            ).fetchone()
+        finally:
+            database.close()
+        if row is not None:
+            name, state, start, end = row
+            typer.echo(f"Last run: {name}, {state}, started {start or '-'}, ended {end or '-'} (UTC)")
+
+
+def _print_files(run: RunFile) -> None:
+    from ..core.errors import StoreError
+    from ..core.tables import SCHEMAS, read_table
+    from ..stages.results import tables_dir
+
+    folder = tables_dir(run.run_dir)
+    there = [name for name in SCHEMAS if (folder / f"{name}.parquet").is_file()]
+    if not there:
+        typer.echo(f"No tables in {relative(folder)} yet: `reelbench run` writes them at its end.")
+        return
+    for name in there:
+        try:
+            num_rows = f"{read_table(folder, name).num_rows} rows"
+        except StoreError as error:
+            num_rows = error.message
+        typer.echo(f"{name:12} {num_rows}, written {_written(folder / f'{name}.parquet')}")
+    if {"clips", "features"} <= set(there):
+        print_failures(run.run_dir)
+    for name in ("comparison.md", "report.html"):
+        if (run.run_dir / name).is_file():
+            typer.echo(f"{relative(run.run_dir / name)}, written {_written(run.run_dir / name)}")
+
+
+def _written(path: Path) -> str:
+    return datetime.datetime.fromtimestamp(path.stat().st_mtime).strftime("%Y-%m-%d %H:%M:%S")

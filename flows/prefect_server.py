@@ -1,0 +1,312 @@
+"""The Prefect server of a run: the user's own, or a small one that lives as long as the run.
+
+Prefect's built-in "ephemeral" server is not used: it loses task records when the process exits, and
+every Ray worker would start one of its own. Without `PREFECT_API_URL`, a server of our own is
+started on a free port of the loopback, with its database in `<output>/prefect`, and stopped at the
+end; `prefect_server_process` is what runs in it. It starts while the caller goes on (5 s with an
+existing database, 10 s with a new one), so ask for it early and `wait` for it late.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from ..core.errors import ReelbenchError
+from .environment import quiet_environment
+
+_SERVER_MODULE = "reelbench.flows.prefect_server_process"
+_START_TIMEOUT_S = 120.0
+_STOP_TIMEOUT_S = 10.0
+_RECORD_TIMEOUT_S = 15.0
+_RECORD_POLL_S = 0.4
+
+_SERVER_SETTINGS = {
+    "PREFECT_UI_ENABLED": "false",
+    "PREFECT__SERVER_FINAL": "1",
+    # What a server needs that schedules nothing; recording events and task runs stays on.
+    "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",
+}
+
+
+class PrefectServerError(ReelbenchError):
+    """There is no Prefect server to be had."""
+
+
+class PrefectApi:
+    """A Prefect server that this process talks to.
+
+    Attributes:
+        url: its API.
+        home: `PREFECT_HOME` of a server of our own; None for the user's.
+    """
+
+    def __init__(
+        self, url: str, home: Path | None = None, process: subprocess.Popen[Any] | None = None
+    ) -> None:
+        self.url = url
+        self.home = home
+        self._process = process
+
+    def wait(self) -> None:
+        """Return when the server answers.
+
+        Raises:
+            PrefectServerError: it does not, or it has died.
+        """
+        if self._process is None:
+            self._wait_for_users_server()
+            return
+        assert self.home is not None
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                raise PrefectServerError(
+                    f"the Prefect server stopped as it started (exit code {self._process.returncode}): "
+                    f"{_last_line(self.home / 'server.log')}",
+                    f"see {self.home / 'server.log'}; delete {self.home} to begin with a new database",
+                )
+            try:
+                self._call("GET", "/health", timeout_s=2.0)
+            except (OSError, http.client.HTTPException):
+                time.sleep(0.05)
+                continue
+            self._close_stale_runs()
+            return
+        raise PrefectServerError(
+            f"the Prefect server did not answer within {_START_TIMEOUT_S:.0f} s",
+            f"see {self.home / 'server.log'}; a busy machine may need another try",
+        )
+
+    def stop(self) -> None:
+        """Stop a server of our own, after it has got everything; the user's goes on."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        if _send_what_is_queued():
+            self._wait_for_recorder()
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _wait_for_recorder(self) -> None:
+        """The server records task runs from events, one after the other, and forgets those that are left
+        when it stops: wait until all it knows are over and no new one appears."""
+        deadline = time.monotonic() + _RECORD_TIMEOUT_S
+        before = None
+        unfinished = {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}}}
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+            while time.monotonic() < deadline:
+                total = self._call("POST", "/task_runs/count", {})
+                if total == before and not self._call("POST", "/task_runs/count", {"task_runs": unfinished}):
+                    return
+                before = total
+                time.sleep(_RECORD_POLL_S)
+
+    def _wait_for_users_server(self) -> None:
+        try:
+            self._call("GET", "/health", timeout_s=10.0)
+        except urllib.error.HTTPError:
+            return  # it is there; whether we may use it is for Prefect's client to find out
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise PrefectServerError(
+                f"the Prefect server at PREFECT_API_URL={self.url} does not answer: {error}",
+                "start it (`prefect server start`), or unset PREFECT_API_URL to run with a server of our own",
+            ) from error
+
+    def _close_stale_runs(self) -> None:
+        """Mark as crashed what a killed driver left running; the database is locked, so it is ours alone."""
+        running = {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}
+        crashed = {"type": "CRASHED", "name": "Crashed", "message": "the driver's process was killed"}
+        for kind in ("task_runs", "flow_runs"):
+            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
+                for run in self._call("POST", f"/{kind}/filter", {kind: running}):
+                    self._call("POST", f"/{kind}/{run['id']}/set_state", {"state": crashed, "force": True})
+
+    def _call(self, method: str, path: str, body: Any = None, timeout_s: float = 10.0) -> Any:
+        request = urllib.request.Request(
+            self.url.rstrip("/") + path,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=timeout_s) as response:
+            return json.load(response)
+
+
+@contextlib.contextmanager
+def prefect_api(output: Path) -> Iterator[PrefectApi]:
+    """A Prefect server for this process: the one at `PREFECT_API_URL`, or one of our own.
+
+    The block begins while the server starts; call `wait()` before the flow. The environment (and the
+    settings of a Prefect that is imported already) point to the server within the block.
+
+    Args:
+        output: the run's output folder; the server's database is in `<output>/prefect`.
+
+    Raises:
+        PrefectServerError: the folder cannot be written.
+    """
+    quiet_environment()
+    users_url = os.environ.get("PREFECT_API_URL", "").strip()
+    if users_url:
+        yield PrefectApi(users_url)
+        return
+    home, lock = _lock_home(Path(output).absolute())
+    api = None
+    try:
+        with _terminates_like_an_exit():
+            api = _start_server(home)
+            with _environment({"PREFECT_API_URL": api.url, "PREFECT_HOME": str(home)}):
+                try:
+                    yield api
+                finally:
+                    # While the settings still point to it: what is queued must find its way.
+                    api.stop()
+    finally:
+        if api is not None:
+            api.stop()
+        lock.close()
+
+
+def is_running(output: Path) -> bool:
+    """Whether a run with a server of its own is going on in an output folder."""
+    try:
+        with (Path(output) / "prefect" / "lock").open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _lock_home(output: Path) -> tuple[Path, IO[str]]:
+    """A `PREFECT_HOME` that no other run uses: `prefect`, or `prefect-2` where that one is in use."""
+    number = 1
+    while True:
+        home = output / ("prefect" if number == 1 else f"prefect-{number}")
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            lock = (home / "lock").open("w")
+        except OSError as error:
+            raise PrefectServerError(
+                f"cannot write to {home}: {error.strerror}", "choose another `output`, or set PREFECT_API_URL"
+            ) from error
+        try:
+            # Held by this process and not inherited: a kill releases it.
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            number += 1
+            continue
+        return home, lock
+
+
+def _start_server(home: Path) -> PrefectApi:
+    # The port is bound here and handed over, so nobody else can take it in between.
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(128)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+        with (home / "server.log").open("w") as log:
+            process = subprocess.Popen(
+                # -P: the working directory is not a place to import from.
+                [sys.executable, "-P", "-m", _SERVER_MODULE, str(listener.fileno()), str(os.getpid())],
+                env={**_SERVER_SETTINGS, **os.environ, "PREFECT_HOME": str(home), "PREFECT_API_URL": url},
+                pass_fds=[listener.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C is for us: the server must still take the run's last state.
+                start_new_session=True,
+            )
+    return PrefectApi(url, home, process)
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    _refresh_settings()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        _refresh_settings()
+
+
+def _refresh_settings() -> None:
+    # Prefect reads the environment when it is imported.
+    if "prefect.context" in sys.modules:
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
+
+
+def _send_what_is_queued() -> bool:
+    """Send the events (task runs are made of them) and log lines that Prefect's client still holds.
+
+    Returns:
+        whether Prefect was in use at all.
+    """
+    if "prefect.flows" not in sys.modules:
+        return False
+    with contextlib.suppress(Exception):
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+
+        for worker in (EventsWorker, APILogWorker):
+            worker.drain_all(timeout=5.0, at_exit=False)
+    return True
+
+
+@contextlib.contextmanager
+def _terminates_like_an_exit() -> Iterator[None]:
+    """SIGTERM unwinds the stack, so that the server is stopped, where nobody handles it yet."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def leave(number: int, frame: Any) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _last_line(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+        if lines:
+            return lines[-1][:300]
+    return "no message"

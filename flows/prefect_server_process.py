@@ -1,0 +1,47 @@
+"""The process of a run's own Prefect server: `python -m reelbench.flows.prefect_server_process FD PID`.
+
+It serves on a socket that its parent has bound, and ends when the parent is gone, also when that was
+killed. uvicorn runs Prefect's application directly: the `prefect` command would take seconds more.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+
+_POLL_S = 0.5
+_GRACE_S = 10.0
+
+
+def main(file_descriptor: int, parent: int) -> None:
+    """Serve until SIGTERM, or until `parent` is no longer this process's parent."""
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+    import uvicorn
+
+    config = uvicorn.Config(
+        "prefect.server.api.server:create_app",
+        factory=True,
+        lifespan="on",
+        log_level="error",
+        # Clients that keep a connection open must not hold up the end.
+        timeout_graceful_shutdown=3,
+    )
+    with socket.socket(fileno=file_descriptor) as listener:
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_POLL_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_GRACE_S)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,87 @@
+"""Metrics and extractors by name, and which extractor reads what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..core import registry
+from ..core.contracts import Extractor, Metric
+from ..core.errors import MetricError
+from .protocol import Protocol
+
+
+def build_metric(name: str, protocol: Protocol) -> Any:
+    """The metric registered under `name` (or `path/to/file.py:Class`), under the protocol.
+
+    Raises:
+        UnknownNameError: no such metric.
+    """
+    metric: Metric = registry.get("metrics", name)(protocol)
+    return metric
+
+
+def build_extractor(name: str, protocol: Protocol, weights: Mapping[str, str] | None = None) -> Extractor:
+    """The extractor registered under `name`, with the parts of the protocol it depends on.
+
+    Args:
+        weights: locations by role ("i3d", "clip"), as in a run file; roles that are missing get the
+            embedded world's. A plug-in extractor's role is its `weights_role`, or its name.
+
+    An extractor class without `from_protocol(protocol, weights)` is constructed with its Config's defaults
+    and, where that has a field `weights`, the location.
+
+    Raises:
+        UnknownNameError: no such extractor.
+    """
+    cls = registry.get("extractors", name)
+    location = (weights or {}).get(getattr(cls, "weights_role", name))
+    extractor: Extractor
+    if hasattr(cls, "from_protocol"):
+        extractor = cls.from_protocol(protocol, location)
+    elif location is not None and "weights" in cls.Config.model_fields:
+        extractor = cls(cls.Config(weights=location))
+    else:
+        extractor = cls(cls.Config())
+    return extractor
+
+
+@dataclass(frozen=True)
+class ExtractorNeeds:
+    """Extractors by what they read, each tuple sorted.
+
+    Attributes:
+        generated: video extractors to run on generated clips.
+        reference: video extractors to run on reference clips.
+        prompt: text extractors to run on the prompts.
+    """
+
+    generated: tuple[str, ...]
+    reference: tuple[str, ...]
+    prompt: tuple[str, ...]
+
+
+def extractors_needed(metrics: Iterable[Metric]) -> ExtractorNeeds:
+    """Which extractors the metrics need, and on what.
+
+    A clip metric reads the generated clip's features and its prompt's; a set metric reads both sides'.
+
+    Raises:
+        UnknownNameError: a metric needs an extractor that is not registered.
+        MetricError: a set metric needs text features.
+    """
+    generated: set[str] = set()
+    reference: set[str] = set()
+    prompt: set[str] = set()
+    for metric in metrics:
+        for name in metric.needs:
+            if registry.get("extractors", name).modality == "text":
+                if metric.level == "set":
+                    raise MetricError(f"set metric {metric.name!r} needs {name!r}, which reads texts")
+                prompt.add(name)
+                continue
+            generated.add(name)
+            if metric.level == "set":
+                reference.add(name)
+    return ExtractorNeeds(tuple(sorted(generated)), tuple(sorted(reference)), tuple(sorted(prompt)))

@@ -1,0 +1,139 @@
+"""A CLIP model by open_clip, from a local folder, a hub id, or a model's name.
+
+Locations:
+
+* what `core.weights.resolve` finds: a folder with `open_clip_config.json` and its checkpoint (a path, a
+  name below the weights root, "sprites/clip", or a hub id "owner/name");
+* `<architecture>:<tag or file>`, for example "ViT-B-32:openai" or "ViT-B-32-quickgelu:/data/b32.safetensors":
+  one of open_clip's architectures with its published weights of that tag (fetched into open_clip's own
+  cache) or with a checkpoint file.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import WeightsError
+from ..core.weights import resolve
+
+
+@dataclass(frozen=True, eq=False)
+class ClipModel:
+    """A loaded model in evaluation mode, float32.
+
+    Attributes:
+        network: open_clip's model, with `encode_image` and `encode_text`.
+        tokenizer: list of strings -> int64 [B, L]; captions that are too long are cut, their end kept marked.
+        image_size: side of the square input in pixels.
+        mean, std: of the model's own image normalisation, values 0 to 1.
+    """
+
+    network: Any
+    tokenizer: Any
+    image_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+# Sessions of one process share a loaded model; it goes when the last of them does.
+_loaded: weakref.WeakValueDictionary[tuple[str, str, str], ClipModel] = weakref.WeakValueDictionary()
+
+
+def split_location(location: str) -> tuple[str, str]:
+    """(architecture, tag or file) of the form "ViT-B-32:openai"; architecture is "" for all other forms.
+
+    >>> split_location("ViT-B-32:openai"), split_location("sprites/clip")
+    (('ViT-B-32', 'openai'), ('', 'sprites/clip'))
+    """
+    architecture, colon, rest = location.partition(":")
+    if not colon or "/" in architecture or architecture in ("", "~", ".", "..") or not rest:
+        return "", location
+    return architecture, rest
+
+
+def checkpoint_location(architecture: str, source: str) -> str:
+    """A location that `core.weights.resolve` understands, for digests.
+
+    With an architecture, the tag's checkpoint is fetched if open_clip's cache does not hold it.
+
+    Raises:
+        WeightsError: the tag is unknown, or its checkpoint cannot be had.
+    """
+    if not architecture:
+        return source
+    if "/" in source or Path(source).suffix:
+        return str(Path(source).expanduser().resolve())
+    return _fetch_tag(architecture, source)
+
+
+def load_clip(architecture: str, source: str, device: str) -> ClipModel:
+    """The model at a location split by `split_location`, shared within the process while it is in use.
+
+    Raises:
+        WeightsError: nothing is there, or open_clip cannot make a model of it.
+    """
+    key = (architecture, source, device)
+    model = _loaded.get(key)
+    if model is None:
+        model = _loaded[key] = _load(architecture, source, device)
+    return model
+
+
+def _load(architecture: str, source: str, device: str) -> ClipModel:
+    import open_clip
+
+    path = resolve(checkpoint_location(architecture, source))
+    options: dict[str, Any] = {}
+    if architecture:
+        name = architecture
+        options["pretrained"] = str(path)
+        # The published weights of some tags were trained with the other GELU; the tag says so.
+        if "/" not in source and open_clip.get_pretrained_cfg(architecture, source).get("quick_gelu"):
+            options["force_quick_gelu"] = True
+    else:
+        if not (path / "open_clip_config.json").is_file():
+            raise WeightsError(
+                f"{path} holds no open_clip_config.json",
+                'a CLIP is a folder that open_clip writes, a hub id, or "<architecture>:<tag or file>"',
+            )
+        name = f"local-dir:{path}"
+    try:
+        network = open_clip.create_model(name, device=device, require_pretrained=True, **options)
+        tokenizer = open_clip.get_tokenizer(name)
+    except Exception as error:  # open_clip raises many kinds; all mean that the model cannot be made
+        raise WeightsError(
+            f"open_clip cannot load {source!r} ({type(error).__name__}: {str(error)[:300]})",
+            "check the folder or the architecture's name (open_clip.list_models())",
+        ) from error
+    preprocess = open_clip.get_model_preprocess_cfg(network)
+    size = preprocess["size"]
+    height, width = (size, size) if isinstance(size, int) else tuple(size)
+    if height != width:
+        raise WeightsError(f"{source!r} takes {height}x{width} frames; only square inputs are supported")
+    return ClipModel(
+        network=network.requires_grad_(False).eval(),
+        tokenizer=tokenizer,
+        image_size=int(height),
+        mean=tuple(preprocess["mean"]),
+        std=tuple(preprocess["std"]),
+    )
+
+
+def _fetch_tag(architecture: str, tag: str) -> str:
+    import open_clip
+
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag not in tags:
+        known = f"known tags: {', '.join(tags)}" if tags else "no such architecture, or it has no tags"
+        raise WeightsError(f"open_clip has no weights {tag!r} of {architecture!r}; {known}")
+    try:
+        return str(open_clip.download_pretrained(open_clip.get_pretrained_cfg(architecture, tag)))
+    except Exception as error:  # network and hub errors of many kinds
+        raise WeightsError(
+            f"the weights {architecture}:{tag} could not be fetched "
+            f"({type(error).__name__}: {str(error)[:200]})",
+            f'give the file on this machine instead: "{architecture}:/path/to/checkpoint"',
+        ) from error

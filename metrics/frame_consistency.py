@@ -1,0 +1,85 @@
+"""Frame consistency: how alike the frames of a clip are to CLIP, by two definitions.
+
+All pairs, as the LOVEU-TGVE challenge and the Tune-A-Video line compute it, and consecutive frames, as
+FateZero does. A static clip scores 1 on both; a drifting one scores lower on all pairs, so the two are
+separate metrics and never share a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..core.errors import MetricError
+from ..core.types import Features, Level
+from .cosine import unit_rows
+from .features import Floats
+from .protocol import Protocol
+
+
+class _FrameConsistency:
+    version: ClassVar[str] = "1"
+    unit: ClassVar[str] = "cosine"
+    higher_is_better: ClassVar[bool] = True
+    level: ClassVar[Level] = "clip"
+    needs: ClassVar[tuple[str, ...]] = ("clip_image",)
+    min_n: ClassVar[int] = 1
+    label: ClassVar[str]
+
+    def __init__(self, protocol: Protocol) -> None:
+        del protocol  # its CLIP settings act on the features
+
+    def parameters(self) -> Mapping[str, Any]:
+        return {}
+
+    def _frames(self, features: Mapping[str, Features]) -> Floats:
+        frames_TD = unit_rows(self.label, features, "clip_image", 2)
+        if len(frames_TD) < 2:
+            raise MetricError(f"{self.label}: a clip of {len(frames_TD)} frame has no pair of frames")
+        return frames_TD
+
+
+class FrameConsistencyAllPairs(_FrameConsistency):
+    """Mean of cos(frame i, frame j) over all ordered pairs i != j, in [-1, 1], higher is better.
+
+    = (||sum_t f_t||^2 - T) / (T (T - 1)) for unit features f_t.
+    """
+
+    name: ClassVar[str] = "frame_consistency_all_pairs"
+    label: ClassVar[str] = "Frame consistency (all pairs)"
+
+    def describe(self) -> str:
+        """For signatures."""
+        return "all-pairs"
+
+    def compute(self, features: Mapping[str, Features]) -> float:
+        """The value of one clip.
+
+        Args:
+            features: "clip_image" [T, D], T >= 2.
+
+        Raises:
+            MetricError: fewer than two frames, a wrong shape, or features that are not finite.
+        """
+        frames_TD = self._frames(features)
+        count = len(frames_TD)
+        total_D = frames_TD.sum(axis=0)
+        return float((total_D @ total_D - count) / (count * (count - 1)))
+
+
+class FrameConsistencyConsecutive(_FrameConsistency):
+    """Mean of cos(frame t, frame t + 1) over the T - 1 neighbours, in [-1, 1], higher is better."""
+
+    name: ClassVar[str] = "frame_consistency_consecutive"
+    label: ClassVar[str] = "Frame consistency (consecutive)"
+
+    def describe(self) -> str:
+        """For signatures."""
+        return "consecutive"
+
+    def compute(self, features: Mapping[str, Features]) -> float:
+        """The value of one clip; as for all pairs."""
+        frames_TD = self._frames(features)
+        return float(np.einsum("td,td->t", frames_TD[:-1], frames_TD[1:]).mean())

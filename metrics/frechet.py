@@ -1,0 +1,158 @@
+"""The Fréchet distance between Gaussians fitted to two sets of features.
+
+FD = ||mu_1 - mu_2||^2 + tr S_1 + tr S_2 - 2 tr (S_1 S_2)^{1/2}        (Dowson & Landau 1982)
+
+The trace of the root is taken as a nuclear norm (the sum of the singular values):
+tr (S_1 S_2)^{1/2} = ||F_1 F_2^T||_* for any factors with F_i^T F_i = S_i. From features the factors are
+the centred rows themselves (or their QR factor when there are more rows than dimensions), which is exact
+at any rank. A matrix square root is never formed: on singular products, that is whenever N < D, it takes
+roots of rounding errors, and some SciPy releases returned numbers off by five digits.
+
+Shape suffixes: N, M rows; D features; R rank.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from .features import Floats, Ints
+from .moments import Moments, moments_without_each_group
+
+
+def frechet_distance(generated_ND: np.ndarray, reference_MD: np.ndarray, ddof: int = 1) -> float:
+    """FD from the features themselves, in float64, exact at any rank.
+
+    tr (S_1 S_2)^{1/2} = ||X_c Y_c^T||_* / sqrt((N - ddof)(M - ddof)), X_c, Y_c the centred features.
+
+    Args:
+        generated_ND, reference_MD: finite, at least 2 rows each.
+        ddof: 1 for the unbiased covariance, 0 to divide by N.
+
+    Returns:
+        The distance, >= 0 up to rounding (about 1e-13 of the traces).
+
+    >>> x = np.array([[0.0, 0.0], [2.0, 0.0]])
+    >>> frechet_distance(x, x + [3.0, 4.0])
+    25.0
+    """
+    x, y = np.asarray(generated_ND, dtype=np.float64), np.asarray(reference_MD, dtype=np.float64)
+    mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
+    factor_x, factor_y = _row_factor(x - mean_x), _row_factor(y - mean_y)
+    return _combine(mean_x - mean_y, factor_x, factor_y, len(x) - ddof, len(y) - ddof)
+
+
+def frechet_from_moments(generated: Moments, reference: Moments, ddof: int = 1) -> float:
+    """FD from count, mean and scatter: eigen-factors V sqrt(lambda) with a rank cut.
+
+    Eigenvalues at or below D eps lambda_max are rounding errors of zero and are dropped; their roots would
+    be 1e-8 each. Agrees with `frechet_distance` to about 1e-13 of the traces.
+    """
+    return _combine(
+        generated.mean_D - reference.mean_D,
+        _eigen_factor(generated.scatter_DD),
+        _eigen_factor(reference.scatter_DD),
+        generated.n - ddof,
+        reference.n - ddof,
+    )
+
+
+def frechet_svd(
+    generated_ND: np.ndarray,
+    reference_MD: np.ndarray,
+    ddof: int = 1,
+    dtype: Literal["float64", "float32"] = "float64",
+    ridge: float = 0.0,
+) -> float:
+    """FD as the older tools compute it, for agreement with published numbers; not for new ones.
+
+    tr (A S_2 A)^{1/2} with A = S_1^{1/2}, each root by SVD, singular values below 1e-10 left un-rooted
+    (TF-GAN's rule). With dtype float32 everything is in single precision, as in the VideoGPT line; that
+    alone moves FVD by some tenths. A ridge is added to both diagonals first.
+    """
+    kind = np.dtype(dtype)
+    x, y = np.asarray(generated_ND, dtype=kind), np.asarray(reference_MD, dtype=kind)
+    mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
+    diagonal = np.eye(x.shape[1], dtype=kind) * kind.type(ridge)
+    cov_x = (x - mean_x).T @ (x - mean_x) / kind.type(len(x) - ddof) + diagonal
+    cov_y = (y - mean_y).T @ (y - mean_y) / kind.type(len(y) - ddof) + diagonal
+    root_x = _svd_root(cov_x)
+    root_trace = np.trace(_svd_root(root_x @ cov_y @ root_x))
+    shift = mean_x - mean_y
+    return float(shift @ shift + np.trace(cov_x) + np.trace(cov_y) - 2 * root_trace)
+
+
+def frechet_without_each_group(
+    generated_ND: Floats,
+    reference_MD: Floats,
+    group_N: Ints,
+    group_M: Ints,
+    num_groups: int,
+    ddof: int = 1,
+) -> Floats:
+    """[G] FD with group g left out on both sides, for the jackknife.
+
+    A side with more rows than dimensions is kept as moments and factored by Cholesky (12 ms for 400
+    dimensions); a side with fewer is cut from the rows, which stays exact when singular.
+    """
+    generated = _LeftOut(generated_ND, group_N, num_groups)
+    reference = _LeftOut(reference_MD, group_M, num_groups)
+    distances = np.empty(num_groups)
+    for group in range(num_groups):
+        n, mean_x, factor_x = generated.factor(group)
+        m, mean_y, factor_y = reference.factor(group)
+        distances[group] = _combine(mean_x - mean_y, factor_x, factor_y, n - ddof, m - ddof)
+    return distances
+
+
+class _LeftOut:
+    """(n, mean, factor) of one side without one group."""
+
+    def __init__(self, rows_ND: Floats, group_N: Ints, num_groups: int) -> None:
+        self._rows, self._group = rows_ND, group_N
+        fewest = len(rows_ND) - np.bincount(group_N, minlength=num_groups).max()
+        tall = fewest > rows_ND.shape[1] + 1
+        self._moments = moments_without_each_group(rows_ND, group_N, num_groups) if tall else None
+
+    def factor(self, group: int) -> tuple[int, Floats, Floats]:
+        if self._moments is not None:
+            moments = self._moments[group]
+            return moments.n, moments.mean_D, _scatter_factor(moments.scatter_DD)
+        rows = self._rows[self._group != group]
+        mean = rows.mean(axis=0)
+        return len(rows), mean, rows - mean
+
+
+def _combine(shift_D: Floats, factor_x: Floats, factor_y: Floats, a: float, b: float) -> float:
+    """FD from factors of the scatters; ||F||_F^2 is the scatter's trace."""
+    root = np.linalg.svd(factor_x @ factor_y.T, compute_uv=False).sum() / np.sqrt(float(a) * float(b))
+    trace_x, trace_y = np.vdot(factor_x, factor_x) / a, np.vdot(factor_y, factor_y) / b
+    return float(shift_D @ shift_D + trace_x + trace_y - 2.0 * root)
+
+
+def _row_factor(centred_ND: Floats) -> Floats:
+    tall = centred_ND.shape[0] > centred_ND.shape[1]
+    return np.linalg.qr(centred_ND, mode="r") if tall else centred_ND
+
+
+def _eigen_factor(scatter_DD: Floats) -> Floats:
+    values, vectors = np.linalg.eigh(scatter_DD)
+    kept = values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)
+    return (vectors[:, kept] * np.sqrt(values[kept])).T
+
+
+def _scatter_factor(scatter_DD: Floats) -> Floats:
+    """Cholesky where the scatter is safely positive definite, the rank-cut eigen-factor where not."""
+    try:
+        factor = np.linalg.cholesky(scatter_DD).T
+    except np.linalg.LinAlgError:
+        return _eigen_factor(scatter_DD)
+    diagonal = np.diag(factor)
+    return factor if diagonal.min() > 1e-6 * diagonal.max() else _eigen_factor(scatter_DD)
+
+
+def _svd_root(matrix_DD: np.ndarray) -> np.ndarray:
+    left, values, right = np.linalg.svd(matrix_DD)
+    roots = np.where(values < 1e-10, values, np.sqrt(values))
+    return (left * roots) @ right

@@ -1,0 +1,58 @@
+"""What failed in a run, gathered by cause so that a thousand equal failures are one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+NUM_SAMPLES_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One cause.
+
+    Attributes:
+        stage: "sample" (making the clip) or "extract <extractor>".
+        method: label of the method, or "reference".
+        dataset: name of the data set.
+        cause: the error's type and message.
+        num_items: how many clips or features it struck.
+        samples: the first sample ids; `num_items` says how many there are.
+    """
+
+    stage: str
+    method: str
+    dataset: str
+    cause: str
+    num_items: int
+    samples: tuple[str, ...]
+
+
+def failures_of(clips: Iterable[Mapping[str, Any]], features: Iterable[Mapping[str, Any]]) -> list[Failure]:
+    """All clips and features that are not done, by stage, data set, method and cause."""
+    found: dict[tuple[str, str, str, str], list[str]] = {}
+    for stage_of, rows in ((_sample_stage, clips), (_extract_stage, features)):
+        for row in rows:
+            if row["status"] != "done":
+                method = row["method"] or row["side"] or ""
+                key = (stage_of(row), row["dataset"] or "", method, _cause(row))
+                found.setdefault(key, []).append(row["sample_id"] or "")
+    return [
+        Failure(stage, method, dataset, cause, len(samples), tuple(sorted(set(samples))[:NUM_SAMPLES_SHOWN]))
+        for (stage, dataset, method, cause), samples in sorted(found.items())
+    ]
+
+
+def _sample_stage(row: Mapping[str, Any]) -> str:
+    return "read" if row["side"] == "reference" else "sample"
+
+
+def _extract_stage(row: Mapping[str, Any]) -> str:
+    return f"extract {row['extractor']}"
+
+
+def _cause(row: Mapping[str, Any]) -> str:
+    parts = [part for part in (row["error_type"], row["error_message"]) if part]
+    return ": ".join(parts) or (row["status"] or "missing")

@@ -1,0 +1,66 @@
+"""How one measured value is written: the standard error decides the digits.
+
+A value without its standard error claims digits it does not have, so the error is rounded to two
+significant digits and the value to the same place: 298.1324 ± 5.2719 is "298.1 ± 5.3".
+"""
+
+from __future__ import annotations
+
+import math
+
+DASH = "–"
+"""What stands where there is no value; a footnote says why."""
+
+_DIGITS_WITHOUT_ERROR = 4
+_LARGEST_NUM_DECIMALS = 8
+
+
+def is_value(value: float | None) -> bool:
+    """Whether there is a number to show: not null, NaN or infinite."""
+    return value is not None and math.isfinite(value)
+
+
+def format_measurement(value: float | None, standard_error: float | None = None) -> str:
+    """`value ± standard error`, or the value alone, or a dash.
+
+    Args:
+        value: the point estimate; null, NaN and infinities give a dash.
+        standard_error: its standard error; null, NaN and 0 leave four significant digits.
+
+    >>> format_measurement(0.294512, 0.001234)
+    '0.2945 ± 0.0012'
+    >>> format_measurement(298.13, 27.4)
+    '298 ± 27'
+    """
+    if value is None or not math.isfinite(value):
+        return DASH
+    if standard_error is None or not math.isfinite(standard_error) or standard_error < 0:
+        return _fixed(value, _num_decimals(value, _DIGITS_WITHOUT_ERROR))
+    if standard_error == 0:
+        return f"{_fixed(value, _num_decimals(value, _DIGITS_WITHOUT_ERROR))} ± 0"
+    num_decimals = _num_decimals(standard_error, 2)
+    return f"{_fixed(value, num_decimals)} ± {_fixed(standard_error, num_decimals)}"
+
+
+def format_p_value(p_value: float | None) -> str:
+    """A p value with two significant digits, "< 0.001" below that, or a dash."""
+    if p_value is None or not math.isfinite(p_value):
+        return DASH
+    if p_value < 0.001:
+        return "< 0.001"
+    return _fixed(p_value, min(3, _num_decimals(p_value, 2)))
+
+
+def _num_decimals(value: float, num_digits: int) -> int:
+    """Decimals that leave `num_digits` significant digits of `value`, never fewer than none."""
+    if value == 0:
+        return num_digits - 1
+    # Through the exponent form, since rounding may carry: 0.0996 has its two digits as 0.10.
+    exponent = int(f"{abs(value):.{num_digits - 1}e}".partition("e")[2])
+    return min(max(0, num_digits - 1 - exponent), _LARGEST_NUM_DECIMALS)
+
+
+def _fixed(value: float, num_decimals: int) -> str:
+    text = f"{value:.{num_decimals}f}"
+    is_negative_zero = text.startswith("-") and not text.strip("-0.")
+    return text[1:] if is_negative_zero else text

@@ -1,0 +1,136 @@
+"""The comparison table as Markdown, and on a terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .comparison_table import Cell, Column, ComparisonTable, MethodRow, Section
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LEGEND = "Values ± one standard error. Bold: the best of those that saw the same."
+
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
+
+
+def to_markdown(table: ComparisonTable, heading_level: int = 3) -> str:
+    """The table as Markdown (GitHub's tables), one part for each data set, split and protocol.
+
+    Args:
+        table: what to write.
+        heading_level: how many `#` the parts' headings get.
+
+    Returns:
+        text that ends in a line break. Names and notes are escaped: none can break the table or
+        become HTML.
+    """
+    if not table.sections:
+        return "No results yet.\n"
+    return "\n".join(_markdown_section(section, heading_level) for section in table.sections)
+
+
+def escape_markdown(text: str) -> str:
+    """`text` with everything escaped that Markdown or HTML would read as markup, on one line."""
+    return _MARKDOWN_SPECIAL.sub(r"\\\1", " ".join(text.split())).replace("&", "&amp;").replace("\\<", "&lt;")
+
+
+def section_title(section: Section) -> str:
+    """ "msrvtt, test", the title of a part."""
+    return ", ".join(part for part in (section.dataset, section.split) if part)
+
+
+def marks_text(marks: Sequence[int]) -> str:
+    """ " [1, 3]", or nothing. Brackets, since a raised digit would read as a power."""
+    return f" [{', '.join(map(str, marks))}]" if marks else ""
+
+
+def count_headings(section: Section) -> tuple[str, ...]:
+    """Headings of the columns behind the metrics: n and coverage, where they are shown."""
+    return ("n", "coverage") if section.shows_n else ()
+
+
+def count_cells(section: Section, row: MethodRow) -> tuple[str, ...]:
+    """The row's cells under `count_headings`."""
+    return (row.n, row.coverage) if section.shows_n else ()
+
+
+def _markdown_section(section: Section, heading_level: int) -> str:
+    headings = ["Method", *(_heading(column) for column in section.columns), *count_headings(section)]
+    lines = [
+        f"{'#' * heading_level} {escape_markdown(section_title(section))}",
+        "",
+        _line([escape_markdown(heading) for heading in headings]),
+        _line(["---", *["---:"] * (len(headings) - 1)]),
+    ]
+    for group in section.groups:
+        lines.append(_line([f"*Saw: {escape_markdown(group.conditioning)}*", *[""] * (len(headings) - 1)]))
+        for row in group.rows:
+            cells = [_markdown_cell(cell) for cell in row.cells]
+            lines.append(_line([escape_markdown(row.method), *cells, *count_cells(section, row)]))
+    lines += ["", LEGEND, ""]
+    lines += [f"- {name}: {escape_markdown(text)}" for name, text in section.facts]
+    # Not a Markdown list: renderers would renumber or reflow the marks.
+    lines += [f"- \\[{number}\\] {escape_markdown(text)}" for number, text in enumerate(section.footnotes, 1)]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _heading(column: Column) -> str:
+    return column.heading + marks_text(column.marks)
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = f"**{cell.text}**" if cell.is_best else cell.text
+    return text + marks_text(cell.marks).replace("[", "\\[").replace("]", "\\]")
+
+
+def print_table(table: ComparisonTable, console: Console | None = None) -> None:
+    """Print the table to a terminal with rich; wide tables are printed whole, lines may wrap."""
+    from rich.console import Console
+
+    console = console or Console()
+    if not table.sections:
+        console.print("No results yet.", markup=False)
+    for section in table.sections:
+        _print_section(section, console)
+
+
+def _print_section(section: Section, console: Console) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(
+        title=Text(section_title(section), style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    grid.add_column("Method", no_wrap=True)
+    for heading in [*(_heading(column) for column in section.columns), *count_headings(section)]:
+        grid.add_column(Text(heading), justify="right")
+    for index, group in enumerate(section.groups):
+        if index:
+            grid.add_section()
+        grid.add_row(Text(f"Saw: {group.conditioning}", style="italic"))
+        for row in group.rows:
+            cells = [
+                Text(cell.text, style="bold" if cell.is_best else "")
+                + Text(marks_text(cell.marks), style="dim")
+                for cell in row.cells
+            ]
+            # Text, never str: rich would read brackets in a name as its markup.
+            grid.add_row(Text(f"  {row.method}"), *cells, *map(Text, count_cells(section, row)))
+    console.print(grid)
+    console.print(LEGEND, markup=False, highlight=False)
+    for name, text in section.facts:
+        console.print(Text(f"{name}: ", style="dim") + Text(text))
+    for number, text in enumerate(section.footnotes, 1):
+        console.print(Text(f"[{number}] ", style="dim") + Text(text))
+    console.print()

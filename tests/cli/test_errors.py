@@ -1,0 +1,84 @@
+"""What a user can mend is one message on standard error and exit code 2, without a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from reelbench.cli.main import app
+
+
+def failing(*arguments: str) -> Result:
+    """Run a command that must refuse."""
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("error: ") or "Usage" in result.stderr
+    assert "Traceback" not in result.output
+    return result
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "status", "report", "contact-sheet"])
+def test_a_missing_run_file(command: str) -> None:
+    result = failing(command, "nowhere.yaml")
+    assert "cannot read the run file nowhere.yaml" in result.stderr
+    assert "configs/demo.yaml" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "status", "report"])
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"methods": [{"name": "zs3"}]}, "did you mean 'zs2'?"),
+        ({"metrics": ["fdv"]}, "did you mean 'fvd'?"),
+        ({"protocol": "claen"}, "did you mean 'clean'?"),
+        ({"methodz": []}, "did you mean 'methods'?"),
+        ({"seeds": "many"}, "seeds"),
+        ({"limit": -1}, "limit"),
+        ({"resources": {"shard_size": 0}}, "resources.shard_size"),
+    ],
+)
+def test_a_run_file_that_is_not_valid(
+    write_run_file: Callable[..., Path], command: str, changes: dict[str, object], said: str
+) -> None:
+    if command == "status" and "protocol" in changes:
+        pytest.skip("the status does not depend on the protocol")
+    assert said in failing(command, str(write_run_file(**changes))).stderr
+
+
+def test_a_run_file_that_is_not_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("methods: [")
+    assert "not valid YAML" in failing("plan", str(path)).stderr
+
+
+def test_only_names_what_the_run_has(write_run_file: Callable[..., Path]) -> None:
+    result = failing("plan", str(write_run_file()), "--only", "drifd")
+    assert "did you mean 'drift'?" in result.stderr
+
+
+def test_a_limit_of_nothing(write_run_file: Callable[..., Path]) -> None:
+    assert "--limit 0" in failing("plan", str(write_run_file()), "--limit", "0").stderr
+
+
+def test_an_output_that_cannot_be_written(write_run_file: Callable[..., Path], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = failing("plan", str(write_run_file()), "--output", str(tmp_path / "file"))
+    assert "cannot create the store" in result.stderr
+
+
+def test_missing_data(write_run_file: Callable[..., Path], tmp_path: Path) -> None:
+    missing = {"name": "msrvtt", "config": {"root": str(tmp_path / "nothing")}}
+    assert str(tmp_path / "nothing") in failing("plan", str(write_run_file(datasets=[missing]))).stderr
+
+
+def test_no_tables_yet(write_run_file: Callable[..., Path]) -> None:
+    assert "no table" in failing("contact-sheet", str(write_run_file())).stderr
+
+
+def test_a_developer_can_ask_for_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REELBENCH_DEBUG", "1")
+    result = CliRunner().invoke(app, ["plan", "nowhere.yaml"])
+    assert type(result.exception).__name__ == "RunFileError"

@@ -1,0 +1,88 @@
+"""`plan`, `status` and `doctor` on an output folder in which nothing has run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from reelbench.cli.main import app
+from reelbench.cli.plan import duration_text, size_text
+from reelbench.core.plan import make_plan
+from reelbench.core.run_file import load_run_file
+from reelbench.core.store import Store
+from reelbench.datasets.codec import default_codec
+from reelbench.stages.sample import sample_shards
+from reelbench.stages.work import WorkerContext
+
+
+@pytest.fixture
+def run_file(write_run_file: Callable[..., Path], tmp_path: Path) -> Path:
+    """A run of which one of three clips is there."""
+    path = write_run_file(limit=3)
+    run = load_run_file(path)
+    store = Store(run.store_dir, default_codec())
+    (cell,) = make_plan(run, store).cells
+    sample_shards(cell, 1)[0].run(WorkerContext(store, "cpu"))
+    return path
+
+
+def test_the_plan_counts_what_is_missing(run_file: Path) -> None:
+    result = CliRunner().invoke(app, ["plan", str(run_file)])
+    assert result.exit_code == 0, result.output
+    assert "3 clips: 1 done, 2 missing (about" in result.output
+
+
+def test_the_plan_as_json(run_file: Path) -> None:
+    result = CliRunner().invoke(app, ["plan", str(run_file), "--json", "--limit", "2"])
+    data = json.loads(result.output)
+    assert data["num_samples"] == 2
+    assert data["num_missing"] == 1
+    (cell,) = data["cells"]
+    assert (cell["method"], cell["dataset"], cell["seed"]) == ("drift", "words", 0)
+    assert (cell["num_done"], cell["num_missing"], cell["num_failed"]) == (1, 1, 0)
+    assert cell["estimate_s"] > 0
+    assert cell["estimate_bytes"] > 0
+
+
+def test_without_timings_there_is_no_estimate(write_run_file: Callable[..., Path]) -> None:
+    result = CliRunner().invoke(app, ["plan", str(write_run_file())])
+    assert "8 missing (no estimate yet" in result.output
+
+
+def test_the_status_shows_progress_from_the_store(run_file: Path) -> None:
+    result = CliRunner().invoke(app, ["status", str(run_file)])
+    assert result.exit_code == 0, result.output
+    assert "3 clips: 1 done, 2 missing" in result.output
+    assert "No tables in" in result.output
+    assert "going on" not in result.output
+
+
+def test_the_doctor_says_what_is_wrong(
+    write_run_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = {"name": "msrvtt", "config": {"root": str(tmp_path / "nothing")}}
+    path = write_run_file(datasets=[missing], weights={"i3d": "./no-such-weights"})
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    result = CliRunner().invoke(app, ["doctor", str(path), "--output", str(tmp_path)])
+    assert result.exit_code == 1
+    lines = {line.partition(":")[0]: line for line in result.output.splitlines()}
+    assert lines["✗ data set msrvtt"]
+    assert lines["✗ weights ./no-such-weights, of the run file"]
+    for good in ("Python", "prefect", "ray", "mlflow", "torch", "CPU", "Prefect", f"run file {path}"):
+        assert f"✓ {good}" in lines, result.output
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (89, "89 s"), (600, "10 min"), (9000, "2.5 h")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "text"), [(12, "12 B"), (2048, "2.0 KiB"), (3.5 * 2**20, "3.5 MiB"), (2**31, "2.0 GiB")]
+)
+def test_sizes(num_bytes: float, text: str) -> None:
+    assert size_text(num_bytes) == text

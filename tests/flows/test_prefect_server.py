@@ -1,0 +1,131 @@
+"""A run's own Prefect server: it starts, keeps what it is told, and never outlives the run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from reelbench.flows.prefect_server import PrefectServerError, prefect_api
+
+pytestmark = pytest.mark.e2e
+
+FLOW_SCRIPT = """
+import os, signal, sys, time
+from pathlib import Path
+from reelbench.flows.prefect_server import prefect_api
+
+with prefect_api(Path(sys.argv[1])) as api:
+    from prefect import flow, task
+    from prefect.cache_policies import NO_CACHE
+
+    @task(cache_policy=NO_CACHE)
+    def add(number):
+        return number + 1
+
+    @flow(name="benchmark")
+    def benchmark():
+        for number in range(10):
+            add(number)
+        print(api._process.pid, flush=True)
+        if sys.argv[2] == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    api.wait()
+    benchmark()
+"""
+
+
+def run_flow(output: Path, end: str) -> tuple[subprocess.CompletedProcess[str], int]:
+    """Run the script; its outcome and its server's process id."""
+    done = subprocess.run(
+        [sys.executable, "-c", FLOW_SCRIPT, str(output), end],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+    )
+    assert done.stdout.strip(), done.stderr
+    return done, int(done.stdout)
+
+
+def gone(pid: int, within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        if not Path(f"/proc/{pid}").exists():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def states(output: Path, table: str) -> dict[str, int]:
+    database = sqlite3.connect(output / "prefect" / "prefect.db")
+    try:
+        return dict(database.execute(f"select state_type, count(*) from {table} group by 1").fetchall())
+    finally:
+        database.close()
+
+
+def test_a_killed_run_leaves_no_server_and_the_next_one_closes_its_records(tmp_path: Path) -> None:
+    killed, server = run_flow(tmp_path, "killed")
+    assert killed.returncode == -signal.SIGKILL
+    assert gone(server, within_s=20)
+    assert states(tmp_path, "flow_run") == {"RUNNING": 1}
+
+    done, server = run_flow(tmp_path, "complete")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert gone(server, within_s=1)
+    assert states(tmp_path, "flow_run") == {"CRASHED": 1, "COMPLETED": 1}
+    # Every task of the second run is recorded; of the first, those that reached the server.
+    assert states(tmp_path, "task_run")["COMPLETED"] >= 10
+    assert "RUNNING" not in states(tmp_path, "task_run")
+
+
+def test_the_users_server_is_used_when_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with prefect_api(tmp_path / "ours") as ours:
+        ours.wait()
+        assert os.environ["PREFECT_API_URL"] == ours.url
+        assert os.environ["PREFECT_HOME"] == str(tmp_path / "ours" / "prefect")
+        with urllib.request.urlopen(ours.url + "/health") as answer:
+            assert json.load(answer) is True
+        with prefect_api(tmp_path / "theirs") as theirs:
+            theirs.wait()
+            assert theirs.url == ours.url
+        assert not (tmp_path / "theirs").exists()
+        # A second run in the same folder keeps out of the first one's database.
+        monkeypatch.delenv("PREFECT_API_URL")
+        with prefect_api(tmp_path / "ours") as second:
+            assert second.home == tmp_path / "ours" / "prefect-2"
+            assert second.url != ours.url
+    assert ours._process is not None
+    assert ours._process.poll() is not None
+    assert "PREFECT_API_URL" not in os.environ
+
+
+def test_a_users_server_that_does_not_answer_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with prefect_api(tmp_path) as api, pytest.raises(PrefectServerError, match=r"127\.0\.0\.1:9") as caught:
+        api.wait()
+    assert "unset PREFECT_API_URL" in str(caught.value.hint)
+
+
+def test_an_output_that_cannot_be_written_is_a_clear_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    (tmp_path / "file").touch()
+    with pytest.raises(PrefectServerError, match="cannot write"), prefect_api(tmp_path / "file"):
+        pass

@@ -1,0 +1,63 @@
+"""Killed anywhere, nothing is lost and nothing is done twice; with real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_killed_run_goes_on_where_it_stopped(bench: Any, undisturbed: Path, tmp_path: Path) -> None:
+    output, diary = tmp_path / "out", tmp_path / "diary"
+    diary.mkdir()
+    slow = {"TINY_DIARY": str(diary), "TINY_SECONDS": "1.0"}
+
+    # kill -9 of the driver, with some clips finished and others not.
+    process = bench.start(output, **slow)
+    bench.wait_for(
+        lambda: len(bench.clip_records(output)) >= 2 or process.poll() is not None, "two finished clips"
+    )
+    process.send_signal(signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL, errors
+    bench.wait_for(lambda: not bench.workers_in(diary), "the workers to end with their driver")
+    finished = bench.clip_records(output)
+    assert 2 <= len(finished) < bench.num_clips
+    assert not (output / "tiny" / "tables").exists()
+
+    # The same command, in which a worker is killed while it makes a clip.
+    begun = {path.name for path in diary.iterdir()}
+    process = bench.start(output, **slow)
+    bench.wait_for(lambda: bench.workers_in(diary) or process.poll() is not None, "a worker at work")
+    victim = bench.workers_in(diary)[0]
+    os.kill(victim, signal.SIGKILL)
+    printed, errors = process.communicate(timeout=bench.timeout_s)
+    assert process.returncode == 0, printed + errors
+    assert "Traceback" not in printed + errors
+
+    # Finished clips were neither made nor written again.
+    everything = bench.clip_records(output)
+    assert len(everything) == bench.num_clips
+    assert {path: everything[path] for path in finished} == finished
+    begun_later = [name.rpartition("-")[0] for name in {path.name for path in diary.iterdir()} - begun]
+    # The victim's clip was begun twice, at most; every other missing one once.
+    assert len(begun_later) <= bench.num_clips - len(finished) + 1
+    assert len(set(begun_later)) == bench.num_clips - len(finished)
+
+    assert bench.results(output) == bench.results(undisturbed)
+
+
+def test_nothing_is_done_when_nothing_is_missing(bench: Any, undisturbed: Path, tmp_path: Path) -> None:
+    before, tables = bench.clip_records(undisturbed), bench.results(undisturbed)
+    diary = tmp_path / "diary"
+    diary.mkdir()
+    printed = bench.run(undisturbed, TINY_DIARY=str(diary))
+    assert f"{bench.num_clips} clips: {bench.num_clips} done, 0 missing" in printed
+    assert not list(diary.iterdir())
+    assert bench.clip_records(undisturbed) == before
+    assert bench.results(undisturbed) == tables

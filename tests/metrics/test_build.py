@@ -1,0 +1,83 @@
+"""Metrics and extractors by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from reelbench.core import registry
+from reelbench.core.errors import MetricError, UnknownNameError
+from reelbench.core.hashing import canonical_json
+from reelbench.metrics.build import build_extractor, build_metric, extractors_needed
+from reelbench.metrics.protocol import parse_protocol
+
+NAMES = ["clipsim", "frame_consistency_all_pairs", "frame_consistency_consecutive", "fvd", "kvd"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_metrics_meet_the_contract(name, clean):
+    assert name in registry.names("metrics")
+    metric = build_metric(name, clean)
+    assert metric.name == name
+    assert metric.level in ("clip", "set")
+    assert metric.version
+    assert metric.unit
+    assert metric.label
+    assert metric.min_n >= 1
+    assert isinstance(metric.higher_is_better, bool)
+    assert set(metric.needs) <= set(registry.names("extractors"))
+    canonical_json(metric.parameters())
+
+
+@pytest.mark.parametrize("name", ["i3d", "clip_image", "clip_text"])
+def test_extractors_meet_the_contract(name, clean):
+    extractor = build_extractor(name, clean, {"clip": "somewhere/clip", "i3d": "somewhere/i3d"})
+    assert extractor.name == name
+    assert extractor.modality in ("video", "text")
+    assert [ref.location for ref in extractor.weights()] == [f"somewhere/{extractor.weights()[0].name}"]
+    assert extractor.resources().num_gpus
+    canonical_json(extractor.config.model_dump(mode="json"))
+    assert build_extractor(name, clean).config.weights == f"sprites/{extractor.weights()[0].name}"
+
+
+def test_needs_by_side(clean):
+    needs = extractors_needed(build_metric(name, clean) for name in NAMES)
+    assert needs.generated == ("clip_image", "i3d")
+    assert needs.reference == ("i3d",)
+    assert needs.prompt == ("clip_text",)
+    only = extractors_needed([build_metric("frame_consistency_consecutive", clean)])
+    assert (only.generated, only.reference, only.prompt) == (("clip_image",), (), ())
+
+
+def test_unknown_names(clean):
+    with pytest.raises(UnknownNameError, match="did you mean 'fvd'"):
+        build_metric("fwd", clean)
+    with pytest.raises(UnknownNameError, match="clip_image"):
+        build_extractor("clip_imag", clean)
+
+
+def test_a_set_metric_cannot_read_texts(clean):
+    metric = build_metric("fvd", clean)
+    metric.needs = ("clip_text",)
+    with pytest.raises(MetricError, match="reads texts"):
+        extractors_needed([metric])
+
+
+def test_research_extractors_from_a_file(tmp_path, clean):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from reelbench.core.contracts import FrozenConfig\n"
+        "class Mine:\n"
+        "    class Config(FrozenConfig):\n"
+        "        weights: str = 'a'\n"
+        "    name, version, modality = 'mine', '1', 'video'\n"
+        "    def __init__(self, config): self.config = config\n"
+    )
+    spec = f"{file}:Mine"
+    assert build_extractor(spec, clean).config.weights == "a"
+    assert build_extractor(spec, clean, {spec: "b"}).config.weights == "b"
+
+
+def test_protocols_with_too_few_frames_for_i3d_are_refused():
+    short = parse_protocol({"name": "t", "version": "1", "sampling": {"num_frames": 8}})
+    with pytest.raises(MetricError, match="at least 9"):
+        build_extractor("i3d", short)

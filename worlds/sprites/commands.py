@@ -1,0 +1,105 @@
+"""The commands of this world: `reelbench world write | train | quality`.
+
+Also `python -m reelbench.worlds.sprites.commands`. Nothing heavy is imported before a command runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="The embedded world Sprites: its data sets, its small models, their quality.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+WEIGHTS = Path(__file__).parent / "weights"
+MODELS = ("t2i", "clip", "i3d")
+# Steps that fit two hours on two CPU cores together; see docs/embedded-models.md.
+STEPS = {"vae": 2600, "t2i": 6000, "clip": 1300, "i3d": 2000}
+
+
+def _models(name: str) -> tuple[str, ...]:
+    if name == "all":
+        return MODELS
+    if name not in MODELS:
+        raise typer.BadParameter(f"{name!r} is no model of this world: allowed are all, {', '.join(MODELS)}")
+    return (name,)
+
+
+@app.command()
+def write(
+    root: Annotated[Path, typer.Argument(help="Folder to write to.")] = Path("data/sprites"),
+    layout: Annotated[list[str] | None, typer.Option(help="msrvtt, webvid or ssv2; all by default.")] = None,
+    train: Annotated[int, typer.Option(help="Clips of the training split.")] = 64,
+    validate: Annotated[int, typer.Option(help="Clips of the validation split.")] = 16,
+    test: Annotated[int, typer.Option(help="Clips of the test split.")] = 64,
+    seed: Annotated[int, typer.Option(help="Another seed is another world.")] = 0,
+) -> None:
+    """Write clips and captions in the layouts of MSR-VTT, WebVid and Something-Something V2."""
+    from .write import LAYOUTS, write_world
+
+    try:
+        counts = {"train": train, "validate": validate, "test": test}
+        folders = write_world(root, tuple(layout or LAYOUTS), counts, seed)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    for name, folder in folders.items():
+        typer.echo(f"{name}: {folder}")
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Argument(help="t2i, clip, i3d or all.")] = "all",
+    seed: Annotated[int, typer.Option(help="Of weights, batches and noise.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the weights.")] = WEIGHTS,
+    work: Annotated[Path, typer.Option(help="Folder for logs and checkpoints.")] = Path("out/training"),
+    steps: Annotated[int | None, typer.Option(help="Training steps of one model, for trials.")] = None,
+) -> None:
+    """Train the small models; killed and started again, it goes on from the last checkpoint."""
+    for name in _models(model):
+        if name == "i3d":
+            from .train_i3d import save_i3d, train_i3d
+
+            save_i3d(train_i3d(work, seed, steps or STEPS["i3d"]), out / "i3d")
+        elif name == "clip":
+            from .train_clip import save_clip, train_clip
+
+            save_clip(train_clip(work, seed, steps or STEPS["clip"]), out / "clip")
+        else:
+            from .train_t2i import train_t2i
+            from .train_vae import train_vae
+
+            vae = train_vae(work, seed, STEPS["vae"])
+            train_t2i(work, seed, steps or STEPS["t2i"], vae, out / "t2i")
+        typer.echo(f"{name}: {out / name}")
+
+
+@app.command()
+def quality(
+    model: Annotated[str, typer.Argument(help="t2i, clip, i3d or all.")] = "all",
+    weights: Annotated[Path, typer.Option(help="Folder with the weights.")] = WEIGHTS,
+    sheet: Annotated[Path | None, typer.Option(help="Picture of drawn frames to write.")] = None,
+) -> None:
+    """Measure the models on held-out clips and prompts, and record it in quality.json."""
+    from . import quality as measures
+
+    measured: dict[str, measures.Quality] = {}
+    for name in _models(model):
+        if name == "i3d":
+            measured[name] = measures.i3d_quality(weights / "i3d")
+        elif name == "clip":
+            measured[name] = measures.clip_quality(weights / "clip")
+        else:
+            measured[name] = measures.t2i_quality(weights / "t2i", sheet=sheet)
+        got = measured[name]
+        verdict = "reached" if got.reached else "missed"
+        typer.echo(f"{name}: {got.value:.1%} of {got.num}, bar {got.bar:.0%} {verdict}; faults {got.faults}")
+    typer.echo(str(measures.write_quality(weights, measured)))
+
+
+if __name__ == "__main__":
+    app()
