@@ -72,7 +72,7 @@ def _run_row(plan: Plan, measuring: Measuring, clips: list[Row], failures: int) 
         for name, value in extractor.weight_digests.items()
     }
     generated = [row for row in clips if row["side"] == "generated"]
-    content = [[row["clip_key"], row["status"], row["content_digest"]] for row in clips]
+    content = [[row["clip_key"], row["status"], row.get("content_digest")] for row in clips]
     return {
         "run": run.name,
         "run_key": digest({"run": run_data, "protocol": measuring.protocol.digest, "clips": content}),

@@ -69,6 +69,7 @@ def summary_rows(
         seeds: list[int | None] = [None, *plan.run.seeds]
         for metric in measuring.metrics:
             per_seed: list[tuple[str | None, Estimate]] = []
+            reasons: list[str] = []
             mine = by_cell.get((metric.name, method.label, dataset.label), [])
             for seed in reversed(seeds):  # the all-seeds row of a set metric is made from the others
                 chosen = [item for item in items if seed is None or item.cell.seed == seed]
@@ -76,11 +77,13 @@ def summary_rows(
                     values = [row for row in mine if seed is None or row["seed"] == seed]
                     score_key, estimate, reason = _mean(metric, values)
                 elif seed is None:
-                    score_key, estimate, reason = _over_seeds(per_seed)
+                    score_key, estimate, reason = _over_seeds(per_seed, reasons)
                 else:
                     references = observations.references_of(dataset.label)
                     score_key, estimate, reason = _set_estimate(metric, chosen, references)
-                    if estimate is not None:
+                    if estimate is None:
+                        reasons.append(reason)
+                    else:
                         per_seed.append((score_key, estimate))
                 base = _base(plan, method, dataset, chosen, seed)
                 rows.append(base | _metric_columns(metric, measuring, chosen, estimate, reason, score_key))
@@ -185,7 +188,7 @@ def _set_estimate(metric: Any, items: Sequence[Observation], references: Sequenc
     return key, estimate, ""
 
 
-def _over_seeds(keyed: Sequence[tuple[str | None, Estimate]]) -> _Scored:
+def _over_seeds(keyed: Sequence[tuple[str | None, Estimate]], reasons: Sequence[str]) -> _Scored:
     """A set metric over several seeds: the mean of the seeds' values, at the N of one seed.
 
     Pooling the seeds would change N, on which the value depends. The standard error is the mean of
@@ -193,7 +196,7 @@ def _over_seeds(keyed: Sequence[tuple[str | None, Estimate]]) -> _Scored:
     their number as it would for independent sets.
     """
     if not keyed:
-        return None, None, "no seed has enough clips with features"
+        return None, None, reasons[0]
     if len(keyed) == 1:
         return *keyed[0], ""
     per_seed = [estimate for _, estimate in keyed]

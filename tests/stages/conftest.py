@@ -1,0 +1,196 @@
+"""A small world on disk: real videos, real extractors at random weights, a method that fails on demand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from reelbench.core.file_digests import FileDigests
+from reelbench.core.plan import make_plan
+from reelbench.core.run_file import parse_run_file
+from reelbench.core.store import Store
+from reelbench.datasets.codec import default_codec
+from reelbench.datasets.video import write_lossless
+from reelbench.stages.extract import extract_shards, generated_items, prompt_items, reference_items
+from reelbench.stages.measuring import make_measuring
+from reelbench.stages.results import build_results
+from reelbench.stages.sample import sample_shards
+from reelbench.stages.work import WorkerContext
+
+PLUGINS = '''
+import numpy as np
+from pathlib import Path
+from reelbench.core.contracts import FrozenConfig
+from reelbench.core.types import ClipRef, Conditioning, Resources, Sample
+
+
+class Noise:
+    """Clips of noise from the seed; words in the prompt make it fail."""
+
+    class Config(FrozenConfig):
+        num_frames: int = 16
+        log: str
+
+    name, version, conditioning = "noise", "1", Conditioning.TEXT
+
+    def __init__(self, config):
+        self.config = config
+
+    def resources(self):
+        return Resources()
+
+    def weights(self):
+        return ()
+
+    def load(self, device):
+        return self
+
+    def tune(self, reference, prompt, seed):
+        return None
+
+    def generate(self, samples, artifact, seeds):
+        for sample, seed in zip(samples, seeds):
+            with open(self.config.log, "a") as log:
+                log.write(sample.id + "\\n")
+            if "raise" in sample.prompt:
+                raise ValueError("the prompt asked for it")
+            if "nothing" in sample.prompt:
+                return
+            frames = np.random.default_rng(seed).integers(0, 256, (self.config.num_frames, 32, 32, 3))
+            if "nan" in sample.prompt:
+                yield np.full(frames.shape, np.nan)
+            elif "black" in sample.prompt:
+                yield np.zeros(frames.shape, dtype=np.uint8)
+            elif "short" in sample.prompt:
+                yield frames[:5].astype(np.uint8)
+            else:
+                yield frames.astype(np.uint8)
+
+
+class Folder:
+    """The videos of a folder: one sample each, `prompts.txt` beside them."""
+
+    class Config(FrozenConfig):
+        root: str
+
+    name, split, task = "folder", "test", "text-to-video"
+
+    def __init__(self, config):
+        self.config = config
+
+    def __len__(self):
+        return len(list(iter(self)))
+
+    def __iter__(self):
+        root = Path(self.config.root)
+        for line in (root / "prompts.txt").read_text(encoding="utf-8").splitlines():
+            name, prompt = line.split("|")
+            yield Sample(id=name, prompt=prompt, source=name, reference=ClipRef(root / f"{name}.mkv"))
+
+    def fingerprint(self):
+        return self.config.root
+'''
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """Extractors of the real classes at random weights and tiny size."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    from reelbench.metrics.i3d_network import InceptionI3d
+
+    root = tmp_path_factory.mktemp("weights")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        (root / "i3d").mkdir()
+        network = InceptionI3d(width_multiplier=0.0625, num_classes=4)
+        config = {"width_multiplier": 0.0625, "num_classes": 4, "classes": list("abcd")}
+        (root / "i3d" / "config.json").write_text(json.dumps(config))
+        save_file(network.state_dict(), root / "i3d" / "model.safetensors")
+        (root / "clip").mkdir()
+        model_cfg = {
+            "embed_dim": 16,
+            "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
+            "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+        }
+        clip = open_clip.CLIP(**model_cfg)
+        preprocess = {"mean": [0.5] * 3, "std": [0.25] * 3}
+        (root / "clip" / "open_clip_config.json").write_text(
+            json.dumps({"model_cfg": model_cfg, "preprocess_cfg": preprocess})
+        )
+        state = {name: value.contiguous() for name, value in clip.state_dict().items()}
+        save_file(state, root / "clip" / "open_clip_model.safetensors")
+    return {"i3d": str(root / "i3d"), "clip": str(root / "clip")}
+
+
+class World:
+    """A run over a folder of videos, worked through stage by stage in this process."""
+
+    def __init__(self, folder, weights):
+        self.folder = folder
+        (folder / "data").mkdir()
+        (folder / "plugins.py").write_text(PLUGINS)
+        self.log = folder / "generated.log"
+        self.data = {
+            "name": "small",
+            "output": str(folder / "out"),
+            "methods": [
+                {"name": f"{folder}/plugins.py:Noise", "label": "noise", "config": {"log": str(self.log)}},
+            ],
+            "datasets": [
+                {
+                    "name": f"{folder}/plugins.py:Folder",
+                    "label": "folder",
+                    "config": {"root": str(folder / "data")},
+                }
+            ],
+            "weights": weights,
+        }
+
+    def write(self, prompts, num_frames=20):
+        """Reference videos and prompts, by name."""
+        lines = []
+        for index, (name, prompt) in enumerate(prompts.items()):
+            frames = np.random.default_rng(index).integers(0, 256, (num_frames, 32, 32, 3), dtype=np.uint8)
+            write_lossless(self.folder / "data" / f"{name}.mkv", frames, 8.0)
+            lines.append(f"{name}|{prompt}")
+        (self.folder / "data" / "prompts.txt").write_text("\n".join(lines), encoding="utf-8")
+
+    def generated(self):
+        """Ids in the order in which the method was asked for them."""
+        return self.log.read_text().split() if self.log.exists() else []
+
+    def run(self, **changes):
+        """All stages; the tables as lists of rows, and what build_results returns."""
+        import pyarrow.parquet as pq
+
+        run = parse_run_file(self.data | changes)
+        store = Store(run.store_dir, default_codec())
+        context = WorkerContext(store, "cpu")
+        plan, measuring = make_plan(run, store), make_measuring(run, store)
+        files = FileDigests(store.file_digests("videos"))
+        results = [shard.run(context) for cell in plan.cells for shard in sample_shards(cell, 2)]
+        records = {
+            task.key: record
+            for cell in plan.cells
+            for task in cell.tasks
+            if (record := store.clip_record(task.key)) is not None
+        }
+        items = [
+            *generated_items(plan.cells, records, measuring),
+            *(item for data in plan.datasets for item in reference_items(data, measuring, files, store)),
+            *prompt_items(plan.datasets, measuring),
+        ]
+        results += [shard.run(context) for shard in extract_shards("all", items, measuring, store, 3)]
+        result = build_results(plan, measuring, store, files)
+        tables = {path.stem: pq.read_table(path).to_pylist() for path in result.tables_dir.glob("*.parquet")}
+        return tables, result, results
+
+
+@pytest.fixture
+def world(tmp_path, weights):
+    return World(tmp_path, weights)
