@@ -26,11 +26,8 @@ class ReferenceInput:
     """A window of a reference video."""
 
     ref: ClipRef
-    num_frames: int
-    stride: int | None
-    fps: float | None
-    start: int | None
-    """Seed of the window's start; None for the first window."""
+    reading: dict[str, Any]
+    """Arguments of `datasets.video.read_clip`, by the protocol."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +119,7 @@ class ExtractShard:
             return store.load_clip(source.record)
         from ..datasets.video import read_clip
 
-        return read_clip(
-            source.ref,
-            num_frames=source.num_frames,
-            stride=source.stride,
-            fps=source.fps,
-            start="first" if source.start is None else source.start,
-        )
+        return read_clip(source.ref, **source.reading)
 
     def _extract(self, name: str, content: Frames | str, context: WorkerContext) -> Features:
         spec = next(spec for spec in self.extractors if spec.name == name)
@@ -173,7 +164,6 @@ def reference_items(
     A file that is not there is recorded as a failure under the keys that it would have had; see
     `missing_reference_content`.
     """
-    sampling = measuring.protocol.sampling
     roles = measuring.reference_roles()
     seen: set[str] = set()
     for sample in dataset.samples:
@@ -188,13 +178,7 @@ def reference_items(
             for _, key in wanted:
                 store.put_failure(key, error)
             continue
-        source = ReferenceInput(
-            sample.reference,
-            sampling.num_frames,
-            sampling.stride,
-            sampling.fps,
-            measuring.reference_start(sample),
-        )
+        source = ReferenceInput(sample.reference, measuring.protocol.sampling.reading(sample.id))
         yield ExtractItem(sample.source, source, wanted)
 
 

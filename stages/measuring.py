@@ -13,7 +13,6 @@ from ..core.hashing import digest
 from ..core.plan import config_data
 from ..core.records import ClipRecord
 from ..core.run_file import RunFile
-from ..core.seeds import derive_seed
 from ..core.store import Store
 from ..core.types import Sample
 from ..core.weights import digest_weights, resolve
@@ -92,16 +91,9 @@ class Measuring:
             {
                 "file": files.digest(sample.reference.path),
                 "window": [sample.reference.start_s, sample.reference.end_s],
-                "sampling": self.protocol.sampling.model_dump(mode="json"),
-                "start": self.reference_start(sample),
+                "reading": self.protocol.sampling.reading(sample.id),
             }
         )
-
-    def reference_start(self, sample: Sample) -> int | None:
-        """The seed of the reference window's start, None where the protocol takes the first window."""
-        if self.protocol.sampling.start == "first":
-            return None
-        return derive_seed("reference window", self.protocol.sampling.seed, sample.source)
 
     @staticmethod
     def prompt_content(prompt: str) -> str:
