@@ -34,7 +34,7 @@ class Column:
 
     Attributes:
         metric: its registered name.
-        heading: label, unit where there is one, and the arrow of the better direction.
+        heading: label, a cost's unit, and the arrow of the better direction.
         higher_is_better: None where no direction is better.
         level: "set", "clip" or "cost".
         marks: numbers of the footnotes that hold for the whole column.
@@ -262,7 +262,8 @@ def _columns(rows: list[Mapping[str, Any]], footnotes: Footnotes) -> tuple[Colum
 
 def _heading(row: Mapping[str, Any]) -> str:
     arrow = {True: " ↑", False: " ↓"}.get(row["higher_is_better"], "")
-    unit = f" ({row['unit']})" if row["unit"] not in (None, "", "1") else ""
+    # The papers' tables give no units for quality; the unit of a cost is the half of it.
+    unit = f" ({row['unit']})" if row["level"] == "cost" and row["unit"] else ""
     return f"{row['label'] or row['metric']}{unit}{arrow}"
 
 

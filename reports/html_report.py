@@ -277,9 +277,9 @@ def _prompt_groups(
         if prompt.reference is not None:
             views.append(_clip_view("reference", prompt.reference, (), find, budget))
         for method in methods:
-            row = prompt.generated.get(method)
+            clip = prompt.generated.get(method)
             key = (prompt.dataset, prompt.split, prompt.sample_id, prompt.seed, method)
-            views.append(_clip_view(method, row, tuple(values.get(key, ())), find, budget))
+            views.append(_clip_view(method, clip, tuple(values.get(key, ())), find, budget))
         groups.setdefault(title, []).append(_PromptView(prompt.prompt, prompt.sample_id, tuple(views)))
     return list(groups.items())
 

@@ -10,6 +10,7 @@ from .comparison_table import Cell, Column, ComparisonTable, MethodRow, Section
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 LEGEND = "Values ± one standard error. Bold: the best of those that saw the same."
 
@@ -91,7 +92,7 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def print_table(table: ComparisonTable, console: Console | None = None) -> None:
-    """Print the table to a terminal with rich; wide tables are printed whole, lines may wrap."""
+    """Print the table to a terminal with rich; one too wide for it is printed in pieces."""
     from rich.console import Console
 
     console = console or Console()
@@ -102,35 +103,70 @@ def print_table(table: ComparisonTable, console: Console | None = None) -> None:
 
 
 def _print_section(section: Section, console: Console) -> None:
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    grid = Table(
-        title=Text(section_title(section), style="bold"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    grid.add_column("Method", no_wrap=True)
-    for heading in [*(_heading(column) for column in section.columns), *count_headings(section)]:
-        grid.add_column(Text(heading), justify="right")
-    for index, group in enumerate(section.groups):
-        if index:
-            grid.add_section()
-        grid.add_row(Text(f"Saw: {group.conditioning}", style="italic"))
-        for row in group.rows:
-            cells = [
-                Text(cell.text, style="bold" if cell.is_best else "")
-                + Text(marks_text(cell.marks), style="dim")
-                for cell in row.cells
-            ]
-            # Text, never str: rich would read brackets in a name as its markup.
-            grid.add_row(Text(f"  {row.method}"), *cells, *map(Text, count_cells(section, row)))
-    console.print(grid)
+    console.print(Text(section_title(section), style="bold"))
+    for part in _column_parts(section, console.width):
+        console.print(_grid(section, part))
     console.print(LEGEND, markup=False, highlight=False)
     for name, text in section.facts:
         console.print(Text(f"{name}: ", style="dim") + Text(text))
     for number, text in enumerate(section.footnotes, 1):
         console.print(Text(f"[{number}] ", style="dim") + Text(text))
     console.print()
+
+
+def _grid(section: Section, part: Sequence[int]) -> Table:
+    """The columns of `part` with the methods before them."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    headings = [*(_heading(column) for column in section.columns), *count_headings(section)]
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid.add_column("Method", no_wrap=True)
+    for index in part:
+        # A heading breaks between words; numbers never break.
+        width = _column_width(section, headings, index)
+        grid.add_column(Text(headings[index]), justify="right", min_width=width, vertical="bottom")
+    for place, group in enumerate(section.groups):
+        if place:
+            grid.add_section()
+        grid.add_row(Text(f"Saw: {group.conditioning}", style="italic"))
+        for row in group.rows:
+            # Text, never str: rich would read brackets in a name as its markup.
+            cells = [
+                Text(cell.text, style="bold" if cell.is_best else "")
+                + Text(marks_text(cell.marks), style="dim")
+                for cell in row.cells
+            ] + [Text(text) for text in count_cells(section, row)]
+            grid.add_row(Text(f"  {row.method}"), *(cells[index] for index in part))
+    return grid
+
+
+def _column_parts(section: Section, width: int) -> list[list[int]]:
+    """Columns in parts that fit the terminal side by side: a table too wide is printed in pieces."""
+    headings = [*(_heading(column) for column in section.columns), *count_headings(section)]
+    labels = [f"  {row.method}" for group in section.groups for row in group.rows]
+    labels += [f"Saw: {group.conditioning}" for group in section.groups]
+    first = max(map(len, labels), default=6) + 2
+    parts: list[list[int]] = [[]]
+    used = first
+    for index in range(len(headings)):
+        needed = _column_width(section, headings, index) + 2
+        if parts[-1] and used + needed > width:
+            parts.append([])
+            used = first
+        parts[-1].append(index)
+        used += needed
+    return parts
+
+
+def _column_width(section: Section, headings: Sequence[str], index: int) -> int:
+    """The widest cell, or word of the heading."""
+    widths = [len(word) for word in headings[index].split()]
+    for group in section.groups:
+        for row in group.rows:
+            cells = [cell.text + marks_text(cell.marks) for cell in row.cells]
+            widths.append(len([*cells, *count_cells(section, row)][index]))
+    return max(widths)

@@ -145,7 +145,7 @@ def _reference_row(plan: Plan, item: Reference) -> Row:
         "error_type": failure.type if failure and not there else None,
         "error_message": failure.message if failure and not there else None,
         "content_digest": item.content,
-        "path": str(item.sample.reference.path),
+        "path": str(item.sample.reference.path.absolute()),
     }
 
 

@@ -303,7 +303,7 @@ def _cost_rows(
     done = [item for item in items if item.record is not None and item.record.status == "done"]
     base = _base(plan, method, dataset, items, None)
     columns = (
-        ("sampling_s", "s/clip", "s", [(i, i.record.sampling_s) for i in done if i.record]),
+        ("sampling_s", "Sampling", "s/clip", [(i, i.record.sampling_s) for i in done if i.record]),
         ("peak_memory_gib", "Memory", "GiB", [(i, i.record.peak_memory_gib) for i in done if i.record]),
     )
     rows = []

@@ -196,5 +196,20 @@ def test_terminal_shows_the_values_and_reads_no_markup(summary_row: Callable[...
     assert "[1] no value" in text
 
 
+def test_a_table_too_wide_for_the_terminal_is_printed_in_pieces(
+    summary_row: Callable[..., dict[str, Any]],
+) -> None:
+    from rich.console import Console
+
+    metrics = {f"m{index}": f"A long heading {index}" for index in range(9)}
+    rows = [summary_row(metric=metric, label=label) for metric, label in metrics.items()]
+    stream = io.StringIO()
+    print_table(build_comparison_table(rows), Console(file=stream, width=70))
+    text = stream.getvalue()
+    assert text.count("298.1 ± 5.3") == 9  # no number is broken
+    assert "…" not in text
+    assert text.count("Method") == 3
+
+
 def test_an_empty_summary_says_so() -> None:
     assert to_markdown(build_comparison_table([])) == "No results yet.\n"
