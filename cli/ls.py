@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -40,7 +40,7 @@ def _names(kind: Kind) -> list[str]:
         return protocol_names()
     from ..core import registry
 
-    return registry.names(kind.value)
+    return registry.names(cast(registry.Kind, kind.value))
 
 
 def _describe(kind: Kind, name: str) -> str:
@@ -51,7 +51,7 @@ def _describe(kind: Kind, name: str) -> str:
             return " ".join(load_protocol(name).description.split())
         from ..core import registry
 
-        return _first_line(registry.get(kind.value, name))
+        return _first_line(registry.get(cast(registry.Kind, kind.value), name))
     except Exception as error:  # one broken plug-in must not hide the others
         return f"(cannot be loaded: {error})"
 

@@ -247,4 +247,4 @@ def _same_length(values: Floats, clusters: Sequence[str]) -> None:
 
 def _cluster_sums(values: Floats, clusters: Sequence[str]) -> Floats:
     _, index = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)
-    return np.bincount(index.ravel(), weights=values)
+    return np.asarray(np.bincount(index.ravel(), weights=values), dtype=np.float64)

@@ -44,6 +44,9 @@ class WorkerDiedError(ReelbenchError):
 class _Job:
     shard: Shard
     num_deaths: int = 0
+    is_suspect: bool = False
+    """It was with a worker that died, running or waiting: it is run alone from then on, so that the next
+    death tells who it was."""
 
 
 @dataclass
@@ -159,7 +162,7 @@ class RayPool:
         actor_class = ray.remote(
             num_gpus=self._layout.num_gpus, num_cpus=self._layout.num_cpus, max_restarts=0, max_task_retries=0
         )(Worker)
-        actor = actor_class.remote(
+        actor: Any = actor_class.remote(
             str(self._store_dir), self._layout.num_threads, self._resources.require_gpu
         )
         return _Slot(actor, actor.ping.remote())
@@ -187,11 +190,17 @@ class RayPool:
         ready = [slot for slot in self._slots if slot.started is None]
         for depth in (1, 2):
             for slot in ready:
-                # The second job hides the way to the driver and back; at the end of the list it
-                # would only keep work from a worker that is idle or about to start.
-                if pending and len(slot.jobs) < depth and (depth == 1 or len(pending) >= len(self._slots)):
+                if pending and len(slot.jobs) < depth and (depth == 1 or self._may_queue(slot, pending)):
                     job = pending.popleft()
                     slot.jobs.append((slot.actor.run.remote(job.shard), job))
+
+    def _may_queue(self, slot: _Slot, pending: deque[_Job]) -> bool:
+        """Whether to give a busy worker its next job, which hides the way to the driver and back.
+
+        Near the end of the list that would keep work from a worker that is idle or about to start.
+        """
+        is_suspect = pending[0].is_suspect or any(job.is_suspect for _, job in slot.jobs)
+        return len(pending) >= len(self._slots) and not is_suspect
 
     def _collect(self, index: int, pending: deque[_Job]) -> Iterator[ShardResult]:
         """Take the answer that a slot has ready."""
@@ -212,9 +221,12 @@ class RayPool:
             if slot.started is not None:
                 self._count_failed_start(error)
                 return
-            # The first job was running; the others only waited for their turn.
+            # The first job was running, most likely: its answer may have been lost on the way. So a
+            # shard can be blamed wrongly once, and is given up only for deaths when it was alone.
             jobs = [job for _, job in slot.jobs]
             jobs[0].num_deaths += 1
+            for job in jobs:
+                job.is_suspect = True
             if jobs[0].num_deaths >= MAX_DEATHS:
                 yield self._give_up(jobs.pop(0), _died(error))
             pending.extendleft(reversed(jobs))

@@ -19,8 +19,10 @@ import numpy as np
 
 from .features import Floats, Ints
 from .moments import Moments, moments_without_each_group
+from .one_thread import one_thread
 
 
+@one_thread
 def frechet_distance(generated_ND: np.ndarray, reference_MD: np.ndarray, ddof: int = 1) -> float:
     """FD from the features themselves, in float64, exact at any rank.
 
@@ -43,6 +45,7 @@ def frechet_distance(generated_ND: np.ndarray, reference_MD: np.ndarray, ddof: i
     return _combine(mean_x - mean_y, factor_x, factor_y, len(x) - ddof, len(y) - ddof)
 
 
+@one_thread
 def frechet_from_moments(generated: Moments, reference: Moments, ddof: int = 1) -> float:
     """FD from count, mean and scatter: eigen-factors V sqrt(lambda) with a rank cut.
 
@@ -58,6 +61,7 @@ def frechet_from_moments(generated: Moments, reference: Moments, ddof: int = 1) 
     )
 
 
+@one_thread
 def frechet_svd(
     generated_ND: np.ndarray,
     reference_MD: np.ndarray,
@@ -83,6 +87,7 @@ def frechet_svd(
     return float(shift @ shift + np.trace(cov_x) + np.trace(cov_y) - 2 * root_trace)
 
 
+@one_thread
 def frechet_without_each_group(
     generated_ND: Floats,
     reference_MD: Floats,
@@ -132,8 +137,9 @@ def _combine(shift_D: Floats, factor_x: Floats, factor_y: Floats, a: float, b: f
 
 
 def _row_factor(centred_ND: Floats) -> Floats:
-    tall = centred_ND.shape[0] > centred_ND.shape[1]
-    return np.linalg.qr(centred_ND, mode="r") if tall else centred_ND
+    if centred_ND.shape[0] <= centred_ND.shape[1]:
+        return centred_ND
+    return np.asarray(np.linalg.qr(centred_ND, mode="r"))
 
 
 def _eigen_factor(scatter_DD: Floats) -> Floats:
@@ -145,7 +151,7 @@ def _eigen_factor(scatter_DD: Floats) -> Floats:
 def _scatter_factor(scatter_DD: Floats) -> Floats:
     """Cholesky where the scatter is safely positive definite, the rank-cut eigen-factor where not."""
     try:
-        factor = np.linalg.cholesky(scatter_DD).T
+        factor: Floats = np.asarray(np.linalg.cholesky(scatter_DD).T, dtype=np.float64)
     except np.linalg.LinAlgError:
         return _eigen_factor(scatter_DD)
     diagonal = np.diag(factor)

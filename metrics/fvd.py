@@ -14,7 +14,6 @@ import numpy as np
 from ..core.types import Estimate, Level
 from .features import MAX_GROUPS, check_sets
 from .frechet import frechet_distance, frechet_svd, frechet_without_each_group
-from .one_thread import one_thread
 from .protocol import Protocol
 from .set_metric import set_estimate
 
@@ -44,7 +43,6 @@ class Fvd:
         """For signatures."""
         return self._settings.describe()
 
-    @one_thread
     def compute(
         self,
         generated_ND: np.ndarray,
@@ -64,7 +62,8 @@ class Fvd:
         sets = check_sets(self.label, generated_ND, reference_ND, groups, reference_groups)
         x, y, ddof = sets.generated_ND, sets.reference_MD, self._settings.ddof
         exact = frechet_distance(x, y, ddof)
-        value, notes = exact, ()
+        value = exact
+        notes: tuple[str, ...] = ()
         if self._settings.formula == "svd":
             value = frechet_svd(x, y, ddof, self._settings.dtype, self._settings.ridge)
             notes = ("standard error and bias by the exact formula in float64",)

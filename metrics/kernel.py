@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .features import Floats, Ints
+from .one_thread import one_thread
 
 _ROWS_AT_ONCE = 256
 
@@ -56,6 +57,7 @@ class KernelSums:
         return within_x / n**2 + within_y / m**2 - 2.0 * between / (n * m)
 
 
+@one_thread
 def kernel_sums(
     generated_ND: Floats,
     reference_MD: Floats,

@@ -15,7 +15,6 @@ import numpy as np
 from ..core.types import Estimate, Level
 from .features import MAX_GROUPS, check_sets
 from .kernel import kernel_sums
-from .one_thread import one_thread
 from .protocol import Protocol
 from .set_metric import set_estimate
 
@@ -42,7 +41,6 @@ class Kvd:
         """For signatures."""
         return self._settings.describe()
 
-    @one_thread
     def compute(
         self,
         generated_ND: np.ndarray,

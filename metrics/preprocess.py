@@ -97,7 +97,10 @@ def _filtered(x_TCHW: Tensor, target: tuple[int, int], step: ResizeStep) -> Tens
 def _short_side(height: int, width: int, size: int, step: ResizeStep) -> tuple[int, int]:
     short, long = min(height, width), max(height, width)
     exact = size * long / short
-    whole = {"truncate": math.floor, "round": round, "ceil": math.ceil}[step.long_side](exact)
+    if step.long_side == "round":
+        whole = round(exact)
+    else:
+        whole = math.ceil(exact) if step.long_side == "ceil" else math.floor(exact)
     return (size, whole) if height <= width else (whole, size)
 
 

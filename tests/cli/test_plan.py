@@ -50,7 +50,7 @@ def test_the_plan_as_json(run_file: Path) -> None:
 
 def test_without_timings_there_is_no_estimate(write_run_file: Callable[..., Path]) -> None:
     result = CliRunner().invoke(app, ["plan", str(write_run_file())])
-    assert "8 missing (no estimate yet" in result.output
+    assert "12 missing (no estimate yet" in result.output
 
 
 def test_the_status_shows_progress_from_the_store(run_file: Path) -> None:

@@ -23,14 +23,14 @@ class Bench:
     folder: Path
     environment: dict[str, str]
     run_file: Path
-    num_clips: int = 8
+    num_clips: int = 12
     timeout_s: float = 300.0
 
     def start(self, output: Path, **environment: str) -> subprocess.Popen[str]:
         """Start `reelbench run` into `output`."""
+        program = Path(sys.executable).with_name("reelbench")
         return subprocess.Popen(
-            [str(Path(sys.executable).with_name("reelbench")), "run", self.run_file.name]
-            + ["--output", str(output)],
+            [program, "run", self.run_file.name, "--output", str(output)],
             env={**self.environment, **environment},
             cwd=self.folder,
             stdout=subprocess.PIPE,

@@ -148,12 +148,14 @@ def test_a_shard_whose_worker_is_killed_is_run_again(pool: RayPool, tmp_path: Pa
 
 
 def test_a_shard_that_always_kills_its_worker_is_given_up(pool: RayPool, tmp_path: Path) -> None:
-    shards = [Tiny(0, "always die", str(tmp_path)), *(Tiny(n, "slow") for n in range(1, 5))]
+    shards = [*(Tiny(n, "slow") for n in range(1, 5)), Tiny(0, "always die", str(tmp_path))]
+    shards += [Tiny(n, "slow") for n in range(5, 9)]
     results = list(pool.map(shards))
-    assert numbers(results) == [1, 2, 3, 4], "its neighbours in the queue are not blamed"
+    assert numbers(results) == list(range(1, 9)), "its neighbours in the queue are not blamed"
     (failed,) = [result for result in results if result.num_failed]
     assert failed.failures[0][1] == "WorkerDiedError"
-    assert len(list(tmp_path.iterdir())) == MAX_DEATHS
+    # The first time, another shard may have been blamed.
+    assert MAX_DEATHS <= len(list(tmp_path.iterdir())) <= MAX_DEATHS + 1
 
 
 def test_an_abandoned_map_does_not_disturb_the_next(pool: RayPool) -> None:

@@ -15,10 +15,9 @@ pytestmark = pytest.mark.e2e
 def test_a_killed_run_goes_on_where_it_stopped(bench: Any, undisturbed: Path, tmp_path: Path) -> None:
     output, diary = tmp_path / "out", tmp_path / "diary"
     diary.mkdir()
-    slow = {"TINY_DIARY": str(diary), "TINY_SECONDS": "1.0"}
 
     # kill -9 of the driver, with some clips finished and others not.
-    process = bench.start(output, **slow)
+    process = bench.start(output, TINY_DIARY=str(diary), TINY_SECONDS="2.0")
     bench.wait_for(
         lambda: len(bench.clip_records(output)) >= 2 or process.poll() is not None, "two finished clips"
     )
@@ -32,7 +31,7 @@ def test_a_killed_run_goes_on_where_it_stopped(bench: Any, undisturbed: Path, tm
 
     # The same command, in which a worker is killed while it makes a clip.
     begun = {path.name for path in diary.iterdir()}
-    process = bench.start(output, **slow)
+    process = bench.start(output, TINY_DIARY=str(diary), TINY_SECONDS="0.5")
     bench.wait_for(lambda: bench.workers_in(diary) or process.poll() is not None, "a worker at work")
     victim = bench.workers_in(diary)[0]
     os.kill(victim, signal.SIGKILL)

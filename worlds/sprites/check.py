@@ -57,7 +57,8 @@ class Judgement:
 @cache
 def _area_of_unit(shape: str) -> float:
     """Area of a shape over the square of its radius, measured on a large drawing."""
-    cover = coverage(shape, *(np.array([v]) for v in (0.5, 0.5, 0.35, 0.0)), 512)
+    x, y, radius, angle = (np.array([v]) for v in (0.5, 0.5, 0.35, 0.0))
+    cover = coverage(shape, x, y, radius, angle, 512)
     return float(cover.sum()) / (0.35 * 512) ** 2
 
 

@@ -136,8 +136,10 @@ def one_attribute_changed(scene: Scene, rng: np.random.Generator) -> Scene:
     """The scene with another colour, shape or background; with two sprites, with one of the other's."""
     main, other = scene.main, scene.other
     if other is not None and rng.random() < 0.8:
-        change = {"colour": other.colour} if rng.random() < 0.5 else {"shape": other.shape}
-        swapped = replace(main, **change)
+        if rng.random() < 0.5:
+            swapped = replace(main, colour=other.colour)
+        else:
+            swapped = replace(main, shape=other.shape)
         if swapped != main and (swapped.colour, swapped.shape) != (other.colour, other.shape):
             return replace(scene, main=swapped)
     kind = int(rng.integers(3))

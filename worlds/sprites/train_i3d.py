@@ -32,6 +32,8 @@ WIDTH_MULTIPLIER = 0.25
 NUM_FRAMES = 16
 BATCH = 16
 PEAK_RATE = 3e-3
+LARGE_PEAK_RATE = 7e-4
+"""Of the steps at 224 pixels, which have a schedule of their own."""
 SMALL_SIDE = 112
 SMALL_SHARE = 0.92
 """Share of the steps that run on small frames."""
@@ -66,17 +68,23 @@ def train_i3d(work: Path, seed: int, steps: int) -> InceptionI3d:
     device = training_device()
     with seeded_initialisation("i3d", seed):
         net = InceptionI3d(WIDTH_MULTIPLIER, len(MOTIONS))
-    net = net.to(device, memory_format=torch.channels_last_3d).train()
+    net = net.to(device).to(memory_format=torch.channels_last_3d).train()
     optimizer = torch.optim.AdamW(
         [p for p in net.parameters() if p.requires_grad], lr=PEAK_RATE, weight_decay=1e-4
     )
     average = WeightAverage(net, 0.98)
     run = TrainingRun("i3d", work, seed, steps, {"net": net, "optimizer": optimizer}, {"net": average})
+    small_steps = round(SMALL_SHARE * steps)
     for step in run.loop(log_every=20):
+        small = step < small_steps
+        if small:
+            rate = cosine_rate(step, steps, PEAK_RATE, warmup=40)
+        else:
+            rate = cosine_rate(step - small_steps, steps - small_steps, LARGE_PEAK_RATE, warmup=10)
         for group in optimizer.param_groups:
-            group["lr"] = cosine_rate(step, steps, PEAK_RATE, warmup=40)
+            group["lr"] = rate
         clips, labels = clip_batch(BATCH, "train", "i3d-batch", seed, step)
-        side = SMALL_SIDE if step < SMALL_SHARE * steps else FRAME_SIDE
+        side = SMALL_SIDE if small else FRAME_SIDE
         video, labels = i3d_input(clips, side).to(device), labels.to(device)
         with bfloat16_autocast(device):
             features = net.forward_body(video)

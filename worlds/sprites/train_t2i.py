@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from .captions import captions
 from .render import render
@@ -60,7 +59,7 @@ SCHEDULER_CONFIG: dict[str, Any] = {
 BATCH = 32
 PEAK_RATE = 1.2e-3
 DROP_PROMPT = 0.1
-MAX_WEIGHT = 25.0
+MAX_WEIGHT = 5.0
 NUM_FRAMES = 16_000
 """Training frames whose latents are made once and kept in memory."""
 

@@ -1,0 +1,134 @@
+"""Research code as run files may name it (path/to/file.py:Class): a whole benchmark without weights.
+
+The method draws clips, the data set holds prompts, the extractor takes mean colours, the metric
+compares neighbouring frames. With TINY_DIARY set to a folder, the method leaves a file named
+<sample>-<process> there for each clip that it begins, and takes TINY_SECONDS for each.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from reelbench.core.contracts import FrozenConfig
+from reelbench.core.types import Conditioning, Features, Frames, Resources, Sample
+
+
+class Drift:
+    """A gradient that drifts, in the colours of its seed."""
+
+    class Config(FrozenConfig):
+        num_frames: int = 4
+        speed: int = 1
+        fails_on: tuple[str, ...] = ()
+        """Ids of samples that it refuses."""
+
+    name: ClassVar[str] = "drift"
+    version: ClassVar[str] = "1"
+    conditioning: ClassVar[Conditioning] = Conditioning.TEXT
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def resources(self) -> Resources:
+        return Resources()
+
+    def weights(self) -> tuple[Any, ...]:
+        return ()
+
+    def load(self, device: str) -> Any:
+        return self
+
+    def tune(self, reference: Frames | None, prompt: str | None, seed: int) -> None:
+        return None
+
+    def generate(self, samples: Sequence[Sample], artifact: Any, seeds: Sequence[int]) -> Iterator[Frames]:
+        for sample, seed in zip(samples, seeds, strict=True):
+            if diary := os.environ.get("TINY_DIARY"):
+                Path(diary, f"{sample.id}-{os.getpid()}").touch()
+                time.sleep(float(os.environ.get("TINY_SECONDS", "0")))
+            if sample.id in self.config.fails_on:
+                raise ValueError(f"no clip for {sample.id}")
+            colours = np.random.default_rng(seed).integers(1, 256, (16, 16, 3), dtype=np.uint8)
+            yield np.stack(
+                [np.roll(colours, self.config.speed * t, axis=1) for t in range(self.config.num_frames)]
+            )
+
+
+class Words:
+    """Prompts without videos."""
+
+    class Config(FrozenConfig):
+        num_samples: int = 12
+
+    name: ClassVar[str] = "words"
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+        self.split, self.task = "test", "text-to-video"
+
+    def __len__(self) -> int:
+        return int(self.config.num_samples)
+
+    def __iter__(self) -> Iterator[Sample]:
+        for number in range(len(self)):
+            yield Sample(id=f"w{number:02}", prompt=f"word {number}", source=f"w{number:02}")
+
+    def fingerprint(self) -> str:
+        return f"words-{len(self)}"
+
+
+class MeanColour:
+    """The mean colour of each row of pixels, per frame."""
+
+    class Config(FrozenConfig):
+        pass
+
+    name: ClassVar[str] = "mean_colour"
+    version: ClassVar[str] = "1"
+    modality: ClassVar[str] = "video"
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def resources(self) -> Resources:
+        return Resources()
+
+    def weights(self) -> tuple[Any, ...]:
+        return ()
+
+    def load(self, device: str) -> Any:
+        return self
+
+    def extract(self, inputs: Sequence[Frames]) -> list[Features]:
+        return [
+            frames[:, :, :8].mean(axis=2).reshape(len(frames), -1).astype(np.float32) for frames in inputs
+        ]
+
+
+class Steadiness:
+    """How little the mean colours change from frame to frame."""
+
+    name: ClassVar[str] = "steadiness"
+    version: ClassVar[str] = "1"
+    unit: ClassVar[str] = ""
+    higher_is_better: ClassVar[bool] = True
+    level: ClassVar[str] = "clip"
+    needs: ClassVar[tuple[str, ...]] = (f"{Path(__file__).resolve()}:MeanColour",)
+    min_n: ClassVar[int] = 2
+    label: ClassVar[str] = "Steadiness"
+
+    def __init__(self, protocol: Any) -> None:
+        self.protocol = protocol
+
+    def parameters(self) -> Mapping[str, Any]:
+        return {}
+
+    def compute(self, features: Mapping[str, Features]) -> float:
+        (colours_TD,) = features.values()
+        return -float(np.abs(np.diff(colours_TD, axis=0)).mean())
