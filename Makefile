@@ -8,7 +8,8 @@ RUN_FILE ?= configs/demo.yaml
 BIN := .venv/bin
 STAMP := .venv/.installed
 # Beside the environment and not in it: `sync` removes what is not in the lock.
-UV = .venv/uv/bin/uv pip --quiet --python $(BIN)/python
+UV := .venv/uv/bin/uv pip
+UV_FLAGS := --quiet --python $(BIN)/python
 LOCKS := requirements-bootstrap.lock requirements.lock pyproject.toml
 
 .PHONY: demo test venv lint clean
@@ -43,10 +44,10 @@ $(STAMP): $(LOCKS)
 	  $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv; \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target .venv/uv \
 	    --require-hashes -r requirements-bootstrap.lock; \
-	  $(UV) sync --require-hashes requirements.lock || { \
+	  $(UV) sync $(UV_FLAGS) --require-hashes requirements.lock || { \
 	    echo "uv could not; trying pip, which takes some minutes (and knows pip's own settings) ..."; \
 	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; }; \
-	  $(UV) install --no-deps --no-build-isolation -e .; \
+	  $(UV) install $(UV_FLAGS) --no-deps --no-build-isolation -e .; \
 	  cat $(LOCKS) | cksum > $@; \
 	fi
 	@touch $@
