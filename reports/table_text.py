@@ -149,11 +149,11 @@ def _column_parts(section: Section, width: int) -> list[list[int]]:
     headings = [*(_heading(column) for column in section.columns), *count_headings(section)]
     labels = [f"  {row.method}" for group in section.groups for row in group.rows]
     labels += [f"Saw: {group.conditioning}" for group in section.groups]
-    first = max(map(len, labels), default=6) + 2
+    first = max(map(len, labels), default=6) + 8  # with some room: rich shrinks columns rather than overflow
     parts: list[list[int]] = [[]]
     used = first
     for index in range(len(headings)):
-        needed = _column_width(section, headings, index) + 2
+        needed = _column_width(section, headings, index) + 3  # padding and the border
         if parts[-1] and used + needed > width:
             parts.append([])
             used = first
