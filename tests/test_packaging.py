@@ -68,7 +68,7 @@ def test_locks_pin_with_hashes_and_name_no_address(name: str) -> None:
     assert "://" not in text
     assert "--index-url" not in text
     assert "--find-links" not in text
-    requirements = re.findall(r"^[A-Za-z0-9][^\n]*(?:\\\n[^\n]*)*", text, re.MULTILINE)
+    requirements = re.split(r"\n(?=\S)", text.strip())
     assert requirements
     for requirement in requirements:
         assert "==" in requirement.splitlines()[0]

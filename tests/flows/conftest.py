@@ -41,9 +41,16 @@ class Bench:
     def run(self, output: Path, **environment: str) -> str:
         """Run to the end, which must be a good one; what it printed."""
         process = self.start(output, **environment)
-        printed, errors = process.communicate(timeout=self.timeout_s)
+        printed, errors = self.end(process)
         assert process.returncode == 0, printed + errors
         return printed
+
+    def end(self, process: subprocess.Popen[str]) -> tuple[str, str]:
+        """What a process printed, once it has ended; one that does not is killed."""
+        try:
+            return process.communicate(timeout=self.timeout_s)
+        finally:
+            process.kill()
 
     def wait_for(self, condition: Callable[[], Any], what: str) -> None:
         """Return when the condition holds."""

@@ -35,7 +35,7 @@ def test_a_killed_run_goes_on_where_it_stopped(bench: Any, undisturbed: Path, tm
     bench.wait_for(lambda: bench.workers_in(diary) or process.poll() is not None, "a worker at work")
     victim = bench.workers_in(diary)[0]
     os.kill(victim, signal.SIGKILL)
-    printed, errors = process.communicate(timeout=bench.timeout_s)
+    printed, errors = bench.end(process)
     assert process.returncode == 0, printed + errors
     assert "Traceback" not in printed + errors
 

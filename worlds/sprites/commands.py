@@ -19,7 +19,7 @@ app = typer.Typer(
 WEIGHTS = Path(__file__).parent / "weights"
 MODELS = ("t2i", "clip", "i3d")
 # Steps that fit two hours on two CPU cores together; see docs/embedded-models.md.
-STEPS = {"vae": 2600, "t2i": 6000, "clip": 1300, "i3d": 2000}
+STEPS = {"vae": 2600, "t2i": 4600, "clip": 1300, "i3d": 2000}
 
 
 def _models(name: str) -> tuple[str, ...]:

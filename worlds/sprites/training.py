@@ -83,7 +83,8 @@ class TrainingRun:
     """One training: where it stands, its log, its checkpoints.
 
     `state` maps names to objects with `state_dict` and `load_state_dict`. The log is JSON lines in
-    `<work>/<name>.jsonl`, the checkpoint `<work>/<name>.ckpt`, written whole or not at all.
+    `<work>/<name>.jsonl`, the checkpoint `<work>/<name>.ckpt`, written whole or not at all. A checkpoint of
+    fewer steps is gone on with under the longer schedule.
     """
 
     def __init__(
@@ -119,10 +120,10 @@ class TrainingRun:
             self.log_path.write_text("")
             return
         saved = torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
-        if saved["seed"] != self.seed or saved["steps"] != self.steps:
+        if saved["seed"] != self.seed or saved["steps"] > self.steps:
             raise ValueError(
                 f"{self.checkpoint_path} belongs to seed {saved['seed']} and {saved['steps']} steps, not to "
-                f"seed {self.seed} and {self.steps}: remove it, or give another --work folder"
+                f"seed {self.seed} and {self.steps}: remove it, give another --work folder, or more steps"
             )
         for key, holder in self.state.items():
             holder.load_state_dict(saved["state"][key])
