@@ -23,6 +23,7 @@ class Bench:
     folder: Path
     environment: dict[str, str]
     run_file: Path
+    plugin: Path = Path(__file__).parent.parent / "plugins" / "tiny.py"
     num_clips: int = 12
     timeout_s: float = 300.0
 
