@@ -2,8 +2,8 @@
 
     python benchmarks/open_datasets.py
 
-Writes annotation files of MSR-VTT's and WebVid's size (videos are empty files), then times, in one process, reading the
-samples against the parser alone. What counts is the ratio; seconds depend on the machine.
+Writes annotation files of MSR-VTT's and WebVid's size (videos are empty files), then times, in one process,
+reading the samples against the parser alone. What counts is the ratio; seconds depend on the machine.
 """
 
 from __future__ import annotations
