@@ -56,7 +56,8 @@ def _print_last_run(run: RunFile) -> None:
             database.close()
         if row is not None:
             name, state, start, end = row
-            typer.echo(f"Last run: {name}, {state}, started {start or '-'}, ended {end or '-'} (UTC)")
+            times = [str(time)[:19] if time else "-" for time in (start, end)]
+            typer.echo(f"Last run: {name}, {state}, started {times[0]}, ended {times[1]} (UTC)")
 
 
 def _print_files(run: RunFile) -> None:
