@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..core import keys
@@ -16,7 +17,7 @@ from ..core.run_file import RunFile
 from ..core.store import Store
 from ..core.types import Sample
 from ..core.weights import digest_weights, resolve
-from ..metrics.build import build_extractor, build_metric
+from ..metrics.build import ExtractorNeeds, build_extractor, build_metric, extractors_needed
 from ..metrics.protocol import Protocol, load_protocol
 
 
@@ -54,24 +55,24 @@ class Measuring:
 
     def generated_roles(self) -> tuple[str, ...]:
         """Extractors that generated clips go through."""
-        return self._video_roles(("clip", "set"))
+        return self._needs.generated
 
     def reference_roles(self) -> tuple[str, ...]:
         """Extractors that reference clips go through: those of the set metrics."""
-        return self._video_roles(("set",))
+        return self._needs.reference
 
     def prompt_roles(self) -> tuple[str, ...]:
         """Extractors that prompts go through."""
-        return tuple(sorted(name for name, item in self.extractors.items() if item.plugin.modality == "text"))
+        return self._needs.prompt
 
-    def _video_roles(self, levels: tuple[str, ...]) -> tuple[str, ...]:
-        needed = {role for metric in self.metrics if metric.level in levels for role in metric.needs}
-        return tuple(sorted(role for role in needed if self.extractors[role].plugin.modality == "video"))
+    @cached_property
+    def _needs(self) -> ExtractorNeeds:
+        return extractors_needed(self.metrics)
 
     def num_frames(self, role: str) -> int | None:
         """How many first frames an extractor reads: the protocol's for set metrics, whose two sides must
         be alike; None, all of them, where only clip metrics ask for the features."""
-        if role in self._video_roles(("set",)):
+        if role in self._needs.reference:
             return self.protocol.sampling.num_frames
         return None
 
