@@ -87,7 +87,12 @@ class Method(Protocol):
 class Extractor(Protocol):
     """Features of clips or of texts by one backbone, loaded once per worker.
 
-    `modality` is "video" (`inputs` are clips, uint8 [T,H,W,3]) or "text" (`inputs` are strings).
+    `modality` is "video" (`inputs` are clips, uint8 [T,H,W,3]), "text" (strings) or "pair" (tuples of a
+    generated clip and its reference, of the same number of frames; sizes may differ).
+
+    A class may offer `from_protocol(protocol, weights)`, which builds it with the settings that it depends
+    on, `weights_role` (the key of its weights in a run file; its name otherwise), `describe(protocol)` (its
+    part of a signature), and `available(weights)`: None, or why it cannot be used here (no weights).
     """
 
     Config: ClassVar[type[FrozenConfig]]
@@ -104,8 +109,14 @@ class Extractor(Protocol):
 
 
 class ExtractorSession(Protocol):
-    def extract(self, inputs: Sequence[Frames] | Sequence[str]) -> list[Features]:
-        """float32 features of each input: [D], or [T, D] for frame-wise extractors."""
+    def extract(
+        self, inputs: Sequence[Frames] | Sequence[str] | Sequence[tuple[Frames, Frames]]
+    ) -> list[Features]:
+        """float32 features of each input: [D], or [T, D] for frame-wise extractors.
+
+        An input's features must not depend on its neighbours in the call: bit for bit on a CPU, up to
+        rounding on a GPU.
+        """
         ...
 
 
@@ -115,7 +126,7 @@ class Metric(Protocol):
     `needs` names the features by role: "i3d" (video, [D]), "clip_image" (video, [T, D]),
     "clip_text" (text, [D]). Whether a role is wanted of the generated or of the reference
     clips follows from the level: a clip metric reads the generated clip's features (and the
-    prompt's); a set metric reads both sides'.
+    prompt's, and those of the pair with its reference); a set metric reads both sides'.
     """
 
     name: ClassVar[str]

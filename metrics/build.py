@@ -55,33 +55,48 @@ class ExtractorNeeds:
         generated: video extractors to run on generated clips.
         reference: video extractors to run on reference clips.
         prompt: text extractors to run on the prompts.
+        pair: pair extractors to run on a generated clip beside its own reference clip.
     """
 
     generated: tuple[str, ...]
     reference: tuple[str, ...]
     prompt: tuple[str, ...]
+    pair: tuple[str, ...] = ()
 
 
 def extractors_needed(metrics: Iterable[Metric]) -> ExtractorNeeds:
     """Which extractors the metrics need, and on what.
 
-    A clip metric reads the generated clip's features and its prompt's; a set metric reads both sides'.
+    A clip metric reads the generated clip's features, its prompt's, and those of the pair that it makes
+    with its reference; a set metric reads both sides' videos.
 
     Raises:
         UnknownNameError: a metric needs an extractor that is not registered.
-        MetricError: a set metric needs text features.
+        MetricError: a set metric needs text or pair features.
     """
     generated: set[str] = set()
     reference: set[str] = set()
     prompt: set[str] = set()
+    pair: set[str] = set()
     for metric in metrics:
         for name in metric.needs:
-            if registry.get("extractors", name).modality == "text":
-                if metric.level == "set":
-                    raise MetricError(f"set metric {metric.name!r} needs {name!r}, which reads texts")
+            modality = registry.get("extractors", name).modality
+            if modality != "video" and metric.level == "set":
+                raise MetricError(
+                    f"set metric {metric.name!r} needs {name!r}, which reads {_READS[modality]}",
+                    "set metrics compare the features of videos",
+                )
+            if modality == "text":
                 prompt.add(name)
-                continue
-            generated.add(name)
-            if metric.level == "set":
-                reference.add(name)
-    return ExtractorNeeds(tuple(sorted(generated)), tuple(sorted(reference)), tuple(sorted(prompt)))
+            elif modality == "pair":
+                pair.add(name)
+            else:
+                generated.add(name)
+                if metric.level == "set":
+                    reference.add(name)
+    return ExtractorNeeds(
+        tuple(sorted(generated)), tuple(sorted(reference)), tuple(sorted(prompt)), tuple(sorted(pair))
+    )
+
+
+_READS = {"text": "texts", "pair": "pairs of clips"}

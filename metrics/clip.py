@@ -20,7 +20,8 @@ from ..core.contracts import FrozenConfig
 from ..core.errors import MetricError
 from ..core.types import Features, Frames, Resources, WeightsRef
 from .clip_model import ClipModel, checkpoint_location, load_clip, split_location
-from .protocol import ClipSettings, Protocol, ResizeStep
+from .protocol import Protocol
+from .settings import ClipSettings, ResizeStep
 
 _FRAMES_AT_ONCE = 16
 """Frames in one forward pass: bounds memory for long clips. Fixed, and never across clips."""
@@ -80,6 +81,11 @@ class ClipImage(_Clip):
     def from_protocol(cls, protocol: Protocol, weights: str | None = None) -> Self:
         """The extractor with the parts of the protocol that its features depend on, and no others."""
         return cls(cls.Config(weights=weights or cls.Config().weights, resize=protocol.clip.resize))
+
+    @staticmethod
+    def describe(protocol: Protocol) -> str:
+        """For signatures: what the features depend on."""
+        return protocol.clip.describe_image()
 
     def load(self, device: str) -> ClipImageSession:
         return ClipImageSession(
@@ -144,6 +150,11 @@ class ClipText(_Clip):
         return cls(
             cls.Config(weights=weights or cls.Config().weights, prompt_prefix=protocol.clip.prompt_prefix)
         )
+
+    @staticmethod
+    def describe(protocol: Protocol) -> str:
+        """For signatures: what the features depend on."""
+        return protocol.clip.describe_text()
 
     def load(self, device: str) -> ClipTextSession:
         return ClipTextSession(

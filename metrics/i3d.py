@@ -19,7 +19,8 @@ from ..core.contracts import FrozenConfig
 from ..core.errors import MetricError
 from ..core.types import Features, Frames, Resources, WeightsRef
 from ..core.weights import resolve
-from .protocol import I3dSettings, Protocol, ResizeStep
+from .protocol import Protocol
+from .settings import I3dSettings, ResizeStep
 
 if TYPE_CHECKING:
     from .i3d_network import InceptionI3d
@@ -66,6 +67,11 @@ class I3dLogits:
                 batchnorm_epsilon=protocol.i3d.batchnorm_epsilon,
             )
         )
+
+    @staticmethod
+    def describe(protocol: Protocol) -> str:
+        """For signatures: what the features depend on."""
+        return protocol.i3d.describe()
 
     def parameters(self) -> Mapping[str, Any]:
         """What the features depend on besides the clip and the weights' content."""

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from ..core.errors import MetricError
 from ..core.types import Frames
-from .protocol import ResizeStep
+from .settings import ResizeStep
 
 
 def check_frames(frames_THWC: Frames, *, min_frames: int = 1, who: str = "the extractor") -> None:

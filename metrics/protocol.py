@@ -12,191 +12,30 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from ..core.errors import ProtocolError, nearest, unknown_name
 from ..core.hashing import digest
-from ..core.seeds import derive_seed
+from .settings import (
+    ClipSettings,
+    FlowSettings,
+    FrechetSettings,
+    I3dSettings,
+    KernelSettings,
+    PairSettings,
+    ResizeStep,
+    Sampling,
+    Settings,
+    VideoFeatureSettings,
+)
 
 PROTOCOLS_DIR = Path(__file__).resolve().parent / "protocols"
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Sampling(_Settings):
-    """Which frames are measured."""
-
-    num_frames: int = Field(default=16, ge=1)
-    """Frames of a clip on both sides of a set metric. Clip metrics read every frame that was generated."""
-    fps: float | None = Field(default=8.0, gt=0)
-    """Rate at which a reference video is read; None when `stride` is given."""
-    stride: int | None = Field(default=None, ge=1)
-    """Every so many frames of the reference video, whatever its rate; None when `fps` is given."""
-    start: Literal["first", "seeded"] = "first"
-    """The reference clip begins with its window's first frame, or at a place drawn by (seed, sample id)."""
-    seed: int = 0
-    """Of the places drawn by `start: seeded`."""
-    context_frames: Literal["drop", "keep"] = "drop"
-    """Prediction tasks: whether the frames the method was given are measured along with its own."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _stride_replaces_fps(cls, data: Any) -> Any:
-        return {"fps": None, **data} if isinstance(data, dict) and data.get("stride") is not None else data
-
-    @model_validator(mode="after")
-    def _one_rate(self) -> Self:
-        if (self.fps is None) == (self.stride is None):
-            raise ValueError(f"exactly one of fps and stride must be set, got {self.fps} and {self.stride}")
-        return self
-
-    def reading(self, sample_id: str) -> dict[str, Any]:
-        """Arguments of `datasets.video.read_clip` for the reference clip of a sample.
-
-        Returns:
-            num_frames, stride, fps, start; the start is "first", or a seed drawn from (seed, sample id).
-        """
-        start = "first" if self.start == "first" else derive_seed("reference-start", self.seed, sample_id)
-        return {"num_frames": self.num_frames, "stride": self.stride, "fps": self.fps, "start": start}
-
-    def describe(self) -> str:
-        rate = f"{self.fps:g}fps" if self.fps is not None else f"stride{self.stride}"
-        start = self.start if self.start == "first" else f"seeded{self.seed}"
-        return f"frames:{self.num_frames}|rate:{rate}|start:{start}|context:{self.context_frames}"
-
-
-class ResizeStep(_Settings):
-    """One resize, and what it does to the shape and the values."""
-
-    size: int | Literal["model"] = "model"
-    """Side of the square result in pixels; "model" is the input size of the backbone."""
-    geometry: Literal["squash", "short-side-crop"] = "squash"
-    """Squash to a square, or scale the short side and cut out the centre."""
-    filter: Literal["bilinear", "bicubic"] = "bilinear"
-    antialias: bool = True
-    """Widen the filter when shrinking. Without it frames alias, and FVD moves."""
-    phase: Literal["half-pixel", "corner"] = "half-pixel"
-    """Where samples lie: at pixel centres, or as TensorFlow 1 does at corners (bilinear, no antialias)."""
-    quantise: Literal["none", "round", "truncate"] = "none"
-    """Whether values become whole numbers after this step. "round" does as 8-bit image libraries do, and
-    rounds between the filter's two passes as well."""
-    long_side: Literal["truncate", "round", "ceil"] = "truncate"
-    """short-side-crop: how the scaled long side becomes a whole number."""
-    crop_offset: Literal["round", "floor"] = "round"
-    """short-side-crop: how half of what is cut off becomes a whole number (round: half to even)."""
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if isinstance(self.size, int) and self.size < 1:
-            raise ValueError(f"size {self.size}: must be at least 1")
-        if self.phase == "corner" and (self.antialias or self.filter != "bilinear"):
-            raise ValueError("phase 'corner' is defined for filter 'bilinear' with antialias off only")
-        return self
-
-    def describe(self) -> str:
-        parts = [self.filter, "aa" if self.antialias else "noaa", self.geometry, str(self.size)]
-        if self.phase != "half-pixel":
-            parts.append(self.phase)
-        if self.quantise != "none":
-            parts.append(self.quantise)
-        if self.geometry == "short-side-crop":
-            parts.append(f"{self.long_side}/{self.crop_offset}")
-        return "-".join(parts)
-
-
-class I3dSettings(_Settings):
-    """From frames to I3D logits. Frames end in [-1, 1]; TF32 is always off."""
-
-    resize: tuple[ResizeStep, ...] = Field(default=(ResizeStep(size=224),), min_length=1)
-    """Applied in order; the last one must give 224 pixels."""
-    batchnorm_epsilon: float = Field(default=1e-3, gt=0)
-    """1e-3 in the reference network; several ports use 1e-5."""
-
-    @model_validator(mode="after")
-    def _ends_at_224(self) -> Self:
-        if any(step.size == "model" for step in self.resize[:-1]) or self.resize[-1].size not in (
-            224,
-            "model",
-        ):
-            raise ValueError("the last resize must give 224 pixels, the earlier ones a size in pixels")
-        return self
-
-    def describe(self) -> str:
-        return f"resize:{'+'.join(step.describe() for step in self.resize)}|bneps:{self.batchnorm_epsilon:g}"
-
-
-_CLIP_RESIZE = ResizeStep(geometry="short-side-crop", filter="bicubic", quantise="round")
-
-
-class ClipSettings(_Settings):
-    """From frames and captions to CLIP features. Mean and deviation are the model's own."""
-
-    resize: tuple[ResizeStep, ...] = Field(default=(_CLIP_RESIZE,), min_length=1)
-    """Applied in order; the last one must be of size "model"."""
-    prompt_prefix: str = ""
-    """Put before every caption ("A photo depicts " in CLIPScore)."""
-
-    @model_validator(mode="after")
-    def _ends_at_model(self) -> Self:
-        if self.resize[-1].size != "model" or any(step.size == "model" for step in self.resize[:-1]):
-            raise ValueError('the last resize must be of size "model", the earlier ones a size in pixels')
-        return self
-
-    def describe_image(self) -> str:
-        return f"resize:{'+'.join(step.describe() for step in self.resize)}"
-
-    def describe(self) -> str:
-        prefix = f"|prefix:{self.prompt_prefix.strip()!r}" if self.prompt_prefix else ""
-        return self.describe_image() + prefix
-
-
-class FrechetSettings(_Settings):
-    """The Fréchet distance between two Gaussians."""
-
-    ddof: Literal[0, 1] = 1
-    """Covariances divide by N - ddof."""
-    dtype: Literal["float64", "float32"] = "float64"
-    """Of means, covariances and the root."""
-    formula: Literal["nuclear", "svd"] = "nuclear"
-    """nuclear: exact at any rank. svd: two roots by SVD, values below 1e-10 left un-rooted (TF-GAN)."""
-    ridge: float = Field(default=0.0, ge=0)
-    """Added to the diagonal of both covariances (1e-6 in some tools; it shifts every value)."""
-
-    @model_validator(mode="after")
-    def _possible(self) -> Self:
-        if self.formula == "nuclear" and (self.dtype != "float64" or self.ridge):
-            raise ValueError("formula 'nuclear' works in float64 and without ridge; use 'svd' for those")
-        return self
-
-    def describe(self) -> str:
-        ridge = f"|ridge:{self.ridge:g}" if self.ridge else ""
-        return f"ddof:{self.ddof}|{self.dtype}|root:{self.formula}{ridge}"
-
-
-class KernelSettings(_Settings):
-    """The polynomial kernel (gamma x.y + coef0)^degree of KVD, and its MMD."""
-
-    degree: int = Field(default=3, ge=1)
-    gamma: Literal["1/d"] | float = "1/d"
-    """Factor of the inner product; "1/d" is one over the feature dimension."""
-    coef0: float = 1.0
-    unbiased: bool = True
-    """U-statistic within each side (can be negative), or the biased V-statistic."""
-    centred: bool = False
-    """Subtract each side's own mean first: blind to a shift; a defect of one line of papers."""
-
-    def describe(self) -> str:
-        gamma = self.gamma if isinstance(self.gamma, str) else f"{self.gamma:g}"
-        form = "unbiased" if self.unbiased else "biased"
-        return f"kernel:poly{self.degree},{gamma},{self.coef0:g}|{form}{'|centred' if self.centred else ''}"
-
-
-class Protocol(_Settings):
+class Protocol(Settings):
     """A named set of measuring choices; see the module's docstring."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
@@ -208,6 +47,10 @@ class Protocol(_Settings):
     clip: ClipSettings = ClipSettings()
     frechet: FrechetSettings = FrechetSettings()
     kernel: KernelSettings = KernelSettings()
+    videomae: VideoFeatureSettings = VideoFeatureSettings()
+    vjepa: VideoFeatureSettings = VideoFeatureSettings()
+    flow: FlowSettings = FlowSettings()
+    pair: PairSettings = PairSettings()
 
     @cached_property
     def digest(self) -> str:
@@ -268,7 +111,7 @@ def _fault(kind: str, loc: tuple[int | str, ...], message: str) -> str:
     if kind != "extra_forbidden":
         return f"{where or 'settings'}: {message.removeprefix('Value error, ')}"
     names = [part for part in loc if isinstance(part, str)]
-    owner: type[_Settings] = ResizeStep if "resize" in names else _SECTIONS.get(names[0], Protocol)
+    owner: type[Settings] = ResizeStep if "resize" in names else _SECTIONS.get(names[0], Protocol)
     allowed = list((owner if len(names) > 1 else Protocol).model_fields)
     close = nearest(names[-1], allowed)
     return f"{where}: unknown key; " + (
@@ -276,10 +119,14 @@ def _fault(kind: str, loc: tuple[int | str, ...], message: str) -> str:
     )
 
 
-_SECTIONS: dict[str, type[_Settings]] = {
+_SECTIONS: dict[str, type[Settings]] = {
     "sampling": Sampling,
     "i3d": I3dSettings,
     "clip": ClipSettings,
     "frechet": FrechetSettings,
     "kernel": KernelSettings,
+    "videomae": VideoFeatureSettings,
+    "vjepa": VideoFeatureSettings,
+    "flow": FlowSettings,
+    "pair": PairSettings,
 }

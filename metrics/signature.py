@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import __version__
+from ..core import registry
 from .protocol import Protocol
 
 _SHOWN_DIGITS = 8
@@ -23,7 +24,8 @@ def signature(
     Args:
         metric: an instance of a metric class.
         protocol: the one it was built with.
-        weights_digests: digest by role ("i3d", "clip"); only those that the metric needs are shown.
+        weights_digests: digest by role ("i3d", "clip"); only those that the metric needs are shown. An
+            extractor without weights is shown by what it says of itself, or its name and version.
         n, n_reference: clips on each side; None where the metric has no reference.
 
     Returns:
@@ -32,20 +34,21 @@ def signature(
         Digests are cut to 8 characters.
     """
     parts = [f"{metric.name}.{metric.version}", f"n:{n}"]
-    roles: set[str] = set()
     if n_reference is not None:
-        parts += [f"nref:{n_reference}", protocol.sampling.describe()]
-    if "i3d" in metric.needs:
-        parts.append(protocol.i3d.describe())
-        roles.add("i3d")
-    if any(need.startswith("clip_") for need in metric.needs):
-        text = "clip_text" in metric.needs
-        parts.append(protocol.clip.describe() if text else protocol.clip.describe_image())
-        roles.add("clip")
+        parts.append(f"nref:{n_reference}")
+    extractors = {name: registry.get("extractors", name) for name in metric.needs}
+    # Frames are chosen by the protocol wherever a reference is read; clip metrics read all there are.
+    if n_reference is not None or any(cls.modality == "pair" for cls in extractors.values()):
+        parts.append(protocol.sampling.describe())
+    for name, cls in sorted(extractors.items()):
+        described = cls.describe(protocol) if hasattr(cls, "describe") else f"{name}.{cls.version}"
+        if described not in parts:
+            parts.append(described)
     parts.append(metric.describe() if hasattr(metric, "describe") else _plain(metric.parameters()))
-    # Weights of plug-in extractors carry the extractor's own name as their role.
-    roles |= set(metric.needs) & set(weights_digests)
-    parts += [f"{role}:{weights_digests.get(role, 'unknown')[:_SHOWN_DIGITS]}" for role in sorted(roles)]
+    roles = {getattr(cls, "weights_role", name) for name, cls in extractors.items()}
+    parts += [
+        f"{role}:{weights_digests[role][:_SHOWN_DIGITS]}" for role in sorted(roles & set(weights_digests))
+    ]
     parts.append(f"protocol:{protocol.name}.{protocol.version}#{protocol.digest[:_SHOWN_DIGITS]}")
     parts.append(f"reelbench:{__version__}")
     return "|".join(part for part in parts if part)

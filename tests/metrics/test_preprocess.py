@@ -7,7 +7,7 @@ import pytest
 
 from reelbench.core.errors import MetricError
 from reelbench.metrics.preprocess import check_frames, resize_frames
-from reelbench.metrics.protocol import ResizeStep
+from reelbench.metrics.settings import ResizeStep
 
 
 def noise(t=2, h=60, w=90, seed=0):
