@@ -66,6 +66,10 @@ class MetricError(ReelbenchError):
     """A metric cannot be computed on what it was given (too few samples, wrong shape, NaN)."""
 
 
+class EvaluationError(ReelbenchError):
+    """What `reelbench evaluate` was given does not fit together."""
+
+
 class StoreError(ReelbenchError):
     """The store cannot be read or written."""
 

@@ -44,34 +44,54 @@ def in_window(
             yield shown
 
 
-def every(frames: Iterable[Shown[T]], stride: int) -> Iterator[T]:
-    """Frames 0, stride, 2 stride, ..."""
-    for index, shown in enumerate(frames):
-        if index % stride == 0:
+class Every(Generic[T]):
+    """Frames 0, stride, 2 stride, ... of those that are shown to it one after the other."""
+
+    def __init__(self, stride: int) -> None:
+        self._stride, self._index = stride, -1
+
+    def see(self, shown: Shown[T]) -> Iterator[T]:
+        """The frames that are chosen now that `shown` is known."""
+        self._index += 1
+        if self._index % self._stride == 0:
             yield shown.frame
 
+    def end(self) -> Iterator[T]:
+        """The frames that are chosen now that there are no more."""
+        return iter(())
 
-def at_rate(frames: Iterable[Shown[T]], step_s: Fraction, end_s: Fraction | None) -> Iterator[T]:
+
+class AtRate(Generic[T]):
     """The frame on screen at t0, t0 + step_s, ..., where t0 is when the first frame begins.
 
     The last frame counts until `end_s`, or until its own end when that comes first.
     """
-    previous: Shown[T] | None = None
-    due = Fraction(0)
-    for shown in frames:
+
+    def __init__(self, step_s: Fraction, end_s: Fraction | None) -> None:
+        self._step_s, self._end_s = step_s, end_s
+        self._previous: Shown[T] | None = None
+        self._due = Fraction(0)
+
+    def see(self, shown: Shown[T]) -> Iterator[T]:
+        """As for `Every`: the frame before, as often as it was due before `shown` begins."""
+        previous, self._previous = self._previous, shown
         if previous is None:
-            due = shown.start_s
-        else:
-            while due < shown.start_s - TOLERANCE_S:
-                yield previous.frame
-                due += step_s
-        previous = shown
-    if previous is None:
-        return
-    last = previous.end_s if end_s is None else min(previous.end_s, end_s)
-    while due < last - TOLERANCE_S:
-        yield previous.frame
-        due += step_s
+            self._due = shown.start_s
+            return
+        yield from self._until(previous.frame, shown.start_s)
+
+    def end(self) -> Iterator[T]:
+        """As for `Every`: the last frame, as often as it is due while it lasts."""
+        if self._previous is not None:
+            last = self._previous.end_s
+            yield from self._until(
+                self._previous.frame, last if self._end_s is None else min(last, self._end_s)
+            )
+
+    def _until(self, frame: T, time_s: Fraction) -> Iterator[T]:
+        while self._due < time_s - TOLERANCE_S:
+            self._due += self._step_s
+            yield frame
 
 
 def random_start(
@@ -86,7 +106,7 @@ def random_start(
 
     Args:
         window: the frames of the window in order of time.
-        num_frames, stride, step_s: as in `every` (step_s None) or `at_rate`.
+        num_frames, stride, step_s: as for `Every` (step_s None) or `AtRate`.
         end_s: end of the window.
         seed: of the draw.
 

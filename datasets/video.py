@@ -5,7 +5,17 @@ Decoding is in `video_reading`, encoding and the lossless clips of the store in 
 
 from __future__ import annotations
 
-from .video_reading import VideoInfo, probe, read_clip
+from .video_reading import MAX_CLIP_BYTES, Reading, VideoInfo, probe, read_clip, read_clips
 from .video_writing import read_lossless, write_lossless, write_preview
 
-__all__ = ["VideoInfo", "probe", "read_clip", "read_lossless", "write_lossless", "write_preview"]
+__all__ = [
+    "MAX_CLIP_BYTES",
+    "Reading",
+    "VideoInfo",
+    "probe",
+    "read_clip",
+    "read_clips",
+    "read_lossless",
+    "write_lossless",
+    "write_preview",
+]

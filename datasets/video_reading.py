@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +22,7 @@ from av.video.frame import VideoFrame
 
 from ..core.errors import VideoError
 from ..core.types import ClipRef, Frames
-from .frame_selection import TOLERANCE_S, at_rate, every, in_window, random_start
+from .frame_selection import TOLERANCE_S, AtRate, Every, Shown, in_window, random_start
 from .video_file import DAMAGED_HINT, RgbReader, decode, open_video, seek, timestamps
 
 
@@ -66,6 +66,31 @@ def probe(path: Path) -> VideoInfo:
         return VideoInfo(duration_s, fps, stream.frames or None, width, height, stream.codec_context.name)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """Which frames of a window are wanted; see `read_clip`.
+
+    Attributes:
+        num_frames: T; None for all frames of the window.
+        stride: at least 1; None is 1.
+        fps: resample to this rate; None keeps the stored frames.
+        start: "first", or a seed that draws the first frame.
+    """
+
+    num_frames: int | None = None
+    stride: int | None = None
+    fps: float | None = None
+    start: Literal["first"] | int = "first"
+
+    def __str__(self) -> str:
+        step = 1 if self.stride is None else self.stride
+        return f"stride {step}" + (f" at {self.fps:g} fps" if self.fps is not None else "")
+
+
+MAX_CLIP_BYTES = 4 * 2**30
+"""A reading of all frames that would take more memory than this is refused."""
+
+
 def read_clip(
     ref: ClipRef,
     num_frames: int | None = None,
@@ -93,101 +118,230 @@ def read_clip(
         num_threads: decoder threads; many videos side by side want 1.
 
     Raises:
-        VideoError: missing, empty, not a video, audio only, damaged, fewer frames than asked for, or
-            an argument out of range.
+        VideoError: missing, empty, not a video, audio only, damaged, fewer frames than asked for, more
+            than fit into memory, or an argument out of range.
     """
-    _check_arguments(ref, num_frames, stride, fps, start)
-    step = 1 if stride is None else stride
-    step_s = None if fps is None else step / Fraction(fps).limit_denominator(100_000)
-    start_s = None if ref.start_s is None else Fraction(ref.start_s)
+    (frames,) = read_clips(ref, [Reading(num_frames, stride, fps, start)], num_threads)
+    if isinstance(frames, VideoError):
+        raise frames
+    return frames
+
+
+def read_clips(
+    ref: ClipRef,
+    readings: Sequence[Reading],
+    num_threads: int = 1,
+    max_bytes: int = MAX_CLIP_BYTES,
+) -> list[Frames | VideoError]:
+    """Several choices of frames of one window, from one decoding pass.
+
+    Each result has the bytes that `read_clip` gives. Decoding stops behind the last frame that any reading
+    wants; a frame that several want is converted once; no other frame is kept.
+
+    Args:
+        ref, num_threads: as in `read_clip`.
+        readings: at least one.
+        max_bytes: a reading whose frames take more memory is refused (4 GiB).
+
+    Returns:
+        for each reading its frames, or the error that concerns it alone: too few frames, too much memory, or
+        damage behind the last frame of the others.
+
+    Raises:
+        VideoError: an argument is out of range.
+    """
+    for reading in readings:
+        _check_arguments(ref, reading)
     end_s = None if ref.end_s is None else Fraction(ref.end_s)
-    rule = f"stride {step}" + (f" at {fps:g} fps" if fps is not None else "")
-
-    if start != "first":
-        assert num_frames is not None  # checked above
-        with open_video(ref.path) as (container, stream):
-            window = list(in_window(timestamps(ref.path, container, stream), start_s, end_s))
-        start_s = random_start(window, num_frames, step, step_s, end_s, start)
-        if start_s is None:
-            raise VideoError(
-                f"{_name(ref)} has {len(window)} frames, too few for {num_frames} ({rule})", _TOO_SHORT_HINT
-            )
-
-    window_of = _Window(ref.path, start_s, end_s, step, step_s, num_frames, num_threads)
-    frames = window_of.read_sought() if start_s else None
-    if frames is None:
-        frames = window_of.read(sought=False)
-    assert frames is not None
-    if not frames:
-        raise VideoError(f"{_name(ref)} holds no frame", _TOO_SHORT_HINT)
-    if num_frames is not None and len(frames) < num_frames:
-        raise VideoError(
-            f"{_name(ref)} gives {len(frames)} of the {num_frames} frames asked for ({rule})", _TOO_SHORT_HINT
-        )
-    return np.stack(frames)
+    results: dict[int, Frames | VideoError] = {}
+    starts: dict[int, Fraction | None] = {}
+    for index, reading in enumerate(readings):
+        try:
+            starts[index] = _first_time(ref, reading, end_s)
+        except VideoError as error:
+            results[index] = error
+    if starts:
+        known = [start_s for start_s in starts.values() if start_s]
+        # A seek serves where every reading begins later than the file does.
+        earliest = min(known) if len(known) == len(starts) else None
+        choices = None
+        if earliest is not None:
+            choices = _read(ref, readings, starts, end_s, num_threads, max_bytes, earliest)
+        if choices is None:
+            choices = _read(ref, readings, starts, end_s, num_threads, max_bytes, None)
+        assert choices is not None
+        for index, choice in choices.items():
+            results[index] = _clip(ref, readings[index], choice)
+    return [results[index] for index in range(len(readings))]
 
 
 _TOO_SHORT_HINT = "the file may be cut off; or ask for fewer frames, or leave the video out"
 
 
-@dataclass(frozen=True)
-class _Window:
-    """One clip to be read: the arguments of `read_clip` made exact."""
+def _first_time(ref: ClipRef, reading: Reading, end_s: Fraction | None) -> Fraction | None:
+    """Where the clip's first frame may begin, in seconds; None for the start of the file.
 
-    path: Path
-    start_s: Fraction | None
-    end_s: Fraction | None
-    step: int
-    step_s: Fraction | None
-    num_frames: int | None
-    num_threads: int
+    Raises:
+        VideoError: a seeded start is wanted, and the window is too short for any.
+    """
+    start_s = None if ref.start_s is None else Fraction(ref.start_s)
+    if reading.start == "first":
+        return start_s
+    assert reading.num_frames is not None  # checked before
+    with open_video(ref.path) as (container, stream):
+        window = list(in_window(timestamps(ref.path, container, stream), start_s, end_s))
+    step, step_s = _steps(reading)
+    drawn = random_start(window, reading.num_frames, step, step_s, end_s, reading.start)
+    if drawn is None:
+        raise VideoError(
+            f"{_name(ref)} has {len(window)} frames, too few for {reading.num_frames} ({reading})",
+            _TOO_SHORT_HINT,
+        )
+    return drawn
 
-    def read_sought(self) -> list[np.ndarray] | None:
-        """The frames, decoded from the key frame before the window; None when that does not work."""
-        try:
-            return self.read(sought=True)
-        except VideoError:
-            # Some files cannot be entered in the middle. Whether this one is damaged is told by
-            # reading it from the start.
-            return None
 
-    def read(self, sought: bool) -> list[np.ndarray] | None:
-        """At most `num_frames` pictures [H,W,3]; None when the seek landed behind the start."""
-        with open_video(self.path, self.num_threads) as (container, stream):
-            frames = decode(self.path, container, stream)
-            if sought:
-                assert self.start_s is not None
-                first = next(frames, None) if seek(container, stream, self.start_s) else None
-                if first is None or first.start_s > self.start_s + TOLERANCE_S:
+def _read(
+    ref: ClipRef,
+    readings: Sequence[Reading],
+    starts: Mapping[int, Fraction | None],
+    end_s: Fraction | None,
+    num_threads: int,
+    max_bytes: int,
+    seek_s: Fraction | None,
+) -> dict[int, _Choice] | None:
+    """The choices of all readings after one decoding pass; None when entering at `seek_s` does not work.
+
+    Some files cannot be entered in the middle. Whether such a file is damaged is told by reading it from the
+    start.
+    """
+    choices: dict[int, _Choice] = {}
+    for index, start_s in starts.items():
+        step, step_s = _steps(readings[index])
+        rule = Every(step) if step_s is None else AtRate(step_s, end_s)
+        choices[index] = _Choice(rule, start_s, readings[index].num_frames, max_bytes)
+    try:
+        with open_video(ref.path, num_threads) as (container, stream):
+            frames = decode(ref.path, container, stream)
+            if seek_s is not None:
+                first = next(frames, None) if seek(container, stream, seek_s) else None
+                if first is None or first.start_s > seek_s + TOLERANCE_S:
                     return None
                 frames = itertools.chain([first], frames)
-            inside = in_window(frames, self.start_s, self.end_s)
-            if self.step_s is None:
-                chosen = every(inside, self.step)
-            else:
-                chosen = at_rate(inside, self.step_s, self.end_s)
-            return self._pictures(itertools.islice(chosen, self.num_frames))
+            pictures = _Pictures(ref.path)
+            for shown in in_window(frames, None, end_s):
+                for choice in choices.values():
+                    choice.see(shown, pictures)
+                if all(choice.is_done for choice in choices.values()):
+                    break
+                pictures.forget()
+            for choice in choices.values():
+                choice.end(pictures)
+    except VideoError as error:
+        if seek_s is not None:
+            return None
+        for choice in choices.values():
+            if not choice.is_done:
+                choice.error = error
+    return choices
 
-    def _pictures(self, chosen: Iterator[VideoFrame]) -> list[np.ndarray]:
-        reader = RgbReader()
-        pictures: list[np.ndarray] = []
-        last: VideoFrame | None = None
-        for frame in chosen:
-            # A frame that is shown twice is converted once.
-            picture = pictures[-1] if frame is last else reader.rgb(self.path, frame)
-            last = frame
-            if pictures and picture.shape != pictures[0].shape:
-                raise VideoError(
-                    f"{str(self.path)!r} changes its size from {_size(pictures[0])} to {_size(picture)}",
+
+class _Pictures:
+    """RGB pictures of the frames in hand: a frame that is wanted several times is converted once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._reader = path, RgbReader()
+        self._kept: dict[int, tuple[VideoFrame, np.ndarray]] = {}
+        self._used: set[int] = set()
+
+    def of(self, frame: VideoFrame) -> np.ndarray:
+        """uint8 [H,W,3]."""
+        key = id(frame)
+        if key not in self._kept:
+            self._kept[key] = (frame, self._reader.rgb(self._path, frame))
+        self._used.add(key)
+        return self._kept[key][1]
+
+    def forget(self) -> None:
+        """Drop the pictures that the last step did not use: by rate, only the newest can be wanted again."""
+        self._kept = {key: kept for key, kept in self._kept.items() if key in self._used}
+        self._used.clear()
+
+
+class _Choice:
+    """What one reading has got so far."""
+
+    def __init__(
+        self, rule: Every | AtRate, start_s: Fraction | None, num_frames: int | None, max_bytes: int
+    ) -> None:
+        self._rule, self._start_s, self._num_frames = rule, start_s, num_frames
+        self._max_bytes = max_bytes
+        self.pictures: list[np.ndarray] = []
+        self.error: VideoError | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no further frame is wanted."""
+        return self.error is not None or len(self.pictures) == self._num_frames
+
+    def see(self, shown: Shown[VideoFrame], pictures: _Pictures) -> None:
+        """Take from the next frame in order of time, and from the one before it, what the rule says."""
+        if not self.is_done and (self._start_s is None or shown.start_s >= self._start_s - TOLERANCE_S):
+            self._take(self._rule.see(shown), pictures)
+
+    def end(self, pictures: _Pictures) -> None:
+        """There are no more frames."""
+        if not self.is_done:
+            self._take(self._rule.end(), pictures)
+
+    def _take(self, frames: Iterable[VideoFrame], pictures: _Pictures) -> None:
+        for frame in frames:
+            if self.is_done:
+                return
+            try:
+                picture = pictures.of(frame)
+            except VideoError as error:
+                self.error = error
+                return
+            if self.pictures and picture.shape != self.pictures[0].shape:
+                self.error = VideoError(
+                    f"the video changes its size from {_size(self.pictures[0])} to {_size(picture)}",
                     "leave it out",
                 )
-            pictures.append(picture)
-        return pictures
+            elif (len(self.pictures) + 1) * picture.nbytes > self._max_bytes:
+                self.error = VideoError(
+                    f"the clip has more than {len(self.pictures)} frames of {_size(picture)}, which is all "
+                    f"that {self._max_bytes / 2**30:g} GiB hold",
+                    "cut the video, or measure it with metrics that read its first frames only",
+                )
+            else:
+                self.pictures.append(picture)
 
 
-def _check_arguments(
-    ref: ClipRef, num_frames: int | None, stride: int | None, fps: float | None, start: str | int
-) -> None:
+def _clip(ref: ClipRef, reading: Reading, choice: _Choice) -> Frames | VideoError:
+    """The clip of a reading, or why there is none."""
+    pictures, wanted = choice.pictures, reading.num_frames
+    if choice.error is not None:
+        message = choice.error.message
+        named = message if str(ref.path) in message else f"{_name(ref)}: {message}"
+        return VideoError(named, choice.error.hint)
+    if not pictures:
+        return VideoError(f"{_name(ref)} holds no frame", _TOO_SHORT_HINT)
+    if wanted is not None and len(pictures) < wanted:
+        return VideoError(
+            f"{_name(ref)} gives {len(pictures)} of the {wanted} frames asked for ({reading})",
+            _TOO_SHORT_HINT,
+        )
+    return np.stack(pictures)
+
+
+def _steps(reading: Reading) -> tuple[int, Fraction | None]:
+    """(stride, seconds between frames or None)."""
+    step = 1 if reading.stride is None else reading.stride
+    return step, None if reading.fps is None else step / Fraction(reading.fps).limit_denominator(100_000)
+
+
+def _check_arguments(ref: ClipRef, reading: Reading) -> None:
+    num_frames, stride, fps, start = reading.num_frames, reading.stride, reading.fps, reading.start
     if num_frames is not None and num_frames < 1:
         raise VideoError(f"num_frames must be at least 1, got {num_frames}")
     if stride is not None and stride < 1:

@@ -22,13 +22,14 @@ from ..core.plan import Plan, make_plan
 from ..core.run_file import RunFile, load_run_file
 from ..core.store import Store
 from ..datasets.codec import default_codec
-from ..stages.extract import ExtractItem, extract_shards, generated_items, prompt_items, reference_items
+from ..stages.extract import extract_shards, generated_items, prompt_items, reference_items
+from ..stages.extraction import ExtractItem
 from ..stages.measuring import Measuring, make_measuring
 from ..stages.results import RunResult, build_results
 from ..stages.sample import sample_shards
 from ..stages.work import Shard, ShardResult
 from .environment import quiet_environment
-from .progress import StageProgress
+from ..stages.progress import StageProgress
 from .ray_pool import RayPool
 
 
@@ -87,7 +88,7 @@ def extract_features(what: str, context: Any) -> str:
             for task in planned.tasks
             if (record := state.store.clip_record(task.key)) is not None
         }
-        items += generated_items([planned], records, state.measuring)
+        items += generated_items([planned], records, state.measuring, state.files, state.store)
     # Features are cheap beside clips: larger shards, fewer part files.
     size = 4 * state.run.resources.shard_size
     return state.map(f"extract {what}", extract_shards(what, items, state.measuring, state.store, size))

@@ -59,7 +59,11 @@ class Worker:
         from ..datasets.codec import default_codec
         from ..stages.work import WorkerContext
 
-        return WorkerContext(store=Store(self._store_dir, default_codec()), device=self._device())
+        return WorkerContext(
+            store=Store(self._store_dir, default_codec()),
+            device=self._device(),
+            num_threads=self._num_threads,
+        )
 
     def _device(self) -> str:
         # Without a GPU from Ray there is nothing to ask torch, whose import takes seconds.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from ..core import keys
 from ..core.contracts import Extractor, Metric
-from ..core.file_digests import FileDigests
 from ..core.hashing import digest
 from ..core.plan import config_data
 from ..core.records import ClipRecord
@@ -19,6 +18,8 @@ from ..core.types import Sample
 from ..core.weights import digest_weights, resolve
 from ..metrics.build import ExtractorNeeds, build_extractor, build_metric, extractors_needed
 from ..metrics.protocol import Protocol, load_protocol
+from .extraction import ExtractorSpec
+from .inputs import Cut
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class PlannedExtractor:
     @property
     def config(self) -> dict[str, Any]:
         return config_data(self.plugin)
+
+    @property
+    def spec(self) -> ExtractorSpec:
+        """What a worker builds it from."""
+        return ExtractorSpec(self.name, self.config, self.session_key)
 
     @property
     def session_key(self) -> str:
@@ -65,40 +71,92 @@ class Measuring:
         """Extractors that prompts go through."""
         return self._needs.prompt
 
+    def pair_roles(self) -> tuple[str, ...]:
+        """Extractors that a generated clip and its reference go through together."""
+        return self._needs.pair
+
     @cached_property
     def _needs(self) -> ExtractorNeeds:
         return extractors_needed(self.metrics)
 
-    def num_frames(self, role: str) -> int | None:
-        """How many first frames an extractor reads: the protocol's for set metrics, whose two sides must
-        be alike; None, all of them, where only clip metrics ask for the features."""
-        if role in self._needs.reference:
-            return self.protocol.sampling.num_frames
-        return None
+    @property
+    def fills(self) -> bool:
+        """Whether short clips are filled up."""
+        return self.protocol.sampling.short_clips == "repeat-last"
 
-    def generated_key(self, role: str, record: ClipRecord) -> str:
-        """Key of the features of a generated clip."""
-        content = digest({"frames": record.content_digest, "num_frames": self.num_frames(role)})
+    def num_skipped(self, num_context_frames: int) -> int:
+        """How many first frames are left out on both sides: those that the method was given, unless the
+        protocol measures them too."""
+        return num_context_frames if self.protocol.sampling.context_frames == "drop" else 0
+
+    def cut(self, role: str, num_context_frames: int) -> Cut:
+        """Which frames an extractor reads. The two sides of set and pair metrics must be alike: as many as
+        the protocol says; all of them where only clip metrics ask for the features."""
+        skip = self.num_skipped(num_context_frames)
+        if role in self._needs.reference or role in self._needs.pair:
+            return Cut(skip, self.protocol.sampling.num_frames, self.fills)
+        return Cut(skip)
+
+    def reading(self, sample: Sample) -> dict[str, Any]:
+        """How the reference clip of a sample is read: arguments of `datasets.video.Reading`. With context
+        frames that are not measured, the clip is longer by them."""
+        arguments = self.protocol.sampling.reading(sample.id)
+        return arguments | {
+            "num_frames": arguments["num_frames"] + self.num_skipped(sample.num_context_frames)
+        }
+
+    def generated_content(self, role: str, frames: str, num_context_frames: int) -> str:
+        """Digest of what an extractor reads of a generated clip.
+
+        Args:
+            frames: digest that identifies all the clip's frames.
+        """
+        return digest({"frames": frames, **_cut_data(self.cut(role, num_context_frames))})
+
+    def generated_key(self, role: str, record: ClipRecord, sample: Sample) -> str:
+        """Key of the features of a stored clip."""
+        assert record.content_digest is not None
+        content = self.generated_content(role, record.content_digest, sample.num_context_frames)
         return self.extractors[role].key(content)
 
-    def reference_content(self, sample: Sample, files: FileDigests) -> str:
-        """Content digest of what is measured of a reference clip: file, window, and choice of frames.
+    def pair_key(self, role: str, record: ClipRecord, sample: Sample, reference: str) -> str:
+        """Key of the features of a stored clip beside its reference, of which the content is given."""
+        assert record.content_digest is not None
+        generated = self.generated_content(role, record.content_digest, sample.num_context_frames)
+        return self.extractors[role].key(self.pair_content(generated, reference))
 
-        Raises:
-            OSError: the file cannot be read.
-        """
+    @staticmethod
+    def pair_content(generated: str, reference: str) -> str:
+        """Digest of two clips beside each other."""
+        return digest({"generated": generated, "reference": reference})
+
+    def reference_content(self, sample: Sample, file_digest: str) -> str:
+        """Digest of what is measured of a reference clip: its file, the window, and the choice of frames."""
         assert sample.reference is not None
+        skip = self.num_skipped(sample.num_context_frames)
         return digest(
             {
-                "file": files.digest(sample.reference.path),
+                "file": file_digest,
                 "window": [sample.reference.start_s, sample.reference.end_s],
-                "reading": self.protocol.sampling.reading(sample.id),
+                "reading": self.reading(sample),
+                **({"skip": skip} if skip else {}),
+                **({"fill": True} if self.fills else {}),
             }
         )
 
     @staticmethod
     def prompt_content(prompt: str) -> str:
         return digest({"text": prompt})
+
+
+def _cut_data(cut: Cut) -> dict[str, Any]:
+    # What is not used is left out, so that keys do not change for those who do not use it.
+    data: dict[str, Any] = {"num_frames": cut.num_frames}
+    if cut.skip:
+        data["skip"] = cut.skip
+    if cut.fill and cut.num_frames is not None:
+        data["fill"] = True
+    return data
 
 
 def make_measuring(run: RunFile, store: Store) -> Measuring:
@@ -108,11 +166,17 @@ def make_measuring(run: RunFile, store: Store) -> Measuring:
         UnknownNameError: a metric, extractor or protocol of that name does not exist.
         WeightsError: weights are missing.
     """
-    protocol = load_protocol(run.protocol)
-    metrics = tuple(build_metric(name, protocol) for name in run.metrics)
+    return measuring_under(load_protocol(run.protocol), run.metrics, run.weights, store)
+
+
+def measuring_under(
+    protocol: Protocol, metric_names: Sequence[str], weights: Mapping[str, str], store: Store
+) -> Measuring:
+    """The measuring of some metrics under a protocol; see `make_measuring`."""
+    metrics = tuple(build_metric(name, protocol) for name in metric_names)
     extractors: dict[str, PlannedExtractor] = {}
     for role in sorted({role for metric in metrics for role in metric.needs}):
-        plugin = build_extractor(role, protocol, run.weights)
+        plugin = build_extractor(role, protocol, weights)
         digests = {
             ref.name: digest_weights(resolve(ref.location), store.file_digests("weights"))
             for ref in plugin.weights()

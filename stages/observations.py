@@ -82,7 +82,12 @@ def observe(plan: Plan, measuring: Measuring, store: Store, files: FileDigests) 
             keys: dict[str, tuple[str, str | None]] = {}
             if record is not None and record.status == "done":
                 for role in measuring.generated_roles():
-                    keys[role] = (measuring.generated_key(role, record), record.content_digest)
+                    keys[role] = (measuring.generated_key(role, record, task.sample), record.content_digest)
+                if task.sample.reference is not None and measuring.pair_roles():
+                    content, _ = reference_content(task.sample, measuring, files)
+                    for role in measuring.pair_roles():
+                        key = measuring.pair_key(role, record, task.sample, content)
+                        keys[role] = (key, record.content_digest)
             prompt = measuring.prompt_content(task.sample.prompt)
             for role in measuring.prompt_roles():
                 keys[role] = (measuring.extractors[role].key(prompt), prompt)

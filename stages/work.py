@@ -28,25 +28,38 @@ class ShardResult:
 
 @dataclass
 class WorkerContext:
-    """What a worker has: the store, its device, and the models it has loaded.
+    """What a worker has: the store, its device, its threads, and the models it has loaded.
 
-    At most `max_sessions` models stay loaded; the one used longest ago is dropped first.
+    At most `max_sessions` methods and `max_extractors` extractors stay loaded; of each kind the one used
+    longest ago is dropped first. A run needs all its extractors for every clip, but its methods one after
+    the other.
     """
 
     store: Store
     device: str
+    num_threads: int = 1
     max_sessions: int = 4
+    max_extractors: int = 16
     _sessions: OrderedDict[str, Any] = field(default_factory=OrderedDict)
+    _extractors: OrderedDict[str, Any] = field(default_factory=OrderedDict)
 
     def session(self, key: str, load: Callable[[], Any]) -> Any:
-        """The session under `key`, loaded by `load()` when this worker does not have it yet."""
-        if key in self._sessions:
-            self._sessions.move_to_end(key)
-            return self._sessions[key]
-        while len(self._sessions) >= self.max_sessions:
-            self._sessions.popitem(last=False)
-        self._sessions[key] = load()
-        return self._sessions[key]
+        """The method under `key`, loaded by `load()` when this worker does not have it yet."""
+        return _held(self._sessions, self.max_sessions, key, load)
+
+    def extractor_session(self, key: str, load: Callable[[], Any]) -> Any:
+        """The extractor under `key`; as `session`."""
+        return _held(self._extractors, self.max_extractors, key, load)
+
+
+def _held(sessions: OrderedDict[str, Any], most: int, key: str, load: Callable[[], Any]) -> Any:
+    if key in sessions:
+        sessions.move_to_end(key)
+        return sessions[key]
+    while len(sessions) >= most:
+        sessions.popitem(last=False)
+    sessions[key] = load()
+    return sessions[key]
 
 
 class Shard(Protocol):

@@ -1,7 +1,8 @@
-"""Run files and an environment for tests that go through the command line."""
+"""Run files, an environment for tests that go through the command line, and extractors' weights."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -47,3 +48,36 @@ def clean_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str
     hidden = ("PREFECT_", "RAY_", "MLFLOW_", "REELBENCH_", "TINY_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     return {**kept, "HOME": str(tmp_path_factory.mktemp("home"))}
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Extractors of the real classes at random weights and tiny size."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    from reelbench.metrics.i3d_network import InceptionI3d
+
+    root = tmp_path_factory.mktemp("weights")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        (root / "i3d").mkdir()
+        network = InceptionI3d(width_multiplier=0.0625, num_classes=4)
+        config = {"width_multiplier": 0.0625, "num_classes": 4, "classes": list("abcd")}
+        (root / "i3d" / "config.json").write_text(json.dumps(config))
+        save_file(network.state_dict(), root / "i3d" / "model.safetensors")
+        (root / "clip").mkdir()
+        model_cfg = {
+            "embed_dim": 16,
+            "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
+            "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+        }
+        clip = open_clip.CLIP(**model_cfg)
+        preprocess = {"mean": [0.5] * 3, "std": [0.25] * 3}
+        (root / "clip" / "open_clip_config.json").write_text(
+            json.dumps({"model_cfg": model_cfg, "preprocess_cfg": preprocess})
+        )
+        state = {name: value.contiguous() for name, value in clip.state_dict().items()}
+        save_file(state, root / "clip" / "open_clip_model.safetensors")
+    return {"i3d": str(root / "i3d"), "clip": str(root / "clip")}

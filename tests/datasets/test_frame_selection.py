@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 
 import pytest
 
-from reelbench.datasets.frame_selection import Shown, at_rate, every, in_window, random_start
+from reelbench.datasets.frame_selection import AtRate, Every, Shown, in_window, random_start
 
 
 def shown(times_ms: list[int], last_ms: int) -> list[Shown[int]]:
@@ -17,8 +18,20 @@ def shown(times_ms: list[int], last_ms: int) -> list[Shown[int]]:
     ]
 
 
+def every(frames: Iterable[Shown[int]], stride: int) -> list[int]:
+    return choose(Every(stride), frames)
+
+
+def at_rate(frames: Iterable[Shown[int]], step_s: Fraction, end_s: Fraction | None) -> list[int]:
+    return choose(AtRate(step_s, end_s), frames)
+
+
+def choose(rule: Every[int] | AtRate[int], frames: Iterable[Shown[int]]) -> list[int]:
+    return [*(index for frame in frames for index in rule.see(frame)), *rule.end()]
+
+
 def test_every_takes_each_stride_th() -> None:
-    assert list(every(shown([0, 40, 80, 120, 160], 200), 2)) == [0, 2, 4]
+    assert every(shown([0, 40, 80, 120, 160], 200), 2) == [0, 2, 4]
 
 
 def test_window_is_half_open_and_forgives_rounded_timestamps() -> None:
@@ -36,17 +49,17 @@ def test_window_reads_no_further_than_its_end() -> None:
 def test_at_rate_takes_the_frame_on_screen() -> None:
     frames = shown([0, 40, 80, 500, 1000, 1040], 1080)
     # 0, 100, ..., 1000 ms: the frame of 80 ms stands until 500, that of 500 until 1000.
-    assert list(at_rate(frames, Fraction(1, 10), None)) == [0, 2, 2, 2, 2, 3, 3, 3, 3, 3, 4]
+    assert at_rate(frames, Fraction(1, 10), None) == [0, 2, 2, 2, 2, 3, 3, 3, 3, 3, 4]
 
 
 def test_at_rate_starts_at_the_first_frame_and_ends_with_the_last() -> None:
-    assert list(at_rate(shown([500, 600, 700], 800), Fraction(1, 10), None)) == [0, 1, 2]
-    assert list(at_rate(shown([500, 600, 700], 800), Fraction(1, 10), Fraction(7, 10))) == [0, 1]
-    assert list(at_rate([], Fraction(1, 10), None)) == []
+    assert at_rate(shown([500, 600, 700], 800), Fraction(1, 10), None) == [0, 1, 2]
+    assert at_rate(shown([500, 600, 700], 800), Fraction(1, 10), Fraction(7, 10)) == [0, 1]
+    assert at_rate([], Fraction(1, 10), None) == []
 
 
 def test_at_rate_above_the_stored_rate_repeats_frames() -> None:
-    assert list(at_rate(shown([0, 100], 200), Fraction(1, 20), None)) == [0, 0, 1, 1]
+    assert at_rate(shown([0, 100], 200), Fraction(1, 20), None) == [0, 0, 1, 1]
 
 
 @pytest.mark.parametrize(("num_frames", "stride", "possible"), [(1, 1, 10), (4, 1, 7), (4, 3, 1), (10, 1, 1)])

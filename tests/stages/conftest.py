@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
@@ -94,39 +92,6 @@ class Folder:
 '''
 
 
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory):
-    """Extractors of the real classes at random weights and tiny size."""
-    import open_clip
-    import torch
-    from safetensors.torch import save_file
-
-    from reelbench.metrics.i3d_network import InceptionI3d
-
-    root = tmp_path_factory.mktemp("weights")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        (root / "i3d").mkdir()
-        network = InceptionI3d(width_multiplier=0.0625, num_classes=4)
-        config = {"width_multiplier": 0.0625, "num_classes": 4, "classes": list("abcd")}
-        (root / "i3d" / "config.json").write_text(json.dumps(config))
-        save_file(network.state_dict(), root / "i3d" / "model.safetensors")
-        (root / "clip").mkdir()
-        model_cfg = {
-            "embed_dim": 16,
-            "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
-            "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
-        }
-        clip = open_clip.CLIP(**model_cfg)
-        preprocess = {"mean": [0.5] * 3, "std": [0.25] * 3}
-        (root / "clip" / "open_clip_config.json").write_text(
-            json.dumps({"model_cfg": model_cfg, "preprocess_cfg": preprocess})
-        )
-        state = {name: value.contiguous() for name, value in clip.state_dict().items()}
-        save_file(state, root / "clip" / "open_clip_model.safetensors")
-    return {"i3d": str(root / "i3d"), "clip": str(root / "clip")}
-
-
 class World:
     """A run over a folder of videos, worked through stage by stage in this process."""
 
@@ -181,7 +146,7 @@ class World:
             if (record := store.clip_record(task.key)) is not None
         }
         items = [
-            *generated_items(plan.cells, records, measuring),
+            *generated_items(plan.cells, records, measuring, files, store),
             *(item for data in plan.datasets for item in reference_items(data, measuring, files, store)),
             *prompt_items(plan.datasets, measuring),
         ]

@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from ..stages.work import ShardResult
+from .work import ShardResult
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -22,20 +22,24 @@ class StageProgress:
         title: the stage and the cell.
         total: how many items there are.
         stream: where it is shown; standard error when None.
+        quiet: count, but show nothing.
     """
 
-    def __init__(self, title: str, total: int, stream: TextIO | None = None) -> None:
+    def __init__(self, title: str, total: int, stream: TextIO | None = None, quiet: bool = False) -> None:
         self.title = title
         self.total = total
         self.num_done = 0
         self.num_failed = 0
         self._stream = stream if stream is not None else sys.stderr
+        self._quiet = quiet
         self._bar: Progress | None = None
         self._task: Any = None
         self._started = self._last_line = time.monotonic()
 
     def __enter__(self) -> Self:
         self._started = self._last_line = time.monotonic()
+        if self._quiet:
+            return self
         if self._stream.isatty():
             self._start_bar()
         else:
@@ -79,6 +83,8 @@ class StageProgress:
         return f", {self.num_failed} failed" if self.num_failed else ""
 
     def _write(self, line: str) -> None:
+        if self._quiet:
+            return
         print(line, file=self._stream, flush=True)
 
     def _start_bar(self) -> None:

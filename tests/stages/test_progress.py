@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from reelbench.flows import progress
-from reelbench.flows.progress import StageProgress
+from reelbench.stages import progress
+from reelbench.stages.progress import StageProgress
 from reelbench.stages.work import ShardResult
 
 

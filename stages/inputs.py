@@ -1,0 +1,166 @@
+"""What extractors read: windows of videos, folders of frames, stored clips and texts.
+
+Inputs are small and travel to workers; `read_inputs` turns them into frames. Several inputs of one video
+file (the choices of frames of several protocols) are served by one decoding pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..core.errors import MetricError, VideoError
+from ..core.records import ClipRecord
+from ..core.store import Store
+from ..core.types import ClipRef, Frames
+from ..datasets.video import Reading
+
+
+@dataclass(frozen=True)
+class VideoInput:
+    """Some frames of a window of a video file.
+
+    Attributes:
+        may_be_short: a video of fewer frames than the reading wants gives those that there are.
+    """
+
+    ref: ClipRef
+    reading: Reading
+    may_be_short: bool = False
+
+
+@dataclass(frozen=True)
+class FolderInput:
+    """Some frames of a folder of pictures; as `VideoInput`.
+
+    Attributes:
+        stored_fps: frames per second of the folder; None where it is not known, and every picture counts as
+            one frame of the reading.
+    """
+
+    folder: Path
+    reading: Reading
+    stored_fps: float | None = None
+    may_be_short: bool = False
+
+
+@dataclass(frozen=True)
+class StoredInput:
+    """A clip of the store."""
+
+    record: ClipRecord
+
+
+Input = VideoInput | FolderInput | StoredInput | str
+"""A string is a text."""
+
+Content = Frames | str
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Which of the frames that were read an extractor gets.
+
+    Attributes:
+        skip: so many first frames are left out (the context of a prediction task).
+        num_frames: then so many are taken; None for all.
+        fill: where there are fewer, the last one is repeated.
+    """
+
+    skip: int = 0
+    num_frames: int | None = None
+    fill: bool = False
+
+    def of(self, frames: Frames) -> Frames:
+        """The frames [T, H, W, 3] that are measured.
+
+        Raises:
+            MetricError: there are too few.
+        """
+        if len(frames) <= self.skip:
+            raise MetricError(
+                f"the clip has {len(frames)} frames, of which the first {self.skip} are the given ones",
+                "leave it out, or name fewer context frames",
+            )
+        kept = frames[self.skip :]
+        if self.num_frames is None:
+            return kept
+        if len(kept) < self.num_frames:
+            if not self.fill:
+                given = f" after the {self.skip} given ones" if self.skip else ""
+                raise MetricError(
+                    f"the clip has {len(kept)} frames{given}, the protocol measures {self.num_frames}",
+                    "use longer clips, a protocol of fewer frames, or --allow-small, which repeats the last "
+                    "frame and marks the number",
+                )
+            missing = self.num_frames - len(kept)
+            kept = np.concatenate([kept, np.repeat(kept[-1:], missing, axis=0)])
+        return kept[: self.num_frames]
+
+
+def read_inputs(inputs: Sequence[Input], store: Store | None) -> list[Content | Exception]:
+    """The content of each input, in order; for one that cannot be read, the error.
+
+    Args:
+        store: where stored clips are; None when there is no `StoredInput`.
+    """
+    contents: list[Content | Exception | None] = [None] * len(inputs)
+    by_file: dict[ClipRef, list[int]] = {}
+    for index, source in enumerate(inputs):
+        if isinstance(source, VideoInput):
+            by_file.setdefault(source.ref, []).append(index)
+        else:
+            contents[index] = _read_one(source, store)
+    for ref, indices in by_file.items():
+        videos = [source for source in inputs if isinstance(source, VideoInput) and source.ref == ref]
+        for index, content in zip(indices, _read_video(ref, videos), strict=True):
+            contents[index] = content
+    return [content for content in contents if content is not None]
+
+
+def _read_one(source: FolderInput | StoredInput | str, store: Store | None) -> Content | Exception:
+    try:
+        if isinstance(source, str):
+            return source
+        if isinstance(source, StoredInput):
+            assert store is not None, "a stored clip needs its store"
+            return store.load_clip(source.record)
+        return _read_folder(source)
+    except Exception as error:  # recorded as this input's failure; the others go on
+        return error
+
+
+def _read_folder(source: FolderInput) -> Frames:
+    from ..datasets.frame_folder import read_frame_folder
+
+    try:
+        return read_frame_folder(source.folder, source.reading)
+    except VideoError:
+        if not source.may_be_short:
+            raise
+        return read_frame_folder(source.folder, _all_of(source.reading))
+
+
+def _read_video(ref: ClipRef, videos: Sequence[VideoInput]) -> list[Frames | Exception]:
+    from ..datasets.video import read_clips
+
+    try:
+        frames: list[Frames | Exception] = list(read_clips(ref, [video.reading for video in videos]))
+    except Exception as error:
+        frames = [error] * len(videos)
+    for index, video in enumerate(videos):
+        if video.may_be_short and isinstance(frames[index], VideoError):
+            try:
+                (again,) = read_clips(ref, [_all_of(video.reading)])
+                frames[index] = again
+            except Exception as error:
+                frames[index] = error
+    return frames
+
+
+def _all_of(reading: Reading) -> Reading:
+    """The reading without its length: a file that is damaged, not short, fails once more."""
+    return replace(reading, num_frames=None, start="first")
