@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..core.errors import ReelbenchError
-from . import contact_sheet, doctor, ls, plan, report, run, status
+from . import contact_sheet, doctor, evaluate, ls, plan, report, run, status
 from .lazy import LazyGroup
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
@@ -64,6 +64,7 @@ app.command("plan")(plan.plan)
 app.command("run")(run.run)
 app.command("status")(status.status)
 app.command("report")(report.report)
+app.command("evaluate")(evaluate.evaluate)
 app.command("contact-sheet")(contact_sheet.contact_sheet)
 app.command("ls")(ls.ls)
 app.command("doctor")(doctor.doctor)

@@ -217,6 +217,7 @@ def _read(
     choices: dict[int, _Choice] = {}
     for index, start_s in starts.items():
         step, step_s = _steps(readings[index])
+        rule: Every[VideoFrame] | AtRate[VideoFrame]
         rule = Every(step) if step_s is None else AtRate(step_s, end_s)
         choices[index] = _Choice(rule, start_s, readings[index].num_frames, max_bytes)
     try:
@@ -271,7 +272,11 @@ class _Choice:
     """What one reading has got so far."""
 
     def __init__(
-        self, rule: Every | AtRate, start_s: Fraction | None, num_frames: int | None, max_bytes: int
+        self,
+        rule: Every[VideoFrame] | AtRate[VideoFrame],
+        start_s: Fraction | None,
+        num_frames: int | None,
+        max_bytes: int,
     ) -> None:
         self._rule, self._start_s, self._num_frames = rule, start_s, num_frames
         self._max_bytes = max_bytes

@@ -25,11 +25,11 @@ from ..datasets.codec import default_codec
 from ..stages.extract import extract_shards, generated_items, prompt_items, reference_items
 from ..stages.extraction import ExtractItem
 from ..stages.measuring import Measuring, make_measuring
+from ..stages.progress import StageProgress
 from ..stages.results import RunResult, build_results
 from ..stages.sample import sample_shards
 from ..stages.work import Shard, ShardResult
 from .environment import quiet_environment
-from ..stages.progress import StageProgress
 from .ray_pool import RayPool
 
 

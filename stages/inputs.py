@@ -137,11 +137,11 @@ def _read_folder(source: FolderInput) -> Frames:
     from ..datasets.frame_folder import read_frame_folder
 
     try:
-        return read_frame_folder(source.folder, source.reading)
+        return read_frame_folder(source.folder, source.reading, source.stored_fps)
     except VideoError:
         if not source.may_be_short:
             raise
-        return read_frame_folder(source.folder, _all_of(source.reading))
+        return read_frame_folder(source.folder, _all_of(source.reading), source.stored_fps)
 
 
 def _read_video(ref: ClipRef, videos: Sequence[VideoInput]) -> list[Frames | Exception]:

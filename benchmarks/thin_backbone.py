@@ -1,0 +1,79 @@
+"""An extractor of next to no cost, for `evaluator_speed.py`: it resizes as I3D's does and takes means.
+
+With THIN_BUSY_S set it keeps a core busy for so many seconds a clip, as a forward pass would.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from reelbench.core.contracts import FrozenConfig
+from reelbench.core.types import Features, Frames, Resources, WeightsRef
+
+
+class ThinBackbone:
+    """Means of the resized frames over blocks of pixels."""
+
+    class Config(FrozenConfig):
+        pass
+
+    name: ClassVar[str] = "thin"
+    version: ClassVar[str] = "1"
+    modality: ClassVar[str] = "video"
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def resources(self) -> Resources:
+        return Resources()
+
+    def weights(self) -> tuple[WeightsRef, ...]:
+        return ()
+
+    def load(self, device: str) -> Any:
+        return self
+
+    def extract(self, inputs: Sequence[Frames]) -> list[Features]:
+        import torch
+
+        from reelbench.metrics.preprocess import resize_frames
+        from reelbench.metrics.settings import ResizeStep
+
+        found = []
+        for frames in inputs:
+            resized_TCHW = resize_frames(frames[:16], (ResizeStep(size=224),), 224)
+            found.append(resized_TCHW.mean(dim=(2, 3)).flatten().numpy())
+            end = time.perf_counter() + float(os.environ.get("THIN_BUSY_S", "0"))
+            matrix = torch.ones(256, 256)
+            while time.perf_counter() < end:
+                matrix @ matrix
+        return found
+
+
+class MeanLevel:
+    """The mean of those features."""
+
+    name: ClassVar[str] = "mean_level"
+    version: ClassVar[str] = "1"
+    unit: ClassVar[str] = "levels"
+    higher_is_better: ClassVar[bool] = True
+    level: ClassVar[str] = "clip"
+    needs: ClassVar[tuple[str, ...]] = (f"{Path(__file__).resolve()}:ThinBackbone",)
+    min_n: ClassVar[int] = 1
+    label: ClassVar[str] = "Mean level"
+
+    def __init__(self, protocol: Any) -> None:
+        self.protocol = protocol
+
+    def parameters(self) -> Mapping[str, Any]:
+        return {}
+
+    def compute(self, features: Mapping[str, Features]) -> float:
+        (values,) = features.values()
+        return float(np.mean(values))

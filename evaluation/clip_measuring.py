@@ -1,0 +1,211 @@
+"""What is to be read and extracted of the clips of an evaluation, under one protocol after the other.
+
+Work on one file is gathered in one item, whatever the number of protocols and extractors: the file is
+decoded once. Clips of the same content have the same keys and are extracted once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ..core.hashing import digest
+from ..core.records import FailureInfo
+from ..core.types import ClipRef, Sample
+from ..datasets.video import Reading
+from ..stages.extraction import ExtractItem, ExtractorSpec, Wanted
+from ..stages.inputs import FolderInput, Input, VideoInput
+from ..stages.measuring import Measuring
+from .clip_list import StoredClip
+from .stored_clips import ClipFacts
+
+
+@dataclass(frozen=True)
+class FeatureRef:
+    """A feature of an evaluation: its key, and why it cannot be made where its file is unreadable."""
+
+    key: str
+    content: str
+    failure: FailureInfo | None = None
+
+
+@dataclass
+class _Group:
+    """What is read together."""
+
+    name: str
+    inputs: dict[Input, int] = field(default_factory=dict)
+    wanted: list[Wanted] = field(default_factory=list)
+
+    def place(self, source: Input) -> int:
+        return self.inputs.setdefault(source, len(self.inputs))
+
+
+class WorkList:
+    """Collects the features that an evaluation needs; `items` is the work, `feature` methods give the keys.
+
+    Args:
+        facts: of every clip.
+        frame_rate: frames per second of folders of frames; None where it is not known.
+        join_pairs: whether a reference is read together with the clips that are compared with it.
+    """
+
+    def __init__(
+        self, facts: Mapping[StoredClip, ClipFacts], frame_rate: float | None, join_pairs: bool
+    ) -> None:
+        self._facts, self._frame_rate, self._join_pairs = facts, frame_rate, join_pairs
+        self._groups: dict[StoredClip | str, _Group] = {}
+        self._keys: set[tuple[str, str]] = set()
+        self._specs: dict[str, ExtractorSpec] = {}
+
+    @property
+    def specs(self) -> list[ExtractorSpec]:
+        return list(self._specs.values())
+
+    def items(self) -> Iterator[ExtractItem]:
+        """All the work, in the order in which it was asked for."""
+        for group in self._groups.values():
+            if group.wanted:
+                yield ExtractItem(group.name, tuple(group.inputs), tuple(group.wanted))
+
+    def text(self, measuring: Measuring, role: str, text: str) -> FeatureRef:
+        """A feature of a caption."""
+        content = measuring.prompt_content(text)
+        ref = FeatureRef(measuring.extractors[role].key(content), content)
+        self._want(measuring, role, ref, self._group(f"caption {text[:60]}"), (text,), 0)
+        return ref
+
+    def generated(
+        self, measuring: Measuring, role: str, clip: StoredClip, sample: Sample, partner: StoredClip | None
+    ) -> FeatureRef:
+        """A feature of a generated clip; `partner` is the reference that it is compared with."""
+        frames = self._frames_digest(measuring, clip)
+        content = measuring.generated_content(role, frames, sample.num_context_frames)
+        ref = self._ref(measuring, role, content, (clip,))
+        group = self._group(partner if partner is not None and self._join_pairs else clip)
+        self._want(
+            measuring,
+            role,
+            ref,
+            group,
+            (self._generated_input(measuring, clip, sample),),
+            sample.num_context_frames,
+        )
+        return ref
+
+    def reference(self, measuring: Measuring, role: str, clip: StoredClip, sample: Sample) -> FeatureRef:
+        """A feature of a reference clip; `sample` is the reference's own."""
+        ref = self._ref(measuring, role, self._reference_content(measuring, clip, sample), (clip,))
+        source = self._reference_input(measuring, clip, sample)
+        self._want(measuring, role, ref, self._group(clip), (source,), sample.num_context_frames)
+        return ref
+
+    def pair(
+        self,
+        measuring: Measuring,
+        role: str,
+        clip: StoredClip,
+        sample: Sample,
+        partner: StoredClip,
+        partner_sample: Sample,
+    ) -> FeatureRef:
+        """A feature of a generated clip beside its reference."""
+        generated = measuring.generated_content(
+            role, self._frames_digest(measuring, clip), sample.num_context_frames
+        )
+        reference = self._reference_content(measuring, partner, partner_sample)
+        ref = self._ref(measuring, role, measuring.pair_content(generated, reference), (clip, partner))
+        sources = (
+            self._generated_input(measuring, clip, sample),
+            self._reference_input(measuring, partner, partner_sample),
+        )
+        self._want(measuring, role, ref, self._group(partner), sources, sample.num_context_frames)
+        return ref
+
+    def reference_content(self, measuring: Measuring, clip: StoredClip, sample: Sample) -> str:
+        """Digest of what is measured of a reference clip."""
+        return self._reference_content(measuring, clip, sample)
+
+    # -- keys ----------------------------------------------------------------------------------
+
+    def _ref(
+        self, measuring: Measuring, role: str, content: str, clips: tuple[StoredClip, ...]
+    ) -> FeatureRef:
+        failure = None
+        for clip in clips:
+            if self._facts[clip].error is not None:
+                failure = FailureInfo(type="VideoError", message=str(self._facts[clip].error))
+        return FeatureRef(measuring.extractors[role].key(content), content, failure)
+
+    def _file_digest(self, clip: StoredClip) -> str:
+        found = self._facts[clip].digest
+        return found if found is not None else digest({"unreadable": str(clip.path)})
+
+    def _frames_digest(self, measuring: Measuring, clip: StoredClip) -> str:
+        data: dict[str, object] = {"file": self._file_digest(clip)}
+        if measuring.protocol.sampling.generated_rate == "protocol":
+            data["rate"] = self._rate(measuring, clip)
+        return digest(data)
+
+    def _reference_content(self, measuring: Measuring, clip: StoredClip, sample: Sample) -> str:
+        content = measuring.reference_content(sample, self._file_digest(clip))
+        if clip.kind == "frames":
+            return digest({"frames": content, "rate": self._rate(measuring, clip)})
+        return content
+
+    def _rate(self, measuring: Measuring, clip: StoredClip) -> list[object]:
+        sampling = measuring.protocol.sampling
+        stored = self._frame_rate if clip.kind == "frames" else None
+        return [sampling.fps, sampling.stride, stored]
+
+    # -- readings ------------------------------------------------------------------------------
+
+    def _generated_input(self, measuring: Measuring, clip: StoredClip, sample: Sample) -> Input:
+        cuts = [
+            measuring.cut(role, sample.num_context_frames)
+            for role in (*measuring.generated_roles(), *measuring.pair_roles())
+        ]
+        # A clip that is only measured by its first frames is not decoded to its end.
+        longest = [None if cut.num_frames is None else cut.skip + cut.num_frames for cut in cuts]
+        num_frames = None if None in longest else max(n for n in longest if n is not None)
+        sampling = measuring.protocol.sampling
+        by_rate = sampling.generated_rate == "protocol"
+        reading = Reading(
+            num_frames=num_frames,
+            stride=sampling.stride if by_rate else None,
+            fps=sampling.fps if by_rate else None,
+            start="first",
+        )
+        return self._input(clip, reading, may_be_short=True)
+
+    def _reference_input(self, measuring: Measuring, clip: StoredClip, sample: Sample) -> Input:
+        return self._input(clip, Reading(**measuring.reading(sample)), may_be_short=measuring.fills)
+
+    def _input(self, clip: StoredClip, reading: Reading, may_be_short: bool) -> Input:
+        if clip.kind == "frames":
+            return FolderInput(clip.path, reading, self._frame_rate, may_be_short)
+        return VideoInput(ClipRef(clip.path), reading, may_be_short)
+
+    # -- work ----------------------------------------------------------------------------------
+
+    def _group(self, name: StoredClip | str) -> _Group:
+        label = name if isinstance(name, str) else name.name
+        return self._groups.setdefault(name, _Group(label))
+
+    def _want(
+        self,
+        measuring: Measuring,
+        role: str,
+        ref: FeatureRef,
+        group: _Group,
+        sources: tuple[Input, ...],
+        num_context_frames: int,
+    ) -> None:
+        if ref.failure is not None or (role, ref.key) in self._keys:
+            return
+        self._keys.add((role, ref.key))
+        spec = measuring.extractors[role].spec
+        self._specs[spec.session_key] = spec
+        inputs = tuple(group.place(source) for source in sources)
+        cut = measuring.cut(role, num_context_frames)
+        group.wanted.append(Wanted(role, spec.session_key, ref.key, inputs, cut))

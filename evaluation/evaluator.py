@@ -1,0 +1,317 @@
+"""Measure any folders of videos: `reelbench evaluate`, and the same from Python.
+
+    from reelbench.evaluation import evaluate
+    result = evaluate("generated", reference="real", captions="captions.csv", protocol="clean")
+    print(result)
+
+Features are kept in a store under the output folder, by the content of the files: the same call goes on
+where a killed one stopped, and another metric or protocol reuses what is there.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import EvaluationError
+from ..core.run_file import PluginEntry, RunFile
+from ..core.store import Store
+from ..core.tables import read_table
+from ..core.types import Features
+from ..metrics.build import build_metric, extractors_needed, refuse_unavailable
+from ..metrics.protocol import Protocol, load_protocol
+from ..stages.extraction import extract
+from ..stages.measuring import Measuring, measuring_under
+from ..stages.progress import StageProgress
+from ..stages.work import ShardResult, WorkerContext
+from .clip_list import find_clips
+from .clip_measuring import WorkList
+from .matched_systems import Matching, match_systems
+from .result_tables import write_results
+from .stored_clips import ClipCatalogue
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FLUSH_ITEMS = 64
+"""So many items' features are kept in memory before they are written: what a kill costs at most."""
+
+PathLike = str | Path
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation came to.
+
+    Attributes:
+        folder: where its tables and its report are.
+        problems: what did not fit together (captions without a clip, ...) or has to be known of all numbers.
+        num_failures: clips and features that could not be read or made.
+    """
+
+    folder: Path
+    problems: tuple[str, ...]
+    num_failures: int
+
+    @property
+    def tables_dir(self) -> Path:
+        return self.folder / "tables"
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row for each system, protocol and metric: value, standard error, interval, n, coverage, ..."""
+        return read_table(self.tables_dir, "summary").to_pandas()
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """One row for each clip, protocol and clip metric."""
+        return read_table(self.tables_dir, "scores").to_pandas()
+
+    def __str__(self) -> str:
+        from ..reports.comparison_table import load_comparison_table
+        from ..reports.table_text import to_markdown
+
+        return "\n".join([to_markdown(load_comparison_table(self.tables_dir)), *self.problems])
+
+
+def evaluate(
+    generated: PathLike | Sequence[PathLike],
+    *,
+    reference: PathLike | None = None,
+    captions: PathLike | None = None,
+    pairs: PathLike | None = None,
+    protocol: PathLike | Sequence[PathLike] = "clean",
+    metrics: Sequence[str] | None = None,
+    weights: Mapping[str, str] | None = None,
+    output: PathLike = "evaluations",
+    name: str | None = None,
+    limit: int | None = None,
+    context_frames: int = 0,
+    frame_rate: float | None = None,
+    allow_small: bool = False,
+    workers: int | None = None,
+    device: str | None = None,
+    progress: bool = False,
+) -> Evaluation:
+    """Measure the videos of a folder, or of several (one for each system) side by side.
+
+    Args:
+        generated: folders of video files, or of folders of frames.
+        reference: the real clips; needed by set metrics (FVD) and by pair metrics (PSNR).
+        captions: file of captions by clip name; needed by CLIPSIM. See `matching.match` for the formats.
+        pairs: CSV that says which generated clip belongs to which reference, caption and source, where the
+            names do not.
+        protocol: names or files; several are computed from one decoding of each clip.
+        metrics: names; None takes those that what is given allows.
+        weights: location by extractor role ("i3d", "clip"); roles that are missing get the embedded world's
+            small models, which is said beside every number.
+        output: the folder of the store and of the results.
+        name: of the results' folder; made from the names of the folders when None.
+        limit: the first so many samples only.
+        context_frames: so many first frames of each clip were given to the method (prediction tasks); the
+            protocol says whether they are measured.
+        frame_rate: frames per second of folders of frames, which state none.
+        allow_small: measure clips and sets that are too small for a metric, and mark the numbers.
+        workers: threads; None takes the machine's cores. No number depends on it.
+        device: "cpu" or "cuda"; None takes a GPU where there is one.
+        progress: show a progress bar on standard error.
+
+    Raises:
+        ReelbenchError: a folder, file, name or combination that cannot work. Single clips that cannot be read
+            do not raise: they are recorded, and the coverage shows them.
+    """
+    systems = _systems(generated)
+    protocols = [_loaded(item, allow_small) for item in _as_list(protocol)]
+    _refuse_equal(protocols)
+    found = {label: find_clips(folder) for label, folder in systems.items()}
+    references = find_clips(Path(reference)) if reference is not None else None
+    matching = match_systems(
+        found,
+        references,
+        Path(captions) if captions is not None else None,
+        Path(pairs) if pairs is not None else None,
+        limit=limit,
+        num_context_frames=context_frames,
+    )
+    names = tuple(metrics) if metrics else _possible_metrics(matching)
+    _check_metrics(names, protocols[0], matching)
+    refuse_unavailable([build_metric(item, protocols[0]) for item in names], dict(weights or {}))
+
+    output_dir = Path(output).absolute()
+    run = RunFile(
+        name=name or _name(systems, reference),
+        output=output_dir,
+        store=output_dir / "store",
+        methods=tuple(
+            PluginEntry(name="videos", label=label, config={"folder": str(folder)})
+            for label, folder in systems.items()
+        ),
+        datasets=(PluginEntry(name="videos", label=Path(reference).name if reference else "no reference"),),
+        metrics=names,
+        protocol=", ".join(item.name for item in protocols),
+        weights=dict(weights or {}),
+    )
+    store = _open_store(run)
+    measurings = [measuring_under(item, names, run.weights, store) for item in protocols]
+    num_threads = workers or len(os.sched_getaffinity(0))
+    catalogue = ClipCatalogue(store.root / "cache")
+    facts = catalogue.facts(matching.clips(), num_threads)
+    work = WorkList(facts, frame_rate, join_pairs=any(item.pair_roles() for item in measurings))
+    drafts = [matching.draft(measuring, work) for measuring in measurings]
+    context = WorkerContext(store, device or _device(measurings), num_threads)
+    _extract(work, context, progress)
+    return write_results(run, store, measurings, matching, drafts, facts, frame_rate)
+
+
+def _extract(work: WorkList, context: WorkerContext, progress: bool) -> None:
+    """Make what is missing and write it to the store as it comes."""
+    held = {spec.name: context.store.feature_keys(spec.name) for spec in work.specs}
+    items = [rest for item in work.items() if (rest := item.without(held)) is not None]
+    if not items:
+        return
+    needed = {want.session_key for item in items for want in item.wanted}
+    specs = [spec for spec in work.specs if spec.session_key in needed]
+    pending: dict[str, dict[str, Features]] = {}
+    num_pending = 0
+
+    def flush() -> None:
+        for extractor, rows in pending.items():
+            context.store.put_features(extractor, rows)
+        pending.clear()
+
+    with StageProgress("evaluate", len(items), quiet=not progress) as bar:
+        try:
+            for extracted in extract(items, specs, context):
+                for (extractor, key), values in extracted.features.items():
+                    pending.setdefault(extractor, {})[key] = values
+                for key, failure in extracted.failures.items():
+                    context.store.put_failure(key, failure)
+                bar.advance(ShardResult(not extracted.failures, bool(extracted.failures), 0.0))
+                num_pending += 1
+                if num_pending % FLUSH_ITEMS == 0:
+                    flush()
+        finally:
+            flush()  # also when interrupted
+
+
+def _systems(generated: PathLike | Sequence[PathLike]) -> dict[str, Path]:
+    """Label -> folder; labels are the folders' names, with their parents' where those are alike."""
+    folders = [Path(item).expanduser() for item in _as_list(generated)]
+    if not folders:
+        raise EvaluationError("no folder of generated clips was given")
+    for depth in range(1, 1 + max(len(folder.absolute().parts) for folder in folders)):
+        labels = ["/".join(folder.absolute().parts[-depth:]) for folder in folders]
+        if len(set(labels)) == len(labels):
+            return dict(zip(labels, folders, strict=True))
+    raise EvaluationError(
+        "the same folder of generated clips was given twice: " + ", ".join(map(str, folders))
+    )
+
+
+def _as_list(value: PathLike | Sequence[PathLike]) -> list[PathLike]:
+    return [value] if isinstance(value, str | Path) else list(value)
+
+
+def _loaded(name: PathLike, allow_small: bool) -> Protocol:
+    protocol = load_protocol(name)
+    if not allow_small:
+        return protocol
+    # Another protocol, with another digest: its numbers are never taken for those of the strict one.
+    return protocol.model_copy(
+        update={
+            "name": f"{protocol.name}-allow-small",
+            "sampling": protocol.sampling.model_copy(update={"short_clips": "repeat-last"}),
+            "frechet": protocol.frechet.model_copy(update={"single_clip": "no-covariance"}),
+        }
+    )
+
+
+def _refuse_equal(protocols: Sequence[Protocol]) -> None:
+    names = [protocol.name for protocol in protocols]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise EvaluationError(f"the protocol {twice!r} was given twice", "give each once")
+
+
+def _possible_metrics(matching: Matching) -> tuple[str, ...]:
+    """The standard metrics that what was given allows."""
+    names: tuple[str, ...] = ()
+    if matching.references:
+        names += ("fvd", "kvd")
+    if matching.has_captions:
+        names += ("clipsim",)
+    return (*names, "frame_consistency_all_pairs", "frame_consistency_consecutive")
+
+
+def _check_metrics(names: Sequence[str], protocol: Protocol, matching: Matching) -> None:
+    """Refuse metrics for which something is not there, before anything is read."""
+    for name in names:
+        needs = extractors_needed([build_metric(name, protocol)])
+        if needs.reference and not matching.references:
+            raise EvaluationError(
+                f"the metric {name!r} compares with real clips, and there are none",
+                "give their folder with --reference, or leave the metric out",
+            )
+        if needs.pair and not matching.has_pairs:
+            raise EvaluationError(
+                f"the metric {name!r} compares each clip with its own reference, and none has one",
+                "name the files alike on both sides, or say what belongs together with --pairs FILE.csv",
+            )
+        if needs.prompt and not matching.has_captions:
+            raise EvaluationError(
+                f"the metric {name!r} reads captions, and no generated clip has one",
+                "give them with --captions FILE (CSV: name,caption), or leave the metric out",
+            )
+
+
+def _name(systems: Mapping[str, Path], reference: PathLike | None) -> str:
+    """A folder's name from the labels: letters, digits, dot, dash and underscore."""
+    text = "+".join(systems) + (f"-vs-{Path(reference).name}" if reference is not None else "")
+    plain = "".join(character if character.isascii() and character.isalnum() else "-" for character in text)
+    return plain.strip("-")[:64].strip("-") or "evaluation"
+
+
+def _open_store(run: RunFile) -> Store:
+    from ..datasets.codec import default_codec
+
+    return Store(run.store_dir, default_codec())
+
+
+def _device(measurings: Sequence[Measuring]) -> str:
+    # Only an extractor with weights gains by a GPU; the others need not pay the import of torch.
+    if not any(extractor.weight_digests for item in measurings for extractor in item.extractors.values()):
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def as_json_data(evaluation: Evaluation) -> dict[str, Any]:
+    """The evaluation as plain data: rows of the summary (what is not a number is None), comparisons of the
+    systems, problems, and the failures by cause."""
+    from ..reports.failures import failures_of
+
+    folder = evaluation.tables_dir
+    clips, features = (read_table(folder, name).to_pylist() for name in ("clips", "features"))
+    return {
+        "folder": str(evaluation.folder),
+        "summary": _plain_rows(folder, "summary"),
+        "comparisons": _plain_rows(folder, "comparisons"),
+        "problems": list(evaluation.problems),
+        "failures": [asdict(failure) for failure in failures_of(clips, features)],
+    }
+
+
+def _plain_rows(folder: Path, table: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = read_table(folder, table).to_pylist()
+    return [
+        {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]

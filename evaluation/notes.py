@@ -1,0 +1,116 @@
+"""What a reader of an evaluation's numbers must know of the clips and the weights behind them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..stages.measuring import Measuring
+from .clip_list import StoredClip
+from .matched_systems import Matching
+from .matching import count_duplicates
+from .stored_clips import ClipFacts
+
+REFERENCE = "the reference"
+_NUM_SHOWN = 3
+
+
+def weight_notes(measurings: Sequence[Measuring]) -> tuple[str, ...]:
+    """A warning where the embedded world's small models measure."""
+    roles = sorted(
+        {
+            ref.name
+            for item in measurings
+            for extractor in item.extractors.values()
+            for ref in extractor.plugin.weights()
+            if ref.location.startswith("sprites/")
+        }
+    )
+    if not roles:
+        return ()
+    options = " ".join(f"--weights {role}=LOCATION" for role in roles)
+    return (
+        f"measured with the embedded world's small models ({', '.join(roles)}): these numbers compare with "
+        f"each other and with nothing published; give real weights with {options}",
+    )
+
+
+def clip_notes(
+    measurings: Sequence[Measuring],
+    matching: Matching,
+    facts: Mapping[StoredClip, ClipFacts],
+    frame_rate: float | None,
+) -> tuple[str, ...]:
+    """Differences between the two sides, and clips that are there twice.
+
+    Args:
+        frame_rate: of folders of frames, where it was given.
+    """
+    systems = {
+        system: [item.generated[system] for item in matching.samples if system in item.generated]
+        for system in matching.systems
+    }
+    sides: dict[str, list[StoredClip]] = {**systems, REFERENCE: list(matching.references)}
+    notes: list[str] = []
+    for name, clips in sides.items():
+        repeated = count_duplicates(digest for clip in set(clips) if (digest := facts[clip].digest))
+        if repeated:
+            notes.append(
+                f"{name}: {repeated} files repeat another one's content; they add to N, not to what N tells"
+            )
+    if not matching.references or not any(_compares(item) for item in measurings):
+        return tuple(notes)
+    sizes = {name: _counted(_size(facts[clip]) for clip in clips) for name, clips in sides.items()}
+    if len(set(sizes.values())) > 1:
+        notes.append("frame sizes differ: " + "; ".join(f"{name} {text}" for name, text in sizes.items()))
+    return (*notes, *_rate_notes(measurings, sides, facts, frame_rate))
+
+
+def _rate_notes(
+    measurings: Sequence[Measuring],
+    sides: Mapping[str, Sequence[StoredClip]],
+    facts: Mapping[StoredClip, ClipFacts],
+    frame_rate: float | None,
+) -> list[str]:
+    """Motion per frame depends on the rate: say so where the two sides are read at different ones."""
+    notes = []
+    for measuring in measurings:
+        sampling, name = measuring.protocol.sampling, measuring.protocol.name
+        wanted = sampling.fps
+        if wanted is None or not _compares(measuring):
+            continue
+        for side, clips in sides.items():
+            by_rate = side == REFERENCE or sampling.generated_rate == "protocol"
+            folders = any(clip.kind == "frames" for clip in clips)
+            stated = sorted({fps for clip in clips if (fps := facts[clip].fps) is not None})
+            other = [fps for fps in stated if abs(fps - wanted) > 0.01 * wanted]
+            if by_rate and folders and frame_rate is None:
+                notes.append(
+                    f"{name}: {side} has folders of frames, which state no rate: every stored frame counts, "
+                    f"not {wanted:g} a second; give --frame-rate"
+                )
+            elif other and not by_rate:
+                shown = ", ".join(f"{fps:g}" for fps in other[:_NUM_SHOWN])
+                notes.append(
+                    f"{name}: {side} states {shown} frames a second and is read frame by frame, the "
+                    f"reference at {wanted:g} a second: unless the stated rate is only a label, motion is "
+                    "compared at different speeds (`generated_rate: protocol` in a protocol reads both alike)"
+                )
+    return notes
+
+
+def _compares(measuring: Measuring) -> bool:
+    """Whether anything is compared with the reference."""
+    return bool(measuring.reference_roles() or measuring.pair_roles())
+
+
+def _size(facts: ClipFacts) -> str:
+    return "unreadable" if facts.width is None else f"{facts.width}x{facts.height}"
+
+
+def _counted(values: Iterable[str]) -> str:
+    counts = Counter(values)
+    if len(counts) == 1:
+        return next(iter(counts))
+    shown = [f"{value} ({count})" for value, count in counts.most_common(_NUM_SHOWN)]
+    return ", ".join(shown) + (", ..." if len(counts) > _NUM_SHOWN else "")

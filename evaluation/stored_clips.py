@@ -1,0 +1,84 @@
+"""What is known of the clip files of an evaluation: their digests, and what they say of themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..core.atomic_write import write_text_atomic
+from ..core.errors import VideoError
+from ..core.file_digests import FileDigests
+from .clip_list import StoredClip
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """A clip file.
+
+    Attributes:
+        digest: sha256 of its content; None when it cannot be read.
+        fps: frames per second that the file states; None when it states none, as folders of frames do.
+        width, height: pixels; None when it cannot be decoded.
+        error: why it cannot be read or decoded.
+    """
+
+    digest: str | None
+    fps: float | None = None
+    width: int | None = None
+    height: int | None = None
+    error: str | None = None
+
+
+class ClipCatalogue:
+    """Facts of clip files, remembered by content, so that a second evaluation opens no file.
+
+    Args:
+        folder: where the digests and the facts are remembered.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._files = FileDigests(folder / "videos_digests.json")
+        self._path = folder / "clip_facts.json"
+        self._known: dict[str, ClipFacts] = {}
+        try:
+            known = json.loads(self._path.read_text(encoding="utf-8"))
+            self._known = {key: ClipFacts(**facts) for key, facts in known.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
+            self._known = {}  # a cache: made anew
+
+    def facts(self, clips: Iterable[StoredClip], num_threads: int) -> Mapping[StoredClip, ClipFacts]:
+        """The facts of every clip; a file that cannot be read has an `error`, nothing is raised."""
+        clips = list(clips)
+        with ThreadPoolExecutor(num_threads, thread_name_prefix="facts") as pool:
+            found = dict(zip(clips, pool.map(self._facts, clips), strict=True))
+        self._known |= {item.digest: item for item in found.values() if item.digest and not item.error}
+        self._files.save()
+        write_text_atomic(
+            self._path, json.dumps({key: asdict(item) for key, item in sorted(self._known.items())})
+        )
+        return found
+
+    def _facts(self, clip: StoredClip) -> ClipFacts:
+        from ..datasets.frame_folder import frame_folder_digest, frame_folder_size
+        from ..datasets.video import probe
+
+        try:
+            is_folder = clip.kind == "frames"
+            digest = (
+                frame_folder_digest(clip.path, self._files) if is_folder else self._files.digest(clip.path)
+            )
+        except (OSError, VideoError) as error:
+            return ClipFacts(None, error=str(error))
+        if digest in self._known:
+            return self._known[digest]
+        try:
+            if is_folder:
+                width, height = frame_folder_size(clip.path)
+                return ClipFacts(digest, None, width, height)
+            info = probe(clip.path)
+        except VideoError as error:
+            return ClipFacts(digest, error=error.message)
+        return ClipFacts(digest, info.fps, info.width, info.height)

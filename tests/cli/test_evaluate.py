@@ -1,0 +1,63 @@
+"""`reelbench evaluate` from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from reelbench.cli.main import app
+from reelbench.datasets.video import write_lossless
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for side in ("made", "real"):
+        (tmp_path / side).mkdir()
+        for name in "abc":
+            frames = rng.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8)
+            write_lossless(tmp_path / side / f"{name}.mkv", frames, 8.0)
+    return tmp_path
+
+
+def run(*arguments: object) -> object:
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)], catch_exceptions=False)
+
+
+def options(videos: Path, weights: dict[str, str]) -> list[object]:
+    pairs = [item for role, path in weights.items() for item in ("--weights", f"{role}={path}")]
+    return [videos / "made", "--reference", videos / "real", "--output", videos / "out", *pairs]
+
+
+def test_it_prints_the_table_its_signatures_and_where_things_are(videos, weights) -> None:
+    result = run(*options(videos, weights), "--metrics", "fvd,kvd")
+    assert result.exit_code == 0, result.output
+    assert "| made |" in result.output
+    assert "nref:3" in result.output
+    assert "Report:" in result.output
+
+
+def test_json_has_the_summary_and_what_failed(videos, weights) -> None:
+    (videos / "made" / "b.mkv").write_bytes(b"broken")
+    result = run(*options(videos, weights), "--metrics", "fvd", "--json")
+    assert result.exit_code == 1
+    data = json.loads(result.stdout)
+    (row,) = [row for row in data["summary"] if row["seed"] is None]
+    assert (row["n"], row["num_failures"]) == (2, 1)
+    assert any("b" in failure["samples"] for failure in data["failures"])
+
+
+def test_errors_name_the_option_and_the_value(videos, weights) -> None:
+    wrong = run(*options(videos, weights), "--weights", "i3d")
+    assert wrong.exit_code == 2
+    assert "ROLE=LOCATION" in wrong.output
+    missing = run(videos / "nothing")
+    assert missing.exit_code == 2
+    assert "nothing" in missing.output
+    unknown = run(*options(videos, weights), "--protocol", "cleen")
+    assert unknown.exit_code == 2
+    assert "did you mean 'clean'?" in unknown.output

@@ -1,0 +1,277 @@
+"""`evaluate`: from folders of videos to tables, the same whatever the way the work is done."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from reelbench.core.errors import EvaluationError, UnknownNameError
+from reelbench.core.tables import PROVENANCE_COLUMNS
+from reelbench.evaluation import evaluate, evaluator, result_tables
+from reelbench.stages import extraction
+
+
+def moving_noise(seed, num_frames=18, size=32):
+    picture = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    return np.stack([np.roll(picture, t, axis=1) for t in range(num_frames)])
+
+
+@pytest.fixture
+def measure(folders, weights, tmp_path):
+    """evaluate() on the folders, with changes."""
+
+    def run(**changes):
+        settings = {
+            "generated": folders.generated,
+            "reference": folders.real,
+            "captions": folders.captions,
+            "weights": weights,
+            "output": tmp_path / "out",
+            "workers": 1,
+            "device": "cpu",
+        } | changes
+        return evaluate(settings.pop("generated"), **settings)
+
+    return run
+
+
+def row(result, metric, **conditions):
+    found = [
+        item
+        for item in pq.read_table(result.tables_dir / "summary.parquet").to_pylist()
+        if item["metric"] == metric
+        and item["seed"] is None
+        and all(item[name] == value for name, value in conditions.items())
+    ]
+    assert len(found) == 1, (metric, conditions, len(found))
+    return found[0]
+
+
+def comparable(result):
+    return {
+        path.stem: [
+            {key: value for key, value in item.items() if key not in PROVENANCE_COLUMNS}
+            for item in pq.read_table(path).to_pylist()
+        ]
+        for path in sorted(result.tables_dir.glob("*.parquet"))
+    }
+
+
+def test_three_lines_give_every_metric_that_what_is_given_allows(measure):
+    result = measure()
+    assert result.num_failures == 0
+    assert set(result.summary["metric"]) == {
+        "fvd",
+        "kvd",
+        "clipsim",
+        "frame_consistency_all_pairs",
+        "frame_consistency_consecutive",
+    }
+    fvd = row(result, "fvd")
+    assert (fvd["n"], fvd["n_reference"], fvd["coverage"]) == (6, 6, 1.0)
+    assert fvd["protocol"] == "clean"
+    assert fvd["signature"].startswith("fvd.1|n:6|nref:6|")
+    assert len(result.scores) == 3 * 6
+    assert "CLIPSIM" in str(result)
+    assert (result.folder / "report.html").stat().st_size > 10_000
+
+
+def test_only_what_is_given_is_measured_by_default(measure):
+    result = measure(reference=None, captions=None)
+    assert {name.split("_")[0] for name in result.summary["metric"]} == {"frame"}
+
+
+def test_values_are_those_of_the_parts_put_together_by_hand(measure, folders, weights):
+    """FVD of the evaluator against reading, I3D and the distance called one by one."""
+    from reelbench.core.types import ClipRef
+    from reelbench.datasets.video import read_clip
+    from reelbench.metrics.build import build_extractor
+    from reelbench.metrics.frechet import frechet_distance
+    from reelbench.metrics.protocol import load_protocol
+
+    clean = load_protocol("clean")
+    session = build_extractor("i3d", clean, weights).load("cpu")
+    real = [
+        read_clip(ClipRef(folders.real / f"{name}.mkv"), **clean.sampling.reading(name))
+        for name in folders.names
+    ]
+    generated = [read_clip(ClipRef(folders.generated / f"{name}.mkv")) for name in folders.names]
+    expected = frechet_distance(np.stack(session.extract(generated)), np.stack(session.extract(real)))
+    assert row(measure(), "fvd")["value"] == expected
+
+
+def test_the_second_call_reads_no_clip_and_gives_the_same_tables(measure, monkeypatch):
+    first = comparable(measure())
+
+    def refuse(*_):
+        raise AssertionError("a clip was read again")
+
+    monkeypatch.setattr(extraction, "read_inputs", refuse)
+    assert comparable(measure()) == first
+
+
+def test_any_number_of_workers_gives_identical_tables(measure, tmp_path):
+    one = comparable(measure(workers=1, output=tmp_path / "one"))
+    four = comparable(measure(workers=4, output=tmp_path / "four"))
+    assert one == four
+
+
+@pytest.mark.parametrize("flush", [1, 5])
+def test_the_size_of_the_stores_parts_changes_nothing(measure, tmp_path, monkeypatch, flush):
+    expected = comparable(measure(output=tmp_path / "default"))
+    monkeypatch.setattr(evaluator, "FLUSH_ITEMS", flush)
+    monkeypatch.setattr(result_tables, "CLIPS_AT_ONCE", flush)
+    assert comparable(measure(output=tmp_path / "other")) == expected
+
+
+def test_an_interrupted_call_keeps_what_it_did(measure, monkeypatch):
+    real, count = extraction.read_inputs, []
+
+    def interrupted(inputs, store):
+        if len(count) == 4:
+            raise KeyboardInterrupt
+        count.append(inputs)
+        return real(inputs, store)
+
+    monkeypatch.setattr(extraction, "read_inputs", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        measure()
+    again = []
+    monkeypatch.setattr(extraction, "read_inputs", lambda *a: (again.append(a), real(*a))[1])
+    result = measure()
+    assert result.num_failures == 0
+    # 6 captions, 6 generated and 6 real clips in all.
+    assert len(again) == 18 - 4
+
+
+def test_several_protocols_side_by_side_are_those_alone_and_each_file_is_opened_once(
+    measure, tmp_path, monkeypatch
+):
+    from reelbench.datasets import video
+
+    alone = {name: measure(protocol=name, output=tmp_path / name) for name in ("clean", "videogpt")}
+    calls = []
+    real = video.read_clips
+    monkeypatch.setattr(video, "read_clips", lambda ref, *a: (calls.append(ref.path), real(ref, *a))[1])
+    both = measure(protocol=["clean", "videogpt"], output=tmp_path / "both")
+    assert len(calls) == len(set(calls)) == 12
+    for name, result in alone.items():
+        for metric in ("fvd", "kvd", "clipsim"):
+            assert row(both, metric, protocol=name) == row(result, metric) | {"run": both.folder.name}
+    values = {row(both, "fvd", protocol=name)["value"] for name in alone}
+    assert len(values) == 2
+
+
+def test_several_systems_are_compared_on_the_same_samples(measure, folders):
+    result = measure(generated=[folders.generated, folders.other])
+    assert row(result, "clipsim", method="generated")["n"] == 6
+    comparisons = pq.read_table(result.tables_dir / "comparisons.parquet").to_pylist()
+    assert {"fvd", "kvd", "clipsim"} <= {item["metric"] for item in comparisons}
+    assert {(item["method_a"], item["method_b"]) for item in comparisons} == {("generated", "other")}
+    assert all(0 < item["p_value"] <= 1 for item in comparisons)
+
+
+def test_folders_of_frames_give_the_numbers_of_the_same_frames_as_video(measure, folders, tmp_path):
+    from reelbench.datasets.video import read_lossless
+
+    for name in folders.names:
+        frames = read_lossless(folders.generated / f"{name}.mkv")
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        for index, frame in enumerate(frames):
+            Image.fromarray(frame).save(tmp_path / "frames" / name / f"frame{index}.png")
+    video, pictures = measure(), measure(generated=tmp_path / "frames")
+    for metric in ("fvd", "clipsim", "frame_consistency_all_pairs"):
+        assert row(pictures, metric)["value"] == row(video, metric)["value"]
+
+
+def test_a_damaged_clip_is_a_failure_and_the_rest_is_measured(measure, folders):
+    (folders.generated / "c.mkv").write_bytes(b"\0" * 100)
+    result = measure()
+    assert result.num_failures > 0
+    fvd, clipsim = row(result, "fvd"), row(result, "clipsim")
+    assert (fvd["n"], fvd["num_failures"], fvd["n_reference"]) == (5, 1, 6)
+    assert clipsim["coverage"] == pytest.approx(5 / 6)
+    clips = pq.read_table(result.tables_dir / "clips.parquet").to_pylist()
+    (failed,) = [item for item in clips if item["status"] == "failed"]
+    assert (failed["sample_id"], failed["error_type"]) == ("c", "VideoError")
+
+
+def test_a_clip_that_only_the_captions_name_lowers_the_coverage(measure, folders):
+    (folders.generated / "b.mkv").unlink()
+    result = measure()
+    assert row(result, "clipsim")["coverage"] == pytest.approx(5 / 6)
+    assert any("b" in problem for problem in result.problems)
+
+
+def test_clips_of_the_same_content_are_counted(measure, folders):
+    shutil.copy(folders.generated / "a.mkv", folders.generated / "b.mkv")
+    result = measure()
+    assert any("1 files repeat another one's content" in problem for problem in result.problems)
+    assert row(result, "fvd")["n"] == 6
+
+
+def test_short_clips_are_refused_and_on_demand_filled_up_and_marked(measure, folders):
+    for name in folders.names:
+        folders.write(f"generated/{name}.mkv", moving_noise(ord(name), num_frames=7))
+    refused = row(measure(metrics=["fvd"]), "fvd")
+    assert refused["value"] is None
+    assert refused["num_failures"] == 6
+    marked = row(measure(metrics=["fvd"], allow_small=True, name="small"), "fvd")
+    assert marked["value"] is not None
+    assert marked["protocol"] == "clean-allow-small"
+    assert "short:repeat-last" in marked["signature"]
+    assert marked["protocol_digest"] != refused["protocol_digest"]
+
+
+def test_one_clip_has_no_covariance(measure, folders):
+    refused = row(measure(metrics=["fvd"], limit=1), "fvd")
+    assert refused["value"] is None
+    assert "2" in refused["notes"]
+    marked = row(measure(metrics=["fvd"], limit=1, allow_small=True, name="small"), "fvd")
+    assert marked["n"] == 1
+    assert marked["value"] > 0
+
+
+def test_different_sizes_and_rates_are_said(measure, folders):
+    for name in folders.names:
+        folders.write(f"generated/{name}.mkv", moving_noise(ord(name), size=48), fps=24.0)
+    problems = "\n".join(measure().problems)
+    assert "frame sizes differ: generated 48x48; the reference 32x32" in problems
+    assert "states 24 frames a second" in problems
+
+
+def test_context_frames_are_left_out_or_kept_as_the_protocol_says(measure, folders):
+    """Seer's protocol measures the given frames, the clean one does not."""
+    without = measure(metrics=["fvd"], context_frames=2, name="c")
+    assert row(without, "fvd")["value"] != row(measure(metrics=["fvd"], name="p"), "fvd")["value"]
+    assert row(without, "fvd")["n"] == 6  # 18 frames: 16 are left
+    seer = [
+        row(measure(metrics=["fvd"], protocol="seer", context_frames=k, name=f"s{k}"), "fvd")["value"]
+        for k in (0, 2)
+    ]
+    assert seer[0] == seer[1]
+
+
+def test_small_world_models_are_named_beside_the_numbers(measure):
+    result = measure(weights={}, metrics=["frame_consistency_all_pairs"], limit=2)
+    assert (
+        "compare with each other and with nothing published"
+        in row(result, "frame_consistency_all_pairs")["notes"]
+    )
+
+
+def test_metrics_without_what_they_need_are_refused_before_anything_is_read(measure, folders):
+    with pytest.raises(EvaluationError, match="'fvd' compares with real clips"):
+        measure(reference=None, metrics=["fvd"])
+    with pytest.raises(EvaluationError, match="'clipsim' reads captions"):
+        measure(captions=None, metrics=["clipsim"])
+    with pytest.raises(UnknownNameError, match="fvd"):
+        measure(metrics=["fdv"])
+    with pytest.raises(EvaluationError, match="given twice"):
+        measure(generated=[folders.generated, folders.generated])
+    with pytest.raises(EvaluationError, match="given twice"):
+        measure(protocol=["clean", "clean"])
