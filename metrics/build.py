@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core import registry
 from ..core.contracts import Extractor, Metric
-from ..core.errors import MetricError
+from ..core.errors import MetricError, WeightsError, nearest
 from .protocol import Protocol
 
 
@@ -45,6 +45,76 @@ def build_extractor(name: str, protocol: Protocol, weights: Mapping[str, str] | 
     else:
         extractor = cls(cls.Config())
     return extractor
+
+
+def refuse_unavailable(
+    metrics: Iterable[Metric], weights: Mapping[str, str], other_roles: Iterable[str] = ("pipeline",)
+) -> None:
+    """Refuse metrics that cannot be computed here, before any work is done; none is left out silently.
+
+    Args:
+        metrics: of the run.
+        weights: locations by role, as in a run file.
+        other_roles: roles that no extractor has and that are allowed (those of methods).
+
+    Raises:
+        WeightsError: extractors say that they are not available (no weights), naming every metric and the
+            reason; or `weights` has a role that nothing reads, with the nearest one that exists.
+        UnknownNameError: a metric needs an extractor that is not registered.
+    """
+    metrics = tuple(metrics)
+    check_roles(weights, {*other_roles, *(weights_role(name) for metric in metrics for name in metric.needs)})
+    faults: dict[str, list[str]] = {}
+    for metric in metrics:
+        for name in metric.needs:
+            available = getattr(registry.get("extractors", name), "available", None)
+            reason = None if available is None else available(weights.get(weights_role(name)))
+            if reason is not None and metric.name not in faults.setdefault(reason, []):
+                faults[reason].append(metric.name)
+    if faults:
+        lines = [f"{', '.join(names)}: {reason}" for reason, names in faults.items()]
+        raise WeightsError(
+            "some metrics cannot be computed:\n  " + "\n  ".join(lines),
+            "name the weights in the run file, or leave these metrics out",
+        )
+
+
+def weights_role(extractor: str) -> str:
+    """The key of an extractor's weights in a run file.
+
+    Raises:
+        UnknownNameError: no such extractor.
+    """
+    role: str = getattr(registry.get("extractors", extractor), "weights_role", extractor)
+    return role
+
+
+def check_roles(weights: Mapping[str, str], more: Iterable[str] = ()) -> None:
+    """Refuse roles in `weights` that no registered extractor reads.
+
+    Args:
+        weights: locations by role, as in a run file.
+        more: further roles that are allowed.
+
+    Raises:
+        WeightsError: naming the role and the nearest one that exists.
+    """
+    more = set(more)
+    if set(weights) <= more:
+        return
+    known = more | {weights_role(name) for name in registry.names("extractors") if _reads_weights(name)}
+    unknown = sorted(set(weights) - known)
+    if unknown:
+        close = nearest(unknown[0], known)
+        raise WeightsError(
+            f"unknown role {unknown[0]!r} in weights; known: {', '.join(sorted(known))}",
+            f"did you mean {close!r}?" if close else "remove it from the run file",
+        )
+
+
+def _reads_weights(extractor: str) -> bool:
+    cls = registry.get("extractors", extractor)
+    return hasattr(cls, "weights_role") or "weights" in cls.Config.model_fields
 
 
 @dataclass(frozen=True)

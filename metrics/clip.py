@@ -4,6 +4,10 @@ Radford et al., "Learning Transferable Visual Models From Natural Language Super
 open_clip. Features are L2-normalised, so that a cosine is an inner product. Frames are resized as the
 protocol says and normalised with the model's own mean and deviation.
 
+Captions have three extractors on one model, so that one run can have all metrics: `clip_text` (CLIPSIM),
+`clip_text_depicts` (CLIPScore, which puts words of its own before the caption), and `clip_text_scaled`
+(textual alignment, in the model's own logits).
+
 Constructing is cheap; torch and open_clip are imported by `load`.
 
 Shape suffixes: T frames, D feature dimension.
@@ -136,6 +140,7 @@ class ClipText(_Clip):
 
     class Config(_ClipConfig):
         prompt_prefix: str = ""
+        """Put before every caption."""
 
     name: ClassVar[str] = "clip_text"
     version: ClassVar[str] = "1"
@@ -164,14 +169,63 @@ class ClipText(_Clip):
         )
 
 
+DEPICTS = "A photo depicts "
+"""What CLIPScore puts before a caption (Hessel et al. 2021, section 3)."""
+
+
+class ClipTextDepicts(ClipText):
+    """CLIP features of "A photo depicts <caption>", as CLIPScore has it: text -> float32 [D] of length 1.
+
+    The protocol's own prefix has no effect here.
+    """
+
+    class Config(ClipText.Config):
+        prompt_prefix: str = DEPICTS
+
+    name: ClassVar[str] = "clip_text_depicts"
+    version: ClassVar[str] = "1"
+
+    @classmethod
+    def from_protocol(cls, protocol: Protocol, weights: str | None = None) -> Self:
+        """The extractor; no setting of the protocol acts on it."""
+        del protocol
+        return cls(cls.Config(weights=weights or cls.Config().weights))
+
+    @staticmethod
+    def describe(protocol: Protocol) -> str:
+        """For signatures: what the features depend on."""
+        return protocol.clip.model_copy(update={"prompt_prefix": DEPICTS}).describe_text()
+
+
+class ClipTextScaled(ClipText):
+    """CLIP features of a caption times the model's own exp(logit_scale): text -> float32 [D].
+
+    Their inner product with a frame's unit features is the model's logit (`logits_per_image`); the length
+    is about 100 for OpenAI's models.
+    """
+
+    name: ClassVar[str] = "clip_text_scaled"
+    version: ClassVar[str] = "1"
+
+    @staticmethod
+    def describe(protocol: Protocol) -> str:
+        """For signatures: what the features depend on."""
+        prefix = protocol.clip.describe_text()
+        return f"{prefix}|scale:model" if prefix else "scale:model"
+
+    def load(self, device: str) -> ClipTextSession:
+        model = load_clip(self.config.architecture, self.config.weights, device)
+        return ClipTextSession(model, self.config.prompt_prefix, device, scale=model.scale)
+
+
 class ClipTextSession:
     """One forward pass for each caption, so that its features depend on that caption only."""
 
-    def __init__(self, model: ClipModel, prompt_prefix: str, device: str) -> None:
-        self._model, self._prefix, self._device = model, prompt_prefix, device
+    def __init__(self, model: ClipModel, prompt_prefix: str, device: str, scale: float = 1.0) -> None:
+        self._model, self._prefix, self._device, self._scale = model, prompt_prefix, device, scale
 
     def extract(self, inputs: Sequence[str]) -> list[Features]:
-        """Unit features float32 [D] of each caption, in order.
+        """Features float32 [D] of each caption, of length `scale`, in order.
 
         Raises:
             MetricError: an input is not a string.
@@ -188,4 +242,5 @@ class ClipTextSession:
         with reference_precision(self._device):
             tokens = self._model.tokenizer([self._prefix + text]).to(self._device)
             encoded_BD = self._model.network.encode_text(tokens)
-            return torch.nn.functional.normalize(encoded_BD.float(), dim=-1)[0].cpu().numpy()
+            unit_D = torch.nn.functional.normalize(encoded_BD.float(), dim=-1)[0]
+            return (unit_D * self._scale if self._scale != 1.0 else unit_D).cpu().numpy()

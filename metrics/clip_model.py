@@ -7,6 +7,8 @@ Locations:
 * `<architecture>:<tag or file>`, for example "ViT-B-32:openai" or "ViT-B-32-quickgelu:/data/b32.safetensors":
   one of open_clip's architectures with its published weights of that tag (fetched into open_clip's own
   cache) or with a checkpoint file.
+
+Either may end in a pin (`#sha256:...`), which `core.weights` checks.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import WeightsError
-from ..core.weights import resolve
+from ..core.weights import resolve, split_pin, with_pin
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,7 @@ class ClipModel:
         tokenizer: list of strings -> int64 [B, L]; captions that are too long are cut, their end kept marked.
         image_size: side of the square input in pixels.
         mean, std: of the model's own image normalisation, values 0 to 1.
+        scale: exp(logit_scale), about 100 for OpenAI's models: cosines times it are the model's logits.
     """
 
     network: Any
@@ -36,6 +39,7 @@ class ClipModel:
     image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    scale: float
 
 
 # Sessions of one process share a loaded model; it goes when the last of them does.
@@ -45,13 +49,16 @@ _loaded: weakref.WeakValueDictionary[tuple[str, str, str], ClipModel] = weakref.
 def split_location(location: str) -> tuple[str, str]:
     """(architecture, tag or file) of the form "ViT-B-32:openai"; architecture is "" for all other forms.
 
+    A pin stays with the second part.
+
     >>> split_location("ViT-B-32:openai"), split_location("sprites/clip")
     (('ViT-B-32', 'openai'), ('', 'sprites/clip'))
     """
-    architecture, colon, rest = location.partition(":")
+    bare, pin = split_pin(location)
+    architecture, colon, rest = bare.partition(":")
     if not colon or "/" in architecture or architecture in ("", "~", ".", "..") or not rest:
         return "", location
-    return architecture, rest
+    return architecture, with_pin(rest, pin)
 
 
 def checkpoint_location(architecture: str, source: str) -> str:
@@ -64,9 +71,14 @@ def checkpoint_location(architecture: str, source: str) -> str:
     """
     if not architecture:
         return source
-    if "/" in source or Path(source).suffix:
-        return str(Path(source).expanduser().resolve())
-    return _fetch_tag(architecture, source)
+    bare, pin = split_pin(source)
+    if _is_file(bare):
+        return with_pin(str(Path(bare).expanduser().resolve()), pin)
+    return with_pin(_fetch_tag(architecture, bare), pin)
+
+
+def _is_file(source: str) -> bool:
+    return "/" in source or Path(source).suffix != ""
 
 
 def load_clip(architecture: str, source: str, device: str) -> ClipModel:
@@ -90,8 +102,9 @@ def _load(architecture: str, source: str, device: str) -> ClipModel:
     if architecture:
         name = architecture
         options["pretrained"] = str(path)
+        bare, _ = split_pin(source)
         # The published weights of some tags were trained with the other GELU; the tag says so.
-        if "/" not in source and open_clip.get_pretrained_cfg(architecture, source).get("quick_gelu"):
+        if not _is_file(bare) and open_clip.get_pretrained_cfg(architecture, bare).get("quick_gelu"):
             options["force_quick_gelu"] = True
     else:
         if not (path / "open_clip_config.json").is_file():
@@ -119,6 +132,7 @@ def _load(architecture: str, source: str, device: str) -> ClipModel:
         image_size=int(height),
         mean=tuple(preprocess["mean"]),
         std=tuple(preprocess["std"]),
+        scale=float(network.logit_scale.detach().exp()),
     )
 
 

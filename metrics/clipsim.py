@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ..core.errors import MetricError
 from ..core.types import Features, Level
-from .cosine import unit_rows
+from .cosine import frame_cosines
 from .protocol import Protocol
 
 
@@ -53,11 +52,4 @@ class ClipSim:
         Raises:
             MetricError: a role is missing, the shapes do not fit, or features are not finite.
         """
-        frames_TD = unit_rows(self.label, features, "clip_image", 2)
-        text_D = unit_rows(self.label, features, "clip_text", 1)
-        if frames_TD.shape[1] != len(text_D):
-            raise MetricError(
-                f"{self.label}: frames have {frames_TD.shape[1]} dimensions, the caption {len(text_D)}; "
-                "both must come from one CLIP model"
-            )
-        return float((frames_TD @ text_D).mean())
+        return float(frame_cosines(self.label, features, "clip_image", "clip_text").mean())

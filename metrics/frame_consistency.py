@@ -1,8 +1,9 @@
-"""Frame consistency: how alike the frames of a clip are to CLIP, by two definitions.
+"""Frame consistency: how alike the frames of a clip are to CLIP, by three definitions.
 
-All pairs, as the LOVEU-TGVE challenge and the Tune-A-Video line compute it, and consecutive frames, as
-FateZero does. A static clip scores 1 on both; a drifting one scores lower on all pairs, so the two are
-separate metrics and never share a column.
+All pairs, as the LOVEU-TGVE challenge and the Tune-A-Video line compute it; consecutive frames, as
+FateZero does; and first and previous frame, as VBench's background consistency. A static clip scores 1 on
+all; a drifting one scores lower on all pairs than on consecutive frames, so they are separate metrics and
+never share a column.
 """
 
 from __future__ import annotations
@@ -83,3 +84,25 @@ class FrameConsistencyConsecutive(_FrameConsistency):
         """The value of one clip; as for all pairs."""
         frames_TD = self._frames(features)
         return float(np.einsum("td,td->t", frames_TD[:-1], frames_TD[1:]).mean())
+
+
+class FrameConsistencyFirstAndPrevious(_FrameConsistency):
+    """Mean over t >= 1 of (max(0, cos(f_t, f_{t-1})) + max(0, cos(f_t, f_0))) / 2, 0 to 1, higher is better.
+
+    VBench's background consistency (Huang et al., "VBench", 2024) for one clip. VBench then weights clips by
+    their transitions; here clips count alike. Under the protocol `vbench` frames are resized as it does.
+    """
+
+    name: ClassVar[str] = "frame_consistency_first_and_previous"
+    label: ClassVar[str] = "Frame consistency (first and previous)"
+
+    def describe(self) -> str:
+        """For signatures."""
+        return "first-and-previous"
+
+    def compute(self, features: Mapping[str, Features]) -> float:
+        """The value of one clip; as for all pairs."""
+        frames = self._frames(features)
+        to_previous = np.einsum("td,td->t", frames[1:], frames[:-1])
+        to_first = frames[1:] @ frames[0]
+        return float(((to_previous.clip(min=0.0) + to_first.clip(min=0.0)) / 2.0).mean())

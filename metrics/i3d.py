@@ -18,12 +18,12 @@ from pydantic import Field
 from ..core.contracts import FrozenConfig
 from ..core.errors import MetricError
 from ..core.types import Features, Frames, Resources, WeightsRef
-from ..core.weights import resolve
+from ..core.weights import resolve, split_pin
 from .protocol import Protocol
 from .settings import I3dSettings, ResizeStep
 
 if TYPE_CHECKING:
-    from .i3d_network import InceptionI3d
+    from .i3d_network import I3dProgram, InceptionI3d
 
 MIN_FRAMES = 9
 """The network's last pool spans two positions in time, which 8 frames do not give."""
@@ -37,7 +37,7 @@ class I3dLogits:
 
     class Config(FrozenConfig):
         weights: str = "sprites/i3d"
-        """Folder or state-dict file; see `i3d_weights`."""
+        """Folder, state-dict file, or pinned TorchScript file; see `i3d_weights`."""
         num_frames: int | None = Field(default=16, ge=1)
         """The first so many frames are read and fewer are refused; None reads all there are."""
         resize: tuple[ResizeStep, ...] = I3dSettings().resize
@@ -84,9 +84,15 @@ class I3dLogits:
         return (WeightsRef(self.weights_role, self.config.weights),)
 
     def load(self, device: str) -> I3dSession:
-        from .i3d_weights import load_i3d
+        from .i3d_formats import detect_format
+        from .i3d_weights import load_i3d, load_i3d_program
 
-        network = load_i3d(resolve(self.config.weights), self.config.batchnorm_epsilon)
+        path, epsilon = resolve(self.config.weights), self.config.batchnorm_epsilon
+        network: InceptionI3d | I3dProgram
+        if detect_format(path) == "torchscript":
+            network = load_i3d_program(path, split_pin(self.config.weights)[1], epsilon)
+        else:
+            network = load_i3d(path, epsilon)
         return I3dSession(network.to(device), self.config, device)
 
 
@@ -98,7 +104,7 @@ class I3dSession:
     On a GPU clips of one length are batched, and features agree to rounding only.
     """
 
-    def __init__(self, network: InceptionI3d, config: I3dLogits.Config, device: str) -> None:
+    def __init__(self, network: InceptionI3d | I3dProgram, config: I3dLogits.Config, device: str) -> None:
         self._network, self._config, self._device = network, config, device
         self._batch = 1 if device == "cpu" else _GPU_BATCH
 

@@ -204,3 +204,23 @@ class InceptionI3d(nn.Module):
                 f"in time, and {shape[2]} frames leave one"
             )
         return self.forward_tail(self.forward_body(video_BCTHW))
+
+
+class I3dProgram(nn.Module):
+    """A TorchScript I3D with StyleGAN-V's calling convention, called like `InceptionI3d`.
+
+    The program is `program(video, rescale, resize, return_features)` with video [B, 3, T, H, W] and returns
+    the logits [B, K], averaged over time, when return_features is True. Frames come here resized to 224 and
+    in [-1, 1] already, as the protocol says, so that both of its own steps stay off.
+    """
+
+    def __init__(self, program: nn.Module) -> None:
+        super().__init__()
+        self.program = program
+
+    def forward(self, video_BCTHW: Tensor) -> Tensor:
+        """Logits [B, K]."""
+        # The fusers of the profiling executor recompile for every new shape, and fail on some GPUs.
+        with torch.jit.optimized_execution(False):
+            logits: Tensor = self.program(video_BCTHW, rescale=False, resize=False, return_features=True)
+        return logits

