@@ -172,6 +172,8 @@ def run_file_checks(run_file: Path, output: Path | None) -> Iterator[Check]:
             yield Check(BAD, f"method {entry.label}", _one_line(error))
     for location in sorted(locations):
         yield _weights(location, f"weights {location}, of the run file")
+    if "i3d" in run.weights:
+        yield _i3d_weights(run.weights["i3d"])
 
 
 def _python() -> Check:
@@ -188,6 +190,21 @@ def _weights(location: str, what: str) -> Check:
         return Check(GOOD, what, str(resolve(location, fetch=False)))
     except ReelbenchError as error:
         return Check(BAD, what, _one_line(error))
+
+
+def _i3d_weights(location: str) -> Check:
+    """What kind of I3D the weights are."""
+    from ..core.errors import ReelbenchError
+    from ..core.weights import resolve
+    from ..metrics.i3d_formats import describe_i3d_weights
+
+    try:
+        info = describe_i3d_weights(resolve(location, fetch=False))
+    except ReelbenchError as error:
+        return Check(BAD, f"I3D at {location}", _one_line(error))
+    classes = "" if info.num_classes is None else f", {info.num_classes} classes"
+    said = f"{info.format}{classes}" + (f"; {info.caution}" if info.caution else "")
+    return Check(WARNING if info.caution else GOOD, f"I3D at {location}", said)
 
 
 def _one_line(error: Exception) -> str:

@@ -92,7 +92,8 @@ class Extractor(Protocol):
 
     A class may offer `from_protocol(protocol, weights)`, which builds it with the settings that it depends
     on, `weights_role` (the key of its weights in a run file; its name otherwise), `describe(protocol)` (its
-    part of a signature), and `available(weights)`: None, or why it cannot be used here (no weights).
+    part of a signature), and the static `available(location)`: None, or why it cannot be used with the
+    weights at that location (None where the run names none).
     """
 
     Config: ClassVar[type[FrozenConfig]]

@@ -153,7 +153,7 @@ def _plan_method(run: RunFile, index: int, store: Store) -> PlannedMethod:
     by_role: dict[str, str] = {}
     for ref in plugin.weights():
         by_role[ref.name] = digests[ref.location] = digest_weights(
-            resolve(ref.location), store.file_digests("weights")
+            resolve(ref.location, cache=store.file_digests("weights")), store.file_digests("weights")
         )
     key = keys.method_key(plugin.name, plugin.version, config_data(plugin), by_role)
     return PlannedMethod(entry.label, entry.name, plugin, key, digests)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..core.weights import resolve
+from ..metrics.i3d_formats import describe_i3d_weights
+from ..metrics.protocol import protocol_names
 from ..stages.measuring import Measuring
 from .clip_list import StoredClip
 from .matched_systems import Matching
@@ -16,23 +19,39 @@ _NUM_SHOWN = 3
 
 
 def weight_notes(measurings: Sequence[Measuring]) -> tuple[str, ...]:
-    """A warning where the embedded world's small models measure."""
-    roles = sorted(
-        {
-            ref.name
-            for item in measurings
-            for extractor in item.extractors.values()
-            for ref in extractor.plugin.weights()
-            if ref.location.startswith("sprites/")
-        }
-    )
-    if not roles:
-        return ()
-    options = " ".join(f"--weights {role}=LOCATION" for role in roles)
-    return (
-        f"measured with the embedded world's small models ({', '.join(roles)}): these numbers compare with "
-        f"each other and with nothing published; give real weights with {options}",
-    )
+    """Warnings about the weights that measure: the embedded world's small models, another backbone than a
+    protocol's published numbers use, an I3D that does not serve a protocol."""
+    locations = {
+        ref.name: ref.location
+        for item in measurings
+        for extractor in item.extractors.values()
+        for ref in extractor.plugin.weights()
+    }
+    small = sorted(role for role, location in locations.items() if location.startswith("sprites/"))
+    real = {role: location for role, location in locations.items() if role not in small}
+    notes: list[str] = []
+    if small:
+        options = " ".join(f"--weights {role}=LOCATION" for role in small)
+        notes.append(
+            f"measured with the embedded world's small models ({', '.join(small)}): these numbers compare "
+            f"with each other and with nothing published; give real weights with {options}"
+        )
+    for item in measurings:
+        notes += item.protocol.weights_notes(real)
+    if "i3d" in real:
+        notes += _i3d_notes(measurings, real["i3d"])
+    return tuple(dict.fromkeys(notes))
+
+
+def _i3d_notes(measurings: Sequence[Measuring], location: str) -> list[str]:
+    info = describe_i3d_weights(resolve(location))
+    notes = [f"I3D weights: {info.caution}"] if info.caution else []
+    shipped = set(protocol_names())
+    for item in measurings:
+        name = item.protocol.name
+        if item.reference_roles() and name in shipped and name not in info.serves:
+            notes.append(f"protocol {name!r}: I3D weights of this format ({info.format}) do not serve it")
+    return notes
 
 
 def clip_notes(

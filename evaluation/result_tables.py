@@ -73,10 +73,10 @@ def write_results(
     from .evaluator import Evaluation
 
     plan = _plan(run, matching, facts)
-    notes = (*weight_notes(measurings), *clip_notes(measurings, matching, facts, frame_rate))
+    notes = [(*weight_notes([item]), *clip_notes([item], matching, facts, frame_rate)) for item in measurings]
     scored = [
-        _score(plan, measuring, draft, store, notes)
-        for measuring, draft in zip(measurings, drafts, strict=True)
+        _score(plan, measuring, draft, store, said)
+        for measuring, draft, said in zip(measurings, drafts, notes, strict=True)
     ]
     clips = _clip_rows(run, matching, facts)
     features = [row for part in scored for row in part.features]
@@ -93,7 +93,8 @@ def write_results(
     for name, content in rows.items():
         write_table(folder, name, content)
     write_html_report(folder, run.run_dir / "report.html")
-    return Evaluation(run.run_dir, (*matching.problems, *notes), num_failures)
+    said_once = dict.fromkeys(note for said in notes for note in said)
+    return Evaluation(run.run_dir, (*matching.problems, *said_once), num_failures)
 
 
 def _plan(run: RunFile, matching: Matching, facts: Mapping[StoredClip, ClipFacts]) -> Plan:
@@ -182,7 +183,7 @@ def _score(plan: Plan, measuring: Measuring, draft: Draft, store: Store, notes: 
     observations = Observations(tuple(generated), references)
     feature_rows += _feature_rows(plan, measuring, Observations((), references))
     summary = [
-        row | {"notes": "\n".join(filter(None, [row["notes"], *notes]))}
+        row | {"notes": "\n".join(filter(None, [row["notes"], *notes])), "hardware": hardware("cpu")}
         for row in summary_rows(plan, measuring, observations, scores)
         if row["level"] != "cost"  # nothing was made here
     ]

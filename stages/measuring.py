@@ -16,7 +16,13 @@ from ..core.run_file import RunFile
 from ..core.store import Store
 from ..core.types import Sample
 from ..core.weights import digest_weights, resolve
-from ..metrics.build import ExtractorNeeds, build_extractor, build_metric, extractors_needed
+from ..metrics.build import (
+    ExtractorNeeds,
+    build_extractor,
+    build_metric,
+    extractors_needed,
+    refuse_unavailable,
+)
 from ..metrics.protocol import Protocol, load_protocol
 from .extraction import ExtractorSpec
 from .inputs import Cut
@@ -174,12 +180,13 @@ def measuring_under(
 ) -> Measuring:
     """The measuring of some metrics under a protocol; see `make_measuring`."""
     metrics = tuple(build_metric(name, protocol) for name in metric_names)
+    refuse_unavailable(metrics, weights)
     extractors: dict[str, PlannedExtractor] = {}
+    cache = store.file_digests("weights")
     for role in sorted({role for metric in metrics for role in metric.needs}):
         plugin = build_extractor(role, protocol, weights)
         digests = {
-            ref.name: digest_weights(resolve(ref.location), store.file_digests("weights"))
-            for ref in plugin.weights()
+            ref.name: digest_weights(resolve(ref.location, cache=cache), cache) for ref in plugin.weights()
         }
         extractors[role] = PlannedExtractor(role, plugin, digests)
     return Measuring(protocol, metrics, extractors)
