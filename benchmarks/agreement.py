@@ -56,6 +56,7 @@ def row(
             return Agreement(stage, ours, against, float(measure()), bound, unit)
 
         run.__name__ = measure.__name__
+        run.describe = lambda: (stage, ours, against)  # type: ignore[attr-defined]
         ROWS.append(run)
         return run
 
@@ -232,7 +233,7 @@ def same(x: np.ndarray, kernel: tuple[int, ...], stride: tuple[int, ...]) -> np.
 
 
 def numpy_i3d(state: dict[str, np.ndarray], video_CTHW: np.ndarray) -> np.ndarray:
-    """I3D in float64 with numpy alone, from the description of the reference graph (BatchNorm epsilon 1e-3)."""
+    """I3D in float64 with numpy alone, written down from the reference graph (BatchNorm epsilon 1e-3)."""
 
     def unit(x: np.ndarray, name: str, kernel: tuple[int, ...] = (1, 1, 1), stride: int = 1) -> np.ndarray:
         weight = state[f"{name}.conv3d.weight"].astype(np.float64)
@@ -297,6 +298,68 @@ def network_i3d() -> float:
         state = {name: value.numpy() for name, value in network.state_dict().items()}
     theirs = numpy_i3d(state, video[0].numpy())
     return largest(ours, theirs) / float(np.abs(theirs).max())
+
+
+def vision_as_transformers(tensors: dict[str, Any], num_layers: int) -> dict[str, Any]:
+    """open_clip's image tower under the names of transformers' CLIPVisionModelWithProjection."""
+    import torch
+
+    renamed = {
+        "visual_projection.weight": tensors["visual.proj"].T,
+        "vision_model.embeddings.class_embedding": tensors["visual.class_embedding"],
+        "vision_model.embeddings.patch_embedding.weight": tensors["visual.conv1.weight"],
+        "vision_model.embeddings.position_embedding.weight": tensors["visual.positional_embedding"],
+    }
+    for kind in ("weight", "bias"):
+        renamed[f"vision_model.pre_layrnorm.{kind}"] = tensors[f"visual.ln_pre.{kind}"]
+        renamed[f"vision_model.post_layernorm.{kind}"] = tensors[f"visual.ln_post.{kind}"]
+        for layer in range(num_layers):
+            old, new = f"visual.transformer.resblocks.{layer}", f"vision_model.encoder.layers.{layer}"
+            parts = torch.chunk(tensors[f"{old}.attn.in_proj_{kind}"], 3)
+            for name, part in zip("qkv", parts, strict=True):
+                renamed[f"{new}.self_attn.{name}_proj.{kind}"] = part
+            for theirs, ours in (
+                ("self_attn.out_proj", "attn.out_proj"),
+                ("layer_norm1", "ln_1"),
+                ("layer_norm2", "ln_2"),
+                ("mlp.fc1", "mlp.c_fc"),
+                ("mlp.fc2", "mlp.c_proj"),
+            ):
+                renamed[f"{new}.{theirs}.{kind}"] = tensors[f"{old}.{ours}.{kind}"]
+    return {name: value.contiguous() for name, value in renamed.items()}
+
+
+@row(
+    "network",
+    "CLIP ViT-B/32 by open_clip, full size, unit features",
+    "transformers' CLIP at the same weights",
+    1e-5,
+    "absolute",
+)
+def network_clip() -> float:
+    import open_clip
+    import torch
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    with torch.random.fork_rng(), torch.inference_mode():
+        torch.manual_seed(0)
+        network = open_clip.create_model("ViT-B-32").eval()
+        config = CLIPVisionConfig(
+            hidden_size=768,
+            intermediate_size=3072,
+            num_hidden_layers=12,
+            num_attention_heads=12,
+            image_size=224,
+            patch_size=32,
+            projection_dim=512,
+            hidden_act="gelu",
+        )
+        other = CLIPVisionModelWithProjection(config).eval()
+        other.load_state_dict(vision_as_transformers(network.state_dict(), 12), strict=True)
+        frames = torch.randn(2, 3, 224, 224)
+        ours = network.encode_image(frames, normalize=True)
+        theirs = torch.nn.functional.normalize(other(pixel_values=frames).image_embeds, dim=-1)
+    return largest(ours, theirs)
 
 
 # -- moments and distances ---------------------------------------------------------------------
@@ -431,6 +494,80 @@ def kernel_sklearn() -> float:
     return relative(polynomial_mmd(x, y), float(theirs))
 
 
+@row(
+    "distance",
+    "FVD without each of 20 groups (jackknife)",
+    "the distance computed anew on the rows that are left",
+    1e-10,
+    "relative",
+)
+def distance_left_out() -> float:
+    from reelbench.metrics.frechet import frechet_distance, frechet_without_each_group
+
+    x, y = (side.astype(np.float64) for side in features())
+    group = np.arange(len(x)) % 20
+    ours = frechet_without_each_group(x, y, group, group, 20)
+    theirs = [frechet_distance(x[group != g], y[group != g]) for g in range(20)]
+    return max(relative(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+# -- metrics of a clip -------------------------------------------------------------------------
+
+
+@cache
+def clip_features() -> dict[str, np.ndarray]:
+    """Features of 16 frames that drift, and of a caption; float32, not of unit length."""
+    rng = np.random.default_rng(5)
+    frames = np.cumsum(rng.normal(size=(16, 64)), axis=0) + 3 * rng.normal(size=64)
+    return {"clip_image": frames.astype(np.float32), "clip_text": rng.normal(size=64).astype(np.float32)}
+
+
+def of_clip(metric: str) -> float:
+    from reelbench.metrics.build import build_metric
+    from reelbench.metrics.protocol import load_protocol
+
+    return float(build_metric(metric, load_protocol("clean")).compute(clip_features()))
+
+
+@row("metric", "CLIPSIM", "scikit-learn's cosine_similarity, averaged", 1e-6, "absolute")
+def clipsim() -> float:
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    found = clip_features()
+    theirs = cosine_similarity(found["clip_image"].astype(np.float64), found["clip_text"][None]).mean()
+    return abs(of_clip("clipsim") - float(theirs))
+
+
+@row(
+    "metric",
+    "frame consistency, all pairs",
+    "scikit-learn's cosine_similarity off the diagonal",
+    1e-6,
+    "absolute",
+)
+def all_pairs() -> float:
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    cosines = cosine_similarity(clip_features()["clip_image"].astype(np.float64))
+    theirs = cosines[~np.eye(len(cosines), dtype=bool)].mean()
+    return abs(of_clip("frame_consistency_all_pairs") - float(theirs))
+
+
+@row(
+    "metric",
+    "frame consistency, first and previous (VBench)",
+    "its definition on scikit-learn's cosines",
+    1e-6,
+    "absolute",
+)
+def first_and_previous() -> float:
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    cosines = np.maximum(cosine_similarity(clip_features()["clip_image"].astype(np.float64)), 0)
+    theirs = np.mean([(cosines[t, t - 1] + cosines[t, 0]) / 2 for t in range(1, len(cosines))])
+    return abs(of_clip("frame_consistency_first_and_previous") - float(theirs))
+
+
 # -- statistics --------------------------------------------------------------------------------
 
 
@@ -489,16 +626,18 @@ def page(rows: list[Agreement]) -> str:
     lines = [
         "# Agreement",
         "",
-        "Every metric and every stage of measuring against an independent implementation: the largest difference",
-        "that was found. Written by `benchmarks/agreement.py --write`; `tests/metrics/test_agreement.py` holds every",
-        "row to its bound. Backbones have random weights (no published weights were at hand): this page says that the",
-        "right thing is computed, not that published numbers were reproduced.",
+        "Every metric and every stage of measuring against an independent implementation: the largest",
+        "difference that was found. Written by `benchmarks/agreement.py --write`;",
+        "`tests/metrics/test_agreement.py` holds every row to its bound. Backbones have random weights (no",
+        "published weights were at hand): this page says that the right thing is computed, not that published",
+        "numbers were reproduced.",
         "",
         "| stage | here | against | largest difference | bound | unit |",
         "|---|---|---|---:|---:|---|",
     ]
     lines += [
-        f"| {item.stage} | {item.ours} | {item.against} | {item.difference:.1e} | {item.bound:g} | {item.unit} |"
+        f"| {item.stage} | {item.ours} | {item.against} | {item.difference:.1e} | {item.bound:g} | "
+        f"{item.unit} |"
         for item in rows
     ]
     names = ", ".join(f"{name} {version(name)}" for name in libraries)
