@@ -24,7 +24,7 @@ class FeatureSets:
     """Two checked sets of features and their jackknife groups.
 
     Attributes:
-        generated_ND, reference_MD: float64, finite, at least two rows, one D.
+        generated_ND, reference_MD: float64, finite, at least two rows (one where that was allowed), one D.
         group_N, group_M: the jackknife group of each row; a source has one group on both sides.
         num_groups: 0 when there are too few sources to leave any out.
         num_sources: distinct sources on the generated side.
@@ -53,6 +53,7 @@ def check_sets(
     reference_MD: np.ndarray,
     groups: Sequence[str],
     reference_groups: Sequence[str],
+    min_n: int = 2,
 ) -> FeatureSets:
     """Check two sets of features and deal their sources to jackknife groups.
 
@@ -60,12 +61,13 @@ def check_sets(
         metric: the label in messages.
         generated_ND, reference_MD: [N, D] and [M, D], any float type.
         groups, reference_groups: the source video of each row.
+        min_n: clips that each side must have.
 
     Raises:
-        MetricError: wrong shapes, fewer than two clips on a side, NaN or infinite features.
+        MetricError: wrong shapes, fewer than `min_n` clips on a side, NaN or infinite features.
     """
-    x = _check_side(metric, "generated", generated_ND, groups)
-    y = _check_side(metric, "reference", reference_MD, reference_groups)
+    x = _check_side(metric, "generated", generated_ND, groups, min_n)
+    y = _check_side(metric, "reference", reference_MD, reference_groups, min_n)
     if x.shape[1] != y.shape[1]:
         raise MetricError(
             f"{metric}: generated features have {x.shape[1]} dimensions, reference features {y.shape[1]}; "
@@ -86,14 +88,15 @@ def check_sets(
     return FeatureSets(x, y, group_x, group_y, num_groups, len(set(groups)), tuple(notes))
 
 
-def _check_side(metric: str, side: str, features: np.ndarray, sources: Sequence[str]) -> Floats:
+def _check_side(metric: str, side: str, features: np.ndarray, sources: Sequence[str], min_n: int) -> Floats:
     array = np.asarray(features)
     if array.ndim != 2 or array.shape[1] < 1:
         raise MetricError(f"{metric}: {side} features must be [N, D], got shape {list(array.shape)}")
-    if len(array) < 2:
+    if len(array) < min_n:
         raise MetricError(
-            f"{metric}: {len(array)} clips on the {side} side; at least 2 are needed for a covariance",
-            "raise the limit, or leave out the metric",
+            f"{metric}: {len(array)} clips on the {side} side; at least {min_n} are needed"
+            + (" for a covariance" if min_n > 1 else ""),
+            "measure more clips, leave out the metric, or use --allow-small (FVD only)",
         )
     if len(sources) != len(array):
         raise MetricError(f"{metric}: {len(array)} {side} clips but {len(sources)} source ids")

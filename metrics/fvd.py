@@ -12,8 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..core.types import Estimate, Level
-from .features import MAX_GROUPS, check_sets
+from .features import MAX_GROUPS, FeatureSets, check_sets
 from .frechet import frechet_distance, frechet_svd, frechet_without_each_group
+from .frechet_swaps import FrechetSwaps
+from .paired_sets import PairedComparison, affordable_swaps, check_paired, paired_comparison, swap_test
 from .protocol import Protocol
 from .set_metric import set_estimate
 
@@ -59,8 +61,13 @@ class Fvd:
         Raises:
             MetricError: wrong shapes, fewer than 2 clips, NaN or infinite features.
         """
-        sets = check_sets(self.label, generated_ND, reference_ND, groups, reference_groups)
+        single = self._settings.single_clip == "no-covariance"
+        sets = check_sets(
+            self.label, generated_ND, reference_ND, groups, reference_groups, min_n=1 if single else 2
+        )
         x, y, ddof = sets.generated_ND, sets.reference_MD, self._settings.ddof
+        if min(len(x), len(y)) == 1:
+            return self._of_single(sets)
         exact = frechet_distance(x, y, ddof)
         value = exact
         notes: tuple[str, ...] = ()
@@ -71,3 +78,53 @@ class Fvd:
         if sets.num_groups:
             left_out = frechet_without_each_group(x, y, sets.group_N, sets.group_M, sets.num_groups, ddof)
         return set_estimate(value, sets, left_out, jackknife_value=exact, notes=notes)
+
+    def _of_single(self, sets: FeatureSets) -> Estimate:
+        """A side of one clip: its covariance is taken as zero, which leaves ||mu_g - mu_r||^2 and the other
+        side's trace."""
+        x, y, ddof = sets.generated_ND, sets.reference_MD, self._settings.ddof
+        shift_D = x.mean(axis=0) - y.mean(axis=0)
+        traces = [np.var(side, axis=0, ddof=ddof).sum() for side in (x, y) if len(side) > 1]
+        note = "one clip on a side: its covariance is taken as zero (--allow-small)"
+        return set_estimate(float(shift_D @ shift_D + sum(traces)), sets, None, notes=(note,))
+
+    def compare(
+        self,
+        a_ND: np.ndarray,
+        b_ND: np.ndarray,
+        reference_ND: np.ndarray,
+        groups_a: Sequence[str],
+        groups_b: Sequence[str],
+        reference_groups: Sequence[str],
+        seed: int = 0,
+    ) -> PairedComparison:
+        """The difference of two systems by FVD, with its paired jackknife and the swap test.
+
+        Args:
+            a_ND, b_ND: features of the systems' clips of the same samples, in the same order.
+            reference_ND: the reference of both.
+            groups_a, groups_b, reference_groups: the source video of each row.
+            seed: of the exchanges that are drawn.
+
+        Raises:
+            MetricError: as `compute`, or the systems' samples differ.
+        """
+        source_N = check_paired(self.label, groups_a, groups_b)
+        a = check_sets(self.label, a_ND, reference_ND, groups_a, reference_groups)
+        b = check_sets(self.label, b_ND, reference_ND, groups_b, reference_groups)
+        ddof, num_sources = self._settings.ddof, int(source_N.max()) + 1
+        left_out = [
+            frechet_without_each_group(
+                side.generated_ND, side.reference_MD, side.group_N, side.group_M, side.num_groups, ddof
+            )
+            if side.num_groups
+            else None
+            for side in (a, b)
+        ]
+        swaps = FrechetSwaps(a.generated_ND, b.generated_ND, a.reference_MD, source_N, ddof)
+        observed = float(swaps.differences(np.zeros((1, num_sources), dtype=bool))[0])
+        test = swap_test(swaps.differences, observed, num_sources, seed, affordable_swaps(swaps.operations))
+        notes: tuple[str, ...] = ()
+        if self._settings.formula == "svd":
+            notes = ("compared by the exact formula in float64",)
+        return paired_comparison(a, b, observed, left_out[0], left_out[1], test, num_sources, notes)

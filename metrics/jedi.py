@@ -21,6 +21,7 @@ import numpy as np
 from ..core.types import Estimate
 from .features import Floats
 from .kvd import Kvd
+from .paired_sets import PairedComparison
 from .protocol import Protocol
 from .settings import KernelSettings
 
@@ -58,6 +59,21 @@ class JediMmd(Kvd):
     ) -> Estimate:
         """JEDi's MMD with its group-jackknife standard error; arguments and errors as for `Kvd.compute`."""
         return super().compute(_scaled(generated_ND), _scaled(reference_ND), groups, reference_groups)
+
+    def compare(
+        self,
+        a_ND: np.ndarray,
+        b_ND: np.ndarray,
+        reference_ND: np.ndarray,
+        groups_a: Sequence[str],
+        groups_b: Sequence[str],
+        reference_groups: Sequence[str],
+        seed: int = 0,
+    ) -> PairedComparison:
+        """The difference of two systems; as for `Kvd.compare`."""
+        return super().compare(
+            _scaled(a_ND), _scaled(b_ND), _scaled(reference_ND), groups_a, groups_b, reference_groups, seed
+        )
 
 
 def _scaled(features_ND: np.ndarray) -> Floats:
