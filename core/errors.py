@@ -58,6 +58,10 @@ class VideoError(ReelbenchError):
     """A video cannot be read or written, or does not hold what was asked for."""
 
 
+class TooShortError(VideoError):
+    """A video or folder of frames is sound, and has fewer frames than were asked for."""
+
+
 class ClipRefusedError(ReelbenchError):
     """A generated clip is not fit to be stored: NaN, black, too short, of the wrong type."""
 

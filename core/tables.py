@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from .atomic_write import atomic_path
 from .errors import StoreError
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 
 _STRING, _FLOAT, _INT, _BOOL = pa.string(), pa.float64(), pa.int64(), pa.bool_()
 
@@ -101,7 +101,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("sample_id", _STRING),
             ("source", _STRING),
             ("seed", _INT),
-            ("value", _FLOAT),
+            ("value", _FLOAT),  # null where the metric could not be computed
+            ("error_message", _STRING),  # why not
             ("score_key", _STRING),
         ]
     ),
@@ -142,7 +143,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("hardware", _STRING),
         ]
     ),
-    # One row for each pair of methods, data set and clip metric.
+    # One row for each pair of methods that saw the same, data set and metric.
     "comparisons": pa.schema(
         [
             ("run", _STRING),
@@ -154,15 +155,19 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("conditioning", _STRING),
             ("method_a", _STRING),
             ("method_b", _STRING),
-            ("difference", _FLOAT),  # mean of a - b over the pairs
+            ("level", _STRING),  # clip | set
+            ("difference", _FLOAT),  # a - b: mean over the pairs, or of the two sets' values
             ("standard_error", _FLOAT),
             ("low", _FLOAT),
             ("high", _FLOAT),
             ("p_value", _FLOAT),
-            ("p_holm", _FLOAT),  # adjusted over all pairs of the data set and metric
+            ("p_holm", _FLOAT),  # adjusted over the family
+            ("family", _STRING),  # the comparisons that Holm's correction is over, in words
+            ("min_detectable", _FLOAT),  # difference found with 80% power at 5%, before Holm
             ("num_pairs", _INT),
             ("num_sources", _INT),
             ("test", _STRING),
+            ("notes", _STRING),  # one per line
         ]
     ),
 }

@@ -1,51 +1,62 @@
 """A clip stored as a folder of pictures, one a frame, in numeric order.
 
-Pictures are read by Pillow. What they hold is kept as it is shown: 16-bit grey is scaled to 8 bits (of 16-bit
-colour Pillow gives the upper 8 bits), grey and palette become RGB, EXIF orientation is applied. An alpha
-channel is dropped where every pixel is opaque; real transparency has no colour until it lies on something, so
-such a picture is refused.
+Pictures are read by Pillow, except those of 16-bit colour, of which Pillow gives the upper 8 bits only: PyAV
+reads them. What they hold is kept as it is shown: 16 bits are scaled to 8 (v / 257, rounded), grey and
+palette become RGB, EXIF orientation is applied; colour profiles are not. An alpha channel is dropped where
+every pixel is opaque; real transparency has no colour until it lies on something, so such a picture is
+refused. Damage is noticed where the format can tell: a file that is cut off always, changed bytes in PNG (it
+has checksums), seldom in the others.
 """
 
 from __future__ import annotations
 
+import io
+import os
 import re
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps
 
-from ..core.errors import VideoError
+from ..core.errors import TooShortError, VideoError
 from ..core.file_digests import FileDigests
 from ..core.hashing import digest
 from ..core.types import Frames
 from .frame_selection import AtRate, Every, Shown, random_start
-from .video_reading import MAX_CLIP_BYTES, Reading
+from .video_reading import MAX_CLIP_BYTES, Reading, stacked
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
 _NUMBER = re.compile(r"\d+")
-_WIDE_GREY = {"I;16", "I;16B", "I;16L", "I;16N", "I"}
+_WIDE_GREY = {"I;16", "I;16B", "I;16L", "I;16N"}
+_WIDE_COLOUR = {"rgb48be", "rgb48le", "rgba64be", "rgba64le", "ya16be", "ya16le"}
+_WIDE_CODECS = {"PNG": "png", "TIFF": "tiff"}
 
 
 def frame_files(folder: Path) -> list[Path]:
     """The pictures of a folder in the order of the last number in their names; frame2 before frame10.
 
-    Hidden files and files that are no pictures are left out. Where no name holds a number, the order is that
-    of the names.
+    Hidden files, folders and files that are no pictures are left out; a link that leads nowhere stays, and
+    fails when it is read. Where no name holds a number, the order is that of the names.
 
     Raises:
         VideoError: no such folder, no picture in it, two pictures of one number, or some with and some
             without a number.
     """
     try:
-        files = [
-            path
-            for path in sorted(folder.iterdir())
-            if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-        ]
+        with os.scandir(folder) as entries:
+            names = sorted(
+                entry.name
+                for entry in entries
+                if not entry.name.startswith(".")
+                and os.path.splitext(entry.name)[1].lower() in PICTURE_SUFFIXES  # noqa: PTH122 - no Path each
+                and not entry.is_dir()
+            )
     except OSError as error:
         raise VideoError(f"cannot read the folder of frames {str(folder)!r}: {error.strerror}") from error
+    files = [folder / name for name in names]
     if not files:
         raise VideoError(
             f"the folder {str(folder)!r} holds no picture", f"expected {', '.join(sorted(PICTURE_SUFFIXES))}"
@@ -86,9 +97,11 @@ def read_frame_folder(
         max_bytes: more than this is refused.
 
     Raises:
-        VideoError: too few pictures, one that is damaged, transparent or of another size, or names without an
-            order (see `frame_files`).
+        VideoError: too few pictures, one that is damaged, transparent or of another size, names without an
+            order (see `frame_files`), more than `max_bytes`, or a rate out of range.
     """
+    if stored_fps is not None and not 1e-3 <= stored_fps <= 1000:
+        raise VideoError(f"the rate of a folder of frames must be from 0.001 to 1000 fps, got {stored_fps}")
     files = frame_files(folder)
     chosen = _choose(folder, files, reading, stored_fps)
     pictures: list[np.ndarray] = []
@@ -102,14 +115,14 @@ def read_frame_folder(
                 f"{str(path)!r} is {w} x {h}, the first frame of its folder {w0} x {h0}",
                 "all frames of a clip must be of one size",
             )
-        if (len(pictures) + 1) * picture.nbytes > max_bytes:
+        if len(chosen) * picture.nbytes > max_bytes:
             raise VideoError(
-                f"{str(folder)!r} has more frames than {max_bytes / 2**30:g} GiB hold ({len(pictures)} of "
-                f"{picture.shape[1]} x {picture.shape[0]})",
+                f"{str(folder)!r}: {len(chosen)} frames of {picture.shape[1]} x {picture.shape[0]} take more "
+                f"than {max_bytes / 2**30:g} GiB",
                 "split the clip, or measure it with metrics that read its first frames only",
             )
         pictures.append(picture)
-    return np.stack(pictures)
+    return stacked(pictures)
 
 
 def frame_folder_digest(folder: Path, files: FileDigests) -> str:
@@ -135,44 +148,88 @@ def read_picture(path: Path) -> np.ndarray:
     """A picture as uint8 RGB [H,W,3]; see the module's docstring.
 
     Raises:
-        VideoError: damaged, transparent, or of values that have no 8-bit form.
+        VideoError: damaged, transparent, of several pictures, or of values that have no 8-bit form.
     """
     try:
-        with Image.open(path) as opened:
+        data = path.read_bytes()
+        with Image.open(io.BytesIO(data)) as opened:
+            if opened.format == "PNG":
+                opened.verify()  # the checksums: reading alone misses some changed bytes
+        with Image.open(io.BytesIO(data)) as opened:
+            depth, orientation = _raw_mode(opened), opened.getexif().get(ExifTags.Base.Orientation, 1)
+            # Phones add a second picture to a JPEG (the format is then MPO); the first is the photograph.
+            num_pictures = 1 if opened.format == "MPO" else getattr(opened, "n_frames", 1)
             opened.load()
-            image = ImageOps.exif_transpose(opened)
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            image: Image.Image = ImageOps.exif_transpose(opened)
+    except Exception as error:  # Pillow's readers let through whatever damaged bytes lead them to
+        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
         raise VideoError(
-            f"{str(path)!r} cannot be read as a picture ({str(error).splitlines()[0][:120]})",
+            f"{str(path)!r} cannot be read as a picture ({reason})",
             "the file may be cut off or damaged: copy it again",
         ) from error
+    if num_pictures > 1:
+        raise VideoError(
+            f"{str(path)!r} holds {num_pictures} pictures, a frame is one", "save each as a file of its own"
+        )
+    if image.mode in ("F", "I") or "I;12" in depth:
+        raise VideoError(
+            f"{str(path)!r} holds values of which the range is not known (mode {image.mode}, {depth})",
+            "save it as 8 or 16 bit",
+        )
+    if ";16" in depth and (image.mode not in _WIDE_GREY or image.has_transparency_data):
+        return _from_wide_colour(path, data, str(opened.format), orientation)
     if image.mode in _WIDE_GREY:
-        return _from_wide_grey(path, image)
-    if image.mode == "F":
-        raise VideoError(
-            f"{str(path)!r} holds floating-point values, of which the range is not known", "save it as 8 bit"
-        )
+        grey = np.asarray(_in_8_bits(np.asarray(image)))
+        return np.repeat(grey[..., None], 3, axis=-1)
     if image.has_transparency_data:
-        with_alpha = np.asarray(image.convert("RGBA"))
-        if with_alpha[..., 3].min() < 255:
-            raise VideoError(
-                f"{str(path)!r} is transparent in places, so its colours there are not known",
-                "lay the frames on a background first (for example with Pillow's alpha_composite)",
-            )
-        return np.ascontiguousarray(with_alpha[..., :3])
-    return np.asarray(image.convert("RGB"))
+        return _without_alpha(path, np.asarray(image.convert("RGBA")))
+    try:
+        return np.asarray(image.convert("RGB"))
+    except ValueError as error:
+        raise VideoError(f"{str(path)!r} is in {image.mode}: {error}", "save it as RGB") from error
 
 
-def _from_wide_grey(path: Path, image: Image.Image) -> np.ndarray:
-    """16-bit grey to 8 bits: 65,535 becomes 255."""
-    values = np.asarray(image).astype(np.float64)
-    if values.min() < 0 or values.max() > 65535:
+def _raw_mode(image: ImageFile.ImageFile) -> str:
+    """How the file stores its pixels, by Pillow's name ("RGB;16B"); known until they are loaded."""
+    for tile in image.tile:
+        arguments = tile[3]
+        return str(arguments[0] if isinstance(arguments, tuple) else arguments)
+    return image.mode
+
+
+def _from_wide_colour(path: Path, data: bytes, format_: str, orientation: int) -> np.ndarray:
+    """16-bit colour, or grey with transparency, to 8-bit RGB."""
+    try:
+        decoder = av.VideoCodecContext.create(_WIDE_CODECS[format_], "r")
+        frame = [*decoder.decode(av.Packet(data)), *decoder.decode(None)][0]
+        if frame.format.name not in _WIDE_COLOUR:
+            raise ValueError(f"stored as {frame.format.name}")
+        values = frame.reformat(format="rgba64le").to_ndarray()
+    except (av.FFmpegError, ValueError, KeyError, IndexError) as error:
         raise VideoError(
-            f"{str(path)!r} holds values from {values.min():g} to {values.max():g}, beyond 16 bits",
-            "save it as 8 bit",
+            f"{str(path)!r}: this kind of 16-bit picture cannot be read ({error})", "save it as 8 bit"
+        ) from error
+    # A pixel that is only almost opaque must not become opaque by rounding.
+    opaque = np.where(values[..., 3] == 65535, 255, 0).astype(np.uint8)
+    with_alpha = np.dstack([_in_8_bits(values[..., :3]), opaque])
+    picture = Image.fromarray(_without_alpha(path, with_alpha))
+    picture.getexif()[ExifTags.Base.Orientation] = orientation
+    return np.asarray(ImageOps.exif_transpose(picture))
+
+
+def _without_alpha(path: Path, picture_HWC: np.ndarray) -> np.ndarray:
+    """RGB of a picture [H,W,4] that is opaque throughout."""
+    if picture_HWC[..., 3].min() < 255:
+        raise VideoError(
+            f"{str(path)!r} is transparent in places, so its colours there are not known",
+            "lay the frames on a background first (for example with Pillow's alpha_composite)",
         )
-    grey = np.rint(values / 257).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=-1)
+    return np.ascontiguousarray(picture_HWC[..., :3])
+
+
+def _in_8_bits(values: np.ndarray) -> np.ndarray:
+    """uint16 to uint8: 65,535 becomes 255."""
+    return np.rint(values / 257).astype(np.uint8)
 
 
 def _choose(folder: Path, files: list[Path], reading: Reading, stored_fps: float | None) -> list[Path]:
@@ -184,8 +241,7 @@ def _choose(folder: Path, files: list[Path], reading: Reading, stored_fps: float
     by_rate = reading.fps is not None and stored_fps is not None
     step_s = step / Fraction(reading.fps or 1).limit_denominator(100_000) if by_rate else None
     if reading.start != "first":
-        if reading.num_frames is None:
-            raise VideoError("a seeded start needs num_frames: all frames leave no choice of a start")
+        assert reading.num_frames is not None  # a Reading without it is refused
         window = [Shown(item.start_s, item.end_s, None) for item in shown]
         drawn = random_start(window, reading.num_frames, step, step_s, None, reading.start)
         shown = [item for item in shown if drawn is not None and item.start_s >= drawn]
@@ -194,7 +250,7 @@ def _choose(folder: Path, files: list[Path], reading: Reading, stored_fps: float
     chosen += rule.end()
     wanted = reading.num_frames
     if wanted is not None and len(chosen) < wanted:
-        raise VideoError(
+        raise TooShortError(
             f"the folder {str(folder)!r} ({len(files)} frames) gives {len(chosen)} of the {wanted} frames "
             f"asked for ({reading})",
             "ask for fewer frames, or leave the clip out",

@@ -90,19 +90,20 @@ def decode(path: Path, container: InputContainer, stream: VideoStream) -> Iterat
     """
     end_s = Fraction(0)
     num_decoded = 0
+    last_dts: int | None = None
     try:
         for packet in container.demux(stream):
             if packet.is_corrupt:
                 raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
+            last_dts = packet.dts if packet.size else last_dts
             for frame in packet.decode():
                 if frame.is_corrupt:
                     raise VideoError(f"{str(path)!r}: frame {num_decoded} is damaged", DAMAGED_HINT)
                 shown = _shown(stream, frame.pts, frame.dts, frame.duration, frame, end_s)
                 # Frames are stored out of order (B-frames): where a file is cut between two packets,
                 # the decoder, emptied at the end, gives frames whose predecessors are lost.
-                reordered = packet.size == 0 and stream.codec_context.has_b_frames
-                if reordered and shown.start_s - end_s > (shown.end_s - shown.start_s) / 2 + TOLERANCE_S:
-                    raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
+                if num_decoded and packet.size == 0 and stream.codec_context.has_b_frames:
+                    _check_end(path, container, stream, last_dts, shown, end_s, num_decoded)
                 end_s = shown.end_s
                 num_decoded += 1
                 yield shown
@@ -189,6 +190,72 @@ def _shown(
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     length_s = duration * time_base if duration else 1 / Fraction(rate)
     return Shown(start_s, start_s + length_s, frame)
+
+
+def _check_end(
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    last_dts: int | None,
+    shown: Shown[VideoFrame],
+    previous_end_s: Fraction,
+    num_decoded: int,
+) -> None:
+    """Refuse a frame, given as the decoder was emptied, if frames before it may be lost.
+
+    A file that is as long as it says itself has lost none, whatever the time between its frames. In one that
+    is shorter, no frame up to the last decoding time is lost. One that does not say must be even.
+
+    Raises:
+        VideoError: the file is cut off, or seems to be.
+    """
+    has_gap = shown.start_s - previous_end_s > (shown.end_s - shown.start_s) / 2 + TOLERANCE_S
+    is_late = shown.frame.pts is None or last_dts is None or shown.frame.pts > last_dts
+    if not has_gap and not is_late:
+        return
+    is_whole = _is_whole(path, container, stream)
+    if is_whole is False:
+        raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
+    if is_whole is None and has_gap:
+        raise VideoError(
+            f"{str(path)!r} seems to be cut off: time is missing after {num_decoded} frames",
+            "copy it again; a sound video of variable frame rate can be put into Matroska, which tells its "
+            "length (ffmpeg -i IN -c copy OUT.mkv)",
+        )
+
+
+def _is_whole(path: Path, container: InputContainer, stream: VideoStream) -> bool | None:
+    """Whether the file is as long as it says itself; None when it does not say."""
+    if "matroska" in container.format.name:
+        end = _matroska_end(path)
+    elif "mp4" in container.format.name:
+        end = max((entry.pos + entry.size for entry in stream.index_entries), default=None)
+    else:
+        end = None
+    return None if end is None else end <= path.stat().st_size
+
+
+def _matroska_end(path: Path) -> int | None:
+    """Where the segment of a Matroska or WebM file should end, in bytes (RFC 8794, RFC 9559); None when its
+    size was not known as it was written."""
+    with path.open("rb") as file:
+        data = file.read(4096)
+
+    def number(at: int) -> tuple[int | None, int]:
+        """A variable-size integer (all ones: unknown) and where it ends."""
+        length = 9 - data[at].bit_length()
+        value = int.from_bytes(data[at : at + length], "big") & ((1 << 7 * length) - 1)
+        return (None if value == (1 << 7 * length) - 1 else value), at + length
+
+    try:
+        header_size, at = number(4)
+        at += header_size or 0
+        if data[at : at + 4] != b"\x18\x53\x80\x67":
+            return None
+        segment_size, at = number(at + 4)
+    except IndexError:
+        return None
+    return None if segment_size is None else at + segment_size
 
 
 def _origin(stream: VideoStream) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +20,7 @@ import av
 import numpy as np
 from av.video.frame import VideoFrame
 
-from ..core.errors import VideoError
+from ..core.errors import TooShortError, VideoError
 from ..core.types import ClipRef, Frames
 from .frame_selection import TOLERANCE_S, AtRate, Every, Shown, in_window, random_start
 from .video_file import DAMAGED_HINT, RgbReader, decode, open_video, seek, timestamps
@@ -73,8 +73,11 @@ class Reading:
     Attributes:
         num_frames: T; None for all frames of the window.
         stride: at least 1; None is 1.
-        fps: resample to this rate; None keeps the stored frames.
-        start: "first", or a seed that draws the first frame.
+        fps: resample to this rate, 0.001 to 1000; None keeps the stored frames.
+        start: "first", or a seed that draws the first frame (which needs `num_frames`).
+
+    Raises:
+        VideoError: a value is out of range.
     """
 
     num_frames: int | None = None
@@ -82,13 +85,26 @@ class Reading:
     fps: float | None = None
     start: Literal["first"] | int = "first"
 
+    def __post_init__(self) -> None:
+        num_frames, stride, fps, start = self.num_frames, self.stride, self.fps, self.start
+        if num_frames is not None and num_frames < 1:
+            raise VideoError(f"num_frames must be at least 1, got {num_frames}")
+        if stride is not None and stride < 1:
+            raise VideoError(f"stride must be at least 1, got {stride}")
+        if fps is not None and not 1e-3 <= fps <= 1000:
+            raise VideoError(f"fps must be from 0.001 to 1000, got {fps}")
+        if isinstance(start, str) and start != "first":
+            raise VideoError(f"start must be 'first' or a seed, got {start!r}")
+        if start != "first" and num_frames is None:
+            raise VideoError("a seeded start needs num_frames: all frames leave no choice of a start")
+
     def __str__(self) -> str:
         step = 1 if self.stride is None else self.stride
         return f"stride {step}" + (f" at {self.fps:g} fps" if self.fps is not None else "")
 
 
 MAX_CLIP_BYTES = 4 * 2**30
-"""A reading of all frames that would take more memory than this is refused."""
+"""A reading whose frames would take more memory than this is refused."""
 
 
 def read_clip(
@@ -141,109 +157,138 @@ def read_clips(
     Args:
         ref, num_threads: as in `read_clip`.
         readings: at least one.
-        max_bytes: a reading whose frames take more memory is refused (4 GiB).
+        max_bytes: a reading whose frames take more memory is refused (4 GiB): at its first frame where it
+            names their number, when the limit is reached where it wants all.
 
     Returns:
         for each reading its frames, or the error that concerns it alone: too few frames, too much memory, or
         damage behind the last frame of the others.
 
     Raises:
-        VideoError: an argument is out of range.
+        VideoError: the window is out of range.
     """
-    for reading in readings:
-        _check_arguments(ref, reading)
+    _check_window(ref)
     end_s = None if ref.end_s is None else Fraction(ref.end_s)
     results: dict[int, Frames | VideoError] = {}
     starts: dict[int, Fraction | None] = {}
+    window: list[Shown[None]] | None = None
     for index, reading in enumerate(readings):
         try:
-            starts[index] = _first_time(ref, reading, end_s)
+            if reading.start != "first" and window is None:
+                window = _timestamps(ref, end_s)
+            starts[index] = _first_time(ref, reading, end_s, window)
         except VideoError as error:
             results[index] = error
-    if starts:
-        known = [start_s for start_s in starts.values() if start_s]
-        # A seek serves where every reading begins later than the file does.
-        earliest = min(known) if len(known) == len(starts) else None
-        choices = None
-        if earliest is not None:
-            choices = _read(ref, readings, starts, end_s, num_threads, max_bytes, earliest)
-        if choices is None:
-            choices = _read(ref, readings, starts, end_s, num_threads, max_bytes, None)
-        assert choices is not None
-        for index, choice in choices.items():
-            results[index] = _clip(ref, readings[index], choice)
+    source = _Source(ref.path, end_s, num_threads)
+    for index, choice in _choices(source, readings, starts, max_bytes).items():
+        results[index] = _clip(ref, readings[index], choice)
     return [results[index] for index in range(len(readings))]
 
 
 _TOO_SHORT_HINT = "the file may be cut off; or ask for fewer frames, or leave the video out"
+_TOO_LARGE_HINT = "cut the video, or measure it with metrics that read its first frames only"
 
 
-def _first_time(ref: ClipRef, reading: Reading, end_s: Fraction | None) -> Fraction | None:
+def _timestamps(ref: ClipRef, end_s: Fraction | None) -> list[Shown[None]]:
+    """The times of the frames of the window."""
+    start_s = None if ref.start_s is None else Fraction(ref.start_s)
+    with open_video(ref.path) as (container, stream):
+        return list(in_window(timestamps(ref.path, container, stream), start_s, end_s))
+
+
+def _first_time(
+    ref: ClipRef, reading: Reading, end_s: Fraction | None, window: Sequence[Shown[None]] | None
+) -> Fraction | None:
     """Where the clip's first frame may begin, in seconds; None for the start of the file.
 
     Raises:
         VideoError: a seeded start is wanted, and the window is too short for any.
     """
-    start_s = None if ref.start_s is None else Fraction(ref.start_s)
     if reading.start == "first":
-        return start_s
-    assert reading.num_frames is not None  # checked before
-    with open_video(ref.path) as (container, stream):
-        window = list(in_window(timestamps(ref.path, container, stream), start_s, end_s))
+        return None if ref.start_s is None else Fraction(ref.start_s)
+    assert reading.num_frames is not None  # a Reading without it is refused
+    assert window is not None
     step, step_s = _steps(reading)
     drawn = random_start(window, reading.num_frames, step, step_s, end_s, reading.start)
     if drawn is None:
-        raise VideoError(
+        raise TooShortError(
             f"{_name(ref)} has {len(window)} frames, too few for {reading.num_frames} ({reading})",
             _TOO_SHORT_HINT,
         )
     return drawn
 
 
-def _read(
-    ref: ClipRef,
+@dataclass(frozen=True)
+class _Source:
+    """What is decoded: a file, until `end_s`."""
+
+    path: Path
+    end_s: Fraction | None
+    num_threads: int
+
+
+def _choices(
+    source: _Source,
     readings: Sequence[Reading],
     starts: Mapping[int, Fraction | None],
-    end_s: Fraction | None,
-    num_threads: int,
     max_bytes: int,
-    seek_s: Fraction | None,
-) -> dict[int, _Choice] | None:
-    """The choices of all readings after one decoding pass; None when entering at `seek_s` does not work.
+) -> dict[int, _Choice]:
+    """What each reading gets: from one decoding pass, where the file is sound.
 
-    Some files cannot be entered in the middle. Whether such a file is damaged is told by reading it from the
-    start.
+    A seek serves where every reading begins later than the file does. Some files cannot be entered in the
+    middle; whether such a file is damaged is told by reading it from the start. Where damage ends the common
+    pass, what a reading can get by entering behind it must not depend on the readings beside it: those that
+    are not done are read alone.
     """
-    choices: dict[int, _Choice] = {}
-    for index, start_s in starts.items():
-        step, step_s = _steps(readings[index])
-        rule: Every[VideoFrame] | AtRate[VideoFrame]
-        rule = Every(step) if step_s is None else AtRate(step_s, end_s)
-        choices[index] = _Choice(rule, start_s, readings[index].num_frames, max_bytes)
+
+    def read(indices: Collection[int], seek_s: Fraction | None) -> dict[int, _Choice]:
+        choices = {}
+        for index in indices:
+            step, step_s = _steps(readings[index])
+            rule: Every[VideoFrame] | AtRate[VideoFrame]
+            rule = Every(step) if step_s is None else AtRate(step_s, source.end_s)
+            choices[index] = _Choice(rule, starts[index], readings[index].num_frames, max_bytes)
+        _pass(source, list(choices.values()), seek_s)
+        return choices
+
+    if not starts:
+        return {}
+    known = [start_s for start_s in starts.values() if start_s]
+    earliest = min(known) if len(known) == len(starts) else None
+    found = read(starts, earliest)
+    broken = [index for index, choice in found.items() if choice.is_broken]
+    if len(starts) > 1:
+        for index in broken:
+            alone = read([index], starts[index])[index] if starts[index] else found[index]
+            if not alone.is_broken:
+                found[index] = alone
+        broken = [index for index in broken if found[index].is_broken]
+    return found | read(broken, None) if broken and earliest is not None else found
+
+
+def _pass(source: _Source, choices: Sequence[_Choice], seek_s: Fraction | None) -> None:
+    """Show the frames of the file to all choices, until they are done; marks those that damage cut short."""
     try:
-        with open_video(ref.path, num_threads) as (container, stream):
-            frames = decode(ref.path, container, stream)
+        with open_video(source.path, source.num_threads) as (container, stream):
+            frames = decode(source.path, container, stream)
             if seek_s is not None:
                 first = next(frames, None) if seek(container, stream, seek_s) else None
                 if first is None or first.start_s > seek_s + TOLERANCE_S:
-                    return None
+                    raise VideoError(f"{str(source.path)!r} cannot be entered at {float(seek_s):g} s")
                 frames = itertools.chain([first], frames)
-            pictures = _Pictures(ref.path)
-            for shown in in_window(frames, None, end_s):
-                for choice in choices.values():
+            pictures = _Pictures(source.path)
+            for shown in in_window(frames, None, source.end_s):
+                for choice in choices:
                     choice.see(shown, pictures)
-                if all(choice.is_done for choice in choices.values()):
+                if all(choice.is_done for choice in choices):
                     break
                 pictures.forget()
-            for choice in choices.values():
+            for choice in choices:
                 choice.end(pictures)
     except VideoError as error:
-        if seek_s is not None:
-            return None
-        for choice in choices.values():
+        for choice in choices:
             if not choice.is_done:
-                choice.error = error
-    return choices
+                choice.error, choice.is_broken = error, True
 
 
 class _Pictures:
@@ -282,6 +327,7 @@ class _Choice:
         self._max_bytes = max_bytes
         self.pictures: list[np.ndarray] = []
         self.error: VideoError | None = None
+        self.is_broken = False
 
     @property
     def is_done(self) -> bool:
@@ -316,7 +362,13 @@ class _Choice:
                 self.error = VideoError(
                     f"the clip has more than {len(self.pictures)} frames of {_size(picture)}, which is all "
                     f"that {self._max_bytes / 2**30:g} GiB hold",
-                    "cut the video, or measure it with metrics that read its first frames only",
+                    _TOO_LARGE_HINT,
+                )
+            elif self._num_frames is not None and self._num_frames * picture.nbytes > self._max_bytes:
+                self.error = VideoError(
+                    f"{self._num_frames} frames of {_size(picture)} take more than "
+                    f"{self._max_bytes / 2**30:g} GiB",
+                    _TOO_LARGE_HINT,
                 )
             else:
                 self.pictures.append(picture)
@@ -332,11 +384,20 @@ def _clip(ref: ClipRef, reading: Reading, choice: _Choice) -> Frames | VideoErro
     if not pictures:
         return VideoError(f"{_name(ref)} holds no frame", _TOO_SHORT_HINT)
     if wanted is not None and len(pictures) < wanted:
-        return VideoError(
+        return TooShortError(
             f"{_name(ref)} gives {len(pictures)} of the {wanted} frames asked for ({reading})",
             _TOO_SHORT_HINT,
         )
-    return np.stack(pictures)
+    return stacked(pictures)
+
+
+def stacked(pictures: list[np.ndarray]) -> Frames:
+    """The pictures [H,W,3] as one clip [T,H,W,3]; empties the list, so that no clip is in memory twice."""
+    clip = np.empty((len(pictures), *pictures[0].shape), np.uint8)
+    pictures.reverse()
+    for row_HWC in clip:
+        row_HWC[...] = pictures.pop()
+    return clip
 
 
 def _steps(reading: Reading) -> tuple[int, Fraction | None]:
@@ -345,18 +406,7 @@ def _steps(reading: Reading) -> tuple[int, Fraction | None]:
     return step, None if reading.fps is None else step / Fraction(reading.fps).limit_denominator(100_000)
 
 
-def _check_arguments(ref: ClipRef, reading: Reading) -> None:
-    num_frames, stride, fps, start = reading.num_frames, reading.stride, reading.fps, reading.start
-    if num_frames is not None and num_frames < 1:
-        raise VideoError(f"num_frames must be at least 1, got {num_frames}")
-    if stride is not None and stride < 1:
-        raise VideoError(f"stride must be at least 1, got {stride}")
-    if fps is not None and not 1e-3 <= fps <= 1000:
-        raise VideoError(f"fps must be from 0.001 to 1000, got {fps}")
-    if isinstance(start, str) and start != "first":
-        raise VideoError(f"start must be 'first' or a seed, got {start!r}")
-    if start != "first" and num_frames is None:
-        raise VideoError("a seeded start needs num_frames: all frames leave no choice of a start")
+def _check_window(ref: ClipRef) -> None:
     for name, value in (("start_s", ref.start_s), ("end_s", ref.end_s)):
         if value is not None and not (math.isfinite(value) and value >= 0):
             raise VideoError(f"{name} of the window must be a time of 0 s or later, got {value}")

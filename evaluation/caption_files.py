@@ -13,7 +13,7 @@ from typing import Any
 from ..core.errors import EvaluationError
 
 _SYNONYMS: Mapping[str, tuple[str, ...]] = {
-    "name": ("name", "id", "video", "video_id", "videoid", "clip", "file", "filename", "generated"),
+    "name": ("name", "video", "video_id", "videoid", "clip", "file", "filename", "generated", "id"),
     "caption": ("caption", "prompt", "text", "sentence", "description"),
     "source": ("source", "group"),
     "generated": ("generated", "name", "video", "clip", "file", "id"),
@@ -54,7 +54,7 @@ def read_captions(path: Path) -> list[CaptionRow]:
         EvaluationError: the file is not there, not UTF-8, empty, or has no such columns.
     """
     if path.is_dir():
-        files = sorted(path.rglob("*.txt"))
+        files = sorted(file for file in path.rglob("*.txt") if not file.name.startswith("."))
         rows = [
             CaptionRow(file.relative_to(path).with_suffix("").as_posix(), _text(file).strip())
             for file in files
@@ -74,9 +74,7 @@ def read_captions(path: Path) -> list[CaptionRow]:
             rows = _from_json(path, text)
         else:
             rows = [
-                _from_line(path, number, line)
-                for number, line in enumerate(text.splitlines(), 1)
-                if line.strip()
+                _from_line(path, number, line) for number, line in enumerate(_lines(text), 1) if line.strip()
             ]
     if not rows:
         raise EvaluationError(f"{str(path)!r} holds no caption", "expected rows of name and caption")
@@ -156,7 +154,7 @@ class _Table:
 def _from_json(path: Path, text: str) -> list[CaptionRow]:
     try:
         if path.suffix.lower() == ".jsonl":
-            data: Any = [json.loads(line) for line in text.splitlines() if line.strip()]
+            data: Any = [json.loads(line) for line in _lines(text) if line.strip()]
         else:
             data = json.loads(text)
     except ValueError as error:
@@ -205,6 +203,11 @@ def _from_line(path: Path, number: int, line: str) -> CaptionRow:
         f"{str(path)!r}, line {number}: expected name<TAB>caption or name|caption, got {line.strip()[:60]!r}",
         "a table with a header should be called .csv or .tsv",
     )
+
+
+def _lines(text: str) -> list[str]:
+    # Not splitlines: a caption may hold one of Unicode's other line marks.
+    return [line.rstrip("\r") for line in text.split("\n")]
 
 
 def _text(path: Path) -> str:

@@ -21,7 +21,8 @@ class StoredClip:
     """A clip on disk.
 
     Attributes:
-        name: its path below the folder, without the suffix of a file, with "/" between parts.
+        name: its path below the folder, with "/" between parts, without a video's suffix (which folders of
+            frames carry too, where they are called after the video that they were cut from).
         path: the file, or the folder of pictures.
         kind: which of the two.
     """
@@ -34,11 +35,13 @@ class StoredClip:
 def find_clips(folder: Path) -> dict[str, StoredClip]:
     """The clips in a folder and below it, by name, sorted.
 
-    Every video file is a clip, and every folder that holds pictures itself. Hidden files and folders are left
-    out.
+    Every video file is a clip, and so is every folder that holds pictures itself and no video (pictures
+    beside videos are posters). Hidden files and folders are left out. Links are followed, and a clip is
+    called by the path that leads to it, so two links to one file are two clips.
 
     Raises:
-        EvaluationError: no such folder, no clip in it, or two clips of one name (a.mp4 and a.mkv).
+        EvaluationError: no such folder, no clip in it, two clips of one name (a.mp4 and a.mkv), a folder that
+            cannot be listed, or a name that is not UTF-8.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
@@ -47,7 +50,7 @@ def find_clips(folder: Path) -> dict[str, StoredClip]:
             f"the folder of clips {str(folder)!r} {what}", "give the folder that holds the videos"
         )
     found: dict[str, StoredClip] = {}
-    for clip in _walk(folder):
+    for clip in _walk(folder, "", ()):
         other = found.setdefault(clip.name, clip)
         if other is not clip:
             raise EvaluationError(
@@ -64,28 +67,54 @@ def find_clips(folder: Path) -> dict[str, StoredClip]:
     return dict(sorted(found.items()))
 
 
-def _walk(folder: Path) -> Iterator[StoredClip]:
-    root = str(folder)
-    visited: set[str] = set()
-    for where, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(where)
-        if real in visited:  # a link that leads back
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        below = os.path.relpath(where, root)
-        prefix = "" if below == "." else below.replace(os.sep, "/") + "/"
-        has_pictures = False
-        for name in files:
-            if name.startswith("."):
-                continue
-            stem, dot, suffix = name.rpartition(".")
-            kind = f"{dot}{suffix.lower()}"
-            if kind in VIDEO_SUFFIXES:
-                yield StoredClip(prefix + stem, Path(where, name), "video")
-            elif kind in PICTURE_SUFFIXES:
-                has_pictures = True
-        if has_pictures:
-            # The folder itself, where its pictures lie at the top, is one clip of its own name.
-            yield StoredClip(prefix.rstrip("/") or folder.resolve().name, Path(where), "frames")
+def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[StoredClip]:
+    """The clips in a folder and below it.
+
+    Args:
+        prefix: of their names, "" or ending in "/".
+        above: device and inode of each folder on the way; a link back to one of them is not followed.
+    """
+    try:
+        stat = folder.stat()
+        here = (stat.st_dev, stat.st_ino)
+        if here in above:
+            return
+        with os.scandir(folder) as entries:
+            listed = sorted((entry.name, entry.is_dir()) for entry in entries if entry.name[0] != ".")
+    except OSError as error:
+        raise EvaluationError(f"cannot list the folder {str(folder)!r}: {error.strerror}") from error
+    has_pictures = has_videos = False
+    for name, is_folder in listed:
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - ten thousand Paths take a second
+        if is_folder:
+            yield from _walk(folder / name, f"{prefix}{name}/", (*above, here))
+        elif suffix.lower() in VIDEO_SUFFIXES:
+            has_videos = True
+            yield StoredClip(_readable(folder, prefix + stem), folder / name, "video")
+        elif suffix.lower() in PICTURE_SUFFIXES:
+            has_pictures = True
+    if has_pictures and not has_videos:
+        # The folder that was given has no name below itself; it is called as it was called.
+        name = prefix.rstrip("/") or Path(os.path.abspath(folder)).name  # noqa: PTH100 - resolves no link
+        yield StoredClip(_readable(folder, without_video_suffix(name)), folder, "frames")
+
+
+def without_video_suffix(name: str) -> str:
+    """The name without its ending where that is a video's.
+
+    >>> without_video_suffix("a.MP4"), without_video_suffix("take.2")
+    ('a', 'take.2')
+    """
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - a name, not a path
+    return stem if suffix.lower() in VIDEO_SUFFIXES else name
+
+
+def _readable(folder: Path, name: str) -> str:
+    """The name, which tables and captions can hold only as text."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise EvaluationError(
+            f"{str(folder)!r}: the file name {name!r} is not UTF-8", "rename it (for example with convmv)"
+        ) from None
+    return name

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core.errors import EvaluationError
 from .caption_files import CaptionRow, read_captions, read_pairs
-from .clip_list import VIDEO_SUFFIXES, StoredClip
+from .clip_list import StoredClip, without_video_suffix
 
 _NUM_SHOWN = 3
 
@@ -24,7 +24,7 @@ class EvaluationSample:
     """One thing to measure.
 
     Attributes:
-        id: the generated clip's name; with a number where one clip has several captions.
+        id: the generated clip's name; with "#" and a number where one clip has several captions or pairs.
         generated: None where a listed clip is not there.
         reference: the real clip that belongs to it.
         caption: None where there is none.
@@ -60,20 +60,24 @@ def match(
         generated, reference: clips by name; None for no references at all.
         captions: a file or folder as `caption_files.read_captions` takes it.
         pairs: a CSV as `caption_files.read_pairs` takes it. Clips that it does not name are left out, and
-            said to be; captions that it lacks are taken from `captions`, by the generated clip's name.
+            said to be. Captions that it lacks are taken from `captions`, by the generated clip's name or,
+            where that is not there, the reference's; sources likewise.
 
     Raises:
-        EvaluationError: a file cannot be read or understood, or none of its names fits.
+        EvaluationError: a file cannot be read or understood, none of its names fits, or two samples would
+            have one id.
     """
     ours, real = _by_name(generated), _by_name(reference or {})
     rows = read_captions(captions) if captions is not None else []
     captions_of: dict[str, list[CaptionRow]] = {}
+    repeated = 0
     for row in rows:
-        captions_of.setdefault(_key(row.name), []).append(row)
+        found = captions_of.setdefault(_key(row.name, ours, real), [])
+        if any((row.caption, row.source) == (other.caption, other.source) for other in found):
+            repeated += 1
+        else:
+            found.append(row)
     problems: list[str] = []
-    repeated = sum(
-        len(found) - len({(row.caption, row.source) for row in found}) for found in captions_of.values()
-    )
     if repeated:
         problems.append(f"{repeated} rows of {_named(captions)} are there twice; each counts once")
     if pairs is None:
@@ -81,6 +85,12 @@ def match(
         listed = set(captions_of)
     else:
         drafts, listed = _by_pairs(pairs, ours, real, captions_of, problems)
+    ids = Counter(draft.id for draft in drafts)
+    if twice := sorted(name for name, count in ids.items() if count > 1):
+        raise EvaluationError(
+            f"two samples would be called {twice[0]!r}: a clip of that name, and another of several captions",
+            'rename the clip: "#" and a number is added to the name of a clip that has several captions',
+        )
     if listed and not any(draft.generated is not None and draft.is_listed for draft in drafts):
         names = ", ".join(sorted(listed)[:_NUM_SHOWN])
         raise EvaluationError(
@@ -88,7 +98,8 @@ def match(
             f"the clips found are called {', '.join(sorted(ours)[:_NUM_SHOWN])}, ...; names are paths below "
             "the folder without the suffix",
         )
-    problems += _problems(drafts, ours, real, captions is not None, pairs)
+    has_captions = captions is not None or any(draft.caption is not None for draft in drafts)
+    problems += _problems(drafts, ours, real, has_captions, pairs)
     return Matched(tuple(sorted(drafts, key=lambda item: item.id)), tuple(problems))
 
 
@@ -106,21 +117,13 @@ def _by_names(
     real: Mapping[str, StoredClip],
     captions_of: Mapping[str, Sequence[CaptionRow]],
 ) -> list[EvaluationSample]:
-    found = []
+    drafts = []
     for name in sorted({*ours, *captions_of}):
-        rows: list[CaptionRow | None] = list(_distinct(captions_of.get(name, ()))) or [None]
-        for number, row in enumerate(rows):
-            found.append(
-                EvaluationSample(
-                    id=name if len(rows) == 1 else f"{name}#{number}",
-                    generated=ours.get(name),
-                    reference=real.get(name),
-                    caption=row.caption if row is not None else None,
-                    source=(row.source if row is not None else "") or name,
-                    is_listed=row is not None,
-                )
-            )
-    return found
+        rows: Sequence[CaptionRow | None] = captions_of.get(name) or [None]
+        for row in rows:
+            caption, source = (row.caption, row.source) if row is not None else (None, "")
+            drafts.append((name, real.get(name), caption, source or name, row is not None))
+    return _numbered(drafts, ours)
 
 
 def _by_pairs(
@@ -130,37 +133,57 @@ def _by_pairs(
     captions_of: Mapping[str, Sequence[CaptionRow]],
     problems: list[str],
 ) -> tuple[list[EvaluationSample], set[str]]:
-    rows = read_pairs(pairs)
+    """The samples, and the names of the generated clips that the pairs list; adds to `problems`."""
+    rows = [
+        replace(
+            row,
+            generated=_key(row.generated, ours),
+            reference=_key(row.reference, real) if row.reference else "",
+        )
+        for row in read_pairs(pairs)
+    ]
     distinct = list(dict.fromkeys(rows))
     if len(distinct) < len(rows):
         problems.append(
             f"{len(rows) - len(distinct)} rows of {_named(pairs)} are there twice; each counts once"
         )
-    count = Counter(_key(row.generated) for row in distinct)
-    numbers: Counter[str] = Counter()
-    found, unknown = [], []
+    drafts = []
     for row in distinct:
-        name = _key(row.generated)
-        partner = real.get(_key(row.reference)) if row.reference else real.get(name)
-        if row.reference and real and partner is None:
-            unknown.append(row.reference)
-        caption = row.caption
-        if caption is None and captions_of.get(name):
-            caption = captions_of[name][0].caption
-        found.append(
+        name, partner = row.generated, row.reference or row.generated
+        given: Sequence[CaptionRow] = captions_of.get(name) or captions_of.get(partner) or ()
+        found: list[tuple[str | None, str]] = [(other.caption, other.source) for other in given]
+        if row.caption is not None or not found:
+            found = [(row.caption, "")]
+        for caption, source in found:
+            drafts.append((name, real.get(partner), caption, row.source or source or partner, True))
+    named = list(dict.fromkeys(row.reference for row in distinct if row.reference))
+    if named and not real:
+        problems.append(_counted("references are named in the pairs, and no references are given", named))
+    elif unknown := [name for name in named if name not in real]:
+        problems.append(_counted("references that the pairs name are not there", unknown))
+    return _numbered(drafts, ours), {row.generated for row in distinct}
+
+
+def _numbered(
+    drafts: Sequence[tuple[str, StoredClip | None, str | None, str, bool]], ours: Mapping[str, StoredClip]
+) -> list[EvaluationSample]:
+    """Samples of (name, reference, caption, source, is_listed), numbered where a name has several."""
+    count = Counter(name for name, *_ in drafts)
+    numbers: Counter[str] = Counter()
+    samples = []
+    for name, reference, caption, source, is_listed in drafts:
+        samples.append(
             EvaluationSample(
                 id=name if count[name] == 1 else f"{name}#{numbers[name]}",
                 generated=ours.get(name),
-                reference=partner,
+                reference=reference,
                 caption=caption,
-                source=row.source or (_key(row.reference) if row.reference else name),
-                is_listed=True,
+                source=source,
+                is_listed=is_listed,
             )
         )
         numbers[name] += 1
-    if unknown:
-        problems.append(_counted("references that the pairs name are not there", unknown))
-    return found, set(count)
+    return samples
 
 
 def _problems(
@@ -174,30 +197,27 @@ def _problems(
     lost = [item.id for item in samples if item.generated is None]
     if lost:
         found.append(_counted("listed clips are not there", lost))
-    measured = {
-        name for item in samples if item.generated is not None for name in [item.id.partition("#")[0]]
-    }
-    if pairs is not None and (left := sorted(set(ours) - measured)):
+    measured = {item.generated for item in samples}
+    if pairs is not None and (left := sorted(name for name, clip in ours.items() if clip not in measured)):
         found.append(_counted(f"clips are not named in {_named(pairs)} and left out", left))
     if has_captions:
         silent = [item.id for item in samples if item.generated is not None and item.caption is None]
         if silent:
             found.append(_counted("clips have no caption", silent))
     if real:
-        paired = {item.reference.name for item in samples if item.reference is not None and item.generated}
+        paired = {item.reference for item in samples if item.generated is not None} - {None}
         alone = [item.id for item in samples if item.generated is not None and item.reference is None]
         if paired and alone:
             found.append(_counted("clips have no reference of their own", alone))
+        unused = sorted(name for name, clip in real.items() if clip not in paired)
+        if paired and unused:
+            found.append(_counted("references have no clip of their own; set metrics use them too", unused))
         if not paired:
             found.append(
                 "no clip has the name of a reference: the two sides are compared as sets only, and every "
                 "clip counts as a source of its own"
             )
     return found
-
-
-def _distinct(rows: Iterable[CaptionRow]) -> list[CaptionRow]:
-    return list({(row.caption, row.source): row for row in rows}.values())
 
 
 def _by_name(clips: Mapping[str, StoredClip]) -> dict[str, StoredClip]:
@@ -215,11 +235,13 @@ def _by_name(clips: Mapping[str, StoredClip]) -> dict[str, StoredClip]:
     return found
 
 
-def _key(name: str) -> str:
-    """A name from a file as clips are called: composed, without a video's suffix or a leading "./"."""
-    text = _composed(name).replace("\\", "/").removeprefix("./")
-    stem, dot, suffix = text.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in VIDEO_SUFFIXES else text
+def _key(name: str, *known: Collection[str]) -> str:
+    """A name from a file as the clip is called: as it is where there is a clip of that name; else composed,
+    without a video's suffix or a leading "./"."""
+    text = _composed(name)
+    if any(text in names for names in known):
+        return text
+    return without_video_suffix(text.replace("\\", "/").removeprefix("./"))
 
 
 def _composed(name: str) -> str:

@@ -187,7 +187,7 @@ def _score(plan: Plan, measuring: Measuring, draft: Draft, store: Store, notes: 
         for row in summary_rows(plan, measuring, observations, scores)
         if row["level"] != "cost"  # nothing was made here
     ]
-    comparisons = comparison_rows(plan, measuring, scores)
+    comparisons = comparison_rows(plan, measuring, scores, observations)
     return _Scored(scores, summary, comparisons, feature_rows)
 
 

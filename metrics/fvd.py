@@ -12,10 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..core.types import Estimate, Level
-from .features import MAX_GROUPS, FeatureSets, check_sets
+from .features import MAX_GROUPS, FeatureSets, Floats, Ints, check_sets
 from .frechet import frechet_distance, frechet_svd, frechet_without_each_group
 from .frechet_swaps import FrechetSwaps
-from .paired_sets import PairedComparison, affordable_swaps, check_paired, paired_comparison, swap_test
+from .paired_sets import PairedComparison, compare_systems
 from .protocol import Protocol
 from .set_metric import set_estimate
 
@@ -90,41 +90,26 @@ class Fvd:
 
     def compare(
         self,
-        a_ND: np.ndarray,
-        b_ND: np.ndarray,
+        a: Sequence[np.ndarray],
+        b: Sequence[np.ndarray],
         reference_ND: np.ndarray,
-        groups_a: Sequence[str],
-        groups_b: Sequence[str],
+        groups: Sequence[str],
         reference_groups: Sequence[str],
         seed: int = 0,
     ) -> PairedComparison:
-        """The difference of two systems by FVD, with its paired jackknife and the swap test.
+        """The difference of two systems by FVD; arguments and errors: `paired_sets.compare_systems`."""
+        ddof = self._settings.ddof
 
-        Args:
-            a_ND, b_ND: features of the systems' clips of the same samples, in the same order.
-            reference_ND: the reference of both.
-            groups_a, groups_b, reference_groups: the source video of each row.
-            seed: of the exchanges that are drawn.
+        def make_swaps(one: FeatureSets, other: FeatureSets, source_N: Ints) -> FrechetSwaps:
+            return FrechetSwaps(one.generated_ND, other.generated_ND, one.reference_MD, source_N, ddof)
 
-        Raises:
-            MetricError: as `compute`, or the systems' samples differ.
-        """
-        source_N = check_paired(self.label, groups_a, groups_b)
-        a = check_sets(self.label, a_ND, reference_ND, groups_a, reference_groups)
-        b = check_sets(self.label, b_ND, reference_ND, groups_b, reference_groups)
-        ddof, num_sources = self._settings.ddof, int(source_N.max()) + 1
-        left_out = [
-            frechet_without_each_group(
-                side.generated_ND, side.reference_MD, side.group_N, side.group_M, side.num_groups, ddof
+        def left_out(sets: FeatureSets) -> Floats:
+            return frechet_without_each_group(
+                sets.generated_ND, sets.reference_MD, sets.group_N, sets.group_M, sets.num_groups, ddof
             )
-            if side.num_groups
-            else None
-            for side in (a, b)
-        ]
-        swaps = FrechetSwaps(a.generated_ND, b.generated_ND, a.reference_MD, source_N, ddof)
-        observed = float(swaps.differences(np.zeros((1, num_sources), dtype=bool))[0])
-        test = swap_test(swaps.differences, observed, num_sources, seed, affordable_swaps(swaps.operations))
-        notes: tuple[str, ...] = ()
-        if self._settings.formula == "svd":
-            notes = ("compared by the exact formula in float64",)
-        return paired_comparison(a, b, observed, left_out[0], left_out[1], test, num_sources, notes)
+
+        exact = self._settings.formula != "svd"
+        notes = () if exact else ("compared by the exact formula in float64",)
+        return compare_systems(
+            self.label, a, b, reference_ND, groups, reference_groups, seed, make_swaps, left_out, notes
+        )

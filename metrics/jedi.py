@@ -62,18 +62,16 @@ class JediMmd(Kvd):
 
     def compare(
         self,
-        a_ND: np.ndarray,
-        b_ND: np.ndarray,
+        a: Sequence[np.ndarray],
+        b: Sequence[np.ndarray],
         reference_ND: np.ndarray,
-        groups_a: Sequence[str],
-        groups_b: Sequence[str],
+        groups: Sequence[str],
         reference_groups: Sequence[str],
         seed: int = 0,
     ) -> PairedComparison:
         """The difference of two systems; as for `Kvd.compare`."""
-        return super().compare(
-            _scaled(a_ND), _scaled(b_ND), _scaled(reference_ND), groups_a, groups_b, reference_groups, seed
-        )
+        ours, theirs = [_scaled(side) for side in a], [_scaled(side) for side in b]
+        return super().compare(ours, theirs, _scaled(reference_ND), groups, reference_groups, seed)
 
 
 def _scaled(features_ND: np.ndarray) -> Floats:

@@ -17,7 +17,7 @@ from ..core.types import Estimate, Level
 from .features import MAX_GROUPS, FeatureSets, Floats, Ints, check_sets
 from .kernel import KernelSums, kernel_sums
 from .kernel_swaps import KernelSwaps
-from .paired_sets import PairedComparison, affordable_swaps, check_paired, paired_comparison, swap_test
+from .paired_sets import PairedComparison, compare_systems
 from .protocol import Protocol
 from .set_metric import set_estimate
 
@@ -79,43 +79,40 @@ class Kvd:
 
     def compare(
         self,
-        a_ND: np.ndarray,
-        b_ND: np.ndarray,
+        a: Sequence[np.ndarray],
+        b: Sequence[np.ndarray],
         reference_ND: np.ndarray,
-        groups_a: Sequence[str],
-        groups_b: Sequence[str],
+        groups: Sequence[str],
         reference_groups: Sequence[str],
         seed: int = 0,
     ) -> PairedComparison:
-        """The difference of two systems by KVD, with its paired jackknife and the swap test; as for FVD.
+        """The difference of two systems by KVD; see `paired_sets.compare_systems` for arguments and errors.
 
         Raises:
-            MetricError: as `compute`, or the systems' samples differ; or the kernel is centred: each
-                exchange would move the means that are subtracted, and no quick form is known.
+            MetricError: also where the kernel is centred: each exchange would move the means that are
+                subtracted, and no quick form is known.
         """
         settings = self._settings
         if settings.centred:
             raise MetricError(f"{self.label} on centred features is not compared between systems")
-        source_N = check_paired(self.label, groups_a, groups_b)
-        a = check_sets(self.label, a_ND, reference_ND, groups_a, reference_groups)
-        b = check_sets(self.label, b_ND, reference_ND, groups_b, reference_groups)
-        num_sources = int(source_N.max()) + 1
-        left_out = [self._left_out(side) if side.num_groups else None for side in (a, b)]
-        swaps = KernelSwaps(
-            a.generated_ND,
-            b.generated_ND,
-            a.reference_MD,
-            source_N,
-            degree=settings.degree,
-            gamma=None if isinstance(settings.gamma, str) else settings.gamma,
-            coef0=settings.coef0,
-            unbiased=settings.unbiased,
-        )
-        observed = float(swaps.differences(np.zeros((1, num_sources), dtype=bool))[0])
-        test = swap_test(swaps.differences, observed, num_sources, seed, affordable_swaps(swaps.operations))
-        return paired_comparison(a, b, observed, left_out[0], left_out[1], test, num_sources)
 
-    def _left_out(self, sets: FeatureSets) -> np.ndarray:
+        def make_swaps(one: FeatureSets, other: FeatureSets, source_N: Ints) -> KernelSwaps:
+            return KernelSwaps(
+                one.generated_ND,
+                other.generated_ND,
+                one.reference_MD,
+                source_N,
+                degree=settings.degree,
+                gamma=None if isinstance(settings.gamma, str) else settings.gamma,
+                coef0=settings.coef0,
+                unbiased=settings.unbiased,
+            )
+
+        return compare_systems(
+            self.label, a, b, reference_ND, groups, reference_groups, seed, make_swaps, self._left_out
+        )
+
+    def _left_out(self, sets: FeatureSets) -> Floats:
         sums = self._sums(sets.generated_ND, sets.reference_MD, sets.group_N, sets.group_M, sets.num_groups)
         return np.array([sums.mmd(self._settings.unbiased, without=g) for g in range(sets.num_groups)])
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from ..core.errors import MetricError
 from ..core.seeds import generator
 from ..core.statistics import group_jackknife, t_interval
-from .features import FeatureSets, Floats, Ints
+from .features import FeatureSets, Floats, Ints, check_sets
 
 MAX_SWAPS = 999
 MIN_SWAPS = 199
@@ -36,7 +37,7 @@ class PairedComparison:
         degrees: of freedom of the interval; 0 where there is none.
         p_value: of the swap test, two-sided.
         test: the test in words.
-        n: clips of each system.
+        n: clips of each system (of one run, where there are several).
         num_sources: sources that were exchanged.
         notes: what the reader must know.
     """
@@ -128,53 +129,88 @@ def affordable_swaps(operations: float, budget: float = 4e12) -> int:
     return int(np.clip(budget / max(operations, 1.0), MIN_SWAPS, MAX_SWAPS))
 
 
-def paired_comparison(
-    sets_a: FeatureSets,
-    sets_b: FeatureSets,
-    difference: float,
-    left_out_a: Floats | None,
-    left_out_b: Floats | None,
-    test: SwapTest,
-    num_sources: int,
+class Swaps(Protocol):
+    """Differences of a set metric under exchanges; see `frechet_swaps` and `kernel_swaps`."""
+
+    @property
+    def operations(self) -> float:
+        """Floating-point operations of one exchange, roughly."""
+        ...
+
+    def differences(self, patterns_PS: np.ndarray) -> Floats:
+        """[P] differences; True in [P, S] exchanges a source's clips."""
+        ...
+
+
+def compare_systems(
+    label: str,
+    a: Sequence[np.ndarray],
+    b: Sequence[np.ndarray],
+    reference_MD: np.ndarray,
+    groups: Sequence[str],
+    reference_groups: Sequence[str],
+    seed: int,
+    make_swaps: Callable[[FeatureSets, FeatureSets, Ints], Swaps],
+    left_out: Callable[[FeatureSets], Floats],
     notes: tuple[str, ...] = (),
 ) -> PairedComparison:
-    """Put the difference, its paired jackknife and the test together.
+    """The comparison of two systems by a set metric.
+
+    Over several runs of the systems (seeds) the difference is the mean over the runs, each at its own N, and
+    a source is exchanged in all runs at once.
 
     Args:
-        sets_a, sets_b: of the same sources, dealt to the same groups.
-        left_out_a, left_out_b: [G] the metric without each group; None where there is no jackknife.
-    """
-    n = len(sets_a.generated_ND)
-    if left_out_a is None or left_out_b is None or len(left_out_a) != len(left_out_b):
-        return PairedComparison(
-            difference, None, None, None, 0, test.p_value, test.name, n, num_sources, notes
-        )
-    jackknife = group_jackknife(difference, left_out_a - left_out_b, sets_a.fractions)
-    degrees = jackknife.num_groups - 1
-    low, high = t_interval(jackknife.bias_corrected, jackknife.standard_error, degrees)
-    return PairedComparison(
-        difference,
-        jackknife.standard_error,
-        low,
-        high,
-        degrees,
-        test.p_value,
-        test.name,
-        n,
-        num_sources,
-        notes,
-    )
-
-
-def check_paired(metric: str, groups_a: Sequence[str], groups_b: Sequence[str]) -> Ints:
-    """The source of each clip as an index; both systems must have the same clips in the same order.
+        label: of the metric, for messages.
+        a, b: features [N, D] of each run of the systems, row by row of the same samples.
+        reference_MD: of all.
+        groups, reference_groups: the source video of each row.
+        seed: of the patterns that are drawn.
+        make_swaps: from the two systems' checked sets of one run and the index of each row's source.
+        left_out: [G] the metric of a set without each of its jackknife groups.
+        notes: what the reader must know.
 
     Raises:
-        MetricError: they have not.
+        MetricError: numbers of runs or of clips differ; or as `check_sets`.
     """
-    if list(groups_a) != list(groups_b):
+    if len(a) != len(b) or not a:
+        raise MetricError(f"{label}: {len(a)} runs of one system, {len(b)} of the other; each needs the same")
+    if any(len(side) != len(groups) for side in (*a, *b)):
+        lengths = [len(side) for side in (*a, *b)]
         raise MetricError(
-            f"{metric}: the two systems must have clips of the same samples in the same order to be compared"
+            f"{label}: systems are compared on the same samples, got {lengths} clips for {len(groups)} samples"
         )
-    _, index = np.unique(np.asarray(groups_a, dtype=np.str_), return_inverse=True)
-    return np.asarray(index.ravel(), dtype=np.int64)
+    sets = [
+        tuple(check_sets(label, side, reference_MD, groups, reference_groups) for side in pair)
+        for pair in zip(a, b, strict=True)
+    ]
+    _, index = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
+    source_N: Ints = np.asarray(index.ravel(), dtype=np.int64)
+    num_sources = int(source_N.max()) + 1
+    swaps = [make_swaps(one, other, source_N) for one, other in sets]
+
+    def difference_of(patterns_PS: np.ndarray) -> Floats:
+        return np.mean([item.differences(patterns_PS) for item in swaps], axis=0)
+
+    observed = float(difference_of(np.zeros((1, num_sources), dtype=bool))[0])
+    num_swaps = affordable_swaps(sum(item.operations for item in swaps))
+    test = swap_test(difference_of, observed, num_sources, seed, num_swaps)
+    first = sets[0][0]
+    error = low = high = None
+    degrees = 0
+    if first.num_groups:
+        left = np.mean([left_out(one) - left_out(other) for one, other in sets], axis=0)
+        jackknife = group_jackknife(observed, left, first.fractions)
+        error, degrees = jackknife.standard_error, jackknife.num_groups - 1
+        low, high = t_interval(jackknife.bias_corrected, error, degrees)
+    return PairedComparison(
+        difference=observed,
+        standard_error=error,
+        low=low,
+        high=high,
+        degrees=degrees,
+        p_value=test.p_value,
+        test=test.name,
+        n=len(groups),
+        num_sources=num_sources,
+        notes=notes,
+    )

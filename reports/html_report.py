@@ -23,7 +23,7 @@ from .dot_plot import DotPlot, Measured, dot_plot
 from .failures import failures_of
 from .measurement import format_measurement, format_p_value, is_value
 from .run_clips import PromptClips, clips_by_prompt, locate, methods_of
-from .table_text import LEGEND, count_cells, count_headings, marks_text, section_title
+from .table_text import LEGEND, count_cells, count_headings, marks_text, section_titles
 
 if TYPE_CHECKING:
     from .published import PublishedTable
@@ -115,7 +115,7 @@ def write_html_report(
             ),
             configurations=_configurations(rows["summary"]),
             published=published,
-            section_title=section_title,
+            section_titles=section_titles(table),
             count_headings=count_headings,
             count_cells=count_cells,
             marks_text=marks_text,
@@ -219,6 +219,11 @@ def _comparison_views(rows: Iterable[Mapping[str, Any]], labels: Mapping[str, st
         details = [
             f"Holm p {format_p_value(row['p_holm'])} (raw {format_p_value(row['p_value'])}), "
             f"{row['num_pairs']} pairs of {row['num_sources']} sources"
+            + (
+                f", detectable {format_measurement(row['min_detectable'])}"
+                if is_value(row.get("min_detectable"))
+                else ""
+            )
             for row in drawn
         ]
         tests = ", ".join(sorted({row["test"] for row in members if row["test"]}))

@@ -30,7 +30,10 @@ def to_markdown(table: ComparisonTable, heading_level: int = 3) -> str:
     """
     if not table.sections:
         return "No results yet.\n"
-    return "\n".join(_markdown_section(section, heading_level) for section in table.sections)
+    return "\n".join(
+        _markdown_section(section, title, heading_level)
+        for section, title in zip(table.sections, section_titles(table), strict=True)
+    )
 
 
 def escape_markdown(text: str) -> str:
@@ -41,6 +44,15 @@ def escape_markdown(text: str) -> str:
 def section_title(section: Section) -> str:
     """ "msrvtt, test", the title of a part."""
     return ", ".join(part for part in (section.dataset, section.split) if part)
+
+
+def section_titles(table: ComparisonTable) -> list[str]:
+    """The titles of all parts; where a data set was measured under several protocols, with the protocol."""
+    plain = [section_title(section) for section in table.sections]
+    return [
+        title if plain.count(title) == 1 else f"{title}, protocol {section.protocol}"
+        for section, title in zip(table.sections, plain, strict=True)
+    ]
 
 
 def marks_text(marks: Sequence[int]) -> str:
@@ -58,10 +70,10 @@ def count_cells(section: Section, row: MethodRow) -> tuple[str, ...]:
     return (row.n, row.coverage) if section.shows_n else ()
 
 
-def _markdown_section(section: Section, heading_level: int) -> str:
+def _markdown_section(section: Section, title: str, heading_level: int) -> str:
     headings = ["Method", *(_heading(column) for column in section.columns), *count_headings(section)]
     lines = [
-        f"{'#' * heading_level} {escape_markdown(section_title(section))}",
+        f"{'#' * heading_level} {escape_markdown(title)}",
         "",
         _line([escape_markdown(heading) for heading in headings]),
         _line(["---", *["---:"] * (len(headings) - 1)]),
@@ -98,14 +110,14 @@ def print_table(table: ComparisonTable, console: Console | None = None) -> None:
     console = console or Console()
     if not table.sections:
         console.print("No results yet.", markup=False)
-    for section in table.sections:
-        _print_section(section, console)
+    for section, title in zip(table.sections, section_titles(table), strict=True):
+        _print_section(section, title, console)
 
 
-def _print_section(section: Section, console: Console) -> None:
+def _print_section(section: Section, title: str, console: Console) -> None:
     from rich.text import Text
 
-    console.print(Text(section_title(section), style="bold"))
+    console.print(Text(title, style="bold"))
     for part in _column_parts(section, console.width):
         console.print(_grid(section, part))
     console.print(LEGEND, markup=False, highlight=False)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.errors import MetricError, VideoError
+from ..core.errors import MetricError, TooShortError
 from ..core.records import ClipRecord
 from ..core.store import Store
 from ..core.types import ClipRef, Frames
@@ -138,7 +138,7 @@ def _read_folder(source: FolderInput) -> Frames:
 
     try:
         return read_frame_folder(source.folder, source.reading, source.stored_fps)
-    except VideoError:
+    except TooShortError:
         if not source.may_be_short:
             raise
         return read_frame_folder(source.folder, _all_of(source.reading), source.stored_fps)
@@ -152,7 +152,7 @@ def _read_video(ref: ClipRef, videos: Sequence[VideoInput]) -> list[Frames | Exc
     except Exception as error:
         frames = [error] * len(videos)
     for index, video in enumerate(videos):
-        if video.may_be_short and isinstance(frames[index], VideoError):
+        if video.may_be_short and isinstance(frames[index], TooShortError):
             try:
                 (again,) = read_clips(ref, [_all_of(video.reading)])
                 frames[index] = again
@@ -162,5 +162,5 @@ def _read_video(ref: ClipRef, videos: Sequence[VideoInput]) -> list[Frames | Exc
 
 
 def _all_of(reading: Reading) -> Reading:
-    """The reading without its length: a file that is damaged, not short, fails once more."""
+    """The reading without its length."""
     return replace(reading, num_frames=None, start="first")

@@ -48,7 +48,7 @@ def build_results(plan: Plan, measuring: Measuring, store: Store, files: FileDig
         "features": features,
         "scores": scores,
         "summary": summary_rows(plan, measuring, observations, scores),
-        "comparisons": comparison_rows(plan, measuring, scores),
+        "comparisons": comparison_rows(plan, measuring, scores, observations),
         "runs": [_run_row(plan, measuring, clips, failures)],
     }
     folder = tables_dir(plan.run.run_dir)

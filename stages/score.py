@@ -14,6 +14,7 @@ from ..core.contracts import Metric
 from ..core.errors import MetricError
 from ..core.hashing import canonical_json, digest
 from ..core.plan import Plan, PlannedDataset, PlannedMethod, config_data
+from ..core.power import min_detectable
 from ..core.statistics import holm, mean_estimate, sign_flip_test
 from ..core.types import Estimate
 from ..metrics.signature import signature
@@ -31,6 +32,7 @@ def score_rows(plan: Plan, measuring: Measuring, observations: Observations) -> 
             features = item.values(metric.needs)
             if features is None:
                 continue
+            value, error = _of_clip(metric, features)
             rows.append(
                 {
                     "run": plan.run.name,
@@ -44,7 +46,8 @@ def score_rows(plan: Plan, measuring: Measuring, observations: Observations) -> 
                     "sample_id": item.task.sample.id,
                     "source": item.task.sample.source,
                     "seed": item.cell.seed,
-                    "value": metric.compute(features),
+                    "value": value,
+                    "error_message": error,
                     "score_key": keys.score_key(
                         metric.name,
                         metric.version,
@@ -54,6 +57,14 @@ def score_rows(plan: Plan, measuring: Measuring, observations: Observations) -> 
                 }
             )
     return rows
+
+
+def _of_clip(metric: Any, features: Mapping[str, Any]) -> tuple[float | None, str | None]:
+    """The value of a clip, or why it has none (one frame has no neighbour, ...)."""
+    try:
+        return metric.compute(features), None
+    except MetricError as error:
+        return None, error.message
 
 
 def summary_rows(
@@ -91,54 +102,146 @@ def summary_rows(
     return rows
 
 
-def comparison_rows(plan: Plan, measuring: Measuring, scores: Sequence[Row]) -> list[Row]:
-    """Paired comparisons of methods that saw the same, on the same (sample, seed): `comparisons`.
+def comparison_rows(
+    plan: Plan, measuring: Measuring, scores: Sequence[Row], observations: Observations
+) -> list[Row]:
+    """Paired comparisons of methods that saw the same, on the same samples: the `comparisons` table.
 
-    Differences are tested by sign flips of whole sources; p-values are adjusted by Holm over all
-    pairs of a data set and metric.
+    Clip metrics: differences on the same (sample, seed), tested by sign flips of whole sources. Set metrics:
+    the swap test and the paired jackknife on the samples that both methods have under every seed. p-values
+    are adjusted by Holm over all comparisons of the data set under the protocol: whatever a reader of that
+    table could take for a finding is one family.
     """
     rows = []
-    for dataset, metric in itertools.product(plan.datasets, _clip_metrics(measuring)):
-        values: dict[str, dict[tuple[str, int], Row]] = {}
-        for row in scores:
-            if row["dataset"] == dataset.label and row["metric"] == metric.name:
-                values.setdefault(row["method"], {})[(row["sample_id"], row["seed"])] = row
-        block = []
-        for a, b in itertools.combinations(plan.methods, 2):
+    for dataset in plan.datasets:
+        block: list[Row] = []
+        for metric, (a, b) in itertools.product(measuring.metrics, itertools.combinations(plan.methods, 2)):
             if a.plugin.conditioning != b.plugin.conditioning:
                 continue
-            ours, theirs = values.get(a.label, {}), values.get(b.label, {})
-            pairs = sorted(set(ours) & set(theirs))
-            if not pairs:
-                continue
-            differences = np.array([ours[pair]["value"] - theirs[pair]["value"] for pair in pairs])
-            sources = [ours[pair]["source"] for pair in pairs]
-            estimate = mean_estimate(differences, sources)
-            test = sign_flip_test(differences, sources)
-            block.append(
-                {
-                    "run": plan.run.name,
-                    "metric": metric.name,
-                    "protocol": measuring.protocol.name,
-                    "protocol_digest": measuring.protocol.digest,
-                    "dataset": dataset.label,
-                    "split": dataset.split,
-                    "conditioning": str(a.plugin.conditioning),
-                    "method_a": a.label,
-                    "method_b": b.label,
-                    "difference": estimate.value,
-                    "standard_error": estimate.standard_error,
-                    "low": estimate.low,
-                    "high": estimate.high,
-                    "p_value": test.p_value,
-                    "num_pairs": len(pairs),
-                    "num_sources": estimate.num_sources,
-                    "test": test.name,
-                }
-            )
+            if metric.level == "clip":
+                found = _compare_clips(metric, scores, dataset, a, b)
+            else:
+                found = _compare_sets(metric, observations, dataset, a, b)
+            if found is not None:
+                block.append(_comparison_base(plan, measuring, metric, dataset, a, b) | found)
+        family = f"{len(block)} comparisons: all metrics and pairs of methods of this data set and protocol"
         adjusted = holm([row["p_value"] for row in block]) if block else []
-        rows += [row | {"p_holm": p} for row, p in zip(block, adjusted, strict=True)]
+        rows += [row | {"p_holm": p, "family": family} for row, p in zip(block, adjusted, strict=True)]
     return rows
+
+
+def _comparison_base(
+    plan: Plan,
+    measuring: Measuring,
+    metric: Metric,
+    dataset: PlannedDataset,
+    a: PlannedMethod,
+    b: PlannedMethod,
+) -> Row:
+    return {
+        "run": plan.run.name,
+        "metric": metric.name,
+        "level": metric.level,
+        "protocol": measuring.protocol.name,
+        "protocol_digest": measuring.protocol.digest,
+        "dataset": dataset.label,
+        "split": dataset.split,
+        "conditioning": str(a.plugin.conditioning),
+        "method_a": a.label,
+        "method_b": b.label,
+    }
+
+
+def _compare_clips(
+    metric: Metric, scores: Sequence[Row], dataset: PlannedDataset, a: PlannedMethod, b: PlannedMethod
+) -> Row | None:
+    """The mean difference of a clip metric over the (sample, seed) that both methods have."""
+    values: dict[str, dict[tuple[str, int], Row]] = {a.label: {}, b.label: {}}
+    for row in scores:
+        if row["dataset"] != dataset.label or row["metric"] != metric.name or row["value"] is None:
+            continue
+        if row["method"] in values:
+            values[row["method"]][row["sample_id"], row["seed"]] = row
+    ours, theirs = values[a.label], values[b.label]
+    pairs = sorted(set(ours) & set(theirs))
+    if not pairs:
+        return None
+    differences = np.array([ours[pair]["value"] - theirs[pair]["value"] for pair in pairs])
+    sources = [ours[pair]["source"] for pair in pairs]
+    estimate = mean_estimate(differences, sources)
+    test = sign_flip_test(differences, sources)
+    detectable = None
+    if estimate.standard_error is not None:
+        detectable = min_detectable(estimate.standard_error, estimate.num_sources - 1)
+    return {
+        "difference": estimate.value,
+        "standard_error": estimate.standard_error,
+        "low": estimate.low,
+        "high": estimate.high,
+        "p_value": test.p_value,
+        "min_detectable": detectable,
+        "num_pairs": len(pairs),
+        "num_sources": estimate.num_sources,
+        "test": test.name,
+        "notes": "\n".join(estimate.notes),
+    }
+
+
+def _compare_sets(
+    metric: Any, observations: Observations, dataset: PlannedDataset, a: PlannedMethod, b: PlannedMethod
+) -> Row | None:
+    """The difference of a set metric over the samples that both methods have under every seed; None where the
+    metric cannot compare, or there is too little to compare."""
+    if not hasattr(metric, "compare"):
+        return None
+    (role,) = metric.needs
+    runs: dict[tuple[str, int], dict[str, Observation]] = {}
+    for label in (a.label, b.label):
+        for item in observations.of(label, dataset.label):
+            cell = item.features.get(role)
+            of_run = runs.setdefault((label, item.cell.seed), {})
+            if cell is not None and cell.values is not None:
+                of_run[item.task.sample.id] = item
+    shared = sorted(set.intersection(*(set(found) for found in runs.values()))) if runs else []
+    seeds = sorted({seed for _, seed in runs})
+    references = [
+        (item, cell.values)
+        for item in observations.references_of(dataset.label)
+        if (cell := item.features.get(role)) is not None and cell.values is not None
+    ]
+    references.sort(key=lambda pair: pair[0].sample.id)
+    if len(shared) < metric.min_n or len(references) < metric.min_n:
+        return None
+
+    def features(label: str, seed: int) -> np.ndarray:
+        items = (runs[label, seed][name] for name in shared)
+        return np.stack([item.features[role].values for item in items])  # type: ignore[misc]
+
+    try:
+        found = metric.compare(
+            [features(a.label, seed) for seed in seeds],
+            [features(b.label, seed) for seed in seeds],
+            np.stack([values for _, values in references]),
+            [runs[a.label, seeds[0]][name].task.sample.source for name in shared],
+            [item.sample.source for item, _ in references],
+        )
+    except MetricError:
+        return None  # the summary says why the metric has no value
+    detectable = None
+    if found.standard_error is not None:
+        detectable = min_detectable(found.standard_error, found.degrees)
+    return {
+        "difference": found.difference,
+        "standard_error": found.standard_error,
+        "low": found.low,
+        "high": found.high,
+        "p_value": found.p_value,
+        "min_detectable": detectable,
+        "num_pairs": len(shared),
+        "num_sources": found.num_sources,
+        "test": found.test,
+        "notes": "\n".join(found.notes),
+    }
 
 
 def _clip_metrics(measuring: Measuring) -> list[Any]:
@@ -149,10 +252,16 @@ _Scored = tuple[str | None, Estimate | None, str]
 """Score key, estimate, and why there is none."""
 
 
-def _mean(metric: Metric, rows: Sequence[Row]) -> _Scored:
+def _mean(metric: Metric, scores: Sequence[Row]) -> _Scored:
+    rows = [row for row in scores if row["value"] is not None]
+    errors = [row["error_message"] for row in scores if row["value"] is None]
+    unscored = f"{len(errors)} clips could not be scored: {errors[0]}" if errors else ""
     if len(rows) < metric.min_n:
-        return None, None, f"{len(rows)} clips could be scored, {metric.name} needs {metric.min_n}"
+        reason = f"{len(rows)} clips could be scored, {metric.name} needs {metric.min_n}"
+        return None, None, "\n".join(filter(None, [reason, unscored]))
     estimate = mean_estimate([row["value"] for row in rows], [row["source"] for row in rows])
+    if unscored:
+        estimate = replace(estimate, notes=(*estimate.notes, unscored))
     members = [row["score_key"] for row in rows]
     return keys.score_key(metric.name, metric.version, metric.parameters(), members), estimate, ""
 
@@ -166,7 +275,7 @@ def _set_estimate(metric: Any, items: Sequence[Observation], references: Sequenc
     # The order of rows moves the last digits of a sum: it is that of the ids, whatever the data set's.
     generated.sort(key=lambda pair: pair[0].task.sample.id)
     real.sort(key=lambda pair: pair[0].sample.id)
-    if len(generated) < metric.min_n or len(real) < metric.min_n:
+    if not generated or not real:
         return (
             None,
             None,

@@ -78,12 +78,12 @@ def test_a_real_difference_is_found_and_its_sign_is_right(name):
     groups = [f"s{index}" for index in range(120)]
     near, far, reference = features(120, 6, 0), features(120, 6, 1, 0.8), features(150, 6, 2)
     others = [f"r{index}" for index in range(150)]
-    found = metric.compare(near, far, reference, groups, groups, others)
+    found = metric.compare([near], [far], reference, groups, others)
     assert found.difference < 0
     assert found.p_value == pytest.approx(1 / 1000)
     assert found.high < 0
     assert found.n == found.num_sources == 120
-    swapped = metric.compare(far, near, reference, groups, groups, others)
+    swapped = metric.compare([far], [near], reference, groups, others)
     assert swapped.difference == pytest.approx(-found.difference)
     assert swapped.standard_error == pytest.approx(found.standard_error)
 
@@ -93,7 +93,7 @@ def test_the_difference_is_that_of_the_two_values():
     groups = [f"s{index}" for index in range(40)]
     a, b, reference = features(40, 5, 0), features(40, 5, 1, 0.3), features(40, 5, 2)
     values = [metric.compute(side, reference, groups, groups).value for side in (a, b)]
-    assert metric.compare(a, b, reference, groups, groups, groups).difference == pytest.approx(
+    assert metric.compare([a], [b], reference, groups, groups).difference == pytest.approx(
         values[0] - values[1], rel=1e-9
     )
 
@@ -105,7 +105,7 @@ def test_systems_that_are_alike_are_rarely_told_apart():
     reference = features(24, 4, 999)
     p = [
         metric.compare(
-            features(24, 4, k), features(24, 4, 1000 + k), reference, groups, groups, groups, k
+            [features(24, 4, k)], [features(24, 4, 1000 + k)], reference, groups, groups, k
         ).p_value
         for k in range(60)
     ]
@@ -119,24 +119,40 @@ def test_the_seed_alone_decides_the_patterns():
     groups = [f"s{index}" for index in range(30)]
     a, b, reference = features(30, 4, 0), features(30, 4, 1, 0.1), features(30, 4, 2)
     first, again, other = (
-        metric.compare(a, b, reference, groups, groups, groups, seed).p_value for seed in (0, 0, 1)
+        metric.compare([a], [b], reference, groups, groups, seed).p_value for seed in (0, 0, 1)
     )
     assert first == again
     assert first != other
 
 
+def test_over_several_runs_the_difference_is_the_mean_and_the_error_shrinks():
+    metric = build_metric("fvd", parse_protocol({"name": "t", "version": "1"}))
+    groups = [f"s{index}" for index in range(40)]
+    reference = features(60, 5, 9)
+    others = [f"r{index}" for index in range(60)]
+    a = [features(40, 5, seed) for seed in range(3)]
+    b = [features(40, 5, 10 + seed, 0.3) for seed in range(3)]
+    each = [metric.compare([x], [y], reference, groups, others) for x, y in zip(a, b, strict=True)]
+    together = metric.compare(a, b, reference, groups, others)
+    assert together.difference == pytest.approx(np.mean([item.difference for item in each]))
+    assert together.standard_error < max(item.standard_error for item in each)
+    assert together.n == 40
+
+
 def test_systems_of_other_samples_are_refused():
     metric = build_metric("kvd", parse_protocol({"name": "t", "version": "1"}))
     a = features(4, 3)
-    with pytest.raises(MetricError, match="same samples in the same order"):
-        metric.compare(a, a, a, list("abcd"), list("abdc"), list("abcd"))
+    with pytest.raises(MetricError, match=r"the same samples, got \[4, 3\] clips for 4 samples"):
+        metric.compare([a], [a[:3]], a, list("abcd"), list("abcd"))
+    with pytest.raises(MetricError, match="2 runs of one system, 1 of the other"):
+        metric.compare([a, a], [a], a, list("abcd"), list("abcd"))
 
 
 def test_centred_kernels_are_not_compared():
     centred = parse_protocol({"name": "t", "version": "1", "kernel": {"centred": True}})
     a = features(4, 3)
     with pytest.raises(MetricError, match="centred"):
-        build_metric("kvd", centred).compare(a, a, a, list("abcd"), list("abcd"), list("abcd"))
+        build_metric("kvd", centred).compare([a], [a], a, list("abcd"), list("abcd"))
 
 
 def test_large_sets_get_fewer_swaps_by_their_size_alone():

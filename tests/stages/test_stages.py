@@ -123,7 +123,7 @@ def test_too_few_references_leave_the_value_out_and_say_why(world):
     tables, _, _ = world.run()
     row = summary(tables, "fvd")
     assert row["value"] is None
-    assert "needs 2" in row["notes"]
+    assert "1 clips on the generated side; at least 2 are needed" in row["notes"]
 
 
 def test_a_clip_that_was_damaged_in_the_store_is_made_again(world):

@@ -1,0 +1,333 @@
+"""Which clips are found in a folder, and which clip, reference and caption belong together."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import unicodedata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pytest
+
+from reelbench.core.errors import EvaluationError
+from reelbench.evaluation.clip_list import StoredClip, find_clips
+from reelbench.evaluation.matching import EvaluationSample, Matched, count_duplicates, match
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+# Finding clips
+
+
+def test_videos_and_folders_of_pictures_are_clips_named_by_their_path(tmp_path) -> None:
+    touch(tmp_path, "b.mp4", "A.WEBM", "sub/deep/c.v2.mkv", "frames/x/001.png", "frames/x/002.png", "y/1.JPG")
+    clips = find_clips(tmp_path)
+    assert list(clips) == ["A", "b", "frames/x", "sub/deep/c.v2", "y"]
+    assert clips["frames/x"] == StoredClip("frames/x", tmp_path / "frames" / "x", "frames")
+    assert clips["sub/deep/c.v2"] == StoredClip("sub/deep/c.v2", tmp_path / "sub/deep/c.v2.mkv", "video")
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "avi", "mov", "gif", "m4v", "mpg", "mpeg"])
+def test_containers(tmp_path, suffix) -> None:
+    assert list(find_clips(touch(tmp_path, f"clip.{suffix}"))) == ["clip"]
+
+
+def test_hidden_and_other_files_are_no_clips(tmp_path) -> None:
+    touch(tmp_path, "a.mp4", ".b.mp4", "._a.mp4", ".cache/c.mp4", "notes.txt", "results.csv", "a.npy")
+    assert list(find_clips(tmp_path)) == ["a"]
+
+
+def test_pictures_at_the_top_are_one_clip_called_as_the_folder_was(tmp_path) -> None:
+    touch(tmp_path / "run_17", "1.png", "2.png")
+    (tmp_path / "latest").symlink_to(tmp_path / "run_17")
+    assert list(find_clips(tmp_path / "run_17")) == ["run_17"]
+    assert list(find_clips(tmp_path / "latest")) == ["latest"]
+
+
+def test_pictures_beside_videos_are_posters(tmp_path) -> None:
+    touch(tmp_path, "a.mp4", "a.jpg", "sub/b.mp4", "sub/b.png", "sub/c/1.png")
+    assert list(find_clips(tmp_path)) == ["a", "sub/b", "sub/c"]
+
+
+def test_a_folder_of_frames_called_after_its_video_has_the_videos_name(tmp_path) -> None:
+    touch(tmp_path, "video1.mp4/0001.png", "video2.mp4")
+    assert list(find_clips(tmp_path)) == ["video1", "video2"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("a.mp4", "a.mkv"), ("a.mp4", "a/1.png"), ("s/a.MOV", "s/a.mov"), ("a.mp4/1.png", "a.avi")],
+)
+def test_two_clips_of_one_name_are_refused(tmp_path, names) -> None:
+    with pytest.raises(EvaluationError, match=r"two clips of the name '(s/)?a'"):
+        find_clips(touch(tmp_path, *names))
+
+
+def test_no_folder_no_clip(tmp_path) -> None:
+    with pytest.raises(EvaluationError, match=r"'.*nowhere' does not exist"):
+        find_clips(tmp_path / "nowhere")
+    with pytest.raises(EvaluationError, match=r"a\.mp4' is a file, not a folder"):
+        find_clips(touch(tmp_path, "a.mp4") / "a.mp4")
+    with pytest.raises(EvaluationError, match="no clip in") as caught:
+        find_clips(touch(tmp_path / "empty", "notes.txt"))
+    assert ".webm" in str(caught.value.hint)
+
+
+def test_links_are_clips_by_their_own_names_and_a_circle_of_links_ends(tmp_path) -> None:
+    touch(tmp_path / "elsewhere", "real.mp4", "frames/1.png")
+    root = tmp_path / "clips"
+    root.mkdir()
+    for name in ("a", "b"):
+        (root / f"{name}.mp4").symlink_to(tmp_path / "elsewhere" / "real.mp4")
+        (root / f"frames_{name}").symlink_to(tmp_path / "elsewhere" / "frames")
+    (root / "sub").mkdir()
+    (root / "sub" / "back").symlink_to(root)
+    assert list(find_clips(root)) == ["a", "b", "frames_a", "frames_b"]
+
+
+def test_a_name_that_no_table_can_hold_is_refused(tmp_path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.mp4")).touch()
+    with pytest.raises(EvaluationError, match="is not UTF-8"):
+        find_clips(tmp_path)
+
+
+def test_ten_thousand_clips_are_found_in_under_a_second(tmp_path) -> None:
+    for index in range(9_000):
+        os.close(os.open(tmp_path / f"clip{index}.mp4", os.O_CREAT))
+    for index in range(1_000):
+        (tmp_path / f"frames{index}").mkdir()
+        os.close(os.open(tmp_path / f"frames{index}" / "1.png", os.O_CREAT))
+    start = time.process_time()
+    assert len(find_clips(tmp_path)) == 10_000
+    assert time.process_time() - start < 1.0
+
+
+# Matching
+
+
+def clips(*names: str) -> dict[str, StoredClip]:
+    return {name: StoredClip(name, Path("/clips") / f"{name}.mp4", "video") for name in names}
+
+
+def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def captions_of(matched: Matched) -> dict[str, str | None]:
+    return {sample.id: sample.caption for sample in matched.samples}
+
+
+def references_of(samples: Iterable[EvaluationSample]) -> Mapping[str, str | None]:
+    return {sample.id: sample.reference and sample.reference.name for sample in samples}
+
+
+def test_clips_are_matched_by_name() -> None:
+    matched = match(clips("c", "a", "b"), clips("a", "b", "d"), None, None)
+    assert references_of(matched.samples) == {"a": "a", "b": "b", "c": None}
+    assert [sample.source for sample in matched.samples] == ["a", "b", "c"]
+    assert matched.problems == (
+        "1 clips have no reference of their own: c",
+        "1 references have no clip of their own; set metrics use them too: d",
+    )
+
+
+def test_two_sides_without_a_common_name_are_compared_as_sets() -> None:
+    matched = match(clips("a", "b"), clips("x", "y"), None, None)
+    assert references_of(matched.samples) == {"a": None, "b": None}
+    (problem,) = matched.problems
+    assert "compared as sets only" in problem
+
+
+def test_a_sound_match_has_no_problems(tmp_path) -> None:
+    captions = write(tmp_path / "c.csv", "name,caption\na,one\nb,two\n")
+    matched = match(clips("a", "b"), clips("a", "b"), captions, None)
+    assert captions_of(matched) == {"a": "one", "b": "two"}
+    assert matched.problems == ()
+
+
+FORMS = {
+    "plain.csv": 'name,caption\na,a dog runs\nsub/b,"two, cats"\n',
+    "synonyms.csv": 'video_id,split,prompt\na,test,a dog runs\nsub/b,test,"two, cats"\n',
+    "excel.csv": "\ufeffName;Text\r\na;a dog runs\r\nsub/b;two, cats\r\n",
+    "windows.csv": 'file,caption\r\n.\\a.mp4,a dog runs\r\nsub\\b.mp4,"two, cats"\r\n',
+    "tabs.tsv": "id\tsentence\na\ta dog runs\nsub/b\ttwo, cats\n",
+    "object.json": json.dumps({"a": "a dog runs", "sub/b": "two, cats"}),
+    "list.json": json.dumps([{"id": "a", "prompt": "a dog runs"}, {"id": "sub/b.mp4", "text": "two, cats"}]),
+    "lines.jsonl": '{"video": "a", "caption": "a dog runs"}\n\n{"video": "sub/b", "caption": "two, cats"}\n',
+    "tabs.txt": "a\ta dog runs\nsub/b\ttwo, cats\n",
+    "bars.txt": "a|a dog runs\n\nsub/b.mp4 | two, cats\n",
+}
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_captions_in_the_forms_in_which_people_keep_them(tmp_path, form) -> None:
+    matched = match(clips("a", "sub/b"), None, write(tmp_path / form, FORMS[form]), None)
+    assert captions_of(matched) == {"a": "a dog runs", "sub/b": "two, cats"}
+    assert matched.problems == ()
+
+
+def test_a_folder_of_text_files(tmp_path) -> None:
+    (tmp_path / "sub").mkdir()
+    write(tmp_path / "a.txt", "a dog runs\n")
+    write(tmp_path / "sub" / "b.txt", "\ufefftwo, cats\r\n")
+    assert captions_of(match(clips("a", "sub/b"), None, tmp_path, None)) == {
+        "a": "a dog runs",
+        "sub/b": "two, cats",
+    }
+
+
+def test_captions_without_a_clip_and_clips_without_a_caption_are_counted_and_named(tmp_path) -> None:
+    rows = "".join(f"{name},text\n" for name in ["a", *"vwxyz"])
+    matched = match(clips("a", "b"), None, write(tmp_path / "c.csv", f"name,caption\n{rows}"), None)
+    assert matched.problems == (
+        "5 listed clips are not there: v, w, x, ...",
+        "1 clips have no caption: b",
+    )
+    lost = [sample for sample in matched.samples if sample.generated is None]
+    assert [sample.id for sample in lost] == list("vwxyz")
+    assert all(sample.is_listed for sample in lost)
+    assert [sample.is_listed for sample in matched.samples if sample.id == "b"] == [False]
+
+
+def test_captions_of_other_clips_altogether_are_an_error_that_shows_both_sides(tmp_path) -> None:
+    with pytest.raises(EvaluationError, match=r"no generated clip .* c\.csv lists \(x") as caught:
+        match(clips("a"), None, write(tmp_path / "c.csv", "name,caption\nx,text\n"), None)
+    assert "the clips found are called a" in str(caught.value.hint)
+
+
+def test_several_captions_of_a_clip_are_samples_of_one_source(tmp_path) -> None:
+    path = write(tmp_path / "c.csv", "name,caption\na,one\nb,other\na,two\n")
+    matched = match(clips("a", "b"), clips("a", "b"), path, None)
+    assert captions_of(matched) == {"a#0": "one", "a#1": "two", "b": "other"}
+    assert [sample.source for sample in matched.samples] == ["a", "a", "b"]
+    assert matched.samples[0].generated is matched.samples[1].generated
+    assert references_of(matched.samples) == {"a#0": "a", "a#1": "a", "b": "b"}
+
+
+def test_identical_rows_count_once_and_are_said(tmp_path) -> None:
+    path = write(tmp_path / "c.csv", "name,caption\na,one\na,one\na.mp4,one\nb,two\n")
+    matched = match(clips("a", "b"), None, path, None)
+    assert captions_of(matched) == {"a": "one", "b": "two"}
+    assert matched.problems == ("2 rows of c.csv are there twice; each counts once",)
+
+
+def test_a_source_column_groups_clips(tmp_path) -> None:
+    path = write(tmp_path / "c.csv", "name,caption,source\na,one,v1\nb,two,v1\nc,three,\n")
+    assert [s.source for s in match(clips("a", "b", "c"), None, path, None).samples] == ["v1", "v1", "c"]
+
+
+def test_seeds_are_not_guessed_from_names() -> None:
+    matched = match(clips("dog_0", "dog_1"), clips("dog"), None, None)
+    assert references_of(matched.samples) == {"dog_0": None, "dog_1": None}
+    assert [sample.source for sample in matched.samples] == ["dog_0", "dog_1"]
+
+
+def test_pairs_say_that_several_clips_belong_to_one_reference(tmp_path) -> None:
+    pairs = write(tmp_path / "p.csv", "generated,reference\ndog_0,dog.mp4\ndog_1.mp4,dog\ncat_0,cat\n")
+    matched = match(clips("dog_0", "dog_1", "cat_0"), clips("dog", "cat"), None, pairs)
+    assert references_of(matched.samples) == {"cat_0": "cat", "dog_0": "dog", "dog_1": "dog"}
+    assert [sample.source for sample in matched.samples] == ["cat", "dog", "dog"]
+    assert matched.problems == ()
+
+
+def test_pairs_carry_captions_and_sources_and_captions_fill_the_gaps(tmp_path) -> None:
+    pairs = write(
+        tmp_path / "p.csv",
+        "generated,reference,caption,source\ng0,r0,given,s\ng1,r1,,\ng2,r2,,\ng3,r3,,\n",
+    )
+    captions = write(
+        tmp_path / "c.csv",
+        "name,caption,source\ng0,unused,\ng1,by its name,t\nr1,not this,\nr2,by reference,\n",
+    )
+    matched = match(clips("g0", "g1", "g2", "g3"), clips("r0", "r1", "r2", "r3"), captions, pairs)
+    assert captions_of(matched) == {"g0": "given", "g1": "by its name", "g2": "by reference", "g3": None}
+    assert [sample.source for sample in matched.samples] == ["s", "t", "r2", "r3"]
+    assert matched.problems == ("1 clips have no caption: g3",)
+
+
+def test_pairs_take_every_caption_of_a_clip(tmp_path) -> None:
+    pairs = write(tmp_path / "p.csv", "generated,reference\ng,r\n")
+    captions = write(tmp_path / "c.csv", "name,caption\ng,one\ng,two\n")
+    matched = match(clips("g"), clips("r"), captions, pairs)
+    assert captions_of(matched) == {"g#0": "one", "g#1": "two"}
+    assert references_of(matched.samples) == {"g#0": "r", "g#1": "r"}
+    assert {sample.source for sample in matched.samples} == {"r"}
+
+
+def test_what_the_pairs_do_not_name_or_name_in_vain_is_said(tmp_path) -> None:
+    pairs = write(tmp_path / "p.csv", "generated,reference\na,r\nb,gone\nlost,r\na.mp4,r\n")
+    matched = match(clips("a", "b", "take #2"), clips("r", "q"), None, pairs)
+    assert references_of(matched.samples) == {"a": "r", "b": None, "lost": "r"}
+    assert matched.problems == (
+        "1 rows of p.csv are there twice; each counts once",
+        "1 references that the pairs name are not there: gone",
+        "1 listed clips are not there: lost",
+        "1 clips are not named in p.csv and left out: take #2",
+        "1 clips have no reference of their own: b",
+        "1 references have no clip of their own; set metrics use them too: q",
+    )
+
+
+def test_references_that_are_named_but_not_given_are_said(tmp_path) -> None:
+    pairs = write(tmp_path / "p.csv", "generated,reference\na,r\n")
+    matched = match(clips("a"), None, None, pairs)
+    assert matched.problems == ("1 references are named in the pairs, and no references are given: r",)
+
+
+def test_a_clip_with_a_number_sign_in_its_name_is_that_clip(tmp_path) -> None:
+    pairs = write(tmp_path / "p.csv", "generated,reference\nsong #1,r\n")
+    assert match(clips("song #1"), clips("r"), None, pairs).problems == ()
+
+
+def test_two_samples_of_one_id_are_refused(tmp_path) -> None:
+    path = write(tmp_path / "c.csv", "name,caption\na,one\na,two\n")
+    with pytest.raises(EvaluationError, match="two samples would be called 'a#0'"):
+        match(clips("a", "a#0"), None, path, None)
+
+
+def test_names_are_compared_in_composed_form(tmp_path) -> None:
+    composed, decomposed = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
+    assert composed != decomposed
+    path = write(tmp_path / "c.csv", f"name,caption\n{composed},coffee\n")
+    matched = match(clips(decomposed), clips(composed), path, None)
+    assert captions_of(matched) == {composed: "coffee"}
+    assert matched.samples[0].reference is not None
+    with pytest.raises(EvaluationError, match="two clips are called"):
+        match(clips(composed, decomposed), None, None, None)
+
+
+def test_a_name_that_looks_like_a_suffix_is_kept_where_a_clip_has_it(tmp_path) -> None:
+    path = write(tmp_path / "c.csv", "name,caption\nintro.ts,one\nend.ts,two\n")
+    assert captions_of(match(clips("intro.ts", "end"), None, path, None)) == {"intro.ts": "one", "end": "two"}
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/secret", "..\\secret", "sub/../../secret"])
+def test_a_name_from_a_file_never_leads_out_of_the_folder(tmp_path, name) -> None:
+    touch(tmp_path, "secret.mp4", "generated/a.mp4")
+    found = find_clips(tmp_path / "generated")
+    pairs = write(tmp_path / "p.csv", f"generated,reference\na,{name}\n{name},a\n")
+    matched = match(found, found, None, pairs)
+    assert {sample.generated for sample in matched.samples} == {found["a"], None}
+    assert [sample.reference for sample in matched.samples if sample.generated] == [None]
+
+
+def test_samples_are_sorted_whatever_the_order_of_rows(tmp_path) -> None:
+    names = [f"{index:03}" for index in range(50)]
+    forward = write(tmp_path / "f.csv", "name,caption\n" + "".join(f"{name},t\n" for name in names))
+    backward = write(tmp_path / "b.csv", "name,caption\n" + "".join(f"{name},t\n" for name in names[::-1]))
+    found = [match(clips(*names), None, path, None) for path in (forward, backward)]
+    assert found[0] == found[1]
+    assert [sample.id for sample in found[0].samples] == names
+
+
+def test_duplicates_are_counted() -> None:
+    assert count_duplicates([]) == 0
+    assert count_duplicates(["a", "b", "a", "a", "b", "c"]) == 3
