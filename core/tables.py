@@ -1,6 +1,6 @@
 """The Parquet tables of a run: their columns, and how they are written.
 
-Six long tables. Each file carries its schema version in its metadata. Rows are sorted by their
+Seven long tables. Each file carries its schema version in its metadata. Rows are sorted by their
 identity, so the same results give the same table whatever the order they were made in. A run's
 tables are a snapshot for its run file, written atomically; the records they are made from (clips,
 features, scores) are kept append-only in the store, under their keys.
@@ -170,9 +170,40 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("notes", _STRING),  # one per line
         ]
     ),
+    # One row for each set metric, method, data set and N: the value on smaller parts of the same clips.
+    "curves": pa.schema(
+        [
+            ("run", _STRING),
+            ("metric", _STRING),
+            ("label", _STRING),
+            ("protocol", _STRING),
+            ("protocol_digest", _STRING),
+            ("method", _STRING),
+            ("dataset", _STRING),
+            ("split", _STRING),
+            ("seed", _INT),
+            ("n", _INT),
+            ("n_reference", _INT),
+            ("value", _FLOAT),  # mean over disjoint parts
+            ("spread", _FLOAT),  # standard deviation between them
+            ("num_subsets", _INT),
+            ("extrapolated", _FLOAT),  # the line's value at 1/N = 0, the same in all rows of a curve
+        ]
+    ),
 }
 
-_IDENTITY = ("dataset", "side", "method", "method_a", "method_b", "metric", "extractor", "seed", "sample_id")
+_IDENTITY = (
+    "dataset",
+    "side",
+    "method",
+    "method_a",
+    "method_b",
+    "metric",
+    "extractor",
+    "seed",
+    "sample_id",
+    "n",
+)
 
 PROVENANCE_COLUMNS = ("sampling_s", "peak_memory_gib", "hardware", "library_versions", "path", "preview")
 """Columns that tell where and how fast something was made; they differ between equal results."""

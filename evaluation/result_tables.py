@@ -18,7 +18,7 @@ from ..core.types import Features, Sample
 from ..stages.measuring import Measuring
 from ..stages.observations import FeatureCell, Observation, Observations, Reference
 from ..stages.provenance import hardware, provenance_json
-from ..stages.score import comparison_rows, score_rows, summary_rows
+from ..stages.score import comparison_rows, curve_rows, score_rows, summary_rows
 from .clip_list import StoredClip
 from .clip_measuring import FeatureRef
 from .matched_systems import Draft, Matching
@@ -56,6 +56,7 @@ class _Scored:
     scores: list[Row]
     summary: list[Row]
     comparisons: list[Row]
+    curves: list[Row]
     features: list[Row]
 
 
@@ -88,6 +89,7 @@ def write_results(
         "scores": [row for part in scored for row in part.scores],
         "summary": [row for part in scored for row in part.summary],
         "comparisons": [row for part in scored for row in part.comparisons],
+        "curves": [row for part in scored for row in part.curves],
         "runs": [_run_row(run, measurings, clips, num_failures)],
     }
     for name, content in rows.items():
@@ -188,7 +190,8 @@ def _score(plan: Plan, measuring: Measuring, draft: Draft, store: Store, notes: 
         if row["level"] != "cost"  # nothing was made here
     ]
     comparisons = comparison_rows(plan, measuring, scores, observations)
-    return _Scored(scores, summary, comparisons, feature_rows)
+    curves = curve_rows(plan, measuring, observations)
+    return _Scored(scores, summary, comparisons, curves, feature_rows)
 
 
 def _cell(

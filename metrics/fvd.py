@@ -88,6 +88,13 @@ class Fvd:
         note = "one clip on a side: its covariance is taken as zero (--allow-small)"
         return set_estimate(float(shift_D @ shift_D + sum(traces)), sets, None, notes=(note,))
 
+    def value(self, generated_ND: np.ndarray, reference_ND: np.ndarray) -> float:
+        """FVD alone, without its uncertainty, of checked features."""
+        settings = self._settings
+        if settings.formula == "svd":
+            return frechet_svd(generated_ND, reference_ND, settings.ddof, settings.dtype, settings.ridge)
+        return frechet_distance(generated_ND, reference_ND, settings.ddof)
+
     def compare(
         self,
         a: Sequence[np.ndarray],

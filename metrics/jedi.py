@@ -60,6 +60,10 @@ class JediMmd(Kvd):
         """JEDi's MMD with its group-jackknife standard error; arguments and errors as for `Kvd.compute`."""
         return super().compute(_scaled(generated_ND), _scaled(reference_ND), groups, reference_groups)
 
+    def value(self, generated_ND: np.ndarray, reference_ND: np.ndarray) -> float:
+        """As for `Kvd.value`."""
+        return super().value(_scaled(generated_ND), _scaled(reference_ND))
+
     def compare(
         self,
         a: Sequence[np.ndarray],

@@ -77,6 +77,14 @@ class Kvd:
             left_out = np.array([sums.mmd(unbiased, without=group) for group in range(num_groups)])
         return set_estimate(sums.mmd(unbiased), sets, left_out, notes=notes)
 
+    def value(self, generated_ND: np.ndarray, reference_ND: np.ndarray) -> float:
+        """KVD alone, without its uncertainty, of checked features."""
+        x, y = np.asarray(generated_ND, dtype=np.float64), np.asarray(reference_ND, dtype=np.float64)
+        if self._settings.centred:
+            x, y = x - x.mean(axis=0), y - y.mean(axis=0)
+        one_x, one_y = np.zeros(len(x), dtype=np.int64), np.zeros(len(y), dtype=np.int64)
+        return self._sums(x, y, one_x, one_y, 1).mmd(self._settings.unbiased)
+
     def compare(
         self,
         a: Sequence[np.ndarray],

@@ -177,7 +177,8 @@ def compare_systems(
     if any(len(side) != len(groups) for side in (*a, *b)):
         lengths = [len(side) for side in (*a, *b)]
         raise MetricError(
-            f"{label}: systems are compared on the same samples, got {lengths} clips for {len(groups)} samples"
+            f"{label}: systems are compared on the same samples, got {lengths} clips for {len(groups)} "
+            "samples"
         )
     sets = [
         tuple(check_sets(label, side, reference_MD, groups, reference_groups) for side in pair)

@@ -23,6 +23,7 @@ from .dot_plot import DotPlot, Measured, dot_plot
 from .failures import failures_of
 from .measurement import format_measurement, format_p_value, is_value
 from .run_clips import PromptClips, clips_by_prompt, locate, methods_of
+from .size_plot import size_plots
 from .table_text import LEGEND, count_cells, count_headings, marks_text, section_titles
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def write_html_report(
     """Write the report of the run whose Parquet tables lie in `tables_folder`.
 
     Args:
-        tables_folder: the six tables.
+        tables_folder: the seven tables.
         out_html: the file to write, atomically.
         num_prompts: for how many prompts of each data set the clips are shown.
         max_embedded_mib: how much of clips is embedded at most, before base64.
@@ -91,7 +92,7 @@ def write_html_report(
     """
     rows = {
         name: read_table(tables_folder, name).to_pylist()
-        for name in ("runs", "summary", "comparisons", "clips", "features", "scores")
+        for name in ("runs", "summary", "comparisons", "curves", "clips", "features", "scores")
     }
     order = load_method_order(tables_folder)
     table = build_comparison_table(rows["summary"], order)
@@ -108,6 +109,7 @@ def write_html_report(
             legend=LEGEND,
             plots=[_metric_plots(section) for section in table.sections],
             comparisons=_comparison_views(rows["comparisons"], _labels(rows["summary"])),
+            size_plots=size_plots(rows["curves"]),
             failures=failures_of(rows["clips"], rows["features"]),
             num_clips=sum(row["side"] == "generated" for row in rows["clips"]),
             prompt_groups=_prompt_groups(

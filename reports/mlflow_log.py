@@ -64,7 +64,7 @@ def log_run(
     """Log the run whose Parquet tables lie in `tables_folder`.
 
     Args:
-        tables_folder: the six tables.
+        tables_folder: the seven tables.
         tracking_uri: an absolute SQLite URI (`default_tracking_uri`) or a server's address.
         experiment: name of the experiment; made if it is not there.
         report_path: the HTML report, logged as an artifact of the parent.

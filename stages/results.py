@@ -1,4 +1,4 @@
-"""From the store to a run's six Parquet tables."""
+"""From the store to a run's Parquet tables."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..core.tables import write_table
 from .measuring import Measuring
 from .observations import FeatureCell, Observation, Observations, Reference, observe
 from .provenance import provenance_json
-from .score import comparison_rows, score_rows, summary_rows
+from .score import comparison_rows, curve_rows, score_rows, summary_rows
 
 Row = dict[str, Any]
 
@@ -49,6 +49,7 @@ def build_results(plan: Plan, measuring: Measuring, store: Store, files: FileDig
         "scores": scores,
         "summary": summary_rows(plan, measuring, observations, scores),
         "comparisons": comparison_rows(plan, measuring, scores, observations),
+        "curves": curve_rows(plan, measuring, observations),
         "runs": [_run_row(plan, measuring, clips, failures)],
     }
     folder = tables_dir(plan.run.run_dir)

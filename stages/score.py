@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ from ..core.plan import Plan, PlannedDataset, PlannedMethod, config_data
 from ..core.power import min_detectable
 from ..core.statistics import holm, mean_estimate, sign_flip_test
 from ..core.types import Estimate
+from ..metrics.sample_size import size_curve
 from ..metrics.signature import signature
 from .measuring import Measuring
-from .observations import Observation, Observations, Reference
+from .observations import FeatureCell, Observation, Observations, Reference
 
 Row = dict[str, Any]
 
@@ -127,6 +128,40 @@ def comparison_rows(
         family = f"{len(block)} comparisons: all metrics and pairs of methods of this data set and protocol"
         adjusted = holm([row["p_value"] for row in block]) if block else []
         rows += [row | {"p_holm": p, "family": family} for row, p in zip(block, adjusted, strict=True)]
+    return rows
+
+
+def curve_rows(plan: Plan, measuring: Measuring, observations: Observations) -> list[Row]:
+    """Set metrics that offer their `value` against N: the `curves` table. Of several seeds, the first."""
+    rows = []
+    for dataset, method, metric in itertools.product(plan.datasets, plan.methods, measuring.metrics):
+        if metric.level != "set" or not hasattr(metric, "value"):
+            continue
+        seed = plan.run.seeds[0]
+        items = observations.of(method.label, dataset.label, seed)
+        generated, real = _both_sides(metric, items, observations.references_of(dataset.label))
+        if not generated or not real:
+            continue
+        curve = size_curve(
+            metric.value,
+            np.stack([cell.values for _, cell in generated if cell.values is not None]).astype(np.float64),
+            np.stack([cell.values for _, cell in real if cell.values is not None]).astype(np.float64),
+            [item.task.sample.source for item, _ in generated],
+            [item.sample.source for item, _ in real],
+        )
+        base = {
+            "run": plan.run.name,
+            "metric": metric.name,
+            "label": metric.label,
+            "protocol": measuring.protocol.name,
+            "protocol_digest": measuring.protocol.digest,
+            "method": method.label,
+            "dataset": dataset.label,
+            "split": dataset.split,
+            "seed": seed,
+            "extrapolated": curve.extrapolated,
+        }
+        rows += [base | asdict(point) for point in curve.points]
     return rows
 
 
@@ -266,15 +301,25 @@ def _mean(metric: Metric, scores: Sequence[Row]) -> _Scored:
     return keys.score_key(metric.name, metric.version, metric.parameters(), members), estimate, ""
 
 
-def _set_estimate(metric: Any, items: Sequence[Observation], references: Sequence[Reference]) -> _Scored:
+def _both_sides(
+    metric: Metric, items: Sequence[Observation], references: Sequence[Reference]
+) -> tuple[list[tuple[Observation, FeatureCell]], list[tuple[Reference, FeatureCell]]]:
+    """The clips of both sides that have the features of a set metric.
+
+    The order of rows moves the last digits of a sum: it is that of the ids, whatever the data set's.
+    """
     (role,) = metric.needs
     generated = [(item, item.features[role]) for item in items if role in item.features]
     generated = [(item, cell) for item, cell in generated if cell.values is not None]
     real = [(item, item.features[role]) for item in references]
     real = [(item, cell) for item, cell in real if cell.values is not None]
-    # The order of rows moves the last digits of a sum: it is that of the ids, whatever the data set's.
     generated.sort(key=lambda pair: pair[0].task.sample.id)
     real.sort(key=lambda pair: pair[0].sample.id)
+    return generated, real
+
+
+def _set_estimate(metric: Any, items: Sequence[Observation], references: Sequence[Reference]) -> _Scored:
+    generated, real = _both_sides(metric, items, references)
     if not generated or not real:
         return (
             None,

@@ -90,7 +90,7 @@ def full_summary() -> list[dict[str, Any]]:
 
 @pytest.fixture
 def make_tables(tmp_path: Path) -> Callable[..., Path]:
-    """Writes the six tables of a small run and returns their folder."""
+    """Writes the seven tables of a small run and returns their folder."""
 
     def make(
         summary: list[dict[str, Any]] | None = None,
@@ -158,6 +158,7 @@ def make_tables(tmp_path: Path) -> Callable[..., Path]:
         for name, rows in {
             "runs": [run], "clips": clips, "features": [], "scores": scores, "summary": summary,
             "comparisons": comparisons,
+            "curves": [],
         }.items():  # fmt: skip
             write_table(folder, name, rows)
         return folder

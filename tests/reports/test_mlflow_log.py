@@ -96,7 +96,7 @@ def test_a_parent_and_a_child_for_each_method(
     assert "255.1 ± 5.3" in parent.data.tags["mlflow.note.content"]
     names = {file.path for file in client.list_artifacts(parent_id)}
     assert names == {"comparison.md", "report.html", "tables"}
-    assert len(client.list_artifacts(parent_id, "tables")) == 6
+    assert len(client.list_artifacts(parent_id, "tables")) == 7
     clips = client.list_artifacts(children["ddim-frames"].info.run_id, "clips")
     assert [file.path for file in clips] == ["clips/000.mp4", "clips/001.mp4", "clips/prompts.json"]
     assert not list(Path.cwd().iterdir()), "MLflow wrote into the working directory"
