@@ -1,0 +1,82 @@
+"""From features to FVD and KVD: the time of the numbers, their jackknife, and of comparing two systems.
+
+    OMP_NUM_THREADS=1 .venv/bin/python benchmarks/set_metric_time.py
+
+2,990 clips of 400 features on each side (MSR-VTT's test split under I3D), one thread. Ratios against the
+usual way, a matrix square root by SciPy, travel between machines better than seconds. Goal: FVD with its
+jackknife under one second on one core.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from reelbench.metrics.build import build_metric
+from reelbench.metrics.frechet_swaps import FrechetSwaps
+from reelbench.metrics.kernel_swaps import KernelSwaps
+from reelbench.metrics.one_thread import one_thread
+from reelbench.metrics.paired_sets import affordable_swaps
+from reelbench.metrics.protocol import load_protocol
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--clips", type=int, default=2990)
+    parser.add_argument("--features", type=int, default=400)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    n, d = options.clips, options.features
+    rng = np.random.default_rng(0)
+    spectrum = np.arange(1, d + 1) ** -0.5
+    a, b, real = ((rng.normal(size=(n, d)) * spectrum * 4).astype(np.float32) for _ in range(3))
+    groups = [f"s{k}" for k in range(n)]
+    protocol = load_protocol("clean")
+    fvd, kvd = build_metric("fvd", protocol), build_metric("kvd", protocol)
+    source = np.arange(n)
+    fvd_swaps = FrechetSwaps(*(side.astype(np.float64) for side in (a, b, real)), source)
+    kvd_swaps = KernelSwaps(
+        *(side.astype(np.float64) for side in (a, b, real)),
+        source,
+        degree=3,
+        gamma=None,
+        coef0=1.0,
+        unbiased=True,
+    )
+    patterns = rng.integers(0, 2, (16, n)).astype(bool)
+
+    @one_thread
+    def square_root() -> None:
+        from scipy.linalg import sqrtm
+
+        covariances = [np.cov(side.astype(np.float64), rowvar=False) for side in (a, real)]
+        sqrtm(covariances[0] @ covariances[1])
+
+    parts: dict[str, tuple[Callable[[], object], int]] = {
+        "covariances and SciPy's matrix square root, once": (square_root, 1),
+        "FVD with its jackknife (21 distances)": (lambda: fvd.compute(a, real, groups, groups), 1),
+        "KVD with its jackknife": (lambda: kvd.compute(a, real, groups, groups), 1),
+        "one exchange of the swap test, FVD": (lambda: fvd_swaps.differences(patterns), len(patterns)),
+        "one exchange of the swap test, KVD": (lambda: kvd_swaps.differences(patterns), len(patterns)),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in parts}
+    for turn in range(options.repeats + 1):
+        for name, (part, count) in parts.items():
+            started = time.process_time()
+            part()
+            if turn:
+                seconds[name].append((time.process_time() - started) / count)
+    bare = statistics.median(seconds["covariances and SciPy's matrix square root, once"])
+    print(f"| {n:,} x {d} on each side | CPU seconds | against SciPy's root |\n|---|---:|---:|")
+    for name, values in seconds.items():
+        print(f"| {name} | {statistics.median(values):.3f} | {statistics.median(values) / bare:.2f} |")
+    for name, swaps in (("FVD", fvd_swaps), ("KVD", kvd_swaps)):
+        print(f"\n{name} compares two such systems by {affordable_swaps(swaps.operations)} exchanges.")
+
+
+if __name__ == "__main__":
+    main()
