@@ -133,7 +133,8 @@ class Metric(Protocol):
     name: ClassVar[str]
     version: ClassVar[str]
     unit: ClassVar[str]
-    higher_is_better: ClassVar[bool]
+    higher_is_better: ClassVar[bool | None]
+    """None where neither direction is better (motion magnitude)."""
     level: ClassVar[Level]
     needs: ClassVar[tuple[str, ...]]
     min_n: ClassVar[int]

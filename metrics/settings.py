@@ -229,9 +229,11 @@ class FlowSettings(Settings):
     """Optical flow between neighbouring frames, for motion magnitude and warping error."""
 
     algorithm: Literal["dis", "farneback", "raft"] = "dis"
-    """dis, farneback: OpenCV's, without weights. raft: torchvision's RAFT, with its weights."""
+    """dis, farneback: OpenCV's, without weights. raft: torchvision's RAFT, which needs the weights "raft".
+    Values by different algorithms do not compare."""
     max_side: int | None = Field(default=256, ge=16)
-    """Frames with a longer side are shrunk to it first; None leaves them as they are."""
+    """Frames with a longer side are shrunk to it first (area average); None leaves them as they are. Flow is
+    measured, and frames are compared after warping, at this size."""
 
     def describe(self) -> str:
         side = "native" if self.max_side is None else f"max{self.max_side}"
@@ -242,8 +244,8 @@ class PairSettings(Settings):
     """Generated frames against the reference's, frame by frame (PSNR, SSIM, LPIPS)."""
 
     resize: Literal["reference-to-generated", "refuse"] = "reference-to-generated"
-    """Where sizes differ, the reference is resized to the generated clip's (bilinear, antialiased, squash),
-    or the pair is a failure."""
+    """Where sizes differ, the reference is resized to the generated clip's (bilinear, antialiased, squash,
+    not rounded), or the pair is a failure."""
 
     def describe(self) -> str:
         return f"pair:{self.resize}"
