@@ -111,6 +111,20 @@ class DdimSchedule:
             )
         return prediction_TCHW, (latents_TCHW - signal * prediction_TCHW) / noise
 
+    def noisy(self, clean_TCHW: torch.Tensor, noise_TCHW: torch.Tensor, timestep: int) -> torch.Tensor:
+        """The state at `timestep` of clean latents under noise, [T,C,H,W]: x_t of the notation above."""
+        abar = self.alpha_bar(timestep)
+        return math.sqrt(abar) * clean_TCHW + math.sqrt(1.0 - abar) * noise_TCHW
+
+    def target(self, clean_TCHW: torch.Tensor, noise_TCHW: torch.Tensor, timestep: int) -> torch.Tensor:
+        """What a perfect network predicts for `noisy(...)`, [T,C,H,W]: the inverse of `clean_and_noise`."""
+        if self.prediction == "epsilon":
+            return noise_TCHW
+        if self.prediction == "sample":
+            return clean_TCHW
+        abar = self.alpha_bar(timestep)
+        return math.sqrt(abar) * noise_TCHW - math.sqrt(1.0 - abar) * clean_TCHW
+
     def step(self, prediction_TCHW: torch.Tensor, latents_TCHW: torch.Tensor, timestep: int) -> torch.Tensor:
         """One DDIM step: from the state at `timestep` to the state one stride earlier, [T,C,H,W].
 
@@ -121,6 +135,24 @@ class DdimSchedule:
         clean_TCHW, noise_TCHW = self.clean_and_noise(prediction_TCHW, latents_TCHW, timestep)
         earlier = self.alpha_bar(timestep - self.stride)
         return math.sqrt(earlier) * clean_TCHW + math.sqrt(1.0 - earlier) * noise_TCHW
+
+    def inverse_step(
+        self, prediction_TCHW: torch.Tensor, latents_TCHW: torch.Tensor, timestep: int
+    ) -> torch.Tensor:
+        """One step of DDIM inversion: from one stride before `timestep` to the state there, [T,C,H,W].
+
+        `step` solved for its input, with the noise that the UNet finds in the earlier state in place of the
+        noise in the state that is looked for. It undoes `step` exactly where the noise does not depend on the
+        state.
+
+        Args:
+            prediction_TCHW: what the UNet gave for `latents_TCHW` at `timestep`.
+            latents_TCHW: the state one stride before `timestep`.
+        """
+        _, noise_TCHW = self.clean_and_noise(prediction_TCHW, latents_TCHW, timestep)
+        earlier, later = self.alpha_bar(timestep - self.stride), self.alpha_bar(timestep)
+        clean_TCHW = (latents_TCHW - math.sqrt(1.0 - earlier) * noise_TCHW) / math.sqrt(earlier)
+        return math.sqrt(later) * clean_TCHW + math.sqrt(1.0 - later) * noise_TCHW
 
     def forward_jump(
         self, latents_TCHW: torch.Tensor, noise_TCHW: torch.Tensor, start: int, stop: int

@@ -43,7 +43,7 @@ class TextToVideoSession:
         self._negative: EncodedPrompt | None = None
         self._num_truncated = 0
 
-    def tune(self, reference: Frames | None, prompt: str | None, seed: int) -> None:
+    def tune(self, reference: Frames | None, prompt: str | None, seed: int) -> bytes | None:
         """Nothing is tuned."""
         return None
 

@@ -17,9 +17,9 @@ app = typer.Typer(
 )
 
 WEIGHTS = Path(__file__).parent / "weights"
-MODELS = ("t2i", "clip", "i3d")
+MODELS = ("t2i", "clip", "i3d", "simda")
 # Steps that fit two hours on two CPU cores together; see docs/embedded-models.md.
-STEPS = {"vae": 2600, "t2i": 4600, "clip": 1300, "i3d": 2000}
+STEPS = {"vae": 2600, "t2i": 4600, "clip": 1300, "i3d": 2000, "simda": 5000}
 
 
 def _models(name: str) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ def write(
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Argument(help="t2i, clip, i3d or all.")] = "all",
+    model: Annotated[str, typer.Argument(help="t2i, clip, i3d, simda or all.")] = "all",
     seed: Annotated[int, typer.Option(help="Of weights, batches and noise.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for the weights.")] = WEIGHTS,
     work: Annotated[Path, typer.Option(help="Folder for logs and checkpoints.")] = Path("out/training"),
@@ -69,6 +69,10 @@ def train(
             from .train_clip import save_clip, train_clip
 
             save_clip(train_clip(work, seed, steps or STEPS["clip"]), out / "clip")
+        elif name == "simda":
+            from .train_simda import train_simda
+
+            train_simda(work / "simda", seed, steps or STEPS["simda"], out / "t2i", out / "simda")
         else:
             from .train_t2i import train_t2i
             from .train_vae import train_vae
@@ -80,7 +84,7 @@ def train(
 
 @app.command()
 def quality(
-    model: Annotated[str, typer.Argument(help="t2i, clip, i3d or all.")] = "all",
+    model: Annotated[str, typer.Argument(help="t2i, clip, i3d, simda or all.")] = "all",
     weights: Annotated[Path, typer.Option(help="Folder with the weights.")] = WEIGHTS,
     sheet: Annotated[Path | None, typer.Option(help="Picture of drawn frames to write.")] = None,
 ) -> None:
@@ -93,6 +97,13 @@ def quality(
             measured[name] = measures.i3d_quality(weights / "i3d")
         elif name == "clip":
             measured[name] = measures.clip_quality(weights / "clip")
+        elif name == "simda":
+            from .motion_quality import motion_quality
+
+            adapters = {"adapters": str((weights / "simda").resolve())}
+            measured[name] = motion_quality(
+                "simda", pipeline=str((weights / "t2i").resolve()), config=adapters
+            )
         else:
             measured[name] = measures.t2i_quality(weights / "t2i", sheet=sheet)
         got = measured[name]

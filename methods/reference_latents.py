@@ -1,0 +1,103 @@
+"""A reference clip as a tuning method sees it: which frames, at what size, as what latents.
+
+Source: Wu et al., "Tune-A-Video" (ICCV 2023), and the authors' released code: frames are resized to the exact
+size without a crop (so an oblong clip is stretched), and the latents are drawn from the posterior of the VAE.
+The filter of the published resizing is that of the video reader, which is not known for certain; bicubic with
+antialiasing is taken here.
+
+Shape suffixes: T frames, C latent channels, H, W height and width (of latents or pixels).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+
+from ..core.errors import VideoError
+from ..core.types import Frames
+from .pipeline import StableDiffusion
+
+FrameChoice = Literal["stride", "uniform"]
+
+_ENCODED_PIXELS = 2**21
+"""Pixels that the VAE encodes at once: 8 frames of 512 by 512."""
+
+
+def chosen_frames(
+    num_available: int, num_frames: int, choice: FrameChoice, start: int, stride: int
+) -> list[int]:
+    """Which frames of a reference are used.
+
+    Args:
+        num_available: frames of the reference.
+        num_frames: T.
+        choice: "stride" takes start, start + stride, ...; "uniform" spreads them from `start` to the last.
+        start: index of the first frame.
+        stride: frames from one to the next.
+
+    Raises:
+        VideoError: the reference has too few frames.
+
+    >>> chosen_frames(16, 4, "stride", 0, 2), chosen_frames(16, 4, "uniform", 0, 2)
+    ([0, 2, 4, 6], [0, 5, 10, 15])
+    """
+    needed = start + (num_frames - 1) * stride + 1 if choice == "stride" else start + num_frames
+    if num_available < needed:
+        how = f"{num_frames} frames at stride {stride}" if choice == "stride" else f"{num_frames} frames"
+        raise VideoError(
+            f"the reference clip has {num_available} frames; {how} from frame {start} on need {needed}",
+            "give a longer clip, or lower num_frames, stride or start of the method in the run file",
+        )
+    if choice == "stride":
+        return [start + frame * stride for frame in range(num_frames)]
+    return [int(index) for index in np.rint(np.linspace(start, num_available - 1, num_frames))]
+
+
+@dataclass(frozen=True)
+class LatentPosterior:
+    """The VAE's posterior of a clip, of which every training step draws anew.
+
+    Attributes:
+        mean_TCHW, std_TCHW: float32 on the CPU, scaled as the UNet expects latents.
+    """
+
+    mean_TCHW: torch.Tensor
+    std_TCHW: torch.Tensor
+
+    def sample(self, noise_TCHW: torch.Tensor) -> torch.Tensor:
+        """Latents for a draw of standard normal noise, [T,C,H,W]."""
+        return self.mean_TCHW + self.std_TCHW * noise_TCHW
+
+
+@torch.no_grad()
+def encode(pipeline: StableDiffusion, frames_THWC: Frames) -> LatentPosterior:
+    """The posterior of a clip at the pipeline's size.
+
+    Args:
+        frames_THWC: uint8 RGB of any size; stretched to the pipeline's where it differs.
+    """
+    chunk = max(1, _ENCODED_PIXELS // (pipeline.height * pipeline.width))
+    shift = getattr(pipeline.vae.config, "shift_factor", None) or 0.0
+    scale = pipeline.vae.config.scaling_factor
+    means, stds = [], []
+    for start in range(0, len(frames_THWC), chunk):
+        pixels_TCHW = _pixels(frames_THWC[start : start + chunk], pipeline.height, pipeline.width)
+        pixels_TCHW = (pixels_TCHW / 127.5 - 1).to(pipeline.device, pipeline.dtype)
+        posterior = pipeline.vae.encode(pixels_TCHW).latent_dist
+        means.append(((posterior.mean.float() - shift) * scale).cpu())
+        stds.append((posterior.std.float() * scale).cpu())
+    return LatentPosterior(torch.cat(means), torch.cat(stds))
+
+
+def _pixels(frames_THWC: Frames, height: int, width: int) -> torch.Tensor:
+    """float32 [T,3,height,width], 0 to 255."""
+    pixels_TCHW = torch.from_numpy(np.ascontiguousarray(frames_THWC)).permute(0, 3, 1, 2).float()
+    if pixels_TCHW.shape[-2:] == (height, width):
+        return pixels_TCHW
+    resized_TCHW = torch.nn.functional.interpolate(
+        pixels_TCHW, size=(height, width), mode="bicubic", antialias=True
+    )
+    return resized_TCHW.clamp(0, 255)
