@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import resource
@@ -150,12 +151,10 @@ def throughput(root: Path, num_clips: int, repeats: int) -> None:
         )
         for path in paths
     ]
-    sessions = {
-        spec.name: context.extractor_session(
-            spec.session_key, lambda spec=spec: plugins[spec.name].load(device)
-        )
-        for spec in specs
-    }
+    sessions: dict[str, Any] = {}
+    for spec in specs:
+        load = functools.partial(plugins[spec.name].load, device)
+        sessions[spec.name] = context.extractor_session(spec.session_key, load)
     network, clip = sessions["i3d"]._network, sessions["clip_image"]._model.network
     batch = 1 if device == "cpu" else min(16, num_clips)
     video_BCTHW = torch.randn(batch, 3, 16, 224, 224, device=device)

@@ -36,7 +36,7 @@ def measured() -> Iterator[Agreement]:
 def page(rows: list[Agreement]) -> str:
     from importlib.metadata import version
 
-    libraries = (
+    libraries: tuple[str, ...] = (
         "torch",
         "torchvision",
         "torchmetrics",

@@ -76,6 +76,8 @@ def network_i3d() -> float:
         network = InceptionI3d(width_multiplier=0.0625, num_classes=12).eval()
         for module in network.modules():
             if isinstance(module, torch.nn.BatchNorm3d):
+                assert module.running_mean is not None
+                assert module.running_var is not None
                 module.running_mean.normal_(0, 0.1)
                 module.running_var.uniform_(0.05, 0.5)
                 module.bias.normal_(0, 0.1)
