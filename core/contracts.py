@@ -128,6 +128,10 @@ class Metric(Protocol):
     "clip_text" (text, [D]). Whether a role is wanted of the generated or of the reference
     clips follows from the level: a clip metric reads the generated clip's features (and the
     prompt's, and those of the pair with its reference); a set metric reads both sides'.
+
+    A set metric may offer `compare(a, b, reference, groups, reference_groups, seed)`, which compares two
+    systems (`metrics.paired_sets`), and `value(generated, reference)`, the number alone, which is drawn
+    against N.
     """
 
     name: ClassVar[str]

@@ -102,6 +102,11 @@ class SignFlipTest:
         how = "exact" if self.exact else f"{self.num_flips} patterns"
         return f"sign-flip permutation, two-sided, by source ({how})"
 
+    @property
+    def resolution(self) -> float:
+        """The smallest p-value that it can give: all signs turned give the observed pattern once more."""
+        return (2 if self.exact else 1) / self.num_flips
+
 
 def sign_flip_test(
     differences: Sequence[float] | Floats,

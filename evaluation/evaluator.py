@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import EvaluationError
+from ..core.free_memory import release_free_memory
 from ..core.run_file import PluginEntry, RunFile
 from ..core.store import Store
 from ..core.tables import read_table
@@ -182,6 +183,7 @@ def _extract(work: WorkList, context: WorkerContext, progress: bool) -> None:
         for extractor, rows in pending.items():
             context.store.put_features(extractor, rows)
         pending.clear()
+        release_free_memory()
 
     with StageProgress("evaluate", len(items), quiet=not progress) as bar:
         try:

@@ -11,7 +11,10 @@ from pathlib import Path
 from ..core.atomic_write import write_text_atomic
 from ..core.errors import VideoError
 from ..core.file_digests import FileDigests
+from ..core.free_memory import release_free_memory
 from .clip_list import StoredClip
+
+_CLIPS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,12 @@ class ClipCatalogue:
     def facts(self, clips: Iterable[StoredClip], num_threads: int) -> Mapping[StoredClip, ClipFacts]:
         """The facts of every clip; a file that cannot be read has an `error`, nothing is raised."""
         clips = list(clips)
+        found: dict[StoredClip, ClipFacts] = {}
         with ThreadPoolExecutor(num_threads, thread_name_prefix="facts") as pool:
-            found = dict(zip(clips, pool.map(self._facts, clips), strict=True))
+            for start in range(0, len(clips), _CLIPS_AT_ONCE):
+                chunk = clips[start : start + _CLIPS_AT_ONCE]
+                found |= zip(chunk, pool.map(self._facts, chunk), strict=True)
+                release_free_memory()
         self._known |= {item.digest: item for item in found.values() if item.digest and not item.error}
         self._files.save()
         write_text_atomic(

@@ -54,6 +54,7 @@ def check_sets(
     groups: Sequence[str],
     reference_groups: Sequence[str],
     min_n: int = 2,
+    needed_for: str = "a covariance",
 ) -> FeatureSets:
     """Check two sets of features and deal their sources to jackknife groups.
 
@@ -62,12 +63,13 @@ def check_sets(
         generated_ND, reference_MD: [N, D] and [M, D], any float type.
         groups, reference_groups: the source video of each row.
         min_n: clips that each side must have.
+        needed_for: why so many, for the message.
 
     Raises:
         MetricError: wrong shapes, fewer than `min_n` clips on a side, NaN or infinite features.
     """
-    x = _check_side(metric, "generated", generated_ND, groups, min_n)
-    y = _check_side(metric, "reference", reference_MD, reference_groups, min_n)
+    x = _check_side(metric, "generated", generated_ND, groups, min_n, needed_for)
+    y = _check_side(metric, "reference", reference_MD, reference_groups, min_n, needed_for)
     if x.shape[1] != y.shape[1]:
         raise MetricError(
             f"{metric}: generated features have {x.shape[1]} dimensions, reference features {y.shape[1]}; "
@@ -88,14 +90,16 @@ def check_sets(
     return FeatureSets(x, y, group_x, group_y, num_groups, len(set(groups)), tuple(notes))
 
 
-def _check_side(metric: str, side: str, features: np.ndarray, sources: Sequence[str], min_n: int) -> Floats:
+def _check_side(
+    metric: str, side: str, features: np.ndarray, sources: Sequence[str], min_n: int, needed_for: str
+) -> Floats:
     array = np.asarray(features)
     if array.ndim != 2 or array.shape[1] < 1:
         raise MetricError(f"{metric}: {side} features must be [N, D], got shape {list(array.shape)}")
     if len(array) < min_n:
         raise MetricError(
             f"{metric}: {len(array)} clips on the {side} side; at least {min_n} are needed"
-            + (" for a covariance" if min_n > 1 else ""),
+            + (f" for {needed_for}" if min_n > 1 else ""),
             "measure more clips, leave out the metric, or use --allow-small (FVD only)",
         )
     if len(sources) != len(array):

@@ -1,8 +1,16 @@
 """FVD differences of two systems under many exchanges of their clips, without computing FVD anew.
 
-With G a factor of the reference's covariance (G^T G = S_r), tr (S S_r)^{1/2} is the sum of the roots of the
-eigenvalues of G S G^T. So the rows are projected once, U = X G^T, and each exchange costs one weighted
-product of the projected rows and two symmetric eigenvalue problems of the size of G.
+With G a factor of the reference's covariance (G^T G = S_r), tr (S S_r)^{1/2} is the nuclear norm of X_c G^T,
+X_c the centred rows. So all rows are projected once, and what an exchange changes is small:
+
+* Both systems' rows are taken from their pooled mean, whose offset from the reference's mean is o. With signs
+  s_n (-1 where a clip is exchanged) and m = sum_n s_n (a_n - b_n) / 2N, the means of A' and B' are m and -m,
+  and FVD(A') - FVD(B') = 4 o.m + sum_n s_n (|a_n|^2 - |b_n|^2) / (N - ddof) - 2 (root of A' - root of B').
+* Where clips are more than dimensions, the scatters of A' and B' are half of T + Q and T - Q, less N m m^T
+  each: T is the pooled scatter, and Q = sum_n s_n (u_n u_n^T - v_n v_n^T) is the symmetric part of
+  sum_n s_n (u_n - v_n)(u_n + v_n)^T, one product over the rarer of exchanged and kept rows. The roots follow
+  from two symmetric eigenvalue problems.
+* Where clips are fewer, the singular values of the centred rows give the roots, exact at any rank.
 
 Shape suffixes: N clips of each system, D features, K rows of G, P patterns.
 """
@@ -19,8 +27,8 @@ class FrechetSwaps:
     """Differences FVD(A') - FVD(B') where A' and B' are A and B with some sources exchanged.
 
     Args:
-        a_ND, b_ND: features of the two systems, row by row of the same samples.
-        reference_MD: features of the reference.
+        a_ND, b_ND: features of the two systems, row by row of the same samples; at least 2 rows.
+        reference_MD: features of the reference; at least 2 rows.
         source_N: index of each row's source.
         ddof: of the covariances.
     """
@@ -29,60 +37,79 @@ class FrechetSwaps:
     def __init__(
         self, a_ND: Floats, b_ND: Floats, reference_MD: Floats, source_N: Ints, ddof: int = 1
     ) -> None:
-        # Moved to the reference's mean: sums of squares then lose no digits to a common offset.
-        centre_D = reference_MD.mean(axis=0)
-        reference = reference_MD - centre_D
-        if len(reference) > reference.shape[1]:
-            reference = np.asarray(np.linalg.qr(reference, mode="r"))
-        factor_KD = reference / np.sqrt(len(reference_MD) - ddof)
-        self._a, self._b = a_ND - centre_D, b_ND - centre_D
-        self._u, self._v = self._a @ factor_KD.T, self._b @ factor_KD.T
-        self._rows = np.concatenate([self._u, self._v])
-        self._total_KK = self._rows.T @ self._rows
+        reference_mean_D, centre_D = reference_MD.mean(axis=0), (a_ND.mean(axis=0) + b_ND.mean(axis=0)) / 2
+        factor_KD = _factor(reference_MD - reference_mean_D) / np.sqrt(len(reference_MD) - ddof)
+        a_ND, b_ND = a_ND - centre_D, b_ND - centre_D
+        self._offset_D = centre_D - reference_mean_D
+        self._moves_ND = a_ND - b_ND
+        self._squares_N = np.einsum("nd,nd->n", a_ND, a_ND) - np.einsum("nd,nd->n", b_ND, b_ND)
+        self._u_NK, self._v_NK = a_ND @ factor_KD.T, b_ND @ factor_KD.T
         self._factor_KD, self._source_N, self._ddof = factor_KD, source_N, ddof
-        self._squares_a = np.einsum("nd,nd->n", self._a, self._a)
-        self._squares_b = np.einsum("nd,nd->n", self._b, self._b)
+        self._tall = len(a_ND) > len(factor_KD)
+        if self._tall:
+            self._minus_NK, self._plus_NK = self._u_NK - self._v_NK, self._u_NK + self._v_NK
+            self._total_KK = self._u_NK.T @ self._u_NK + self._v_NK.T @ self._v_NK
+            self._cross_KK = self._minus_NK.T @ self._plus_NK
 
     @property
     def operations(self) -> float:
-        """Floating-point operations of one exchange, roughly."""
-        n, k = len(self._a), len(self._factor_KD)
-        return 4.0 * n * k**2 + 2 * 9.0 * k**3
+        """Floating-point operations of one exchange, roughly: products at their number, eigenvalues and
+        singular values at what they cost beside products."""
+        n, k = len(self._u_NK), len(self._factor_KD)
+        return float(n * k**2 + 10 * k**3) if self._tall else 20.0 * n**2 * k
 
     @one_thread
     def differences(self, patterns_PS: np.ndarray) -> Floats:
         """[P] differences; True in [P, S] exchanges a source's clips."""
-        sign_PN = np.where(patterns_PS[:, self._source_N], -1.0, 1.0)
-        n = len(self._a)
-        sums = self._a.sum(axis=0) + self._b.sum(axis=0)
-        moved = sign_PN @ (self._a - self._b)
-        mean_a_PD, mean_b_PD = (sums + moved) / (2 * n), (sums - moved) / (2 * n)
-        squares = self._squares_a.sum() + self._squares_b.sum()
-        moved_squares = sign_PN @ (self._squares_a - self._squares_b)
-        results = np.empty(len(sign_PN))
-        for index, sign_N in enumerate(sign_PN):
-            weighted = self._rows * np.concatenate([sign_N, -sign_N])[:, None]
-            moved_KK = self._rows.T @ weighted
-            results[index] = self._value(
-                mean_a_PD[index], (squares + moved_squares[index]) / 2, (self._total_KK + moved_KK) / 2
-            ) - self._value(
-                mean_b_PD[index], (squares - moved_squares[index]) / 2, (self._total_KK - moved_KK) / 2
-            )
-        return results
+        n = len(self._u_NK)
+        swapped_PN = patterns_PS[:, self._source_N]
+        sign_PN = np.where(swapped_PN, -1.0, 1.0)
+        mean_PD = sign_PN @ self._moves_ND / (2 * n)
+        roots = self._roots_of_scatters if self._tall else self._roots_of_rows
+        root_P = np.array([roots(*pair) for pair in zip(swapped_PN, mean_PD, strict=True)])
+        traces_P = sign_PN @ self._squares_N / (n - self._ddof)
+        return np.asarray(
+            4.0 * (mean_PD @ self._offset_D) + traces_P - 2.0 * root_P / np.sqrt(n - self._ddof)
+        )
 
-    def _value(self, mean_D: Floats, squares: float, projected_KK: Floats) -> float:
-        """FVD less the reference's trace, which is the same for both systems.
-
-        Args:
-            mean_D: of the rows, from the reference's mean.
-            squares: sum of the rows' squared lengths.
-            projected_KK: sum of the outer products of the projected rows.
-        """
-        n = len(self._a)
+    def _roots_of_scatters(self, swapped_N: np.ndarray, mean_D: Floats) -> float:
+        """Root of A' less that of B', for scatters instead of covariances."""
+        n = len(swapped_N)
+        few = swapped_N if 2 * np.count_nonzero(swapped_N) <= n else ~swapped_N
+        product_KK = self._cross_KK - 2.0 * (self._minus_NK[few].T @ self._plus_NK[few])
+        if few is not swapped_N:
+            product_KK = -product_KK
+        moved_KK = (product_KK + product_KK.T) / 2
         mean_K = self._factor_KD @ mean_D
-        root_of = (projected_KK - n * np.outer(mean_K, mean_K)) / (n - self._ddof)
-        values = np.linalg.eigvalsh(root_of)
-        # Rounding errors of zero have roots of 1e-8 each; a rank cut drops them.
-        kept = values[values > len(values) * np.finfo(np.float64).eps * max(values[-1], 0.0)]
-        trace = (squares - n * float(mean_D @ mean_D)) / (n - self._ddof)
-        return float(mean_D @ mean_D) + trace - 2.0 * float(np.sqrt(kept).sum())
+        shared_KK = self._total_KK / 2 - n * np.outer(mean_K, mean_K)
+        values = np.linalg.eigvalsh(np.stack([shared_KK + moved_KK / 2, shared_KK - moved_KK / 2]))
+        # Rounding errors of zero (clips that repeat) have roots of 1e-8 each; a rank cut drops them.
+        cut = values.shape[1] * np.finfo(np.float64).eps * np.maximum(values[:, -1:], 0.0)
+        of_a, of_b = np.sqrt(np.where(values > cut, values, 0.0)).sum(axis=1)
+        return float(of_a - of_b)
+
+    def _roots_of_rows(self, swapped_N: np.ndarray, mean_D: Floats) -> float:
+        """As `_roots_of_scatters`, from the rows."""
+        if not len(self._factor_KD):
+            return 0.0  # the reference's clips are all alike
+        swap = swapped_N[:, None]
+        mean_K = self._factor_KD @ mean_D
+        rows = np.stack(
+            [
+                np.where(swap, self._v_NK, self._u_NK) - mean_K,
+                np.where(swap, self._u_NK, self._v_NK) + mean_K,
+            ]
+        )
+        of_a, of_b = np.linalg.svd(rows, compute_uv=False).sum(axis=1)
+        return float(of_a - of_b)
+
+
+def _factor(centred_MD: Floats) -> Floats:
+    """[K, D] F with F^T F the scatter of the rows and K its rank, so that no direction of F is a rounding
+    error."""
+    rows = centred_MD
+    if len(rows) > rows.shape[1]:
+        rows = np.asarray(np.linalg.qr(rows, mode="r"))
+    _, values, right = np.linalg.svd(rows, full_matrices=False)
+    kept = values > max(centred_MD.shape) * np.finfo(np.float64).eps * values[0]
+    return np.asarray(values[kept, None] * right[kept])

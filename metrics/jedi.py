@@ -21,7 +21,7 @@ import numpy as np
 from ..core.types import Estimate
 from .features import Floats
 from .kvd import Kvd
-from .paired_sets import PairedComparison
+from .paired_sets import MAX_SWAPS, PairedComparison
 from .protocol import Protocol
 from .settings import KernelSettings
 
@@ -72,10 +72,11 @@ class JediMmd(Kvd):
         groups: Sequence[str],
         reference_groups: Sequence[str],
         seed: int = 0,
+        max_swaps: int = MAX_SWAPS,
     ) -> PairedComparison:
         """The difference of two systems; as for `Kvd.compare`."""
         ours, theirs = [_scaled(side) for side in a], [_scaled(side) for side in b]
-        return super().compare(ours, theirs, _scaled(reference_ND), groups, reference_groups, seed)
+        return super().compare(ours, theirs, _scaled(reference_ND), groups, reference_groups, seed, max_swaps)
 
 
 def _scaled(features_ND: np.ndarray) -> Floats:

@@ -17,7 +17,7 @@ from ..core.types import Estimate, Level
 from .features import MAX_GROUPS, FeatureSets, Floats, Ints, check_sets
 from .kernel import KernelSums, kernel_sums
 from .kernel_swaps import KernelSwaps
-from .paired_sets import PairedComparison, compare_systems
+from .paired_sets import MAX_SWAPS, PairedComparison, compare_systems
 from .protocol import Protocol
 from .set_metric import set_estimate
 
@@ -60,12 +60,22 @@ class Kvd:
         Raises:
             MetricError: wrong shapes, fewer than 2 clips, NaN or infinite features.
         """
-        sets = check_sets(self.label, generated_ND, reference_ND, groups, reference_groups)
+        sets = check_sets(
+            self.label,
+            generated_ND,
+            reference_ND,
+            groups,
+            reference_groups,
+            needed_for="pairs of clips within a side, of which the kernel's mean is taken",
+        )
         x, y = sets.generated_ND, sets.reference_MD
         notes: tuple[str, ...] = ()
         if self._settings.centred:
             x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-            notes = ("computed on features centred side by side: blind to a shift of the mean",)
+            notes = (
+                "computed on features centred side by side: blind to a shift of the mean, and methods are "
+                "not compared by it",
+            )
         num_groups = sets.num_groups or 1
         group_x, group_y = (
             (sets.group_N, sets.group_M) if sets.num_groups else (sets.group_N * 0, sets.group_M * 0)
@@ -93,6 +103,7 @@ class Kvd:
         groups: Sequence[str],
         reference_groups: Sequence[str],
         seed: int = 0,
+        max_swaps: int = MAX_SWAPS,
     ) -> PairedComparison:
         """The difference of two systems by KVD; see `paired_sets.compare_systems` for arguments and errors.
 
@@ -117,7 +128,16 @@ class Kvd:
             )
 
         return compare_systems(
-            self.label, a, b, reference_ND, groups, reference_groups, seed, make_swaps, self._left_out
+            self.label,
+            a,
+            b,
+            reference_ND,
+            groups,
+            reference_groups,
+            seed,
+            make_swaps,
+            self._left_out,
+            max_swaps=max_swaps,
         )
 
     def _left_out(self, sets: FeatureSets) -> Floats:

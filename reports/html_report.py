@@ -221,14 +221,15 @@ def _comparison_views(rows: Iterable[Mapping[str, Any]], labels: Mapping[str, st
         details = [
             f"Holm p {format_p_value(row['p_holm'])} (raw {format_p_value(row['p_value'])}), "
             f"{row['num_pairs']} pairs of {row['num_sources']} sources"
-            + (
-                f", detectable {format_measurement(row['min_detectable'])}"
-                if is_value(row.get("min_detectable"))
-                else ""
-            )
+            + (f", detectable {row['min_detectable']:.2g}" if is_value(row.get("min_detectable")) else "")
             for row in drawn
         ]
         tests = ", ".join(sorted({row["test"] for row in members if row["test"]}))
+        notes = [
+            f"{row['method_a']} − {row['method_b']}: {note}"
+            for row in members
+            for note in (row["notes"] or "").splitlines()
+        ]
         undefined = [f"{r['method_a']} − {r['method_b']}" for r in members if not is_value(r["difference"])]
         views.append(
             {
@@ -237,6 +238,7 @@ def _comparison_views(rows: Iterable[Mapping[str, Any]], labels: Mapping[str, st
                 "details": details,
                 "undefined": undefined,
                 "test": tests,
+                "notes": notes,
                 "protocol": f"{protocol} ({protocol_digest[:12]})",
             }
         )

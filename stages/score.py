@@ -14,7 +14,7 @@ from ..core.contracts import Metric
 from ..core.errors import MetricError
 from ..core.hashing import canonical_json, digest
 from ..core.plan import Plan, PlannedDataset, PlannedMethod, config_data
-from ..core.power import min_detectable
+from ..core.power import ALPHA, min_detectable
 from ..core.statistics import holm, mean_estimate, sign_flip_test
 from ..core.types import Estimate
 from ..metrics.sample_size import size_curve
@@ -93,6 +93,9 @@ def summary_rows(
                 else:
                     references = observations.references_of(dataset.label)
                     score_key, estimate, reason = _set_estimate(metric, chosen, references)
+                    if estimate is not None and len(plan.methods) > 1 and not hasattr(metric, "compare"):
+                        note = "methods are not compared by it: it offers no paired test"
+                        estimate = replace(estimate, notes=(*estimate.notes, note))
                     if estimate is None:
                         reasons.append(reason)
                     else:
@@ -127,8 +130,20 @@ def comparison_rows(
                 block.append(_comparison_base(plan, measuring, metric, dataset, a, b) | found)
         family = f"{len(block)} comparisons: all metrics and pairs of methods of this data set and protocol"
         adjusted = holm([row["p_value"] for row in block]) if block else []
-        rows += [row | {"p_holm": p, "family": family} for row, p in zip(block, adjusted, strict=True)]
+        for row, p in zip(block, adjusted, strict=True):
+            notes = [row["notes"], _too_coarse(row.pop("resolution"), len(block))]
+            rows.append(row | {"p_holm": p, "family": family, "notes": "\n".join(filter(None, notes))})
     return rows
+
+
+def _too_coarse(resolution: float, num_comparisons: int) -> str:
+    """Said where a test cannot become significant over its family, however large the difference is."""
+    if resolution * num_comparisons <= ALPHA:
+        return ""
+    return (
+        f"the smallest p this test can give is {resolution:.2g}; over {num_comparisons} comparisons Holm may "
+        f"raise it above {ALPHA:g}: for a finding, compare fewer methods or metrics, or on more sources"
+    )
 
 
 def curve_rows(plan: Plan, measuring: Measuring, observations: Observations) -> list[Row]:
@@ -214,6 +229,7 @@ def _compare_clips(
         "low": estimate.low,
         "high": estimate.high,
         "p_value": test.p_value,
+        "resolution": test.resolution,
         "min_detectable": detectable,
         "num_pairs": len(pairs),
         "num_sources": estimate.num_sources,
@@ -271,6 +287,7 @@ def _compare_sets(
         "low": found.low,
         "high": found.high,
         "p_value": found.p_value,
+        "resolution": found.resolution,
         "min_detectable": detectable,
         "num_pairs": len(shared),
         "num_sources": found.num_sources,

@@ -164,3 +164,27 @@ def test_jackknife_with_unequal_groups():
 def test_jackknife_needs_groups():
     with pytest.raises(MetricError, match="at least 2 groups"):
         group_jackknife(1.0, [1.0], [1.0])
+
+
+def test_sign_flips_agree_with_scipys_permutation_test():
+    from scipy import stats
+
+    x = np.random.default_rng(7).standard_normal(10) + 0.4
+    theirs = stats.permutation_test(
+        (x, np.zeros(10)),
+        lambda a, b, axis: np.mean(a - b, axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=np.inf,
+    )
+    ours = sign_flip_test(x, [str(i) for i in range(10)])
+    assert ours.p_value == pytest.approx(theirs.pvalue)
+
+
+def test_the_resolution_is_the_smallest_p():
+    ids = [str(i) for i in range(20)]
+    for test in (
+        sign_flip_test(np.ones(4), ids[:4]),
+        sign_flip_test(np.arange(1.0, 21.0), ids, max_flips=500),
+    ):
+        assert test.p_value == pytest.approx(test.resolution)

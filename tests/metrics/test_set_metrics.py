@@ -177,3 +177,39 @@ def test_2990_clips_with_jackknife_take_about_a_second(clean):
     Fvd(clean).compute(x, y, ids, ids)
     # 0.6 s of one core where measured; the bound leaves room for slow and busy machines.
     assert time.process_time() - started < 6.0
+
+
+def test_fvd_of_fewer_clips_than_dimensions_has_no_interval_and_says_why(clean):
+    estimate = Fvd(clean).compute(*sets(30, d=31))
+    assert (estimate.low, estimate.high) == (None, None)
+    assert estimate.standard_error > 0
+    assert estimate.bias_corrected < estimate.value
+    assert estimate.interval.startswith("none")
+    assert any("fewer clips than the 31 feature dimensions" in note for note in estimate.notes)
+    enough = Fvd(clean).compute(*sets(31, d=31))
+    assert enough.low < enough.bias_corrected < enough.high
+    assert Kvd(clean).compute(*sets(30, d=31)).low is not None
+
+
+def test_repeated_clips_raise_n_and_not_the_rank(clean):
+    # 10 clips repeated 30 times span 9 dimensions: the nuclear norm has 9 terms, whatever N is.
+    rng = np.random.default_rng(3)
+    x, y = np.repeat(rng.standard_normal((10, 20)), 30, 0), rng.standard_normal((300, 20))
+    ids = [str(i) for i in range(300)]
+    estimate = Fvd(clean).compute(x, y, ids, ids)
+    assert any("290 generated clips repeat another one's features" in note for note in estimate.notes)
+    centred_x, centred_y = x - x.mean(0), y - y.mean(0)
+    values = np.linalg.svd(centred_x @ centred_y.T, compute_uv=False)
+    assert np.sum(values > 1e-8 * values[0]) == 9
+    shift = x.mean(0) - y.mean(0)
+    traces = np.var(x, axis=0, ddof=1).sum() + np.var(y, axis=0, ddof=1).sum()
+    assert estimate.value == pytest.approx(shift @ shift + traces - 2 * values[:9].sum() / 299, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("metric_class", "reason"), [(Fvd, "for a covariance"), (Kvd, "for pairs of clips within a side")]
+)
+def test_one_clip_is_refused_with_the_reason_and_what_to_do(metric_class, reason, clean):
+    with pytest.raises(MetricError, match=reason) as caught:
+        metric_class(clean).compute(*sets(1, 5))
+    assert "measure more clips" in str(caught.value)

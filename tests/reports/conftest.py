@@ -146,7 +146,8 @@ def make_tables(tmp_path: Path) -> Callable[..., Path]:
             {"run": "demo", "metric": "clipsim", "protocol": PROTOCOL, "protocol_digest": PROTOCOL_DIGEST,
              "dataset": "sprites", "split": "test", "conditioning": "text", "method_a": "text2video-zero",
              "method_b": "zs2", "difference": -0.011, "standard_error": 0.004, "low": -0.019, "high": -0.003,
-             "p_value": 0.012, "p_holm": 0.036, "num_pairs": 16, "num_sources": 8, "test": "sign-flip"}
+             "p_value": 0.012, "p_holm": 0.036, "num_pairs": 16, "num_sources": 8, "test": "sign-flip",
+             "min_detectable": 0.01234, "notes": "the smallest p is <1/256>"}
         ]  # fmt: skip
         run = {
             "run": "demo", "run_key": run_key, "run_file": json.dumps({"name": "demo", "seeds": [0]}),

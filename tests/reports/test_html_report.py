@@ -60,7 +60,8 @@ def test_the_report_says_what_was_measured(page: Page) -> None:
         "fvd-demo-16x64 (af8a2851503d)",
         "Saw: text + reference video",
         "text2video-zero − zs2",
-        "Holm p 0.036 (raw 0.012), 16 pairs of 8 sources",
+        "Holm p 0.036 (raw 0.012), 16 pairs of 8 sources, detectable 0.012",
+        "text2video-zero − zs2: the smallest p is <1/256>",
         "CLIPSIM 0.25",
         "scheduler: {'name': 'ddim'}",
     ):
