@@ -18,6 +18,7 @@ import rows_clip_metrics  # noqa: F401  (each module adds its rows)
 import rows_distances  # noqa: F401
 import rows_frames  # noqa: F401
 import rows_networks  # noqa: F401
+import rows_pixels  # noqa: F401
 import rows_statistics  # noqa: F401
 from row import ROWS, Agreement
 
