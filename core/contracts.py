@@ -11,6 +11,7 @@ Every plug-in class has a nested frozen pydantic `Config` (extra="forbid") and i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -53,8 +54,15 @@ class Dataset(Protocol):
 class Session(Protocol):
     """A method with its weights on a device."""
 
-    def tune(self, reference: Frames | None, prompt: str | None, seed: int) -> bytes | None:
-        """Tune on a reference clip; the artifact (safetensors bytes), None where nothing is tuned."""
+    def tune(
+        self, reference: Frames | None, prompt: str | None, seed: int, *, checkpoint: Path | None = None
+    ) -> bytes | None:
+        """Tune on a reference clip; the artifact (safetensors bytes), None where nothing is tuned.
+
+        Args:
+            checkpoint: file from which a tuning that was killed goes on, if it is there; the method writes
+                it now and then, the caller deletes it.
+        """
         ...
 
     def generate(
@@ -69,7 +77,12 @@ class Session(Protocol):
 
 
 class Method(Protocol):
-    """One way of making a clip from a prompt."""
+    """One way of making a clip from a prompt.
+
+    A method that is tuned on each reference clip offers `tuning_config()`: the part of its configuration (JSON)
+    that a tuning depends on, so that other edits and other guidance find the same tuning; and
+    `reference_frames()`: how many first frames of a reference it reads at most, None for all.
+    """
 
     Config: ClassVar[type[FrozenConfig]]
     name: ClassVar[str]
@@ -82,6 +95,29 @@ class Method(Protocol):
     def weights(self) -> tuple[WeightsRef, ...]: ...
 
     def load(self, device: str) -> Session: ...
+
+
+class UpscalerSession(Protocol):
+    """An upscaler with its weights on a device."""
+
+    def upscale(self, frames: Frames, prompt: str, seed: int) -> Frames:
+        """The clip [T,h,w,3] at the upscaler's factor, uint8 [T,H,W,3]."""
+        ...
+
+
+class Upscaler(Protocol):
+    """A stage after a method: its clips at a larger size."""
+
+    Config: ClassVar[type[FrozenConfig]]
+    name: ClassVar[str]
+    version: ClassVar[str]
+    config: Any
+
+    def resources(self) -> Resources: ...
+
+    def weights(self) -> tuple[WeightsRef, ...]: ...
+
+    def load(self, device: str) -> UpscalerSession: ...
 
 
 class Extractor(Protocol):

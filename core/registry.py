@@ -1,6 +1,6 @@
 """Names to classes, by entry points, listed without importing.
 
-Groups: `reelbench.methods`, `reelbench.datasets`, `reelbench.extractors`, `reelbench.metrics`.
+Groups: `reelbench.methods`, `.upscalers`, `.datasets`, `.extractors`, `.metrics`.
 A plug-in package registers its classes under the same groups. Two packages that claim one name are
 an error, not a race. `path/to/file.py:Class` is accepted for research code that is not installed.
 """
@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from .errors import ReelbenchError, unknown_name
 
-Kind = Literal["methods", "datasets", "extractors", "metrics"]
+Kind = Literal["methods", "upscalers", "datasets", "extractors", "metrics"]
 
 
 @cache

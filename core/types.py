@@ -34,13 +34,19 @@ class ClipRef:
     """Where a reference clip lies; nothing is decoded until it is asked for.
 
     Attributes:
-        path: the video file.
-        start_s, end_s: the window in seconds, None for the whole file.
+        path: the video file, or a folder of pictures, one a frame.
+        start_s, end_s: the window of a file in seconds, None for the whole of it.
+        first_frame, last_frame: the window of a folder, as numbers in its pictures' names, both included;
+            None for all of it.
+        fps: frames per second of a folder, None where it is not known; a file states its own.
     """
 
     path: Path
     start_s: float | None = None
     end_s: float | None = None
+    first_frame: int | None = None
+    last_frame: int | None = None
+    fps: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,9 @@ class Sample:
             errors are clustered on it.
         reference: the real clip, or None where the task has none.
         num_context_frames: how many first frames the method may see (text-video prediction).
-        edit_prompts: target prompts of an editing task.
+        source_prompt: what the reference shows, where `prompt` asks for something else (editing).
+        edit: kind of the edit ("style", "object", "background", "multiple", ...); None where nothing is
+            edited.
     """
 
     id: str
@@ -62,7 +70,8 @@ class Sample:
     source: str
     reference: ClipRef | None = None
     num_context_frames: int = 0
-    edit_prompts: tuple[str, ...] = ()
+    source_prompt: str | None = None
+    edit: str | None = None
 
 
 @dataclass(frozen=True)
