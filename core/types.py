@@ -63,6 +63,8 @@ class Sample:
         source_prompt: what the reference shows, where `prompt` asks for something else (editing).
         edit: kind of the edit ("style", "object", "background", "multiple", ...); None where nothing is
             edited.
+        context: the first `num_context_frames` frames of the reference, uint8 [num_context_frames,H,W,3]:
+            filled in by the stage that makes clips, never by a data set.
     """
 
     id: str
@@ -72,6 +74,7 @@ class Sample:
     num_context_frames: int = 0
     source_prompt: str | None = None
     edit: str | None = None
+    context: Frames | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
