@@ -10,6 +10,7 @@ import typer
 
 class Kind(StrEnum):
     METHODS = "methods"
+    UPSCALERS = "upscalers"
     DATASETS = "datasets"
     METRICS = "metrics"
     EXTRACTORS = "extractors"
@@ -22,7 +23,7 @@ def ls(
         bool, typer.Option("--verbose", "-v", help="With what each one is (this imports them).")
     ] = False,
 ) -> None:
-    """List methods, data sets, metrics, extractors or protocols by name."""
+    """List methods, upscalers, data sets, metrics, extractors or protocols by name."""
     names = _names(kind)
     if not verbose:
         for name in names:

@@ -63,6 +63,7 @@ def plan_data(planned: Plan, free_bytes: int) -> dict[str, Any]:
                 "num_done": cell.num_done,
                 "num_failed": cell.num_failed,
                 "num_missing": cell.num_missing,
+                "num_missing_tunings": len(cell.missing_tunings),
                 "estimate_s": cell.estimate_s,
                 "estimate_bytes": cell.estimate_bytes,
             }
@@ -81,7 +82,9 @@ def print_plan(planned: Plan) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("Method", "Data set"):
         table.add_column(heading)
-    for heading in ("seed", "clips", "done", "missing", "failed before", "time", "disk"):
+    tunes = any(cell.missing_tunings for cell in planned.cells)
+    counts = ("seed", "clips", "done", "missing", "failed before", *(["to tune"] if tunes else []))
+    for heading in (*counts, "time", "disk"):
         table.add_column(heading, justify="right")
     for cell in planned.cells:
         table.add_row(
@@ -92,6 +95,7 @@ def print_plan(planned: Plan) -> None:
             str(cell.num_done),
             str(cell.num_missing),
             str(cell.num_failed or ""),
+            *([str(len(cell.missing_tunings) or "")] if tunes else []),
             *_estimates(cell.estimate_s, cell.estimate_bytes),
         )
     Console().print(table)

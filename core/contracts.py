@@ -79,8 +79,8 @@ class Session(Protocol):
 class Method(Protocol):
     """One way of making a clip from a prompt.
 
-    A method that is tuned on each reference clip offers `tuning_config()`: the part of its configuration (JSON)
-    that a tuning depends on, so that other edits and other guidance find the same tuning; and
+    A method that is tuned on each reference clip offers `tuning_config()`: the part of its configuration
+    (JSON) that a tuning depends on, so that other edits and other guidance find the same tuning; and
     `reference_frames()`: how many first frames of a reference it reads at most, None for all.
     """
 

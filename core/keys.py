@@ -55,6 +55,16 @@ def clip_key(
     )
 
 
+def upscaled_key(upscaler: str, base: str, seed: int) -> str:
+    """Key of a clip that an upscaler makes of another.
+
+    Args:
+        upscaler: `method_key` of the upscaler.
+        base: key of the clip that it enlarges.
+    """
+    return digest({"kind": "upscaled", "upscaler": upscaler, "clip": base, "seed": seed})
+
+
 def feature_key(
     extractor: str, version: str, config: Mapping[str, Any], weight_digests: Mapping[str, str], content: str
 ) -> str:

@@ -1,25 +1,40 @@
 """From a run file to cells of work: what is there, what is missing, what it will take.
 
 A cell is one method x data set x seed. Its clips' keys follow from the run file, the weights' content
-and the data set's list alone, so planning reads no video and loads no model.
+and the data set's list, and for methods that see the reference from its file's digest: planning decodes
+no video and loads no model.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import keys
-from .contracts import Dataset, Method
-from .errors import DatasetError
+from .contracts import Dataset, Method, Upscaler
+from .errors import DatasetError, ReelbenchError
+from .file_digests import FileDigests
+from .hashing import digest
 from .records import ClipRecord
-from .run_file import RunFile, build_plugin
+from .run_file import RunFile, UpscalerEntry, build_plugin
 from .seeds import derive_seed
 from .store import Store
-from .types import Sample
+from .types import ClipRef, Sample
 from .weights import digest_weights, resolve
+
+
+@dataclass(frozen=True)
+class PlannedUpscaler:
+    """A configured upscaler of a method."""
+
+    name: str
+    """As the run file names it: what a worker builds it from."""
+    plugin: Upscaler
+    key: str
+    weight_digests: Mapping[str, str]
+    """Location -> content digest."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +47,10 @@ class PlannedMethod:
     plugin: Method
     key: str
     weight_digests: Mapping[str, str]
-    """Location -> content digest."""
+    """Location -> content digest; those of the upscaler are among them."""
+    tuning_key: str | None = None
+    """`method_key` of what a tuning depends on; None for a method that is not tuned on each reference."""
+    upscaler: PlannedUpscaler | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +67,20 @@ class PlannedDataset:
 
 
 @dataclass(frozen=True)
+class TuneTask:
+    """One tuning on a reference clip, for all the samples of a cell that share it."""
+
+    key: str
+    source: str
+    """Id of the source, for messages."""
+    reference: ClipRef | None
+    """None where the data set gives no reference: the method then says what it needs."""
+    prompt: str
+    """What the reference shows."""
+    seed: int
+
+
+@dataclass(frozen=True)
 class ClipTask:
     """One clip to make."""
 
@@ -56,6 +88,10 @@ class ClipTask:
     sample: Sample
     seed: int
     """Seed of the sampling, derived from (run seed, sample id)."""
+    tune: TuneTask | None = None
+    """The tuning that it is made from."""
+    base: ClipTask | None = None
+    """Of a clip that an upscaler makes: the method's own, which it enlarges."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +108,8 @@ class Cell:
     estimate_s: float | None
     """Seconds of one worker for the missing clips, from recorded timings."""
     estimate_bytes: int | None
+    missing_tunings: tuple[TuneTask, ...] = ()
+    """Tunings that missing clips wait for; earlier failures are among them and are tried again."""
 
     @property
     def method_label(self) -> str:
@@ -89,11 +127,17 @@ class Cell:
     @property
     def missing(self) -> tuple[ClipTask, ...]:
         """Tasks without a finished clip; earlier failures are among them and are tried again."""
-        return tuple(
-            task
-            for task in self.tasks
-            if (record := self.records.get(task.key)) is None or record.status != "done"
-        )
+        return tuple(task for task in self.tasks if not self._is_done(task))
+
+    @property
+    def missing_bases(self) -> tuple[ClipTask, ...]:
+        """Of the missing tasks those that the method itself has to make: all, or what an upscaler lacks."""
+        bases = (task if task.base is None else task.base for task in self.missing)
+        return tuple(task for task in bases if not self._is_done(task))
+
+    def _is_done(self, task: ClipTask) -> bool:
+        record = self.records.get(task.key)
+        return record is not None and record.status == "done"
 
     @property
     def num_samples(self) -> int:
@@ -110,7 +154,8 @@ class Cell:
     @property
     def num_failed(self) -> int:
         """Of the missing ones, those that an earlier run tried and failed."""
-        return sum(record.status == "failed" for record in self.records.values())
+        records = (self.records.get(task.key) for task in self.tasks)
+        return sum(record is not None and record.status == "failed" for record in records)
 
 
 @dataclass(frozen=True)
@@ -139,24 +184,45 @@ def make_plan(run: RunFile, store: Store) -> Plan:
     """
     methods = tuple(_plan_method(run, index, store) for index in range(len(run.methods)))
     datasets = tuple(_plan_dataset(run, index) for index in range(len(run.datasets)))
+    files = FileDigests(store.file_digests("videos"))
     cells = tuple(
-        _plan_cell(method, dataset, seed, store)
+        _plan_cell(method, dataset, seed, store, files)
         for dataset, method, seed in itertools.product(datasets, methods, run.seeds)
     )
+    files.save()
     return Plan(run=run, methods=methods, datasets=datasets, cells=cells)
 
 
 def _plan_method(run: RunFile, index: int, store: Store) -> PlannedMethod:
     entry = run.methods[index]
     plugin: Method = build_plugin(run, "methods", entry)
-    digests: dict[str, str] = {}
+    by_location, by_role = _weight_digests(plugin, store)
+    key = keys.method_key(plugin.name, plugin.version, config_data(plugin), by_role)
+    tuning_key = None
+    if hasattr(plugin, "tuning_config"):
+        tuning_key = keys.method_key(plugin.name, plugin.version, plugin.tuning_config(), by_role)
+    upscaler = None if entry.upscale is None else _plan_upscaler(run, entry.upscale, store)
+    if upscaler is not None:
+        by_location = {**by_location, **upscaler.weight_digests}
+    return PlannedMethod(entry.label, entry.name, plugin, key, by_location, tuning_key, upscaler)
+
+
+def _plan_upscaler(run: RunFile, entry: UpscalerEntry, store: Store) -> PlannedUpscaler:
+    plugin: Upscaler = build_plugin(run, "upscalers", entry)
+    by_location, by_role = _weight_digests(plugin, store)
+    key = keys.method_key(plugin.name, plugin.version, config_data(plugin), by_role)
+    return PlannedUpscaler(entry.name, plugin, key, by_location)
+
+
+def _weight_digests(plugin: Method | Upscaler, store: Store) -> tuple[dict[str, str], dict[str, str]]:
+    """Digests of a plug-in's weights by location and by role."""
+    by_location: dict[str, str] = {}
     by_role: dict[str, str] = {}
     for ref in plugin.weights():
-        by_role[ref.name] = digests[ref.location] = digest_weights(
+        by_role[ref.name] = by_location[ref.location] = digest_weights(
             resolve(ref.location, cache=store.file_digests("weights")), store.file_digests("weights")
         )
-    key = keys.method_key(plugin.name, plugin.version, config_data(plugin), by_role)
-    return PlannedMethod(entry.label, entry.name, plugin, key, digests)
+    return by_location, by_role
 
 
 def _plan_dataset(run: RunFile, index: int) -> PlannedDataset:
@@ -172,27 +238,86 @@ def _plan_dataset(run: RunFile, index: int) -> PlannedDataset:
     return PlannedDataset(entry.label, plugin, samples)
 
 
-def _plan_cell(method: PlannedMethod, dataset: PlannedDataset, seed: int, store: Store) -> Cell:
-    tasks = []
-    for sample in dataset.samples:
-        sample_seed = derive_seed(seed, sample.id)
-        key = keys.clip_key(method.key, None, sample.prompt, None, sample.id, sample_seed)
-        tasks.append(ClipTask(key, sample, sample_seed))
-    records = {task.key: record for task in tasks if (record := store.clip_record(task.key)) is not None}
-    num_missing = sum(1 for task in tasks if task.key not in records or records[task.key].status != "done")
-    timing = store.timing(method.key)
-    estimate_s: float | None
-    estimate_bytes: int | None
-    if num_missing == 0:
-        estimate_s, estimate_bytes = 0.0, 0
-    elif timing is None or not timing["count"]:
-        estimate_s = estimate_bytes = None
-    else:
-        estimate_s = num_missing * timing["seconds"] / timing["count"]
-        estimate_bytes = int(num_missing * timing["bytes"] / timing["count"])
-    return Cell(method, dataset, seed, tuple(tasks), records, estimate_s, estimate_bytes)
+def _plan_cell(
+    method: PlannedMethod, dataset: PlannedDataset, seed: int, store: Store, files: FileDigests
+) -> Cell:
+    tasks = [_plan_clip(method, sample, seed, store, files) for sample in dataset.samples]
+    everything = [*tasks, *(task.base for task in tasks if task.base is not None)]
+    records = {task.key: record for task in everything if (record := store.clip_record(task.key)) is not None}
+    cell = Cell(method, dataset, seed, tuple(tasks), records, 0.0, 0)
+    tunings = {base.tune.key: base.tune for base in cell.missing_bases if base.tune is not None}
+    missing_tunings = tuple(
+        task
+        for key, task in tunings.items()
+        if (found := store.artifacts.record(key)) is None or found.status != "done"
+    )
+    upscaler_key = None if method.upscaler is None else method.upscaler.key
+    estimates = [
+        _estimate(store, method.tuning_key, len(missing_tunings)),
+        _estimate(store, method.key, len(cell.missing_bases)),
+        _estimate(store, upscaler_key, 0 if method.upscaler is None else cell.num_missing),
+    ]
+    known = [pair for pair in estimates if pair is not None]
+    estimate_s = estimate_bytes = None
+    if len(known) == len(estimates):
+        estimate_s, estimate_bytes = sum(s for s, _ in known), sum(size for _, size in known)
+    return replace(
+        cell, estimate_s=estimate_s, estimate_bytes=estimate_bytes, missing_tunings=missing_tunings
+    )
+
+
+def _plan_clip(
+    method: PlannedMethod, sample: Sample, seed: int, store: Store, files: FileDigests
+) -> ClipTask:
+    tune = None if method.tuning_key is None else _plan_tuning(method.tuning_key, sample, seed, store, files)
+    sample_seed = derive_seed(seed, sample.id)
+    tune_key = None if tune is None else tune.key
+    key = keys.clip_key(method.key, tune_key, sample.prompt, None, sample.id, sample_seed)
+    own = ClipTask(key, sample, sample_seed, tune)
+    if method.upscaler is None:
+        return own
+    return ClipTask(
+        keys.upscaled_key(method.upscaler.key, key, sample_seed), sample, sample_seed, tune, base=own
+    )
+
+
+def _plan_tuning(tuning_key: str, sample: Sample, seed: int, store: Store, files: FileDigests) -> TuneTask:
+    prompt = sample.prompt if sample.source_prompt is None else sample.source_prompt
+    # Of the source and not of the sample: the edits of a clip share its tuning.
+    tune_seed = derive_seed(seed, sample.source)
+    content = _reference_content(sample.reference, store, files)
+    key = keys.tune_key(tuning_key, content, prompt, tune_seed)
+    return TuneTask(key, sample.source, sample.reference, prompt, tune_seed)
+
+
+def _reference_content(ref: ClipRef | None, store: Store, files: FileDigests) -> str | None:
+    """Digest of a reference clip with its window; a file that is not there fails when it is tuned on."""
+    if ref is None:
+        return None
+    try:
+        content = store.reference_digest(ref, files)
+    except (OSError, ReelbenchError):
+        content = f"missing: {ref.path}"
+    return digest(
+        {
+            "content": content,
+            "seconds": [ref.start_s, ref.end_s],
+            "frames": [ref.first_frame, ref.last_frame],
+        }
+    )
+
+
+def _estimate(store: Store, timing_key: str | None, num: int) -> tuple[float, int] | None:
+    """Seconds and bytes of so much work of a kind, None where nothing of it has been timed."""
+    if not num or timing_key is None:
+        return 0.0, 0
+    timing = store.timing(timing_key)
+    if timing is None or not timing["count"]:
+        return None
+    return num * timing["seconds"] / timing["count"], int(num * timing["bytes"] / timing["count"])
 
 
 def config_data(plugin: Any) -> dict[str, Any]:
     """The configuration of a plug-in as JSON-able data."""
-    return plugin.config.model_dump(mode="json")
+    data: dict[str, Any] = plugin.config.model_dump(mode="json")
+    return data

@@ -43,5 +43,39 @@ class ClipRecord(BaseModel):
     peak_memory_gib: float | None = None
     """Peak GPU memory of the process while sampling; on a CPU its peak resident memory."""
     prompt_truncated: bool = False
+    trainable_parameters: int | None = None
+    """How many numbers the method trained, here or before (adapters); None where it does not say."""
+    tune_key: str | None = None
+    """The tuning that the clip was made from."""
+    tuning_s: float | None = None
+    """Wall time of that tuning in seconds: shared by all clips of the same `tune_key`."""
+    tuning_memory_gib: float | None = None
+    """Peak memory of that tuning, as `peak_memory_gib`."""
+    upscaling_s: float | None = None
+    """Wall time of the upscaler in seconds, part of `sampling_s`; None without one."""
     provenance: dict[str, Any] = Field(default_factory=dict)
     """Device, host hardware, library versions, time: not part of any key."""
+
+
+class TuneRecord(BaseModel):
+    """The record of a tuning. Its existence with status "done" means that the artifact is whole."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    key: str
+    status: Literal["done", "failed"]
+    method_key: str
+    """Of the method restricted to what a tuning depends on."""
+    source: str
+    prompt: str
+    seed: int
+    error: FailureInfo | None = None
+    content_digest: str | None = None
+    """sha256 of the artifact's bytes."""
+    size_bytes: int | None = None
+    tuning_s: float | None = None
+    """Wall time in seconds without loading the model, over all attempts of a tuning that was interrupted."""
+    peak_memory_gib: float | None = None
+    trainable_parameters: int | None = None
+    provenance: dict[str, Any] = Field(default_factory=dict)

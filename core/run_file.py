@@ -38,6 +38,29 @@ class PluginEntry(_Model):
         return self
 
 
+class UpscalerEntry(_Model):
+    """A stage after a method that enlarges its clips."""
+
+    name: str
+    """Registered name, or path/to/file.py:Class."""
+    config: dict[str, Any] = Field(default_factory=dict)
+    """Passed to the upscaler's Config."""
+
+
+class MethodEntry(PluginEntry):
+    """A method of the run."""
+
+    upscale: UpscalerEntry | None = None
+    """Enlarges the method's clips; what is measured is then the large clip."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _label_names_the_upscaler(cls, given: Any) -> Any:
+        if isinstance(given, dict) and not given.get("label") and isinstance(given.get("upscale"), dict):
+            return {**given, "label": f"{given.get('name')} + {given['upscale'].get('name')}"}
+        return given
+
+
 class ResourcesEntry(_Model):
     """How the work is spread. It does not change any number and is in no key."""
 
@@ -63,7 +86,7 @@ class RunFile(_Model):
     """Where the run's folder, the store and MLflow's database go."""
     store: Path | None = None
     """The content-addressed store, to share it between outputs. Default: <output>/store."""
-    methods: tuple[PluginEntry, ...] = Field(min_length=1)
+    methods: tuple[MethodEntry, ...] = Field(min_length=1)
     datasets: tuple[PluginEntry, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     limit: int | None = Field(default=None, ge=1)
@@ -81,7 +104,8 @@ class RunFile(_Model):
     protocol: str = "clean"
     """Name or file of the measuring protocol."""
     weights: dict[str, str] = Field(default_factory=dict)
-    """Weights of extractors by name ("i3d", "clip"), and of methods that do not name theirs ("pipeline")."""
+    """Weights of extractors by name ("i3d", "clip"), and of methods ("pipeline") and upscalers ("upscaler")
+    that do not name theirs."""
     resources: ResourcesEntry = Field(default_factory=ResourcesEntry)
 
     @model_validator(mode="after")
@@ -184,6 +208,15 @@ def parse_run_file(data: Any, where: str = "run file") -> RunFile:
             except ValidationError as error:
                 faults = _faults(config_class, error, prefix=f"{kind}[{index}].config (of {entry.name}).")
                 raise RunFileError(f"{where} is not valid:\n" + "\n".join(faults)) from None
+    for index, method in enumerate(run.methods):
+        if method.upscale is not None:
+            config_class = _plugin_class("upscalers", method.upscale).Config
+            try:
+                config_class.model_validate(plugin_config(run, "upscalers", method.upscale))
+            except ValidationError as error:
+                prefix = f"methods[{index}].upscale.config (of {method.upscale.name})."
+                faults = _faults(config_class, error, prefix=prefix)
+                raise RunFileError(f"{where} is not valid:\n" + "\n".join(faults)) from None
     known = registry.names("metrics")
     for metric in run.metrics:
         if metric not in known and ".py:" not in metric:
@@ -191,22 +224,26 @@ def parse_run_file(data: Any, where: str = "run file") -> RunFile:
     return run
 
 
-def plugin_config(run: RunFile, kind: str, entry: PluginEntry) -> dict[str, Any]:
-    """The configuration of an entry, with the run's `weights: {pipeline: ...}` as the methods' default."""
-    default = run.weights.get("pipeline")
-    takes_weights = kind == "methods" and "weights" in _plugin_class(kind, entry).Config.model_fields
+_WEIGHTS_ROLES = {"methods": "pipeline", "upscalers": "upscaler"}
+
+
+def plugin_config(run: RunFile, kind: str, entry: PluginEntry | UpscalerEntry) -> dict[str, Any]:
+    """The configuration of an entry, with the run's `weights: {pipeline: ..., upscaler: ...}` as the default
+    of methods and upscalers."""
+    default = run.weights.get(_WEIGHTS_ROLES.get(kind, ""))
+    takes_weights = kind in _WEIGHTS_ROLES and "weights" in _plugin_class(kind, entry).Config.model_fields
     if default is not None and takes_weights and "weights" not in entry.config:
         return {**entry.config, "weights": default}
     return dict(entry.config)
 
 
-def build_plugin(run: RunFile, kind: str, entry: PluginEntry) -> Any:
+def build_plugin(run: RunFile, kind: str, entry: PluginEntry | UpscalerEntry) -> Any:
     """The plug-in of an entry, constructed with its validated configuration."""
     cls = _plugin_class(kind, entry)
     return cls(cls.Config.model_validate(plugin_config(run, kind, entry)))
 
 
-def _plugin_class(kind: Any, entry: PluginEntry) -> Any:
+def _plugin_class(kind: Any, entry: PluginEntry | UpscalerEntry) -> Any:
     try:
         return registry.get(kind, entry.name)
     except UnknownNameError:

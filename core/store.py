@@ -4,6 +4,7 @@
 <root>/clips/<ab>/<key>/clip.mkv      lossless, what is measured
 <root>/clips/<ab>/<key>/preview.mp4   for browsers
 <root>/clips/<ab>/<key>/record.json   written last: its existence with status "done" means complete
+<root>/artifacts/<ab>/<key>/          what tunings made; see `artifacts`
 <root>/features/<extractor>/<digest>.parquet   append-only parts, one per finished shard
 <root>/failures/<ab>/<key>.json       why a feature could not be made
 <root>/cache/                         digests of files by size and time; may be deleted
@@ -30,11 +31,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from .artifacts import Artifacts
 from .atomic_write import atomic_path, is_temporary, write_text_atomic
 from .errors import ClipRefusedError, StoreError
+from .file_digests import FileDigests
 from .hashing import digest, digest_array
 from .records import ClipRecord, FailureInfo
-from .types import Features, Frames
+from .types import ClipRef, Features, Frames
 
 _STALE_TEMPORARY_S = 3600.0
 
@@ -46,6 +49,8 @@ class ClipCodec:
     write_lossless: Callable[[Path, Frames, float], None]
     read_lossless: Callable[[Path], Frames]
     write_preview: Callable[[Path, Frames, float], None]
+    reference_digest: Callable[[ClipRef, FileDigests], str]
+    """Digest of what a reference clip holds; OSError or VideoError where it is not there."""
 
 
 def check_clip(frames: Any, *, num_frames: int | None = None) -> Frames:
@@ -83,6 +88,7 @@ class Store:
         self.root = Path(root)
         self._codec = codec
         self._feature_parts: dict[str, dict[Path, set[str]]] = {}
+        self.artifacts = Artifacts(self.root / "artifacts", self._quarantine, _write_error)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -303,6 +309,16 @@ class Store:
             return {name: known[name] for name in ("count", "seconds", "bytes")}
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    # -- references ----------------------------------------------------------------------------
+
+    def reference_digest(self, ref: ClipRef, files: FileDigests) -> str:
+        """Digest of what a reference clip holds.
+
+        Raises:
+            OSError, VideoError: it is not there or cannot be read.
+        """
+        return self._codec.reference_digest(ref, files)
 
     # -- housekeeping --------------------------------------------------------------------------
 

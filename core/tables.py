@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from .atomic_write import atomic_path
 from .errors import StoreError
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 
 _STRING, _FLOAT, _INT, _BOOL = pa.string(), pa.float64(), pa.int64(), pa.bool_()
 
@@ -50,6 +50,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("sample_id", _STRING),
             ("source", _STRING),
             ("prompt", _STRING),
+            ("source_prompt", _STRING),  # what the reference shows, where something is edited
+            ("edit", _STRING),  # kind of the edit; null where nothing is edited
             ("prompt_truncated", _BOOL),
             ("seed", _INT),
             ("clip_key", _STRING),
@@ -62,7 +64,12 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("width", _INT),
             ("fps", _FLOAT),
             ("sampling_s", _FLOAT),
+            ("upscaling_s", _FLOAT),  # part of sampling_s
             ("peak_memory_gib", _FLOAT),
+            ("tune_key", _STRING),
+            ("tuning_s", _FLOAT),  # of the tuning, which clips of one tune_key share
+            ("tuning_memory_gib", _FLOAT),
+            ("trainable_parameters", _INT),
             ("hardware", _STRING),
             ("path", _STRING),
             ("preview", _STRING),
@@ -100,6 +107,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("conditioning", _STRING),
             ("sample_id", _STRING),
             ("source", _STRING),
+            ("edit", _STRING),
             ("seed", _INT),
             ("value", _FLOAT),  # null where the metric could not be computed
             ("error_message", _STRING),  # why not
@@ -205,7 +213,17 @@ _IDENTITY = (
     "n",
 )
 
-PROVENANCE_COLUMNS = ("sampling_s", "peak_memory_gib", "hardware", "library_versions", "path", "preview")
+PROVENANCE_COLUMNS = (
+    "sampling_s",
+    "upscaling_s",
+    "peak_memory_gib",
+    "tuning_s",
+    "tuning_memory_gib",
+    "hardware",
+    "library_versions",
+    "path",
+    "preview",
+)
 """Columns that tell where and how fast something was made; they differ between equal results."""
 
 

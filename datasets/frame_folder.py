@@ -13,7 +13,10 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from fractions import Fraction
+from itertools import groupby
 from pathlib import Path
 
 import av
@@ -35,16 +38,25 @@ _WIDE_COLOUR = {"rgb48be", "rgb48le", "rgba64be", "rgba64le", "ya16be", "ya16le"
 _WIDE_CODECS = {"PNG": "png", "TIFF": "tiff"}
 
 
-def frame_files(folder: Path) -> list[Path]:
+def frame_files(folder: Path, first: int | None = None, last: int | None = None) -> list[Path]:
     """The pictures of a folder in the order of the last number in their names; frame2 before frame10.
 
     Hidden files, folders and files that are no pictures are left out; a link that leads nowhere stays, and
     fails when it is read. Where no name holds a number, the order is that of the names.
 
+    Args:
+        first, last: only the pictures of these numbers and those between them; all of them must be there.
+            None is the lowest or the highest number there is. Without both, numbers may be left out.
+
     Raises:
-        VideoError: no such folder, no picture in it, two pictures of one number, or some with and some
-            without a number.
+        VideoError: no such folder, no picture in it, two pictures of one number, some with and some without a
+            number, or a frame of the window is missing.
     """
+    if (first is not None and first < 0) or (last is not None and last < (first or 0)):
+        raise VideoError(
+            f"{str(folder)!r}: the window must run from a frame number of 0 or more to the same or a higher "
+            f"one, got {first} to {last}"
+        )
     try:
         with os.scandir(folder) as entries:
             names = sorted(
@@ -56,29 +68,31 @@ def frame_files(folder: Path) -> list[Path]:
             )
     except OSError as error:
         raise VideoError(f"cannot read the folder of frames {str(folder)!r}: {error.strerror}") from error
-    files = [folder / name for name in names]
-    if not files:
+    if not names:
         raise VideoError(
             f"the folder {str(folder)!r} holds no picture", f"expected {', '.join(sorted(PICTURE_SUFFIXES))}"
         )
-    numbers = {path: _NUMBER.findall(path.stem) for path in files}
-    if not any(numbers.values()):
-        return files
-    by_number: dict[int, Path] = {}
-    for path, found in numbers.items():
+    numbers = {name: _NUMBER.findall(os.path.splitext(name)[0]) for name in names}  # noqa: PTH122
+    is_window = first is not None or last is not None
+    if not any(numbers.values()) and not is_window:
+        return [folder / name for name in names]
+    by_number: dict[int, str] = {}
+    for name, found in numbers.items():
         if not found:
             raise VideoError(
-                f"{str(folder)!r}: {path.name!r} has no number in its name, other pictures have",
+                f"{str(folder)!r}: {name!r} has no number in its name"
+                + (", and a window counts by them" if is_window else ", other pictures have"),
                 "number all frames, or move what is no frame elsewhere",
             )
         number = int(found[-1])
         if number in by_number:
             raise VideoError(
-                f"{str(folder)!r}: {by_number[number].name!r} and {path.name!r} are both frame {number}",
+                f"{str(folder)!r}: {by_number[number]!r} and {name!r} are both frame {number}",
                 "the last number in a name is the frame's; keep one of the two",
             )
-        by_number[number] = path
-    return [by_number[number] for number in sorted(by_number)]
+        by_number[number] = name
+    wanted = _window(folder, by_number.keys(), first, last) if is_window else sorted(by_number)
+    return [folder / by_number[number] for number in wanted]
 
 
 def read_frame_folder(
@@ -100,17 +114,76 @@ def read_frame_folder(
         VideoError: too few pictures, one that is damaged, transparent or of another size, names without an
             order (see `frame_files`), more than `max_bytes`, or a rate out of range.
     """
+    (frames,) = read_frame_files(folder, frame_files(folder), [reading], stored_fps, max_bytes)
+    if isinstance(frames, VideoError):
+        raise frames
+    return frames
+
+
+def read_frame_files(
+    folder: Path,
+    files: Sequence[Path],
+    readings: Sequence[Reading],
+    stored_fps: float | None = None,
+    max_bytes: int = MAX_CLIP_BYTES,
+) -> list[Frames | VideoError]:
+    """Several choices among the pictures of one folder; one that several want is decoded once.
+
+    Args:
+        folder: for messages.
+        files: the pictures in order; see `frame_files`.
+        readings, stored_fps, max_bytes: as in `read_frame_folder`.
+
+    Returns:
+        for each reading its frames, or the error that concerns it alone.
+
+    Raises:
+        VideoError: a rate out of range.
+    """
     if stored_fps is not None and not 1e-3 <= stored_fps <= 1000:
         raise VideoError(f"the rate of a folder of frames must be from 0.001 to 1000 fps, got {stored_fps}")
-    files = frame_files(folder)
-    chosen = _choose(folder, files, reading, stored_fps)
-    pictures: list[np.ndarray] = []
-    last: Path | None = None
-    for path in chosen:
-        picture = pictures[-1] if path == last else read_picture(path)
-        last = path
-        if pictures and picture.shape != pictures[0].shape:
-            (h, w), (h0, w0) = picture.shape[:2], pictures[0].shape[:2]
+    choices: list[list[Path] | VideoError] = []
+    for reading in readings:
+        try:
+            choices.append(_choose(folder, files, reading, stored_fps))
+        except VideoError as error:
+            choices.append(error)
+    pictures = _Pictures(path for choice in choices if isinstance(choice, list) for path in set(choice))
+    results: list[Frames | VideoError] = []
+    for choice in choices:
+        try:
+            results.append(
+                choice if isinstance(choice, VideoError) else _clip(folder, choice, pictures, max_bytes)
+            )
+        except VideoError as error:
+            results.append(error)
+    return results
+
+
+class _Pictures:
+    """The pictures of a folder; one that a later reading wants too is kept until then."""
+
+    def __init__(self, wanted: Iterable[Path]) -> None:
+        self._uses = Counter(wanted)
+        self._kept: dict[Path, np.ndarray] = {}
+
+    def of(self, path: Path) -> np.ndarray:
+        """uint8 [H,W,3]; each reading asks once."""
+        picture = self._kept.pop(path, None)
+        if picture is None:
+            picture = read_picture(path)
+        self._uses[path] -= 1
+        if self._uses[path]:
+            self._kept[path] = picture
+        return picture
+
+
+def _clip(folder: Path, chosen: list[Path], pictures: _Pictures, max_bytes: int) -> Frames:
+    clip: list[np.ndarray] = []
+    for path, repeats in groupby(chosen):
+        picture = pictures.of(path)
+        if clip and picture.shape != clip[0].shape:
+            (h, w), (h0, w0) = picture.shape[:2], clip[0].shape[:2]
             raise VideoError(
                 f"{str(path)!r} is {w} x {h}, the first frame of its folder {w0} x {h0}",
                 "all frames of a clip must be of one size",
@@ -121,17 +194,22 @@ def read_frame_folder(
                 f"than {max_bytes / 2**30:g} GiB",
                 "split the clip, or measure it with metrics that read its first frames only",
             )
-        pictures.append(picture)
-    return stacked(pictures)
+        clip += [picture for _ in repeats]
+    return stacked(clip)
 
 
-def frame_folder_digest(folder: Path, files: FileDigests) -> str:
+def frame_folder_digest(
+    folder: Path, files: FileDigests, first: int | None = None, last: int | None = None
+) -> str:
     """Digest of the pictures in their order: names and contents, not the folder's own name.
+
+    Args:
+        first, last: the window; see `frame_files`.
 
     Raises:
         VideoError, OSError: the folder or a picture cannot be read.
     """
-    return digest([[path.name, files.digest(path)] for path in frame_files(folder)])
+    return digest([[path.name, files.digest(path)] for path in frame_files(folder, first, last)])
 
 
 def frame_folder_size(folder: Path) -> tuple[int, int]:
@@ -232,7 +310,7 @@ def _in_8_bits(values: np.ndarray) -> np.ndarray:
     return np.rint(values / 257).astype(np.uint8)
 
 
-def _choose(folder: Path, files: list[Path], reading: Reading, stored_fps: float | None) -> list[Path]:
+def _choose(folder: Path, files: Sequence[Path], reading: Reading, stored_fps: float | None) -> list[Path]:
     """The pictures of a reading, in order."""
     # At its rate each picture lasts 1/fps; without one, a second serves as well as any other length.
     rate = Fraction(1) if stored_fps is None else Fraction(stored_fps).limit_denominator(100_000)
@@ -256,3 +334,30 @@ def _choose(folder: Path, files: list[Path], reading: Reading, stored_fps: float
             "ask for fewer frames, or leave the clip out",
         )
     return chosen[:wanted]
+
+
+def _window(folder: Path, there: Collection[int], first: int | None, last: int | None) -> range:
+    """The numbers of a window, all of which are there."""
+    wanted = range(min(there) if first is None else first, (max(there) if last is None else last) + 1)
+    missing = [number for number in wanted if number not in there]
+    if missing or not wanted:
+        raise VideoError(
+            f"{str(folder)!r} lacks {_in_words(missing) or f'frames {wanted.start} and on'}; "
+            f"its pictures are {len(there)}, numbered from {min(there)} to {max(there)}",
+            "copy the folder again, or correct the window (the last number in a name is the frame's)",
+        )
+    return wanted
+
+
+def _in_words(numbers: list[int]) -> str:
+    """Frame numbers as runs: "frames 4, 7 to 9"; the first five runs."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    shown = [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs[:5]]
+    if len(runs) > 5:
+        shown.append(f"and {sum(len(run) for run in runs[5:])} more")
+    return f"frame{'s' if len(numbers) > 1 else ''} {', '.join(shown)}" if numbers else ""

@@ -14,7 +14,7 @@ from ..core.records import FailureInfo
 from ..core.types import ClipRef, Sample
 from ..datasets.video import Reading
 from ..stages.extraction import ExtractItem, ExtractorSpec, Wanted
-from ..stages.inputs import FolderInput, Input, VideoInput
+from ..stages.inputs import Input, VideoInput
 from ..stages.measuring import Measuring
 from .clip_list import StoredClip
 from .stored_clips import ClipFacts
@@ -182,9 +182,8 @@ class WorkList:
         return self._input(clip, Reading(**measuring.reading(sample)), may_be_short=measuring.fills)
 
     def _input(self, clip: StoredClip, reading: Reading, may_be_short: bool) -> Input:
-        if clip.kind == "frames":
-            return FolderInput(clip.path, reading, self._frame_rate, may_be_short)
-        return VideoInput(ClipRef(clip.path), reading, may_be_short)
+        fps = self._frame_rate if clip.kind == "frames" else None
+        return VideoInput(ClipRef(clip.path, fps=fps), reading, may_be_short)
 
     # -- work ----------------------------------------------------------------------------------
 

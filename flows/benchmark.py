@@ -1,4 +1,4 @@
-"""The Prefect flow `benchmark`: plan -> sample -> extract -> score -> report.
+"""The Prefect flow `benchmark`: plan -> tune -> sample -> upscale -> extract -> score -> report.
 
 Prefect sees one task per stage and cell, with string keys as results, never tensors and never one
 task per clip; Ray runs shards of samples on actors that keep their models loaded. One pool owns all
@@ -18,7 +18,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from ..core.file_digests import FileDigests
-from ..core.plan import Plan, make_plan
+from ..core.plan import Cell, Plan, make_plan
 from ..core.run_file import RunFile, load_run_file
 from ..core.store import Store
 from ..datasets.codec import default_codec
@@ -28,6 +28,8 @@ from ..stages.measuring import Measuring, make_measuring
 from ..stages.progress import StageProgress
 from ..stages.results import RunResult, build_results
 from ..stages.sample import sample_shards
+from ..stages.tune import tune_shards
+from ..stages.upscale import upscale_shards
 from ..stages.work import Shard, ShardResult
 from .environment import quiet_environment
 from .ray_pool import RayPool
@@ -44,6 +46,10 @@ class _Run:
     pool: RayPool
     files: FileDigests
     failures: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def cell(self, key: str) -> Cell:
+        """The cell of a readable name."""
+        return next(cell for cell in self.plan.cells if cell.key == key)
 
     def map(self, title: str, shards: Sequence[Shard]) -> str:
         """Run shards on the pool; a line that says what came of them."""
@@ -63,12 +69,25 @@ class _Run:
         self.failures.extend(result.failures)
 
 
+@task(name="tune", task_run_name="tune {cell}", cache_policy=NO_CACHE, retries=0)
+def tune_cell(cell: str, context: Any) -> str:
+    """Make the tunings that the missing clips of a cell wait for."""
+    state: _Run = context.value
+    return state.map(f"tune {cell}", tune_shards(state.cell(cell)))
+
+
 @task(name="sample", task_run_name="sample {cell}", cache_policy=NO_CACHE, retries=0)
 def sample_cell(cell: str, context: Any) -> str:
     """Make the missing clips of a cell."""
     state: _Run = context.value
-    planned = next(item for item in state.plan.cells if item.key == cell)
-    return state.map(f"sample {cell}", sample_shards(planned, state.run.resources.shard_size))
+    return state.map(f"sample {cell}", sample_shards(state.cell(cell), state.run.resources.shard_size))
+
+
+@task(name="upscale", task_run_name="upscale {cell}", cache_policy=NO_CACHE, retries=0)
+def upscale_cell(cell: str, context: Any) -> str:
+    """Enlarge the clips of a cell whose method has an upscaler."""
+    state: _Run = context.value
+    return state.map(f"upscale {cell}", upscale_shards(state.cell(cell), state.run.resources.shard_size))
 
 
 @task(name="extract", task_run_name="extract {what}", cache_policy=NO_CACHE, retries=0)
@@ -82,7 +101,7 @@ def extract_features(what: str, context: Any) -> str:
         items += prompt_items(state.plan.datasets, state.measuring)
         state.files.save()
     else:
-        planned = next(item for item in state.plan.cells if item.key == what)
+        planned = state.cell(what)
         records = {
             task.key: record
             for task in planned.tasks
@@ -150,7 +169,11 @@ def benchmark(
     with RayPool(run.resources, run.store_dir) as pool:
         context = _Context(_Run(run, store, plan, measuring, pool, files))
         for cell in plan.cells:
+            if cell.method.tuning_key is not None:
+                tune_cell(cell.key, context)
             sample_cell(cell.key, context)
+            if cell.method.upscaler is not None:
+                upscale_cell(cell.key, context)
         extract_features("references and prompts", context)
         for cell in plan.cells:
             extract_features(cell.key, context)

@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..core.errors import VideoError
 from ..core.file_digests import FileDigests
 from ..core.hashing import digest
 from ..core.plan import Cell, PlannedDataset
 from ..core.records import ClipRecord, FailureInfo
 from ..core.store import Store, failure_info
 from ..core.types import Features, Sample
+from ..datasets.clip_reading import clip_digest, is_folder
 from ..datasets.video import Reading
 from .extraction import ExtractItem, ExtractorSpec, Wanted, extract
 from .inputs import Input, StoredInput, VideoInput
@@ -125,16 +127,23 @@ def reference_items(
 def reference_content(
     sample: Sample, measuring: Measuring, files: FileDigests
 ) -> tuple[str, FailureInfo | None]:
-    """The content digest of a reference clip; of a file that cannot be read, a stand-in and the reason."""
-    assert sample.reference is not None
+    """The content digest of a reference clip; of one that cannot be read, a stand-in and the reason."""
+    ref = sample.reference
+    assert ref is not None
     try:
-        file_digest = files.digest(sample.reference.path)
+        content = clip_digest(ref, files)
     except OSError as error:
-        reason = FailureInfo(
-            type="VideoError", message=f"no reference video {sample.reference.path.name}: {error.strerror}"
-        )
-        return digest({"missing reference": str(sample.reference.path)}), reason
-    return measuring.reference_content(sample, file_digest), None
+        message = f"no reference video {ref.path.name}: {error.strerror}"
+    except VideoError as error:
+        message = error.message
+    else:
+        if ref.fps is not None and is_folder(ref):  # the choice of frames depends on it
+            content = digest({"frames": content, "fps": ref.fps})
+        return measuring.reference_content(sample, content), None
+    missing: dict[str, Any] = {"missing reference": str(ref.path)}
+    if ref.first_frame is not None or ref.last_frame is not None:
+        missing["frames"] = [ref.first_frame, ref.last_frame]
+    return digest(missing), FailureInfo(type="VideoError", message=message)
 
 
 def prompt_items(datasets: Sequence[PlannedDataset], measuring: Measuring) -> Iterator[ExtractItem]:

@@ -1,14 +1,13 @@
-"""What extractors read: windows of videos, folders of frames, stored clips and texts.
+"""What extractors read: windows of videos and of folders of frames, stored clips and texts.
 
 Inputs are small and travel to workers; `read_inputs` turns them into frames. Several inputs of one video
-file (the choices of frames of several protocols) are served by one decoding pass.
+(the choices of frames of several protocols) are served by one decoding pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from ..datasets.video import Reading
 
 @dataclass(frozen=True)
 class VideoInput:
-    """Some frames of a window of a video file.
+    """Some frames of a window of a video file or of a folder of pictures.
 
     Attributes:
         may_be_short: a video of fewer frames than the reading wants gives those that there are.
@@ -33,28 +32,13 @@ class VideoInput:
 
 
 @dataclass(frozen=True)
-class FolderInput:
-    """Some frames of a folder of pictures; as `VideoInput`.
-
-    Attributes:
-        stored_fps: frames per second of the folder; None where it is not known, and every picture counts as
-            one frame of the reading.
-    """
-
-    folder: Path
-    reading: Reading
-    stored_fps: float | None = None
-    may_be_short: bool = False
-
-
-@dataclass(frozen=True)
 class StoredInput:
     """A clip of the store."""
 
     record: ClipRecord
 
 
-Input = VideoInput | FolderInput | StoredInput | str
+Input = VideoInput | StoredInput | str
 """A string is a text."""
 
 Content = Frames | str
@@ -108,44 +92,31 @@ def read_inputs(inputs: Sequence[Input], store: Store | None) -> list[Content | 
         store: where stored clips are; None when there is no `StoredInput`.
     """
     contents: list[Content | Exception | None] = [None] * len(inputs)
-    by_file: dict[ClipRef, list[int]] = {}
+    by_clip: dict[ClipRef, list[int]] = {}
     for index, source in enumerate(inputs):
         if isinstance(source, VideoInput):
-            by_file.setdefault(source.ref, []).append(index)
+            by_clip.setdefault(source.ref, []).append(index)
         else:
             contents[index] = _read_one(source, store)
-    for ref, indices in by_file.items():
+    for ref, indices in by_clip.items():
         videos = [source for source in inputs if isinstance(source, VideoInput) and source.ref == ref]
         for index, content in zip(indices, _read_video(ref, videos), strict=True):
             contents[index] = content
     return [content for content in contents if content is not None]
 
 
-def _read_one(source: FolderInput | StoredInput | str, store: Store | None) -> Content | Exception:
+def _read_one(source: StoredInput | str, store: Store | None) -> Content | Exception:
     try:
         if isinstance(source, str):
             return source
-        if isinstance(source, StoredInput):
-            assert store is not None, "a stored clip needs its store"
-            return store.load_clip(source.record)
-        return _read_folder(source)
+        assert store is not None, "a stored clip needs its store"
+        return store.load_clip(source.record)
     except Exception as error:  # recorded as this input's failure; the others go on
         return error
 
 
-def _read_folder(source: FolderInput) -> Frames:
-    from ..datasets.frame_folder import read_frame_folder
-
-    try:
-        return read_frame_folder(source.folder, source.reading, source.stored_fps)
-    except TooShortError:
-        if not source.may_be_short:
-            raise
-        return read_frame_folder(source.folder, _all_of(source.reading), source.stored_fps)
-
-
 def _read_video(ref: ClipRef, videos: Sequence[VideoInput]) -> list[Frames | Exception]:
-    from ..datasets.video import read_clips
+    from ..datasets.clip_reading import read_clips
 
     try:
         frames: list[Frames | Exception] = list(read_clips(ref, [video.reading for video in videos]))

@@ -19,6 +19,7 @@ from ..core.statistics import holm, mean_estimate, sign_flip_test
 from ..core.types import Estimate
 from ..metrics.sample_size import size_curve
 from ..metrics.signature import signature
+from .costs import cost_rows
 from .measuring import Measuring
 from .observations import FeatureCell, Observation, Observations, Reference
 
@@ -46,6 +47,7 @@ def score_rows(plan: Plan, measuring: Measuring, observations: Observations) -> 
                     "conditioning": str(item.cell.method.plugin.conditioning),
                     "sample_id": item.task.sample.id,
                     "source": item.task.sample.source,
+                    "edit": item.task.sample.edit,
                     "seed": item.cell.seed,
                     "value": value,
                     "error_message": error,
@@ -102,7 +104,7 @@ def summary_rows(
                         per_seed.append((score_key, estimate))
                 base = _base(plan, method, dataset, chosen, seed)
                 rows.append(base | _metric_columns(metric, measuring, chosen, estimate, reason, score_key))
-        rows += _cost_rows(plan, method, dataset, items)
+        rows += cost_rows(_base(plan, method, dataset, items, None), items)
     return rows
 
 
@@ -465,44 +467,3 @@ def _metric_columns(
         "notes": "\n".join(note for note in notes if note),
         "score_key": score_key,
     }
-
-
-def _cost_rows(
-    plan: Plan, method: PlannedMethod, dataset: PlannedDataset, items: Sequence[Observation]
-) -> list[Row]:
-    """Cost beside quality: seconds and peak memory of a clip's sampling, over all seeds."""
-    done = [item for item in items if item.record is not None and item.record.status == "done"]
-    base = _base(plan, method, dataset, items, None)
-    columns = (
-        ("sampling_s", "Sampling", "s/clip", [(i, i.record.sampling_s) for i in done if i.record]),
-        ("peak_memory_gib", "Memory", "GiB", [(i, i.record.peak_memory_gib) for i in done if i.record]),
-    )
-    rows = []
-    for metric, label, unit, pairs in columns:
-        known = [(item, value) for item, value in pairs if value is not None]
-        row = base | {
-            "metric": metric,
-            "label": label,
-            "unit": unit,
-            "higher_is_better": False,
-            "level": "cost",
-            "n": len(known),
-            "num_failures": len(items) - len(known),
-            "coverage": len(known) / len(items) if items else 0.0,
-            "interval": "95% t, clustered on source" if metric == "sampling_s" else "maximum, no interval",
-        }
-        if known and metric == "sampling_s":
-            estimate = mean_estimate(
-                [value for _, value in known], [item.task.sample.source for item, _ in known]
-            )
-            row |= {
-                "value": estimate.value,
-                "standard_error": estimate.standard_error,
-                "low": estimate.low,
-                "high": estimate.high,
-                "num_sources": estimate.num_sources,
-            }
-        elif known:
-            row |= {"value": max(value for _, value in known)}
-        rows.append(row)
-    return rows

@@ -14,7 +14,12 @@ def _write(path, frames, fps):
 
 @pytest.fixture
 def codec():
-    return ClipCodec(write_lossless=_write, read_lossless=np.load, write_preview=_write)
+    return ClipCodec(
+        write_lossless=_write,
+        read_lossless=np.load,
+        write_preview=_write,
+        reference_digest=lambda ref, files: files.digest(ref.path),
+    )
 
 
 @pytest.fixture

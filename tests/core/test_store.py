@@ -4,13 +4,14 @@ import errno
 import json
 import os
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from reelbench.core.errors import ClipRefusedError, StoreError
 from reelbench.core.hashing import digest
-from reelbench.core.store import ClipCodec, Store, check_clip
+from reelbench.core.store import Store, check_clip
 
 KEY = digest("clip")
 FIELDS = {"method_key": digest("method"), "sample_id": "video1#2", "prompt": "a red circle", "seed": 7}
@@ -30,7 +31,7 @@ def test_the_record_is_written_last(store, frames, codec, tmp_path):
     def fail(path, frames, fps):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    full = Store(tmp_path / "full", ClipCodec(codec.write_lossless, codec.read_lossless, fail))
+    full = Store(tmp_path / "full", replace(codec, write_preview=fail))
     with pytest.raises(StoreError, match="the disk is full"):
         full.put_clip(KEY, frames, 8.0, **FIELDS)
     assert full.clip_path(KEY).exists()

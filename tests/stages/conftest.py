@@ -15,6 +15,8 @@ from reelbench.stages.extract import extract_shards, generated_items, prompt_ite
 from reelbench.stages.measuring import make_measuring
 from reelbench.stages.results import build_results
 from reelbench.stages.sample import sample_shards
+from reelbench.stages.tune import tune_shards
+from reelbench.stages.upscale import upscale_shards
 from reelbench.stages.work import WorkerContext
 
 PLUGINS = '''
@@ -67,8 +69,88 @@ class Noise:
                 yield frames.astype(np.uint8)
 
 
+class Shade:
+    """Tuned on a reference: its first colour; clips are noise under that colour."""
+
+    class Config(FrozenConfig):
+        num_frames: int = 16
+        strength: int = 2
+        log: str
+
+    name, version, conditioning = "shade", "1", Conditioning.TEXT_AND_REFERENCE
+
+    def __init__(self, config):
+        self.config = config
+
+    def resources(self):
+        return Resources()
+
+    def weights(self):
+        return ()
+
+    def tuning_config(self):
+        return {}
+
+    def reference_frames(self):
+        return 12
+
+    def load(self, device):
+        return self
+
+    def describe(self):
+        return {"trainable_parameters": 3}
+
+    def tune(self, reference, prompt, seed, *, checkpoint=None):
+        with open(self.config.log, "a") as log:
+            log.write(f"tune:{prompt.replace(' ', '_')}:{len(reference)}\\n")
+        if "untunable" in prompt:
+            checkpoint.write_text("half")
+            raise ValueError("the prompt asked for it")
+        return reference[0, 0, 0].tobytes()
+
+    def generate(self, samples, artifact, seeds):
+        if artifact is None:
+            raise ValueError("no artifact")
+        for sample, seed in zip(samples, seeds):
+            with open(self.config.log, "a") as log:
+                log.write(sample.id + "\\n")
+            if "raise" in sample.prompt:
+                raise ValueError("the prompt asked for it")
+            frames = np.random.default_rng(seed).integers(0, 256, (self.config.num_frames, 32, 32, 3))
+            yield (frames // self.config.strength + np.frombuffer(artifact, np.uint8) // 2).astype(np.uint8)
+
+
+class Doubled:
+    """Every pixel four times."""
+
+    class Config(FrozenConfig):
+        factor: int = 2
+
+    name, version = "doubled", "1"
+
+    def __init__(self, config):
+        self.config = config
+
+    def resources(self):
+        return Resources()
+
+    def weights(self):
+        return ()
+
+    def load(self, device):
+        return self
+
+    def upscale(self, frames, prompt, seed):
+        if "unscalable" in prompt:
+            raise ValueError("the prompt asked for it")
+        return frames.repeat(self.config.factor, axis=1).repeat(self.config.factor, axis=2)
+
+
 class Folder:
-    """The videos of a folder: one sample each, `prompts.txt` beside them."""
+    """The videos of a folder: one sample each, `prompts.txt` beside them.
+
+    A line is name|prompt, or for an edit name|prompt|video|source prompt|kind.
+    """
 
     class Config(FrozenConfig):
         root: str
@@ -84,8 +166,19 @@ class Folder:
     def __iter__(self):
         root = Path(self.config.root)
         for line in (root / "prompts.txt").read_text(encoding="utf-8").splitlines():
-            name, prompt = line.split("|")
-            yield Sample(id=name, prompt=prompt, source=name, reference=ClipRef(root / f"{name}.mkv"))
+            name, prompt, *edit = line.split("|")
+            if edit:
+                video, source_prompt, kind = edit
+                yield Sample(
+                    id=name,
+                    prompt=prompt,
+                    source=video,
+                    reference=ClipRef(root / f"{video}.mkv"),
+                    source_prompt=source_prompt,
+                    edit=kind,
+                )
+            else:
+                yield Sample(id=name, prompt=prompt, source=name, reference=ClipRef(root / f"{name}.mkv"))
 
     def fingerprint(self):
         return self.config.root
@@ -125,6 +218,21 @@ class World:
             lines.append(f"{name}|{prompt}")
         (self.folder / "data" / "prompts.txt").write_text("\n".join(lines), encoding="utf-8")
 
+    def write_edits(self, edits, num_frames=20):
+        """Reference videos, and the edits of each: {video: (source prompt, {kind: prompt})}."""
+        self.write({video: prompt for video, (prompt, _) in edits.items()}, num_frames)
+        lines = [
+            f"{video}-{kind}|{prompt}|{video}|{source_prompt}|{kind}"
+            for video, (source_prompt, prompts) in edits.items()
+            for kind, prompt in prompts.items()
+        ]
+        (self.folder / "data" / "prompts.txt").write_text("\n".join(lines), encoding="utf-8")
+
+    def method(self, name, **changes):
+        """An entry of the run file for a method of plugins.py."""
+        entry = {"name": f"{self.folder}/plugins.py:{name}", "label": name.lower()}
+        return entry | {"config": {"log": str(self.log)}} | changes
+
     def generated(self):
         """Ids in the order in which the method was asked for them."""
         return self.log.read_text().split() if self.log.exists() else []
@@ -138,7 +246,10 @@ class World:
         context = WorkerContext(store, "cpu")
         plan, measuring = make_plan(run, store), make_measuring(run, store)
         files = FileDigests(store.file_digests("videos"))
-        results = [shard.run(context) for cell in plan.cells for shard in sample_shards(cell, 2)]
+        results = []
+        for cell in plan.cells:
+            for shards in (tune_shards(cell), sample_shards(cell, 2), upscale_shards(cell, 2)):
+                results += [shard.run(context) for shard in shards]
         records = {
             task.key: record
             for cell in plan.cells
