@@ -20,15 +20,13 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show which clips a run has, which are missing, and what they will take. Makes nothing."""
-    from ..core.plan import make_plan
     from ..core.store import Store
     from ..datasets.codec import default_codec
-    from ..stages.measuring import make_measuring
+    from ..stages.planning import plan_run
 
     run = load(run_file, limit, only, output)
     store = Store(run.store_dir, default_codec())
-    planned = make_plan(run, store)
-    make_measuring(run, store)
+    planned, _ = plan_run(run, store)
     free_bytes = store.free_bytes()
     if as_json:
         import json

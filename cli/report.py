@@ -28,7 +28,6 @@ def report(
 ) -> None:
     """Build the tables, the report and the MLflow runs anew from what the store holds."""
     from ..core.file_digests import FileDigests
-    from ..core.plan import make_plan
     from ..core.store import Store
     from ..datasets.codec import default_codec
     from ..flows.environment import quiet_environment
@@ -36,14 +35,13 @@ def report(
     from ..reports.html_report import write_html_report
     from ..reports.publish import publish
     from ..reports.table_text import to_markdown
-    from ..stages.measuring import make_measuring
+    from ..stages.planning import plan_run
     from ..stages.results import build_results
 
     quiet_environment()
     run = load(run_file, limit, only, output)
     store = Store(run.store_dir, default_codec())
-    plan = make_plan(run, store)
-    measuring = make_measuring(run, store)
+    plan, measuring = plan_run(run, store)
     files = FileDigests(store.file_digests("videos"))
     result = build_results(plan, measuring, store, files)
     files.save()

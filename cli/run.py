@@ -75,12 +75,10 @@ def _run(
 
 def _print_plan(amended: RunFile) -> None:
     """Make the plan before the flow does: what the user must mend is then said before anything starts."""
-    from ..core.plan import make_plan
     from ..core.store import Store
     from ..datasets.codec import default_codec
-    from ..stages.measuring import make_measuring
+    from ..stages.planning import plan_run
 
     store = Store(amended.store_dir, default_codec())
-    planned = make_plan(amended, store)
-    make_measuring(amended, store)
+    planned, _ = plan_run(amended, store)
     typer.echo(f"{amended.name}: {summary_line(planned)}; results go to {relative(amended.run_dir)}")

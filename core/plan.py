@@ -8,7 +8,7 @@ no video and loads no model.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from .records import ClipRecord
 from .run_file import RunFile, UpscalerEntry, build_plugin
 from .seeds import derive_seed
 from .store import Store
-from .types import ClipRef, Sample
+from .types import ClipRef, Conditioning, Sample
 from .weights import digest_weights, resolve
 
 
@@ -81,6 +81,16 @@ class TuneTask:
 
 
 @dataclass(frozen=True)
+class ContextTask:
+    """The first frames of a reference, for a method that is given them."""
+
+    reference: ClipRef
+    reading: Mapping[str, Any]
+    """How the clip is read: arguments of `datasets.video.Reading`; the frames are the first of these."""
+    num_frames: int
+
+
+@dataclass(frozen=True)
 class ClipTask:
     """One clip to make."""
 
@@ -90,6 +100,8 @@ class ClipTask:
     """Seed of the sampling, derived from (run seed, sample id)."""
     tune: TuneTask | None = None
     """The tuning that it is made from."""
+    context: ContextTask | None = None
+    """The frames that the method is given."""
     base: ClipTask | None = None
     """Of a clip that an upscaler makes: the method's own, which it enlarges."""
 
@@ -176,8 +188,16 @@ class Plan:
         return sum(cell.num_samples for cell in self.cells)
 
 
-def make_plan(run: RunFile, store: Store) -> Plan:
+ContextReading = Callable[[Sample], Mapping[str, Any]]
+"""How the reference of a sample is read by whoever measures: arguments of `datasets.video.Reading`."""
+
+
+def make_plan(run: RunFile, store: Store, context_reading: ContextReading | None = None) -> Plan:
     """Expand a run file and look every clip up in the store.
+
+    Args:
+        context_reading: how the frames that methods of text-video prediction are given are read; without it
+            they are the first ones that the reference stores. `stages.planning` gives the protocol's.
 
     Raises:
         ReelbenchError: weights or data set files are missing or malformed.
@@ -186,7 +206,7 @@ def make_plan(run: RunFile, store: Store) -> Plan:
     datasets = tuple(_plan_dataset(run, index) for index in range(len(run.datasets)))
     files = FileDigests(store.file_digests("videos"))
     cells = tuple(
-        _plan_cell(method, dataset, seed, store, files)
+        _plan_cell(method, dataset, seed, _Lookup(store, files, context_reading))
         for dataset, method, seed in itertools.product(datasets, methods, run.seeds)
     )
     files.save()
@@ -238,10 +258,34 @@ def _plan_dataset(run: RunFile, index: int) -> PlannedDataset:
     return PlannedDataset(entry.label, plugin, samples)
 
 
-def _plan_cell(
-    method: PlannedMethod, dataset: PlannedDataset, seed: int, store: Store, files: FileDigests
-) -> Cell:
-    tasks = [_plan_clip(method, sample, seed, store, files) for sample in dataset.samples]
+@dataclass(frozen=True)
+class _Lookup:
+    """Where a plan looks things up."""
+
+    store: Store
+    files: FileDigests
+    context_reading: ContextReading | None
+
+    def reference(self, ref: ClipRef | None) -> str | None:
+        """Digest of a reference clip with its window; one that is not there fails when it is read."""
+        if ref is None:
+            return None
+        try:
+            content = self.store.reference_digest(ref, self.files)
+        except (OSError, ReelbenchError):
+            content = f"missing: {ref.path}"
+        return digest(
+            {
+                "content": content,
+                "seconds": [ref.start_s, ref.end_s],
+                "frames": [ref.first_frame, ref.last_frame],
+            }
+        )
+
+
+def _plan_cell(method: PlannedMethod, dataset: PlannedDataset, seed: int, lookup: _Lookup) -> Cell:
+    store = lookup.store
+    tasks = [_plan_clip(method, sample, seed, lookup) for sample in dataset.samples]
     everything = [*tasks, *(task.base for task in tasks if task.base is not None)]
     records = {task.key: record for task in everything if (record := store.clip_record(task.key)) is not None}
     cell = Cell(method, dataset, seed, tuple(tasks), records, 0.0, 0)
@@ -266,45 +310,38 @@ def _plan_cell(
     )
 
 
-def _plan_clip(
-    method: PlannedMethod, sample: Sample, seed: int, store: Store, files: FileDigests
-) -> ClipTask:
-    tune = None if method.tuning_key is None else _plan_tuning(method.tuning_key, sample, seed, store, files)
+def _plan_clip(method: PlannedMethod, sample: Sample, seed: int, lookup: _Lookup) -> ClipTask:
+    tune = None if method.tuning_key is None else _plan_tuning(method.tuning_key, sample, seed, lookup)
+    context, context_digest = _plan_context(method, sample, lookup)
     sample_seed = derive_seed(seed, sample.id)
     tune_key = None if tune is None else tune.key
-    key = keys.clip_key(method.key, tune_key, sample.prompt, None, sample.id, sample_seed)
-    own = ClipTask(key, sample, sample_seed, tune)
+    key = keys.clip_key(method.key, tune_key, sample.prompt, context_digest, sample.id, sample_seed)
+    own = ClipTask(key, sample, sample_seed, tune, context)
     if method.upscaler is None:
         return own
-    return ClipTask(
-        keys.upscaled_key(method.upscaler.key, key, sample_seed), sample, sample_seed, tune, base=own
-    )
+    large = keys.upscaled_key(method.upscaler.key, key, sample_seed)
+    return replace(own, key=large, base=own)
 
 
-def _plan_tuning(tuning_key: str, sample: Sample, seed: int, store: Store, files: FileDigests) -> TuneTask:
+def _plan_tuning(tuning_key: str, sample: Sample, seed: int, lookup: _Lookup) -> TuneTask:
     prompt = sample.prompt if sample.source_prompt is None else sample.source_prompt
     # Of the source and not of the sample: the edits of a clip share its tuning.
     tune_seed = derive_seed(seed, sample.source)
-    content = _reference_content(sample.reference, store, files)
-    key = keys.tune_key(tuning_key, content, prompt, tune_seed)
+    key = keys.tune_key(tuning_key, lookup.reference(sample.reference), prompt, tune_seed)
     return TuneTask(key, sample.source, sample.reference, prompt, tune_seed)
 
 
-def _reference_content(ref: ClipRef | None, store: Store, files: FileDigests) -> str | None:
-    """Digest of a reference clip with its window; a file that is not there fails when it is tuned on."""
-    if ref is None:
-        return None
-    try:
-        content = store.reference_digest(ref, files)
-    except (OSError, ReelbenchError):
-        content = f"missing: {ref.path}"
-    return digest(
-        {
-            "content": content,
-            "seconds": [ref.start_s, ref.end_s],
-            "frames": [ref.first_frame, ref.last_frame],
-        }
-    )
+def _plan_context(
+    method: PlannedMethod, sample: Sample, lookup: _Lookup
+) -> tuple[ContextTask | None, str | None]:
+    """The frames that a method is given, and their digest."""
+    is_given = method.plugin.conditioning is Conditioning.TEXT_AND_FRAMES
+    if not is_given or sample.reference is None or not sample.num_context_frames:
+        return None, None
+    reading = {} if lookup.context_reading is None else dict(lookup.context_reading(sample))
+    task = ContextTask(sample.reference, reading, sample.num_context_frames)
+    content = lookup.reference(sample.reference)
+    return task, digest({"reference": content, "reading": reading, "frames": task.num_frames})
 
 
 def _estimate(store: Store, timing_key: str | None, num: int) -> tuple[float, int] | None:

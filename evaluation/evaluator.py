@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import EvaluationError
 from ..core.free_memory import release_free_memory
-from ..core.run_file import PluginEntry, RunFile
+from ..core.run_file import MethodEntry, PluginEntry, RunFile
 from ..core.store import Store
 from ..core.tables import read_table
 from ..core.types import Features
@@ -148,7 +148,7 @@ def evaluate(
         output=output_dir,
         store=output_dir / "store",
         methods=tuple(
-            PluginEntry(name="videos", label=label, config={"folder": str(folder)})
+            MethodEntry(name="videos", label=label, config={"folder": str(folder)})
             for label, folder in systems.items()
         ),
         datasets=(PluginEntry(name="videos", label=Path(reference).name if reference else "no reference"),),

@@ -18,13 +18,14 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from ..core.file_digests import FileDigests
-from ..core.plan import Cell, Plan, make_plan
+from ..core.plan import Cell, Plan
 from ..core.run_file import RunFile, load_run_file
 from ..core.store import Store
 from ..datasets.codec import default_codec
 from ..stages.extract import extract_shards, generated_items, prompt_items, reference_items
 from ..stages.extraction import ExtractItem
-from ..stages.measuring import Measuring, make_measuring
+from ..stages.measuring import Measuring
+from ..stages.planning import plan_run
 from ..stages.progress import StageProgress
 from ..stages.results import RunResult, build_results
 from ..stages.sample import sample_shards
@@ -163,8 +164,7 @@ def benchmark(
     run = run.model_copy(update={"output": run.output.absolute(), "store": run.store_dir.absolute()})
     store = Store(run.store_dir, default_codec())
     store.sweep()
-    plan = make_plan(run, store)
-    measuring = make_measuring(run, store)
+    plan, measuring = plan_run(run, store)
     files = FileDigests(store.file_digests("videos"))
     with RayPool(run.resources, run.store_dir) as pool:
         context = _Context(_Run(run, store, plan, measuring, pool, files))

@@ -7,7 +7,7 @@ import itertools
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core import registry
@@ -15,6 +15,7 @@ from ..core.errors import ClipRefusedError, ReelbenchError, StoreError
 from ..core.plan import Cell, ClipTask, config_data
 from ..core.records import TuneRecord
 from ..core.store import Store, check_clip, failure_info
+from ..core.types import Sample
 from .provenance import peak_memory_gib, provenance, reset_peak_memory
 from .work import ShardResult, WorkerContext
 
@@ -119,16 +120,21 @@ class SampleShard:
         One call of the method makes them all, so that an artifact is loaded once; after an exception the rest
         is asked for anew, since a generator is over then.
         """
-        rest = deque(tasks)
+        rest: deque[tuple[ClipTask, Sample]] = deque()
+        for task in tasks:
+            try:
+                rest.append((task, _with_context(task)))
+            except Exception as error:
+                yield task, error
         while rest:
             clips: Iterator[Any] | None = None
             while rest:
-                task = rest.popleft()
+                task, sample = rest.popleft()
                 truncated_before = _num_truncated(session)
                 try:
                     if clips is None:
-                        pending = [task, *rest]
-                        samples, seeds = [item.sample for item in pending], [item.seed for item in pending]
+                        samples = [sample, *(later for _, later in rest)]
+                        seeds = [task.seed, *(later.seed for later, _ in rest)]
                         clips = iter(session.generate(samples, artifact, seeds))
                     reset_peak_memory(context.device)
                     started = time.perf_counter()
@@ -203,6 +209,23 @@ def load_method(name: str, config: dict[str, Any], device: str) -> Any:
     """
     cls = registry.get("methods", name)
     return cls(cls.Config.model_validate(config)).load(device)
+
+
+def _with_context(task: ClipTask) -> Sample:
+    """The sample of a task with the frames that the method is given.
+
+    Raises:
+        VideoError: the reference cannot be read, or has no frame after the given ones.
+    """
+    if task.context is None:
+        return task.sample
+    from ..datasets.clip_reading import read_clip
+
+    wanted = task.context.num_frames
+    arguments = dict(task.context.reading)
+    # A prediction needs something to predict; and a seeded start depends on the length that is read.
+    arguments["num_frames"] = max(wanted + 1, arguments.get("num_frames") or 0)
+    return replace(task.sample, context=read_clip(task.context.reference, **arguments)[:wanted])
 
 
 def _tune_key(task: ClipTask) -> str | None:

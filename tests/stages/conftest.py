@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 
 from reelbench.core.file_digests import FileDigests
-from reelbench.core.plan import make_plan
 from reelbench.core.run_file import parse_run_file
 from reelbench.core.store import Store
 from reelbench.datasets.codec import default_codec
 from reelbench.datasets.video import write_lossless
 from reelbench.stages.extract import extract_shards, generated_items, prompt_items, reference_items
-from reelbench.stages.measuring import make_measuring
+from reelbench.stages.planning import plan_run
 from reelbench.stages.results import build_results
 from reelbench.stages.sample import sample_shards
 from reelbench.stages.tune import tune_shards
@@ -120,6 +119,35 @@ class Shade:
             yield (frames // self.config.strength + np.frombuffer(artifact, np.uint8) // 2).astype(np.uint8)
 
 
+class Given:
+    """Shows the frames that it is given, then the last of them; prediction."""
+
+    class Config(FrozenConfig):
+        num_frames: int = 16
+        log: str
+
+    name, version, conditioning = "given", "1", Conditioning.TEXT_AND_FRAMES
+
+    def __init__(self, config):
+        self.config = config
+
+    def resources(self):
+        return Resources()
+
+    def weights(self):
+        return ()
+
+    def load(self, device):
+        return self
+
+    def generate(self, samples, artifact, seeds):
+        for sample, seed in zip(samples, seeds):
+            with open(self.config.log, "a") as log:
+                log.write(sample.id + "\\n")
+            rest = self.config.num_frames - len(sample.context)
+            yield np.concatenate([sample.context, sample.context[-1:].repeat(rest, axis=0)])
+
+
 class Doubled:
     """Every pixel four times."""
 
@@ -154,6 +182,7 @@ class Folder:
 
     class Config(FrozenConfig):
         root: str
+        num_context_frames: int = 0
 
     name, split, task = "folder", "test", "text-to-video"
 
@@ -178,7 +207,9 @@ class Folder:
                     edit=kind,
                 )
             else:
-                yield Sample(id=name, prompt=prompt, source=name, reference=ClipRef(root / f"{name}.mkv"))
+                ref = ClipRef(root / f"{name}.mkv")
+                given = self.config.num_context_frames
+                yield Sample(name, prompt, name, ref, num_context_frames=given)
 
     def fingerprint(self):
         return self.config.root
@@ -244,7 +275,7 @@ class World:
         run = parse_run_file(self.data | changes)
         store = Store(run.store_dir, default_codec())
         context = WorkerContext(store, "cpu")
-        plan, measuring = make_plan(run, store), make_measuring(run, store)
+        plan, measuring = plan_run(run, store)
         files = FileDigests(store.file_digests("videos"))
         results = []
         for cell in plan.cells:

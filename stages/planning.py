@@ -1,0 +1,21 @@
+"""The plan of a run with its measuring: what every command and the flow begin with."""
+
+from __future__ import annotations
+
+from ..core.plan import Plan, make_plan
+from ..core.run_file import RunFile
+from ..core.store import Store
+from .measuring import Measuring, make_measuring
+
+
+def plan_run(run: RunFile, store: Store) -> tuple[Plan, Measuring]:
+    """The plan of a run file and what it measures.
+
+    The frames that methods of text-video prediction are given are the first ones of what the protocol reads
+    of the reference.
+
+    Raises:
+        ReelbenchError: the run file names what does not exist, or weights or data sets are missing.
+    """
+    measuring = make_measuring(run, store)
+    return make_plan(run, store, measuring.reading), measuring
