@@ -1,6 +1,6 @@
 """Annotation files of published data sets: found, parsed, and refused with the place of the fault.
 
-JSON and CSV as they are distributed: UTF-8 with or without a byte order mark. Every error is a
+JSON, YAML and CSV as they are distributed: UTF-8 with or without a byte order mark. Every error is a
 `DatasetError` that names the file, the line (and column where there is one) and what was expected.
 """
 
@@ -9,9 +9,11 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from ..core.errors import DatasetError, nearest
 
@@ -69,11 +71,37 @@ def load_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+def load_yaml_list(path: Path) -> list[Any]:
+    """The list in a YAML file.
+
+    Raises:
+        DatasetError: unreadable, empty, not UTF-8, not YAML (with line and column), or not a list.
+    """
+    text = _read_text(path)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise DatasetError(f"{path}{place}: not valid YAML ({error.problem or error.context})") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DatasetError(f"{path}: not readable as YAML ({error})") from error
+    if not isinstance(value, list):
+        raise DatasetError(f"{path}: expected a list at the top, got {_type_name(value)}")
+    return value
+
+
+def read_csv(
+    path: Path, columns: Sequence[str], is_loose: bool = False
+) -> Iterator[tuple[int, tuple[str, ...]]]:
     """The rows of a comma-separated file with a header: (line number, values of `columns` in order).
 
     Columns are found by name, so their order in the file is free and others may stand between them.
     Streams: nothing but the current row is held.
+
+    Args:
+        is_loose: names of columns are alike whatever their case, and with spaces, "_" or "-" between words:
+            for sheets that people save themselves.
 
     Raises:
         DatasetError: unreadable, empty, not UTF-8, a missing or doubled column, or a row whose
@@ -84,7 +112,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[st
             reader = csv.reader(file, strict=True)
             try:
                 header = [name.strip() for name in next(reader, [])]
-                wanted = _column_indices(path, header, columns)
+                wanted = _column_indices(path, header, columns, _loose if is_loose else str)
                 for row in reader:
                     if not row:
                         continue
@@ -196,16 +224,30 @@ def _read_text(path: Path) -> str:
         ) from error
 
 
-def _column_indices(path: Path, header: list[str], columns: Sequence[str]) -> list[int]:
+def _loose(name: str) -> str:
+    return " ".join(re.split(r"[\s_-]+", name.strip())).casefold()
+
+
+def _column_indices(
+    path: Path, header: list[str], columns: Sequence[str], form: Callable[[str], str]
+) -> list[int]:
+    """Where the columns stand; names are compared in `form`."""
     if not any(header):
         raise DatasetError(f"{path} is empty; expected a header with the columns {', '.join(columns)}")
-    for name in columns:
-        if name not in header:
-            close = nearest(name, [other for other in header if other not in columns])
+    formed, wanted = [form(name) for name in header], [form(name) for name in columns]
+    for name, formed_name in zip(columns, wanted, strict=True):
+        if formed_name not in formed:
+            others = [
+                other
+                for other, formed_other in zip(header, formed, strict=True)
+                if formed_other not in wanted
+            ]
+            close = nearest(name, others)
             raise DatasetError(
                 f"{path}, line 1: the column {name!r} is missing; there: {', '.join(header)}",
                 f"rename {close!r} to {name!r}" if close else f"expected the columns {', '.join(columns)}",
             )
-        if header.count(name) > 1:
-            raise DatasetError(f"{path}, line 1: the column {name!r} stands there {header.count(name)} times")
-    return [header.index(name) for name in columns]
+        count = formed.count(formed_name)
+        if count > 1:
+            raise DatasetError(f"{path}, line 1: the column {name!r} stands there {count} times")
+    return [formed.index(name) for name in wanted]

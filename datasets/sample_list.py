@@ -27,6 +27,11 @@ def natural_rank(id: str) -> tuple[tuple[int, str], ...]:
 
 
 def list_fingerprint(name: str, split: str, samples: Iterable[Sample]) -> str:
-    """Digest of (name, split, [[id, prompt, source], ...]) in order; folders do not enter."""
-    rows = [[sample.id, sample.prompt, sample.source] for sample in samples]
+    """Digest of (name, split, [[id, prompt, source], ...]) in order, of edits [id, prompt, source, source
+    prompt, kind]; folders do not enter."""
+    rows: list[list[str | None]] = []
+    for sample in samples:
+        rows.append([sample.id, sample.prompt, sample.source])
+        if sample.edit is not None:  # left out otherwise: the digests of other data sets stay as they were
+            rows[-1] += [sample.source_prompt, sample.edit]
     return digest({"name": name, "split": split, "samples": rows})

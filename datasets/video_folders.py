@@ -77,11 +77,25 @@ class VideoFolders:
         listings = {}
         for candidate in self._candidates:
             folder = self._base / candidate
-            try:
-                with os.scandir(folder) as entries:
-                    listings[folder] = frozenset(entry.name for entry in entries)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as error:
-                raise DatasetError(f"{self._what}: cannot list {folder}: {error.strerror}") from error
+            names = names_in(folder, self._what)
+            if names is not None:
+                listings[folder] = names
         return listings
+
+
+def names_in(folder: Path, what: str) -> frozenset[str] | None:
+    """The names in a folder; None when there is no such folder.
+
+    Args:
+        what: the data set's name, for the error message.
+
+    Raises:
+        DatasetError: it is there and cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise DatasetError(f"{what}: cannot list {folder}: {error.strerror}") from error

@@ -16,7 +16,6 @@ that size, but it is another draw.
 from __future__ import annotations
 
 import heapq
-import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +28,7 @@ from ..core.errors import DatasetError
 from ..core.types import ClipRef, Sample
 from .annotation import caption_text, find_file, plain_name, read_csv
 from .sample_list import list_fingerprint, natural_rank, shuffled_rank
+from .video_folders import names_in
 
 _LIST_FOLDERS = ("", "metadata", "annotation", "annotations", "WebVid", "webvid")
 
@@ -149,13 +149,14 @@ class WebVid:
     @cached_property
     def _pages(self) -> frozenset[str]:
         """The names in the folder of the page folders."""
-        return _names_in(self._video_root)
+        return names_in(self._video_root, "WebVid") or frozenset()
 
     def _is_there(self, row: _Row) -> bool:
         if row.page_dir not in self._pages:
             return False
         if row.page_dir not in self._page_listings:
-            self._page_listings[row.page_dir] = _names_in(self._video_root / row.page_dir)
+            listing = names_in(self._video_root / row.page_dir, "WebVid")
+            self._page_listings[row.page_dir] = listing or frozenset()
         return f"{row.videoid}.mp4" in self._page_listings[row.page_dir]
 
     def _no_videos(self, row: _Row) -> DatasetError:
@@ -215,16 +216,6 @@ class WebVid:
         else:
             rows = [row for _, row in sorted(ranked)]
         return _Selection(rows, num_listed, num_absent, num_blank, num_doubled)
-
-
-def _names_in(folder: Path) -> frozenset[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return frozenset()
-    except OSError as error:
-        raise DatasetError(f"WebVid: cannot list {folder}: {error.strerror}") from error
 
 
 def _require_same(where: str, row: _Row, other_line: int, other: _Row) -> None:

@@ -80,7 +80,7 @@ def methods_of(prompts: Sequence[PromptClips], order: Sequence[str] = ()) -> lis
 
 
 def locate(value: str | None, tables_folder: Path, media_root: Path | None = None) -> Path | None:
-    """The file that a `path` or `preview` cell names, None where it is not there.
+    """The file, or folder of frames, that a `path` or `preview` cell names, None where it is not there.
 
     A relative name is looked for under `media_root`, or, where none is given, under the folder of
     the tables and the folders above it, so that an output folder can be moved as a whole.
@@ -89,7 +89,7 @@ def locate(value: str | None, tables_folder: Path, media_root: Path | None = Non
         return None
     path = Path(value)
     if path.is_absolute():
-        return path if path.is_file() else None
+        return path if path.exists() else None
     folder = tables_folder.resolve()
     roots = [media_root] if media_root else [folder, *list(folder.parents)[:_NUM_PARENTS_SEARCHED]]
-    return next((root / path for root in roots if (root / path).is_file()), None)
+    return next((root / path for root in roots if (root / path).exists()), None)

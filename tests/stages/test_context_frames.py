@@ -1,4 +1,4 @@
-"""The frames that a method of text-video prediction is given: which they are, and what if they are missing."""
+"""The frames that a method of prediction is given: which they are, and what happens without them."""
 
 from __future__ import annotations
 

@@ -7,6 +7,8 @@ Formats as the real files have them (facts: the data sets' own downloads):
 * WebVid: CSV with videoid, contentUrl, duration, page_dir, name; the file is `page_dir/videoid.mp4`.
 * Something-Something V2: JSON lists with id, label (filled in, lower case), template and placeholders;
   test.json has only ids, the templates are in test-answers.csv.
+* LOVEU-TGVE-2023: CSV with a video's name, its caption and four edited ones; a row heads each part.
+* DAVIS: a list of videos; the edited captions beside it are the reader's own format.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .captions import captions, place_phrases
+from .editing import EDIT_KINDS, EditScene
 from .scene import Scene, Split, local_generator, sample_scene
 
 FRAMES_PER_SECOND = 8
@@ -141,6 +144,23 @@ def ssv2_labels() -> dict[str, str]:
     """`labels.json`: template without brackets to class index, as a string."""
     templates = sorted(plain_template(t) for t in SSV2_TEMPLATES.values())
     return {t: str(i) for i, t in enumerate(templates)}
+
+
+def loveu_rows(edits: list[EditScene]) -> list[tuple[str, ...]]:
+    """Rows of the sheet of LOVEU-TGVE-2023: name, caption, the edited captions in the order of EDIT_KINDS.
+
+    All videos are in the part DAVIS, whose heading comes first.
+    """
+    rows: list[tuple[str, ...]] = [("DAVIS Videos:", *[""] * (1 + len(EDIT_KINDS)))]
+    for start in range(0, len(edits), len(EDIT_KINDS)):
+        of_video = edits[start : start + len(EDIT_KINDS)]
+        rows.append((of_video[0].video, of_video[0].source_prompt, *(edit.prompt for edit in of_video)))
+    return rows
+
+
+def davis_rows(edits: list[EditScene]) -> list[tuple[str, str, str, str]]:
+    """Rows (video, source_prompt, edit, prompt)."""
+    return [(edit.video, edit.source_prompt, edit.edit, edit.prompt) for edit in edits]
 
 
 def plain_template(template: str) -> str:

@@ -6,6 +6,12 @@
                       videos/<page_dir>/<videoid>.mp4
     <root>/ssv2/      train.json, validation.json, test.json, labels.json, test-answers.csv,
                       20bn-something-something-v2/<id>.webm
+    <root>/loveu/     LOVEU-TGVE-2023_Dataset.csv, DAVIS_480p/480p_frames/<video>/00000.png ...
+    <root>/davis/     edits.csv, ImageSets/2017/val.txt, JPEGImages/480p/<video>/00000.png ...
+
+The last two are the edits of `editing.py`, as many source videos as the test split has clips. Their frames
+are PNG of the world's size where the published sets have JPEG of 480 pixels: JPEG would blur the edges by
+which shapes are told apart.
 
 MP4 files are H.264 at a constant rate factor of 8 with full colour resolution (yuv444p): halving the
 chroma of a 64-pixel frame would smear the edges by which shapes are told apart. WebM files are VP9 4:4:4.
@@ -21,16 +27,20 @@ import csv
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .editing import NUM_FRAMES, edit_scenes
 from .layouts import (
     FRAMES_PER_SECOND,
     WorldClip,
+    davis_rows,
     jsfusion_rows,
+    loveu_rows,
     msrvtt_document,
     plain_template,
     ssv2_entries,
@@ -42,7 +52,7 @@ from .layouts import (
 )
 from .render import render
 
-LAYOUTS: tuple[str, ...] = ("msrvtt", "webvid", "ssv2")
+LAYOUTS: tuple[str, ...] = ("msrvtt", "webvid", "ssv2", "loveu", "davis")
 DEFAULT_CLIPS: dict[str, int] = {"train": 64, "validate": 16, "test": 64}
 MANIFEST = "sprites-manifest.json"
 _VERSION = 1
@@ -74,6 +84,18 @@ def write_video(path: Path, frames_THWC: np.ndarray, fps: int = FRAMES_PER_SECON
     temporary.replace(path)
 
 
+def write_frames(folder: Path, frames_THWC: np.ndarray) -> None:
+    """Writes uint8 [T, H, W, 3] as a folder of pictures 00000.png, 00001.png ..., whole or not at all."""
+    from PIL import Image
+
+    temporary = folder.with_name(folder.name + ".part")
+    _remove(temporary)
+    temporary.mkdir(parents=True)
+    for index, frame in enumerate(frames_THWC):
+        Image.fromarray(frame).save(temporary / f"{index:05d}.png")
+    temporary.replace(folder)
+
+
 def write_world(
     root: Path,
     layouts: Sequence[str] = LAYOUTS,
@@ -98,7 +120,13 @@ def write_world(
         if split not in counts or count < 0:
             raise ValueError(f"num_clips[{split!r}] = {count}: splits are {', '.join(counts)}, counts from 0")
         counts[split] = count
-    writers = {"msrvtt": _msrvtt_files, "webvid": _webvid_files, "ssv2": _ssv2_files}
+    writers = {
+        "msrvtt": _msrvtt_files,
+        "webvid": _webvid_files,
+        "ssv2": _ssv2_files,
+        "loveu": _loveu_files,
+        "davis": _davis_files,
+    }
     folders = {}
     for layout in layouts:
         folder = folders[layout] = root / layout
@@ -135,17 +163,27 @@ def _write_layout(
     if not reuse:
         stamp_path.unlink(missing_ok=True)
         for name in videos:
-            (folder / name).unlink(missing_ok=True)
+            _remove(folder / name)
         _write_text(stamp_path, stamp)
     with Progress(disable=not show_progress, transient=True) as progress:
         for name, clip in progress.track(videos.items(), description=f"writing {folder.name}"):
             if not (folder / name).exists():
-                write_video(folder / name, render(clip.scene, clip.num_frames))
+                frames = render(clip.scene, clip.num_frames)
+                write = write_video if (folder / name).suffix else write_frames
+                write(folder / name, frames)
     for name, text in texts.items():
         _write_text(folder / name, text)
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     manifest = {"parameters": parameters, "num_videos": len(videos), "files": digests}
     _write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+
+
+def _remove(path: Path) -> None:
+    """Delete a video, file or folder, where it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -207,3 +245,30 @@ def _ssv2_files(counts: Mapping[str, int], seed: int) -> tuple[dict[str, str], d
     }
     videos = {f"20bn-something-something-v2/{c.number}.webm": c for c in train + validate + test}
     return texts, videos
+
+
+def _loveu_files(counts: Mapping[str, int], seed: int) -> tuple[dict[str, str], dict[str, WorldClip]]:
+    captions = ("style change", "object change", "background change", "multiple changes")
+    header = ("Video name", "Our GT caption", *(f"{words} caption".title() for words in captions))
+    edits = edit_scenes(counts["test"], seed)
+    texts = {"LOVEU-TGVE-2023_Dataset.csv": _csv(header, loveu_rows(edits))}
+    return texts, _edited_videos("DAVIS_480p/480p_frames", counts["test"], seed)
+
+
+def _davis_files(counts: Mapping[str, int], seed: int) -> tuple[dict[str, str], dict[str, WorldClip]]:
+    edits = edit_scenes(counts["test"], seed)
+    names = dict.fromkeys(edit.video for edit in edits)
+    texts = {
+        "edits.csv": _csv(("video", "source_prompt", "edit", "prompt"), davis_rows(edits)),
+        "ImageSets/2017/val.txt": "".join(f"{name}\n" for name in names),
+    }
+    return texts, _edited_videos("JPEGImages/480p", counts["test"], seed)
+
+
+def _edited_videos(folder: str, num_videos: int, seed: int) -> dict[str, WorldClip]:
+    """The source videos of the edits; a name without a suffix is a folder of frames."""
+    sources = {edit.video: edit.source for edit in edit_scenes(num_videos, seed)}
+    return {
+        f"{folder}/{name}": WorldClip(number, "test", scene, NUM_FRAMES)
+        for number, (name, scene) in enumerate(sources.items())
+    }

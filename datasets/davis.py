@@ -1,0 +1,243 @@
+"""DAVIS videos with a file of edited captions.
+
+Pont-Tuset, Perazzi, Caelles, Arbelaez, Sorkine-Hornung, Van Gool: The 2017 DAVIS challenge on video object
+segmentation, arXiv 1704.00675. Files as distributed:
+
+    JPEGImages/480p/<video>/00000.jpg ...    or JPEGImages/Full-Resolution/
+    ImageSets/2017/val.txt                   a video a line; the lists of 2016 have a frame a line
+    edits.csv or edits.yaml                  the edited captions: not part of DAVIS
+
+Tune-A-Video reports on 42 videos of DAVIS with 140 edited captions of its own (appendix A). The captions were
+not released, and the list of videos is not known here (reference/methods.md, sections 1.6 and 8): its numbers
+cannot be repeated on the same edits. So the captions are the user's:
+
+    video,source_prompt,edit,prompt
+    bear,a bear is walking on rocks,object,a lion is walking on rocks
+
+with edit one of style, object, background, multiple; or the same as a YAML list of mappings with these keys.
+A video may have several edits of one kind; the source prompt is the same on all its lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from ..core.contracts import FrozenConfig
+from ..core.errors import DatasetError, nearest
+from ..core.types import Sample
+from .annotation import caption_text, field, load_yaml_list, plain_name, read_csv
+from .edit_list import EDIT_KINDS, Edit, EditedVideo, EditKind, FrameFolders, edit_samples, ordered
+from .sample_list import list_fingerprint
+
+COLUMNS = ("video", "source_prompt", "edit", "prompt")
+_WHAT = "DAVIS"
+
+
+class _Row(NamedTuple):
+    where: str
+    video: str
+    source_prompt: str
+    edit: EditKind
+    prompt: str
+
+
+class Davis:
+    """DAVIS as editing samples, in a fixed order.
+
+    A sample is a (video, edit): its id is video ":" kind ("bear:object"; the second edit of a kind is
+    "bear:object-2"), its prompt the edited caption, its source the video. Order: the videos as they first
+    stand in the file of captions, or in the shuffled order of `seed`; the edits of a video follow each other.
+
+    Opening reads the captions and the list; no frame is touched, see `missing`.
+    """
+
+    name: ClassVar[str] = "davis"
+    task = "editing"
+
+    class Config(FrozenConfig):
+        """Where DAVIS lies and which part of it is meant.
+
+        Attributes:
+            root: folder with JPEGImages/ and ImageSets/.
+            prompts: the file of edited captions (.csv, .yaml or .yml), relative to `root` or absolute.
+            list: a list of ImageSets/, "2017/val" for ImageSets/2017/val.txt: only its videos are taken;
+                None for every video that has captions.
+            resolution: the folder in JPEGImages/.
+            edits: the kinds of edits to take.
+            order: "file" (as in the file of captions) or "shuffled" (seeded).
+            seed: chooses the shuffled order.
+            fps: frames per second of the frames, None where it is not known: a protocol's frame rate is then
+                not applied, and frames are counted as they are.
+        """
+
+        root: str = Field(min_length=1)
+        prompts: str = Field(default="edits.csv", min_length=1)
+        list: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
+        resolution: str = Field(default="480p", pattern=r"^[A-Za-z0-9_-]+$")
+        edits: tuple[EditKind, ...] = Field(default=EDIT_KINDS, min_length=1)
+        order: Literal["file", "shuffled"] = "file"
+        seed: int = 0
+        fps: float | None = Field(default=None, ge=1e-3, le=1000)
+
+    def __init__(self, config: Davis.Config) -> None:
+        self.config = config
+        self._folders = FrameFolders(_WHAT)
+
+    @property
+    def split(self) -> str:
+        """The list, "2017-val" for 2017/val; "all" without one."""
+        return "all" if self.config.list is None else self.config.list.replace("/", "-")
+
+    def __len__(self) -> int:
+        return sum(len(video.edits) for video in self._videos)
+
+    def __iter__(self) -> Iterator[Sample]:
+        """The samples.
+
+        Raises:
+            DatasetError: the captions or the list are missing or malformed, or no video of them is there.
+        """
+        self._folders.require_any(self._videos, "unpack the frames there, or correct `root` or `resolution`")
+        return self._samples()
+
+    def fingerprint(self) -> str:
+        """Digest of the list: ids, captions, sources, edits, in order. Needs no videos."""
+        return list_fingerprint(self.name, self.split, self._samples())
+
+    def missing(self) -> list[Path]:
+        """The folders of frames that the samples refer to and that are not there, in order."""
+        return self._folders.missing(self._videos)
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the numbers should know about this list, one sentence each."""
+        listed = self._listed
+        if listed is None:
+            return ()
+        with_captions = {row.video for row in self._rows}
+        notes = []
+        if without := len(listed - with_captions):
+            notes.append(f"{without} of {len(listed)} videos of the list have no edited captions")
+        if outside := len(with_captions - listed):
+            notes.append(f"{outside} videos with edited captions are not in the list and left out")
+        return tuple(notes)
+
+    def _samples(self) -> Iterator[Sample]:
+        return edit_samples(self._videos, self.config.fps)
+
+    @cached_property
+    def _root(self) -> Path:
+        return Path(self.config.root).expanduser()
+
+    @cached_property
+    def _videos(self) -> list[EditedVideo]:
+        """The listed videos with their wanted edits, in order."""
+        by_video: dict[str, list[_Row]] = {}
+        for row in self._rows:
+            by_video.setdefault(row.video, []).append(row)
+        frames = self._root / "JPEGImages" / self.config.resolution
+        videos = []
+        for name, rows in by_video.items():
+            edits = tuple(edit for edit in _edits(rows) if edit.kind in self.config.edits)
+            if edits and (self._listed is None or name in self._listed):
+                videos.append(EditedVideo(name, frames / name, rows[0].source_prompt, edits))
+        if not videos:
+            raise DatasetError(
+                f"{_WHAT}: {self._prompts} has no edit of the wanted kinds ({', '.join(self.config.edits)}) "
+                f"of a video of the list {self.config.list or '(none)'!r}",
+                "correct `list` or `edits`, or add captions",
+            )
+        return ordered(videos, self.config.order, self.config.seed)
+
+    @cached_property
+    def _prompts(self) -> Path:
+        path = self._root / Path(self.config.prompts).expanduser()
+        if not path.is_file():
+            raise DatasetError(
+                f"{_WHAT}: the file of edited captions {str(path)!r} does not exist",
+                f"DAVIS has none: write one with the columns {', '.join(COLUMNS)}, and set `prompts`",
+            )
+        return path
+
+    @cached_property
+    def _rows(self) -> list[_Row]:
+        """The edited captions, checked."""
+        path = self._prompts
+        if path.suffix.lower() in (".yaml", ".yml"):
+            entries = enumerate(load_yaml_list(path))
+            rows = [_from_yaml(f"{path}, entry {index}", entry) for index, entry in entries]
+        elif path.suffix.lower() == ".csv":
+            lines = read_csv(path, COLUMNS, is_loose=True)
+            rows = [_row(f"{path}, line {line}", *values) for line, values in lines]
+        else:
+            raise DatasetError(
+                f"{_WHAT}: {str(path)!r} is neither .csv nor .yaml", "save the captions as one of these"
+            )
+        first: dict[str, _Row] = {}
+        for row in rows:
+            before = first.setdefault(row.video, row)
+            if row.source_prompt != before.source_prompt:
+                raise DatasetError(
+                    f"{row.where}: the source prompt of {row.video!r} differs from that above "
+                    f"({row.source_prompt!r:.80} and {before.source_prompt!r:.80})",
+                    "a video shows one thing: give all its edits the same source prompt",
+                )
+        return rows
+
+    @cached_property
+    def _listed(self) -> frozenset[str] | None:
+        """The videos of the list; None without one."""
+        if self.config.list is None:
+            return None
+        path = self._root / "ImageSets" / f"{self.config.list}.txt"
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DatasetError(
+                f"{_WHAT}: cannot read the list {str(path)!r} ({getattr(error, 'strerror', 'not UTF-8')})",
+                "set `list` to a file of ImageSets/ without its suffix, such as 2017/val",
+            ) from error
+        names = {
+            plain_name(_video_of(line), "video", f"{path}, line {number}")
+            for number, line in enumerate(lines, 1)
+            if line.strip()
+        }
+        if not names:
+            raise DatasetError(f"{path} names no video")
+        return frozenset(names)
+
+
+def _video_of(line: str) -> str:
+    """The video of a line: its name, or the folder of "/JPEGImages/480p/bear/00000.jpg /Annotations/..."."""
+    word = line.split()[0]
+    return PurePosixPath(word).parent.name if "/" in word else word
+
+
+def _edits(rows: list[_Row]) -> Iterator[Edit]:
+    seen: dict[str, int] = {}
+    for row in rows:
+        seen[row.edit] = number = seen.get(row.edit, 0) + 1
+        yield Edit(row.edit if number == 1 else f"{row.edit}-{number}", row.edit, row.prompt)
+
+
+def _from_yaml(where: str, entry: object) -> _Row:
+    return _row(where, *(field(entry, name, str, where) for name in COLUMNS))
+
+
+def _row(where: str, video: str, source_prompt: str, edit: str, prompt: str) -> _Row:
+    edit = edit.strip().lower()
+    kind = next((kind for kind in EDIT_KINDS if kind == edit), None)
+    if kind is None:
+        close = nearest(edit, EDIT_KINDS)
+        raise DatasetError(
+            f"{where}: edit {edit!r} is not one of {', '.join(EDIT_KINDS)}",
+            f"did you mean {close!r}?" if close else None,
+        )
+    for name, text in (("source_prompt", source_prompt), ("prompt", prompt)):
+        if not caption_text(text, where).strip():
+            raise DatasetError(f"{where}: {name} is blank")
+    return _Row(where, plain_name(video.strip(), "video", where), source_prompt.strip(), kind, prompt.strip())

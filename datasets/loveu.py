@@ -1,0 +1,215 @@
+"""LOVEU-TGVE-2023: 76 videos with four edited captions each.
+
+Wu et al.: CVPR 2023 text guided video editing competition, arXiv 2310.16003. Files as released
+(reference/methods.md, section 1.6):
+
+    LOVEU-TGVE-2023_Dataset.csv or LOVEU-TGVE_2023_data.xlsx
+        columns Video name, Our GT caption, Style Change Caption, Object Change Caption, Background Change
+        Caption, Multiple Changes Caption; a row such as "DAVIS Videos:" heads each part
+    DAVIS_480p/480p_frames/<video>/00000.jpg ...      16 videos
+    youtube_480p/480p_frames/<video>/00000.jpg ...    23 videos
+    videvo_480p/480p_frames/<video>/00000.jpg ...     37 videos
+
+Frames are 480 x 480, 32 or 128 of a video. The release states no frame rate: `fps` is for those who know it.
+The Excel sheet is not read (no library for it is among the dependencies); save it as CSV.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from ..core.contracts import FrozenConfig
+from ..core.errors import DatasetError
+from ..core.types import Sample
+from .annotation import caption_text, find_file, plain_name, read_csv
+from .edit_list import EDIT_KINDS, Edit, EditedVideo, EditKind, FrameFolders, edit_samples, ordered
+from .sample_list import list_fingerprint
+
+Part = Literal["DAVIS_480p", "youtube_480p", "videvo_480p"]
+PARTS: tuple[Part, ...] = ("DAVIS_480p", "youtube_480p", "videvo_480p")
+
+SHEETS = ("LOVEU-TGVE-2023_Dataset.csv", "LOVEU-TGVE_2023_data.csv", "LOVEU-TGVE-2023_data.csv")
+COLUMNS = (
+    "Video name",
+    "Our GT caption",
+    "Style Change Caption",
+    "Object Change Caption",
+    "Background Change Caption",
+    "Multiple Changes Caption",
+)
+"""The edits' columns are in the order of EDIT_KINDS."""
+
+_WHAT = "LOVEU-TGVE-2023"
+_FOLDERS = ("", "loveu-tgve-2023", "LOVEU-TGVE-2023")
+_HEADING = re.compile(r"(davis|youtube|videvo)\s+videos?\s*:?", re.IGNORECASE)
+
+
+class _Row(NamedTuple):
+    line: int
+    name: str
+    part: Part | None
+    """None where no heading stands above the row."""
+    source_prompt: str
+    prompts: dict[EditKind, str]
+
+
+class LoveuTgve:
+    """LOVEU-TGVE-2023 as editing samples, in a fixed order.
+
+    A sample is a (video, edit): its id is video ":" kind ("gold-fish:style"), its prompt the edited caption,
+    its source the video. Order: as in the sheet, or the videos in the shuffled order of `seed`. The edits of
+    a video follow each other: a limit then takes few videos, and each of them is tuned on once.
+
+    Opening reads the sheet; no frame is touched, see `missing`.
+    """
+
+    name: ClassVar[str] = "loveu-tgve"
+    split = "test"
+    task = "editing"
+
+    class Config(FrozenConfig):
+        """Where LOVEU-TGVE-2023 lies and which part of it is meant.
+
+        Attributes:
+            root: folder with the sheet and the folders of the parts.
+            edits: the kinds of edits to take.
+            parts: the parts to take.
+            order: "file" (as in the sheet) or "shuffled" (seeded).
+            seed: chooses the shuffled order.
+            fps: frames per second of the frames, None where it is not known: a protocol's frame rate is then
+                not applied, and frames are counted as they are.
+            video_root: the folder of the parts when it is not that of the sheet.
+        """
+
+        root: str = Field(min_length=1)
+        edits: tuple[EditKind, ...] = Field(default=EDIT_KINDS, min_length=1)
+        parts: tuple[Part, ...] = Field(default=PARTS, min_length=1)
+        order: Literal["file", "shuffled"] = "file"
+        seed: int = 0
+        fps: float | None = Field(default=None, ge=1e-3, le=1000)
+        video_root: str | None = None
+
+    def __init__(self, config: LoveuTgve.Config) -> None:
+        self.config = config
+        self._folders = FrameFolders(_WHAT)
+
+    def __len__(self) -> int:
+        return sum(len(video.edits) for video in self._videos)
+
+    def __iter__(self) -> Iterator[Sample]:
+        """The samples.
+
+        Raises:
+            DatasetError: the sheet is missing or malformed, or no video of it is there.
+        """
+        self._folders.require_any(
+            self._videos, "unpack the frames there, or set `video_root` to the folder of the parts"
+        )
+        return self._samples()
+
+    def fingerprint(self) -> str:
+        """Digest of the list: ids, captions, sources, edits, in order. Needs no videos."""
+        return list_fingerprint(self.name, self.split, self._samples())
+
+    def missing(self) -> list[Path]:
+        """The folders of frames that the samples refer to and that are not there, in order."""
+        return self._folders.missing(self._videos)
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the numbers should know about this list, one sentence each."""
+        _, num_blank_rows, num_blank_edits = self._read
+        notes = []
+        if num_blank_rows:
+            notes.append(f"{num_blank_rows} rows are left out: they have no captions")
+        if num_blank_edits:
+            notes.append(f"{num_blank_edits} edits are left out: their caption is blank")
+        return tuple(notes)
+
+    def _samples(self) -> Iterator[Sample]:
+        return edit_samples(self._videos, self.config.fps)
+
+    @cached_property
+    def _sheet(self) -> Path:
+        root = Path(self.config.root).expanduser()
+        try:
+            return find_file(root, SHEETS, _FOLDERS, _WHAT)
+        except DatasetError as error:
+            for folder in _FOLDERS:
+                for excel in sorted((root / folder).glob("LOVEU-TGVE*.xlsx")):
+                    raise DatasetError(
+                        f"{_WHAT}: {str(excel)!r} is an Excel sheet, which is not read",
+                        f"save it as CSV (UTF-8) as {str(excel.with_suffix('.csv'))!r}",
+                    ) from error
+            raise
+
+    @cached_property
+    def _videos(self) -> list[EditedVideo]:
+        """The videos of the wanted parts with their wanted edits, in order."""
+        rows, _, _ = self._read
+        parts = self.config.parts
+        if set(parts) != set(PARTS) and any(row.part is None for row in rows):
+            row = next(row for row in rows if row.part is None)
+            raise DatasetError(
+                f"{self._sheet}, line {row.line}: no heading above {row.name!r} says which part it is of, "
+                f"and only {', '.join(parts)} is wanted",
+                "put back the rows 'DAVIS Videos:', 'Youtube Videos:', 'Videvo Videos:', or drop `parts`",
+            )
+        videos = []
+        for row in rows:
+            edits = tuple(
+                Edit(kind, kind, row.prompts[kind])
+                for kind in EDIT_KINDS
+                if kind in row.prompts and kind in self.config.edits
+            )
+            if edits and (row.part is None or row.part in parts):
+                videos.append(EditedVideo(row.name, self._folder(row), row.source_prompt, edits))
+        return ordered(videos, self.config.order, self.config.seed)
+
+    def _folder(self, row: _Row) -> Path:
+        """Where the frames of a video lie, or are expected."""
+        given = self.config.video_root
+        base = self._sheet.parent if given is None else Path(given).expanduser()
+        places = [base / part / "480p_frames" / row.name for part in ((row.part,) if row.part else PARTS)]
+        return next((place for place in places if self._folders.has(place)), places[0])
+
+    @cached_property
+    def _read(self) -> tuple[list[_Row], int, int]:
+        """The rows of the sheet, and how many rows and edits were left out."""
+        path = self._sheet
+        rows: dict[str, _Row] = {}
+        part: Part | None = None
+        num_blank_rows = num_blank_edits = 0
+        for line, values in read_csv(path, COLUMNS, is_loose=True):
+            where = f"{path}, line {line}"
+            name, source_prompt, *prompts = (caption_text(value, where).strip() for value in values)
+            heading = _HEADING.fullmatch(name)
+            if heading is not None:
+                part = _part_of(heading.group(1))
+                continue
+            if not source_prompt and not any(prompts):
+                num_blank_rows += bool(name)
+                continue
+            plain_name(name, "Video name", where)
+            if name in rows:
+                raise DatasetError(f"{where}: the video {name!r} stands in line {rows[name].line} too")
+            if not source_prompt:
+                raise DatasetError(
+                    f"{where}: {name!r} has edited captions and no 'Our GT caption'",
+                    "say there what the video shows: methods are tuned with it",
+                )
+            given = {kind: prompt for kind, prompt in zip(EDIT_KINDS, prompts, strict=True) if prompt}
+            num_blank_edits += len(EDIT_KINDS) - len(given)
+            rows[name] = _Row(line, name, part, source_prompt, given)
+        if not rows:
+            raise DatasetError(f"{path} has a header but no rows with captions")
+        return list(rows.values()), num_blank_rows, num_blank_edits
+
+
+def _part_of(heading: str) -> Part:
+    return next(part for part in PARTS if part.lower().startswith(heading.lower()))
