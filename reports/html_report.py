@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.atomic_write import write_text_atomic
+from ..core.errors import VideoError
 from ..core.tables import read_table
+from ..core.types import ClipRef
 from .comparison_table import Section, build_comparison_table, load_method_order
 from .dot_plot import DotPlot, Measured, dot_plot
 from .failures import failures_of
@@ -293,6 +296,27 @@ def _prompt_groups(
     return list(groups.items())
 
 
+_FOLDER_FRAMES, _FOLDER_FPS = 32, 8.0
+"""What is shown of a folder of frames: so many, at the rate of the previews."""
+
+
+def _media(path: Path) -> tuple[str, bytes]:
+    """The media type and content of a clip as a browser plays it.
+
+    Raises:
+        VideoError, OSError: it cannot be read.
+    """
+    if not path.is_dir():
+        return _MEDIA_TYPES[path.suffix.lower()], path.read_bytes()
+    from ..datasets.clip_reading import reference_clip
+    from ..datasets.video import write_preview
+
+    with tempfile.TemporaryDirectory() as folder:
+        preview = Path(folder, "preview.mp4")
+        write_preview(preview, reference_clip(ClipRef(path), _FOLDER_FRAMES), _FOLDER_FPS)
+        return _MEDIA_TYPES[".mp4"], preview.read_bytes()
+
+
 def _clip_view(
     heading: str, row: Mapping[str, Any] | None, scores: tuple[str, ...], find: Any, budget: _Budget
 ) -> _ClipView:
@@ -304,13 +328,17 @@ def _clip_view(
         (
             file
             for file in (find(row["preview"]), find(row["path"]))
-            if file is not None and file.suffix.lower() in _MEDIA_TYPES
+            if file is not None and (file.is_dir() or file.suffix.lower() in _MEDIA_TYPES)
         ),
         None,
     )
     if path is None:
         return _ClipView(heading, words="no preview file", scores=scores)
-    num_bytes = path.stat().st_size
+    try:
+        media_type, content = _media(path)
+    except (VideoError, OSError) as error:
+        return _ClipView(heading, words=str(error).partition("\n")[0], scores=scores)
+    num_bytes = len(content)
     if num_bytes > budget.num_bytes:
         return _ClipView(
             heading,
@@ -318,8 +346,7 @@ def _clip_view(
             scores=scores,
         )
     budget.num_bytes -= num_bytes
-    media_type = _MEDIA_TYPES[path.suffix.lower()]
-    encoded = base64.b64encode(path.read_bytes()).decode("ascii")
+    encoded = base64.b64encode(content).decode("ascii")
     return _ClipView(
         heading,
         data_uri=f"data:{media_type};base64,{encoded}",

@@ -50,6 +50,8 @@ class Reference:
     sample: Sample
     content: str
     features: Mapping[str, FeatureCell]
+    failure: FailureInfo | None = None
+    """Why it cannot be read, as far as that is known without reading it."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def observe(plan: Plan, measuring: Measuring, store: Store, files: FileDigests) 
     for *_, keys in drafts:
         for role, (key, _) in keys.items():
             wanted[role].add(key)
-    for _, _, content in references:
+    for _, _, content, _ in references:
         for role in measuring.reference_roles():
             wanted[role].add(measuring.extractors[role].key(content))
     values = {role: store.load_features(role, keys) for role, keys in wanted.items()}
@@ -120,21 +122,25 @@ def observe(plan: Plan, measuring: Measuring, store: Store, files: FileDigests) 
                     role: feature(role, measuring.extractors[role].key(content), content)
                     for role in measuring.reference_roles()
                 },
+                failure,
             )
-            for dataset, sample, content in references
+            for dataset, sample, content, failure in references
         ),
     )
 
 
 def _references(
     plan: Plan, measuring: Measuring, files: FileDigests
-) -> Iterator[tuple[PlannedDataset, Sample, str]]:
+) -> Iterator[tuple[PlannedDataset, Sample, str, FailureInfo | None]]:
+    """The reference clips that some metric looks at, each source window once."""
+    if not measuring.reference_roles() and not measuring.pair_roles():
+        return
     for dataset in plan.datasets:
         seen: set[str] = set()
         for sample in dataset.samples:
-            if sample.reference is None or not measuring.reference_roles():
+            if sample.reference is None:
                 continue
-            content, _ = reference_content(sample, measuring, files)
+            content, failure = reference_content(sample, measuring, files)
             if content not in seen:
                 seen.add(content)
-                yield dataset, sample, content
+                yield dataset, sample, content, failure

@@ -138,8 +138,10 @@ def _generated_row(plan: Plan, store: Store, item: Observation) -> Row:
 
 def _reference_row(plan: Plan, item: Reference) -> Row:
     assert item.sample.reference is not None
-    failure = next((cell.failure for cell in item.features.values() if cell.failure is not None), None)
-    there = all(cell.values is not None for cell in item.features.values())
+    failure = item.failure or next(
+        (cell.failure for cell in item.features.values() if cell.failure is not None), None
+    )
+    there = item.failure is None and all(cell.values is not None for cell in item.features.values())
     return {
         "run": plan.run.name,
         "side": "reference",
@@ -147,7 +149,7 @@ def _reference_row(plan: Plan, item: Reference) -> Row:
         "split": item.dataset.split,
         "sample_id": item.sample.id,
         "source": item.sample.source,
-        "prompt": item.sample.prompt,
+        "prompt": item.sample.prompt if item.sample.source_prompt is None else item.sample.source_prompt,
         "clip_key": item.content,
         "status": "done" if there else "failed" if failure else "missing",
         "error_type": failure.type if failure and not there else None,

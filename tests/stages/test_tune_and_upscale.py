@@ -197,3 +197,13 @@ def test_an_unknown_setting_of_an_upscaler_is_refused_with_the_nearest(world):
     upscale = {"name": f"{world.folder}/plugins.py:Doubled", "config": {"factr": 2}}
     with pytest.raises(RunFileError, match=r"upscale\.config.*factr: unknown key; did you mean 'factor'"):
         world.run(methods=[world.method("Noise", upscale=upscale)])
+
+
+def test_the_source_clip_of_an_edit_is_in_the_table_when_a_metric_looks_at_it(world):
+    world.write_edits(EDITS)
+    (world.folder / "data" / "cat.mkv").unlink()
+    tables, _, _ = run(world, metrics=["ssim"])
+    references = {row["source"]: row for row in tables["clips"] if row["side"] == "reference"}
+    assert references["car"]["status"] == "done"
+    assert references["car"]["prompt"] == "a car drives"
+    assert (references["cat"]["status"], references["cat"]["error_type"]) == ("failed", "VideoError")
