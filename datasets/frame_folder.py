@@ -14,8 +14,10 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 
@@ -57,42 +59,81 @@ def frame_files(folder: Path, first: int | None = None, last: int | None = None)
             f"{str(folder)!r}: the window must run from a frame number of 0 or more to the same or a higher "
             f"one, got {first} to {last}"
         )
+    is_window = first is not None or last is not None
     try:
-        with os.scandir(folder) as entries:
-            names = sorted(
-                entry.name
-                for entry in entries
-                if not entry.name.startswith(".")
-                and os.path.splitext(entry.name)[1].lower() in PICTURE_SUFFIXES  # noqa: PTH122 - no Path each
-                and not entry.is_dir()
-            )
+        listing = _listing(folder, folder.stat().st_mtime_ns)
     except OSError as error:
         raise VideoError(f"cannot read the folder of frames {str(folder)!r}: {error.strerror}") from error
-    if not names:
+    if not listing.names:
         raise VideoError(
             f"the folder {str(folder)!r} holds no picture", f"expected {', '.join(sorted(PICTURE_SUFFIXES))}"
         )
-    numbers = {name: _NUMBER.findall(os.path.splitext(name)[0]) for name in names}  # noqa: PTH122
-    is_window = first is not None or last is not None
-    if not any(numbers.values()) and not is_window:
-        return [folder / name for name in names]
-    by_number: dict[int, str] = {}
-    for name, found in numbers.items():
-        if not found:
-            raise VideoError(
-                f"{str(folder)!r}: {name!r} has no number in its name"
-                + (", and a window counts by them" if is_window else ", other pictures have"),
-                "number all frames, or move what is no frame elsewhere",
-            )
-        number = int(found[-1])
-        if number in by_number:
-            raise VideoError(
-                f"{str(folder)!r}: {by_number[number]!r} and {name!r} are both frame {number}",
-                "the last number in a name is the frame's; keep one of the two",
-            )
-        by_number[number] = name
+    if not listing.by_number and not is_window:
+        return [folder / name for name in listing.names]
+    if listing.unnumbered is not None:
+        raise VideoError(
+            f"{str(folder)!r}: {listing.unnumbered!r} has no number in its name"
+            + (", and a window counts by them" if is_window else ", other pictures have"),
+            "number all frames, or move what is no frame elsewhere",
+        )
+    if listing.double is not None:
+        one, other, number = listing.double
+        raise VideoError(
+            f"{str(folder)!r}: {one!r} and {other!r} are both frame {number}",
+            "the last number in a name is the frame's; keep one of the two",
+        )
+    by_number = listing.by_number
     wanted = _window(folder, by_number.keys(), first, last) if is_window else sorted(by_number)
     return [folder / by_number[number] for number in wanted]
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """The pictures of a folder.
+
+    Attributes:
+        names: in alphabetical order.
+        by_number: by the last number in their names.
+        unnumbered: the first name without a number.
+        double: the first two names of one number, and the number.
+    """
+
+    names: tuple[str, ...]
+    by_number: Mapping[int, str]
+    unnumbered: str | None
+    double: tuple[str, str, int] | None
+
+
+@lru_cache(maxsize=8)
+def _listing(folder: Path, modified_ns: int) -> _Listing:
+    """List a folder; remembered, as a long video's folder serves hundreds of windows.
+
+    Args:
+        modified_ns: of the folder; another time is another listing.
+
+    Raises:
+        OSError: it cannot be listed.
+    """
+    with os.scandir(folder) as entries:
+        names = sorted(
+            entry.name
+            for entry in entries
+            if not entry.name.startswith(".")
+            and os.path.splitext(entry.name)[1].lower() in PICTURE_SUFFIXES  # noqa: PTH122 - no Path each
+            and not entry.is_dir()
+        )
+    by_number: dict[int, str] = {}
+    unnumbered: str | None = None
+    double: tuple[str, str, int] | None = None
+    for name in names:
+        found = _NUMBER.findall(os.path.splitext(name)[0])  # noqa: PTH122
+        if not found:
+            unnumbered = unnumbered or name
+        elif (number := int(found[-1])) in by_number:
+            double = double or (by_number[number], name, number)
+        else:
+            by_number[number] = name
+    return _Listing(tuple(names), by_number, unnumbered, double)
 
 
 def read_frame_folder(

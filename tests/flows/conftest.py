@@ -29,9 +29,13 @@ class Bench:
 
     def start(self, output: Path, **environment: str) -> subprocess.Popen[str]:
         """Start `reelbench run` into `output`."""
+        return self.start_file(self.run_file, "--output", str(output), **environment)
+
+    def start_file(self, run_file: Path, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """Start `reelbench run` of any run file."""
         program = Path(sys.executable).with_name("reelbench")
         return subprocess.Popen(
-            [program, "run", self.run_file.name, "--output", str(output)],
+            [program, "run", str(run_file), *arguments],
             env={**self.environment, **environment},
             cwd=self.folder,
             stdout=subprocess.PIPE,

@@ -28,7 +28,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,15 @@ from .layouts import (
     webvid_rows,
     world_clips,
 )
+from .prediction_layouts import PREDICTION_LAYOUTS, PictureFolder
 from .render import render
 
-LAYOUTS: tuple[str, ...] = ("msrvtt", "webvid", "ssv2", "loveu", "davis")
+LAYOUTS: tuple[str, ...] = ("msrvtt", "webvid", "ssv2", "loveu", "davis", *PREDICTION_LAYOUTS)
 DEFAULT_CLIPS: dict[str, int] = {"train": 64, "validate": 16, "test": 64}
 MANIFEST = "sprites-manifest.json"
 _VERSION = 1
+Written = WorldClip | PictureFolder
+"""A video file, or a folder of pictures, to write."""
 _CODECS: dict[str, tuple[str, str, dict[str, str]]] = {
     ".mp4": ("libx264", "mp4", {"crf": "8", "preset": "veryfast", "threads": "1"}),
     ".webm": ("libvpx-vp9", "webm", {"crf": "12", "b": "0", "cpu-used": "5", "threads": "1"}),
@@ -120,7 +123,8 @@ def write_world(
         if split not in counts or count < 0:
             raise ValueError(f"num_clips[{split!r}] = {count}: splits are {', '.join(counts)}, counts from 0")
         counts[split] = count
-    writers = {
+    writers: dict[str, Callable[[Mapping[str, int], int], tuple[dict[str, str], Mapping[str, Written]]]] = {
+        **PREDICTION_LAYOUTS,
         "msrvtt": _msrvtt_files,
         "webvid": _webvid_files,
         "ssv2": _ssv2_files,
@@ -149,7 +153,7 @@ def _write_layout(
     folder: Path,
     parameters: Mapping[str, Any],
     texts: Mapping[str, str],
-    videos: Mapping[str, WorldClip],
+    videos: Mapping[str, Written],
     show_progress: bool,
 ) -> None:
     from rich.progress import Progress
@@ -167,10 +171,13 @@ def _write_layout(
         _write_text(stamp_path, stamp)
     with Progress(disable=not show_progress, transient=True) as progress:
         for name, clip in progress.track(videos.items(), description=f"writing {folder.name}"):
-            if not (folder / name).exists():
-                frames = render(clip.scene, clip.num_frames)
+            if (folder / name).exists():
+                continue
+            if isinstance(clip, PictureFolder):
+                clip.write(folder / name)
+            else:
                 write = write_video if (folder / name).suffix else write_frames
-                write(folder / name, frames)
+                write(folder / name, render(clip.scene, clip.num_frames))
     for name, text in texts.items():
         _write_text(folder / name, text)
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}

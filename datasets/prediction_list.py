@@ -1,0 +1,232 @@
+"""What the data sets of text-video prediction have in common: a list of clips, of which a part is taken.
+
+A clip has one caption. Its first frames are given to the method, the rest is predicted. The subset is drawn
+as `webvid` draws it: the clips that come first in the shuffled order of the seed, whatever their order in the
+file, so that a smaller subset is part of a larger one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from ..core.contracts import FrozenConfig
+from ..core.errors import DatasetError
+from ..core.types import ClipRef, Sample
+from .sample_list import list_fingerprint, natural_rank, shuffled_rank
+from .video_folders import names_in
+
+
+class PredictionConfig(FrozenConfig):
+    """What every data set of text-video prediction is asked.
+
+    Attributes:
+        root: folder of the data set.
+        num_context_frames: first frames of a clip that the method is given.
+        subset: how many clips to draw, None for all.
+        order: "shuffled" (seeded; every prefix is a random subset) or "id".
+        seed: chooses the subset and the order.
+        skip_missing: leave out clips that are not there before the subset is drawn; the fingerprint then
+            follows what is there.
+        video_root: where the clips lie, when not in their place in `root`.
+    """
+
+    root: str = Field(min_length=1)
+    num_context_frames: int = Field(default=2, ge=1)
+    subset: int | None = Field(default=None, ge=1)
+    order: Literal["shuffled", "id"] = "shuffled"
+    seed: int = 0
+    skip_missing: bool = False
+    video_root: str | None = None
+
+
+@dataclass(frozen=True)
+class ListedClip:
+    """One clip of a list.
+
+    Attributes:
+        id: unique within the split.
+        prompt: its caption; blank ones are left out of the list.
+        source: the video that it is cut from, or its own id.
+        reference: where it lies.
+        where: its place in the annotation file, for messages.
+    """
+
+    id: str
+    prompt: str
+    source: str
+    reference: ClipRef
+    where: str = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A list of clips as it was read.
+
+    Attributes:
+        clips: in the order of the file.
+        notes: what a reader should know of how it was read, one sentence each.
+    """
+
+    clips: list[ListedClip]
+    notes: tuple[str, ...] = ()
+
+
+class PredictionDataset(ABC):
+    """A list of clips as samples of text-video prediction, in a fixed order.
+
+    Opening reads the annotation and draws the subset. No clip is opened: one that is damaged or shorter than
+    what is read of it fails when it is read, and the others go on.
+    """
+
+    name: ClassVar[str]
+    what: ClassVar[str]
+    """The data set's published name, for messages."""
+    task = "prediction"
+    config: PredictionConfig
+
+    def __init__(self, config: PredictionConfig) -> None:
+        self.config = config
+        self._listings: dict[Path, frozenset[str]] = {}
+
+    @property
+    @abstractmethod
+    def split(self) -> str:
+        """The published part that is meant."""
+
+    @abstractmethod
+    def _read(self) -> Listing:
+        """The clips of the split.
+
+        Raises:
+            DatasetError: the annotation is missing or malformed.
+        """
+
+    @abstractmethod
+    def _hint(self) -> str:
+        """What to do where no clip is there."""
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __iter__(self) -> Iterator[Sample]:
+        """The samples.
+
+        Raises:
+            DatasetError: the annotation is missing or malformed, or no clip of it is there.
+        """
+        self._require_any(self._clips)
+        return self._samples()
+
+    def fingerprint(self) -> str:
+        """Digest of the list: ids, captions, sources, in order. Needs no clip without skip_missing."""
+        return list_fingerprint(self.name, self.split, self._samples())
+
+    def missing(self) -> list[Path]:
+        """The files or folders that the samples refer to and that are not there, in order, each once."""
+        paths = dict.fromkeys(clip.reference.path for clip in self._clips)
+        return [path for path in paths if not self._is_there(path)]
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the numbers should know about this list, one sentence each."""
+        return self._selection.notes
+
+    def _samples(self) -> Iterator[Sample]:
+        given = self.config.num_context_frames
+        for clip in self._clips:
+            yield Sample(clip.id, clip.prompt, clip.source, clip.reference, num_context_frames=given)
+
+    @property
+    def _clips(self) -> list[ListedClip]:
+        return self._selection.clips
+
+    @cached_property
+    def _root(self) -> Path:
+        return Path(self.config.root).expanduser()
+
+    def _names_in(self, folder: Path) -> frozenset[str]:
+        """The names in a folder, none where it is not there; each folder is listed once."""
+        if folder not in self._listings:
+            self._listings[folder] = names_in(folder, self.what) or frozenset()
+        return self._listings[folder]
+
+    def _is_there(self, path: Path) -> bool:
+        return path.name in self._names_in(path.parent)
+
+    def _require_any(self, clips: Iterable[ListedClip]) -> None:
+        """Check that at least one clip is there.
+
+        Raises:
+            DatasetError: none is; names the first.
+        """
+        first: ListedClip | None = None
+        for clip in clips:
+            if self._is_there(clip.reference.path):
+                return
+            first = first or clip
+        if first is not None:
+            raise DatasetError(
+                f"{self.what}, split {self.split!r}: no clip of the list is there; expected "
+                f"{str(first.reference.path)!r} ({first.where})",
+                self._hint(),
+            )
+
+    @cached_property
+    def _selection(self) -> Listing:
+        """The clips that are taken, in order, and what is to be said of the choice."""
+        config = self.config
+        read = self._read()
+        notes = list(read.notes)
+        distinct = _distinct(read.clips)
+        total = len(read.clips)
+        if len(distinct) < total:
+            notes.append(f"{total - len(distinct)} of {total} entries repeat another one and are left out")
+        clips = [clip for clip in distinct if clip.prompt.strip()]
+        if len(clips) < len(distinct):
+            notes.append(
+                f"{len(distinct) - len(clips)} of {total} clips are left out: their caption is blank"
+            )
+        if not clips:
+            raise DatasetError(
+                f"{self.what}, split {self.split!r}: the list has no clip with a caption",
+                "the annotation may be incomplete: copy it again",
+            )
+        if config.skip_missing:
+            self._require_any(clips)
+            there = [clip for clip in clips if self._is_there(clip.reference.path)]
+            if len(there) < len(clips):
+                notes.append(f"{len(clips) - len(there)} of {total} clips are left out: they are missing")
+            clips = there
+        clips = sorted(clips, key=lambda clip: shuffled_rank(config.seed, clip.id))
+        if config.subset is not None and len(clips) < config.subset:
+            notes.append(
+                f"a subset of {config.subset} was asked for; there are {len(clips)} clips, all are taken"
+            )
+        clips = clips[: config.subset]
+        if config.order == "id":
+            clips.sort(key=lambda clip: natural_rank(clip.id))
+        return Listing(clips, tuple(notes))
+
+
+def _distinct(clips: Iterable[ListedClip]) -> list[ListedClip]:
+    """The clips, each once.
+
+    Raises:
+        DatasetError: an id stands there twice with another content.
+    """
+    seen: dict[str, ListedClip] = {}
+    for clip in clips:
+        before = seen.setdefault(clip.id, clip)
+        if clip != before:
+            raise DatasetError(
+                f"{clip.where}: the clip {clip.id!r} stands in {before.where} too, with another caption or "
+                f"window ({clip.prompt!r:.60}, {before.prompt!r:.60})",
+                "delete one of the two entries",
+            )
+    return list(seen.values())

@@ -1,0 +1,148 @@
+"""Something-Something V2: 220,847 short clips of hands doing something with something.
+
+Goyal et al.: The "something something" video database for learning and evaluating visual common sense, ICCV
+2017. Files as distributed (reference/methods.md, section 7):
+
+    train.json, validation.json      lists of {id, label, template, placeholders}: the label is the template
+                                     filled in, in lower case; 168,913 and 24,777 entries [U]
+    test.json                        ids only
+    test-answers.csv                 lines "id;template" without a header, the template without brackets [T]
+    labels.json                      template without brackets to class; not needed here
+    20bn-something-something-v2/     <id>.webm
+
+Prompt. Seer takes the label [C]. FCA's figures show a template without its brackets, so it may have taken
+templates [?]: `prompt` says which is meant, and numbers of the two must not be mixed. Placeholders are what
+the brackets of a template stand for; the label holds them already. The test split has templates only.
+
+Given frames. Seer's checkpoint is given 2 of 12 frames, FCA 2 of 16 [C, P]. Seer's evaluation runs over the
+whole validation split; a subset of 2,048 is told of it but is not in its code [?]: `subset` draws one, though
+not the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import model_validator
+
+from ..core.errors import DatasetError
+from ..core.types import ClipRef
+from .annotation import caption_text, field, find_file, plain_name
+from .json_list import load_json_list
+from .prediction_list import ListedClip, Listing, PredictionConfig, PredictionDataset
+
+_ANNOTATION_FOLDERS = ("", "annotations", "annotation", "labels")
+_VIDEO_FOLDERS = (
+    "20bn-something-something-v2",
+    "videos/20bn-something-something-v2",
+    "videos",
+    "",
+)
+
+
+class SomethingSomethingV2(PredictionDataset):
+    """Something-Something V2 as samples of text-video prediction.
+
+    A sample's id and source are the clip's id. Order and subset: see `prediction_list`. Opening reads one
+    annotation file and lists the folder of clips once.
+    """
+
+    name: ClassVar[str] = "ssv2"
+    what: ClassVar[str] = "Something-Something V2"
+
+    class Config(PredictionConfig):
+        """Where Something-Something V2 lies and which part of it is meant; see `PredictionConfig`.
+
+        Attributes:
+            split: the official split.
+            prompt: "label" (the template filled in) or "template" (without its brackets).
+        """
+
+        split: Literal["train", "validation", "test"] = "validation"
+        prompt: Literal["label", "template"] = "label"
+
+        @model_validator(mode="after")
+        def _only_what_the_test_split_has(self) -> SomethingSomethingV2.Config:
+            if self.split == "test" and self.prompt == "label":
+                raise ValueError("the test split has no labels, only templates; set prompt: template")
+            return self
+
+    config: SomethingSomethingV2.Config
+
+    @property
+    def split(self) -> str:
+        """The official split; "train-template" and "validation-template" where these are the prompts."""
+        is_other = self.config.prompt == "template" and self.config.split != "test"
+        return f"{self.config.split}-template" if is_other else self.config.split
+
+    def _hint(self) -> str:
+        return (
+            "join and unpack the archives of the clips there, or set `video_root` to the folder of the .webm"
+        )
+
+    @cached_property
+    def _video_root(self) -> Path:
+        if self.config.video_root is not None:
+            return Path(self.config.video_root).expanduser()
+        there = [self._root / folder for folder in _VIDEO_FOLDERS if (self._root / folder).is_dir()]
+        # "videos" may hold the unpacked folder beside other things, the root its annotation only.
+        with_clips = (folder for folder in there if any(n.endswith(".webm") for n in self._names_in(folder)))
+        return next(with_clips, self._root / _VIDEO_FOLDERS[0])
+
+    def _read(self) -> Listing:
+        what = f"{self.what}, split {self.config.split!r}"
+        name = f"{self.config.split}.json"
+        path = find_file(self._root, (name,), _ANNOTATION_FOLDERS, what)
+        entries = load_json_list(path, "entries with an id")
+        prompts = self._answers(what) if self.config.split == "test" else {}
+        clips = []
+        for index, entry in enumerate(entries):
+            where = f"{path}, entry {index}"
+            id = plain_name(field(entry, "id", str, where), "id", where)
+            if self.config.split == "test":
+                if id not in prompts:
+                    raise DatasetError(
+                        f"{where}: the clip {id!r} has no template in test-answers.csv",
+                        "the two files are of different releases, or one is incomplete: copy both again",
+                    )
+                prompt = prompts[id]
+            else:
+                prompt = _prompt(entry, self.config.prompt, where)
+            clips.append(ListedClip(id, prompt, id, ClipRef(self._video_root / f"{id}.webm"), where))
+        return Listing(clips)
+
+    def _answers(self, what: str) -> dict[str, str]:
+        """The template of each clip of the test split."""
+        path = find_file(self._root, ("test-answers.csv",), _ANNOTATION_FOLDERS, what)
+        answers: dict[str, str] = {}
+        for number, line in _lines(path):
+            where = f"{path}, line {number}"
+            id, separator, template = line.partition(";")
+            if not separator:
+                raise DatasetError(f"{where}: expected id;template, got {line!r:.80}")
+            answers[plain_name(id.strip(), "id", where)] = _plain(caption_text(template, where))
+        return answers
+
+
+def _prompt(entry: Any, kind: str, where: str) -> str:
+    text = caption_text(field(entry, kind, str, where), where)
+    return text.strip() if kind == "label" else _plain(text)
+
+
+def _plain(template: str) -> str:
+    """A template without its brackets: "Pushing [something]" to "Pushing something"."""
+    return template.replace("[", "").replace("]", "").strip()
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file that are not blank, with their numbers."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not UTF-8 ({error.reason})", "save the file as UTF-8") from error
+    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
