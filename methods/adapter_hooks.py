@@ -37,14 +37,26 @@ def transformers_of(unet: nn.Module) -> list[tuple[str, Any]]:
         )
     for name, transformer in found:
         for block in transformer.transformer_blocks:
-            if block.norm_type != "layer_norm" or block.only_cross_attention:
+            if block.norm_type != "layer_norm":
                 raise WeightsError(
-                    f"the transformer {name} of the UNet has a block with norm {block.norm_type!r} and "
-                    f"only_cross_attention={block.only_cross_attention}; adapters need"
-                    " 'layer_norm' and False",
-                    "give a Stable Diffusion 1.x or 2.x pipeline",
+                    f"the transformer {name} of the UNet has a block with norm {block.norm_type!r}; adapters "
+                    "need 'layer_norm'",
+                    "give a Stable Diffusion 1.x or 2.x pipeline, or a latent upscaler of its kind",
                 )
     return found
+
+
+def self_attentions(unet: nn.Module) -> set[str]:
+    """The processors (by their names in `unet.attn_processors`) that attend to a frame's own tokens.
+
+    In latent upscalers the first attention of most blocks is a second cross-attention.
+    """
+    return {
+        f"{name}.transformer_blocks.{index}.attn1.processor"
+        for name, transformer in transformers_of(unet)
+        for index, block in enumerate(transformer.transformer_blocks)
+        if not block.only_cross_attention
+    }
 
 
 def before_transformer(

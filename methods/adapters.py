@@ -17,7 +17,7 @@ hang on hooks that checkpointing runs through, and a test looks for a gradient i
 
 Besides adapters a UNet for videos may have (`AdapterConfig`):
 
-- latent-shift attention (`methods.latent_shift_attention`);
+- latent-shift attention (`methods.latent_shift_attention`), wherever a frame attends to its own tokens;
 - group norms with statistics over all frames of a clip instead of one, in the ResNet blocks and before the
   last convolution: the released code has them from Tune-A-Video. They change the image model from the
   start;
@@ -50,6 +50,7 @@ from .adapter_hooks import (
     frames_into_rows,
     remember,
     rows_into_frames,
+    self_attentions,
     shared_norms,
     transformers_of,
 )
@@ -256,8 +257,9 @@ class Adapters(nn.Module):
                     self.config.latent_shift,
                     self.config.shift_pattern,
                 )
+                own = self_attentions(unet)
                 unet.set_attn_processor(
-                    {k: shift if k.endswith("attn1.processor") else old for k, old in processors.items()}
+                    {name: shift if name in own else old for name, old in processors.items()}
                 )
             yield
         finally:

@@ -217,7 +217,7 @@ def _from_pretrained(folder: Path, dtype: torch.dtype) -> Any:
     variant = "fp16" if all(".fp16." in name for name in weights) else None
     try:
         # Loading must leave the caller's random state alone, whatever the libraries do on the way.
-        with _quiet(), torch.random.fork_rng(devices=[]):
+        with quiet_loading(), torch.random.fork_rng(devices=[]):
             return StableDiffusionPipeline.from_pretrained(
                 folder,
                 use_safetensors=True,
@@ -280,7 +280,7 @@ def _refuse_non_finite(values: torch.Tensor, what: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_loading() -> Iterator[None]:
     """No progress bars of the libraries while a pipeline loads; what was set before is put back."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

@@ -7,6 +7,7 @@ its sample and seed alone, whatever else is in the call and however the samples 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -43,7 +44,9 @@ class TextToVideoSession:
         self._negative: EncodedPrompt | None = None
         self._num_truncated = 0
 
-    def tune(self, reference: Frames | None, prompt: str | None, seed: int) -> bytes | None:
+    def tune(
+        self, reference: Frames | None, prompt: str | None, seed: int, *, checkpoint: Path | None = None
+    ) -> bytes | None:
         """Nothing is tuned."""
         return None
 

@@ -34,7 +34,8 @@ from .pipeline import StableDiffusion
 FrameChoice = Literal["spread", "first"]
 """Which frames of a video make the clip: evenly spread over all of it, or its first ones."""
 
-_CLIPS_PER_PART = 256
+CLIPS_PER_PART = 256
+"""Clips in one file of latents."""
 
 
 class TrainingClips:
@@ -121,11 +122,11 @@ def encode_clips(
     settings = {
         "encoding": [encoding.num_frames, encoding.frames, encoding.seed],
         "size": [pipeline.height, pipeline.width],
-        "vae": _digest_module(pipeline.vae),
+        "vae": digest_module(pipeline.vae),
     }
     paths = []
-    for number, start in enumerate(range(0, len(samples), _CLIPS_PER_PART)):
-        part = samples[start : start + _CLIPS_PER_PART]
+    for number, start in enumerate(range(0, len(samples), CLIPS_PER_PART)):
+        part = samples[start : start + CLIPS_PER_PART]
         key = digest({**settings, "samples": [[s.id, s.prompt, s.source] for s in part]})
         # The key in the name: parts of other settings lie beside these and are never taken for them.
         paths.append(folder / f"part-{number:05d}-{key[:16]}.safetensors")
@@ -146,19 +147,24 @@ def _write_part(
     latents = [torch.empty(0, encoding.num_frames, *pipeline.latent_shape_CHW, dtype=torch.float16)]
     for sample in samples:
         try:
-            frames_THW3 = _frames(sample, encoding)
+            frames_THW3 = read_frames(sample, encoding)
         except VideoError as error:
             left_out.append([sample.id, error.message])
             continue
         seed_parts = (encoding.seed, "posterior", sample.id)
-        latents.append(_encode(pipeline, frames_THW3, seed_parts).half().cpu()[None])
+        latents.append(encode_frames(pipeline, frames_THW3, seed_parts).half().cpu()[None])
         kept.append([sample.id, sample.prompt])
     metadata = {"key": key, "samples": json.dumps(kept), "left_out": json.dumps(left_out)}
     with atomic_path(path) as temporary:
         save_file({"latents": torch.cat(latents)}, temporary, metadata)
 
 
-def _frames(sample: Sample, encoding: ClipEncoding) -> Frames:
+def read_frames(sample: Sample, encoding: ClipEncoding) -> Frames:
+    """The frames of a sample's clip, uint8 [T,H,W,3].
+
+    Raises:
+        VideoError: it has none, cannot be read, or is too short.
+    """
     if sample.reference is None:
         raise VideoError(f"the sample {sample.id!r} has no clip", "train on a data set with videos")
     if encoding.frames == "first":
@@ -170,9 +176,14 @@ def _frames(sample: Sample, encoding: ClipEncoding) -> Frames:
 
 
 @torch.no_grad()
-def _encode(
+def encode_frames(
     pipeline: StableDiffusion, frames_THW3: Frames, seed_parts: tuple[int | str, ...]
 ) -> torch.Tensor:
+    """Latents of frames, float32 [T,C,H,W], drawn from the VAE's posterior.
+
+    Args:
+        seed_parts: the seed, and what tells its draw from others.
+    """
     pixels_T3HW = fit_frames(frames_THW3, pipeline.height, pipeline.width)
     pixels_T3HW = (pixels_T3HW / 127.5 - 1).to(pipeline.device, pipeline.dtype)
     posterior = pipeline.vae.encode(pixels_T3HW).latent_dist
@@ -197,7 +208,8 @@ def fit_frames(frames_THW3: Frames, height: int, width: int) -> torch.Tensor:
     return pixels_T3HW[..., top : top + height, left : left + width].clamp(0, 255)
 
 
-def _digest_module(module: Any) -> str:
+def digest_module(module: Any) -> str:
+    """Digest of a module's numbers."""
     return digest(
         [
             [name, digest_array(value.detach().float().cpu().numpy())]

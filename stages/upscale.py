@@ -14,6 +14,7 @@ from ..core.plan import Cell, ClipTask, config_data
 from ..core.records import ClipRecord
 from ..core.store import Store, check_clip, failure_info
 from .provenance import peak_memory_gib, provenance, reset_peak_memory
+from .sample import described
 from .work import ShardResult, WorkerContext
 
 
@@ -71,7 +72,9 @@ class UpscaleShard:
             upscaling_s=upscaling_s,
             peak_memory_gib=max(small.peak_memory_gib or 0.0, peak_memory_gib(context.device)),
             prompt_truncated=small.prompt_truncated,
-            trainable_parameters=small.trainable_parameters,
+            trainable_parameters=_sum(
+                small.trainable_parameters, described(session, "trainable_parameters")
+            ),
             tune_key=small.tune_key,
             tuning_s=small.tuning_s,
             tuning_memory_gib=small.tuning_memory_gib,
@@ -98,6 +101,12 @@ class UpscaleShard:
             "prompt": task.sample.prompt,
             "seed": task.seed,
         }
+
+
+def _sum(ours: int | None, upscalers: int | None) -> int | None:
+    """What method and upscaler trained together; None where neither says."""
+    known = [number for number in (ours, upscalers) if number is not None]
+    return sum(known) if known else None
 
 
 def _base_record(task: ClipTask, store: Store) -> ClipRecord:

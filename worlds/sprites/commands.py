@@ -19,9 +19,12 @@ app = typer.Typer(
 WEIGHTS = Path(__file__).parent / "weights"
 SHIPPED = ("t2i", "clip", "i3d")
 """What `all` means: the models whose weights are in the package."""
-MODELS = (*SHIPPED, "simda")
-# Steps that fit two hours on two CPU cores together; see docs/embedded-models.md.
+MODELS = (*SHIPPED, "simda", "upscaler", "cogvideox")
+# Steps that fit two hours on two CPU cores together, but for the three trainings of the upscaler, which take
+# half an hour of one core; see docs/embedded-models.md.
 STEPS = {"vae": 2600, "t2i": 4600, "clip": 1300, "i3d": 2000, "simda": 5000}
+STEPS |= {"upscaler-vae": 2400, "upscaler": 2600, "upscaler-simda": 700}
+STEPS |= {"cogvideox-vae": 2200, "cogvideox": 6000}
 
 
 def _models(name: str) -> tuple[str, ...]:
@@ -35,13 +38,16 @@ def _models(name: str) -> tuple[str, ...]:
 @app.command()
 def write(
     root: Annotated[Path, typer.Argument(help="Folder to write to.")] = Path("data/sprites"),
-    layout: Annotated[list[str] | None, typer.Option(help="msrvtt, webvid or ssv2; all by default.")] = None,
+    layout: Annotated[
+        list[str] | None,
+        typer.Option(help="msrvtt, webvid, ssv2, loveu, davis, bridge or epic-kitchens; all by default."),
+    ] = None,
     train: Annotated[int, typer.Option(help="Clips of the training split.")] = 64,
     validate: Annotated[int, typer.Option(help="Clips of the validation split.")] = 16,
     test: Annotated[int, typer.Option(help="Clips of the test split.")] = 64,
     seed: Annotated[int, typer.Option(help="Another seed is another world.")] = 0,
 ) -> None:
-    """Write clips and captions in the layouts of MSR-VTT, WebVid and Something-Something V2."""
+    """Write clips and captions in the layouts of published data sets."""
     from .write import LAYOUTS, write_world
 
     try:
@@ -55,7 +61,7 @@ def write(
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Argument(help="t2i, clip, i3d, simda or all.")] = "all",
+    model: Annotated[str, typer.Argument(help="t2i, clip, i3d, simda, upscaler, cogvideox or all.")] = "all",
     seed: Annotated[int, typer.Option(help="Of weights, batches and noise.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for the weights.")] = WEIGHTS,
     work: Annotated[Path, typer.Option(help="Folder for logs and checkpoints.")] = Path("out/training"),
@@ -75,6 +81,19 @@ def train(
             from .train_simda import train_simda
 
             train_simda(work / "simda", seed, steps or STEPS["simda"], out / "t2i", out / "simda")
+        elif name == "upscaler":
+            from .train_upscaler import UpscalerSteps, train_upscaler
+
+            all_steps = UpscalerSteps(
+                STEPS["upscaler-vae"], steps or STEPS["upscaler"], STEPS["upscaler-simda"]
+            )
+            folders = (out / "t2i", out / "upscaler", out / "upscaler-simda")
+            train_upscaler(work / "upscaler", seed, all_steps, *folders)
+        elif name == "cogvideox":
+            from .train_cogvideox import train_cogvideox
+
+            both = (STEPS["cogvideox-vae"], steps or STEPS["cogvideox"])
+            train_cogvideox(work / "cogvideox", seed, *both, out / "cogvideox")
         else:
             from .train_t2i import train_t2i
             from .train_vae import train_vae
@@ -86,7 +105,7 @@ def train(
 
 @app.command()
 def quality(
-    model: Annotated[str, typer.Argument(help="t2i, clip, i3d, simda or all.")] = "all",
+    model: Annotated[str, typer.Argument(help="t2i, clip, i3d, simda, upscaler, cogvideox or all.")] = "all",
     weights: Annotated[Path, typer.Option(help="Folder with the weights.")] = WEIGHTS,
     sheet: Annotated[Path | None, typer.Option(help="Picture of drawn frames to write.")] = None,
 ) -> None:
@@ -106,6 +125,17 @@ def quality(
             measured[name] = motion_quality(
                 "simda", pipeline=str((weights / "t2i").resolve()), config=adapters
             )
+        elif name == "upscaler":
+            from .upscaler_quality import upscaler_quality
+
+            upscaler, simda = ((weights / part).resolve() for part in ("upscaler", "upscaler-simda"))
+            got = measured[name] = upscaler_quality(str(upscaler), str(simda), sheet=sheet)
+            typer.echo(f"{name}: {got.value} dB, bicubic {got.bar} dB, of {got.num} clips; {got.settings}")
+            continue
+        elif name == "cogvideox":
+            from .cogvideox_quality import cogvideox_quality
+
+            measured[name] = cogvideox_quality(weights / "cogvideox", sheet=sheet)
         else:
             measured[name] = measures.t2i_quality(weights / "t2i", sheet=sheet)
         got = measured[name]
