@@ -241,7 +241,9 @@ class PredictionTraining:
         return noisy, target, torch.where(blind.flatten(), root_G.square(), root_G)
 
     def _attention(self) -> contextlib.AbstractContextManager[Any]:
-        if self.accelerator.device.type == "cpu" and self.config.precision != "float32":
+        # It does not reach what checkpointing computes again, and both must have one number format.
+        slow = self.accelerator.device.type == "cpu" and self.config.precision != "float32"
+        if slow and not self.config.gradient_checkpointing:
             return AttentionInFloat32()
         return contextlib.nullcontext()
 

@@ -18,8 +18,8 @@ Stable Diffusion is commonly run), and its frame rate. It makes 16 frames of 256
 The embedded adapters ("sprites/simda") have a layout prior besides, which is not the paper's (see
 `methods.layout_prior`), and wider bottlenecks.
 
-Deviations: in `methods.adapters` and `methods.latent_shift_attention`. The super-resolution stage is not
-part of this method.
+Deviations: in `methods.adapters` and `methods.latent_shift_attention`. The super-resolution stage follows any
+method (`methods.upscaler`); editing by tuning on one video is `methods.simda_edit`.
 """
 
 from __future__ import annotations

@@ -213,7 +213,9 @@ class VideoTraining:
         return int(self.clips.latents(0).shape[0])
 
     def _attention(self) -> contextlib.AbstractContextManager[Any]:
-        if self.accelerator.device.type == "cpu" and self.config.precision != "float32":
+        # It does not reach what checkpointing computes again, and both must have one number format.
+        slow = self.accelerator.device.type == "cpu" and self.config.precision != "float32"
+        if slow and not self.config.gradient_checkpointing:
             return AttentionInFloat32()
         return contextlib.nullcontext()
 

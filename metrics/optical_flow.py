@@ -83,6 +83,20 @@ def shrink(frame_HWC: Frame, max_side: int | None) -> Frame:
     return np.asarray(shrunk, dtype=np.uint8)
 
 
+def at_full_size(
+    flow_HWC: FlowField, full_size: tuple[int, ...]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The flow (dx, dy) of a shrunk frame in pixels of the frame at its full size, float64 [H, W] each.
+
+    Args:
+        full_size: height and width.
+    """
+    # Each axis by itself: rounding to whole pixels may shrink them by slightly different factors.
+    dx_HW = flow_HWC[..., 0].astype(np.float64) * (full_size[1] / flow_HWC.shape[1])
+    dy_HW = flow_HWC[..., 1].astype(np.float64) * (full_size[0] / flow_HWC.shape[0])
+    return dx_HW, dy_HW
+
+
 def _gray(frame_HWC: Frame) -> Frame:
     import cv2
 

@@ -72,6 +72,17 @@ def frame_pairs(generated_THWC: Frames, reference_THWC: Frames) -> Iterator[tupl
             yield pixels_HWC, _resized(theirs_HWC, ours_HWC.shape[:2])
 
 
+def whole_frame_pairs(
+    generated_THWC: Frames, reference_THWC: Frames
+) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
+    """As `frame_pairs`, uint8: a resized reference is rounded. For what takes pictures, such as flow."""
+    for ours_HWC, theirs_HWC in zip(generated_THWC, reference_THWC, strict=True):
+        if ours_HWC.shape == theirs_HWC.shape:
+            yield ours_HWC, theirs_HWC
+        else:
+            yield ours_HWC, np.rint(_resized(theirs_HWC, ours_HWC.shape[:2])).astype(np.uint8)
+
+
 def _resized(frame_HWC: Frames, size: tuple[int, ...]) -> Pixels:
     import torch
     from torch.nn import functional

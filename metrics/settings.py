@@ -226,7 +226,7 @@ class VideoFeatureSettings(Settings):
 
 
 class FlowSettings(Settings):
-    """Optical flow between neighbouring frames, for motion magnitude and warping error."""
+    """Optical flow between neighbouring frames, for motion magnitude, warping error and motion alignment."""
 
     algorithm: Literal["dis", "farneback", "raft"] = "dis"
     """dis, farneback: OpenCV's, without weights. raft: torchvision's RAFT, which needs the weights "raft".
@@ -241,7 +241,7 @@ class FlowSettings(Settings):
 
 
 class PairSettings(Settings):
-    """Generated frames against the reference's, frame by frame (PSNR, SSIM, LPIPS)."""
+    """Generated frames against the reference's, frame by frame (PSNR, SSIM, LPIPS, kept content of edits)."""
 
     resize: Literal["reference-to-generated", "refuse"] = "reference-to-generated"
     """Where sizes differ, the reference is resized to the generated clip's (bilinear, antialiased, squash,

@@ -23,10 +23,13 @@ from ..core.tables import read_table
 from ..core.types import ClipRef
 from .comparison_table import Section, build_comparison_table, load_method_order
 from .dot_plot import DotPlot, Measured, dot_plot
+from .edit_table import build_edit_tables
+from .edit_text import published_editing
 from .failures import failures_of
 from .measurement import format_measurement, format_p_value, is_value
 from .run_clips import PromptClips, clips_by_prompt, locate, methods_of
 from .size_plot import size_plots
+from .table_parts import table_parts, whole_table
 from .table_text import LEGEND, count_cells, count_headings, marks_text, section_titles
 
 if TYPE_CHECKING:
@@ -102,6 +105,7 @@ def write_html_report(
     prompts = clips_by_prompt(rows["clips"], num_prompts)
     find = partial(locate, tables_folder=tables_folder, media_root=media_root)
     budget = _Budget(int(max_embedded_mib * 2**20))
+    edit_tables = build_edit_tables(rows["scores"], rows["summary"], rows["clips"], order)
     html = (
         _environment()
         .get_template("report.html.jinja")
@@ -110,6 +114,8 @@ def write_html_report(
             title=table.run or "Reelbench",
             table=table,
             legend=LEGEND,
+            edit_tables=edit_tables,
+            published_editing=published_editing() if edit_tables else (),
             plots=[_metric_plots(section) for section in table.sections],
             comparisons=_comparison_views(rows["comparisons"], _labels(rows["summary"])),
             size_plots=size_plots(rows["curves"]),
@@ -121,6 +127,8 @@ def write_html_report(
             configurations=_configurations(rows["summary"]),
             published=published,
             section_titles=section_titles(table),
+            table_parts=table_parts,
+            whole_table=whole_table,
             count_headings=count_headings,
             count_cells=count_cells,
             marks_text=marks_text,

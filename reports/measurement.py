@@ -42,6 +42,21 @@ def format_measurement(value: float | None, standard_error: float | None = None)
     return f"{_fixed(value, num_decimals)} ± {_fixed(standard_error, num_decimals)}"
 
 
+def format_count(count: float | None) -> str:
+    """A whole number as tables print parameters: "24.86 M" from a million on, with separators below.
+
+    >>> format_count(24_855_680), format_count(421_600), format_count(1_090_000_000)
+    ('24.86 M', '421,600', '1.09 B')
+    """
+    if count is None or not math.isfinite(count):
+        return DASH
+    for size, letter in ((1e9, "B"), (1e6, "M")):
+        # Rounding must not carry into the next unit: 999,999,999 is 1.00 B, not 1000.00 M.
+        if abs(count) >= size * (1 - 5e-6 if size > 1e6 else 1):
+            return f"{count / size:.2f} {letter}"
+    return f"{count:,.0f}"
+
+
 def format_p_value(p_value: float | None) -> str:
     """A p value with two significant digits, "< 0.001" below that, or a dash."""
     if p_value is None or not math.isfinite(p_value):

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.atomic_write import write_text_atomic
-from .comparison_table import load_comparison_table
 from .html_report import write_html_report
+from .markdown_report import markdown_report
 from .mlflow_log import default_tracking_uri, log_run
-from .table_text import to_markdown
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ def publish(run_dir: Path, experiment: str, output: Path, tracking_uri: str | No
     """
     tables = run_dir / "tables"
     markdown = run_dir / "comparison.md"
-    write_text_atomic(markdown, to_markdown(load_comparison_table(tables)))
+    write_text_atomic(markdown, markdown_report(tables))
     html = write_html_report(tables, run_dir / "report.html")
     uri = tracking_uri or default_tracking_uri(output)
     parent = log_run(tables, uri, experiment, report_path=html)

@@ -7,6 +7,7 @@ its protocol under it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
@@ -14,6 +15,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from ..core.errors import ReelbenchError, unknown_name
+from .measurement import DASH
 from .table_text import escape_markdown
 
 MARKS = {"P": "the paper's text", "C": "official code", "T": "a third party's page"}
@@ -103,10 +105,7 @@ def published_table(benchmark: str, figures: PublishedFigures | None = None) -> 
         UnknownNameError: there are no figures for it.
     """
     figures = figures or load_published()
-    by_name = {entry.benchmark: entry for entry in figures.benchmarks}
-    if benchmark not in by_name:
-        raise unknown_name("published benchmark", benchmark, by_name)
-    entry = by_name[benchmark]
+    entry = _entry(benchmark, figures)
     rows = tuple(
         (
             figure.method,
@@ -120,6 +119,45 @@ def published_table(benchmark: str, figures: PublishedFigures | None = None) -> 
     return PublishedTable(
         entry.title, ("Method", "Metric", "As published", "Known from", "Note"), rows, entry.protocol.strip()
     )
+
+
+def published_by_method(benchmark: str, figures: PublishedFigures | None = None) -> PublishedTable:
+    """The "as published" table in the papers' shape: a row for each method, a column for each metric.
+
+    Every figure carries the letter of its mark; what is not known is a dash. Where a method has several
+    figures under one metric, all are shown with their notes.
+
+    Raises:
+        UnknownNameError: there are no figures for it.
+    """
+    figures = figures or load_published()
+    entry = _entry(benchmark, figures)
+    metrics = list(dict.fromkeys(figure.metric for figure in entry.figures))
+    rows = []
+    for method in dict.fromkeys(figure.method for figure in entry.figures):
+        mine = [figure for figure in entry.figures if figure.method == method]
+        cells = [_cell([figure for figure in mine if figure.metric == metric]) for metric in metrics]
+        rows.append((method, *cells))
+    marks = {figure.mark: None for figure in entry.figures}
+    sources = {figures.sources[figure.source]: None for figure in entry.figures}
+    known_from = "; ".join(f"[{mark}]: {MARKS[mark]}" for mark in marks) + f". {'; '.join(sources)}."
+    headings = ("Method", *(f"{metric}, published" for metric in metrics))
+    return PublishedTable(entry.title, headings, tuple(rows), f"{entry.protocol.strip()} {known_from}")
+
+
+def _cell(figures: Sequence[PublishedFigure]) -> str:
+    texts = [
+        f"{figure.value:g} [{figure.mark}]" + (f" ({figure.note})" if figure.note else "")
+        for figure in figures
+    ]
+    return "; ".join(texts) or DASH
+
+
+def _entry(benchmark: str, figures: PublishedFigures) -> PublishedBenchmark:
+    by_name = {entry.benchmark: entry for entry in figures.benchmarks}
+    if benchmark not in by_name:
+        raise unknown_name("published benchmark", benchmark, by_name)
+    return by_name[benchmark]
 
 
 def published_markdown(table: PublishedTable, heading_level: int = 3) -> str:

@@ -42,10 +42,22 @@ class Footnotes:
         return [line for line in first if all(line in other for other in others)]
 
 
-def missing_reason(row: Mapping[str, Any] | None) -> str:
-    """Why a cell has no value, in one line."""
+_MISSING_COST = {
+    "tuning_s": "nothing is tuned on the references",
+    "tuning_memory_gib": "nothing is tuned on the references",
+    "trainable_parameters": "no number of trained parameters is recorded",
+}
+
+
+def missing_reason(row: Mapping[str, Any] | None, metric: str = "") -> str:
+    """Why a cell has no value, in one line.
+
+    Args:
+        row: of the summary, None where there is none.
+        metric: the column's.
+    """
     if row is None:
-        return "not computed for this method"
+        return _MISSING_COST.get(metric, "not computed for this method")
     parts = Footnotes.lines(row["notes"])
     if not parts:
         parts = ["undefined"] if row["value"] is not None else ["no value"]

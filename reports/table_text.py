@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from .comparison_table import Cell, Column, ComparisonTable, MethodRow, Section
+from .comparison_table import ComparisonTable, Section
+from .method_groups import Cell, Column, MethodRow
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -60,29 +61,38 @@ def marks_text(marks: Sequence[int]) -> str:
     return f" [{', '.join(map(str, marks))}]" if marks else ""
 
 
-def count_headings(section: Section) -> tuple[str, ...]:
+class Counting(Protocol):
+    """A table that may have columns of counts."""
+
+    @property
+    def shows_n(self) -> bool: ...
+
+
+def count_headings(section: Counting) -> tuple[str, ...]:
     """Headings of the columns behind the metrics: n and coverage, where they are shown."""
     return ("n", "coverage") if section.shows_n else ()
 
 
-def count_cells(section: Section, row: MethodRow) -> tuple[str, ...]:
+def count_cells(section: Counting, row: MethodRow) -> tuple[str, ...]:
     """The row's cells under `count_headings`."""
     return (row.n, row.coverage) if section.shows_n else ()
 
 
 def _markdown_section(section: Section, title: str, heading_level: int) -> str:
-    headings = ["Method", *(_heading(column) for column in section.columns), *count_headings(section)]
+    headings = ["Method", *(heading_text(column) for column in section.columns), *count_headings(section)]
     lines = [
         f"{'#' * heading_level} {escape_markdown(title)}",
         "",
-        _line([escape_markdown(heading) for heading in headings]),
-        _line(["---", *["---:"] * (len(headings) - 1)]),
+        table_line([escape_markdown(heading) for heading in headings]),
+        table_line(["---", *["---:"] * (len(headings) - 1)]),
     ]
     for group in section.groups:
-        lines.append(_line([f"*Saw: {escape_markdown(group.conditioning)}*", *[""] * (len(headings) - 1)]))
+        lines.append(
+            table_line([f"*Saw: {escape_markdown(group.conditioning)}*", *[""] * (len(headings) - 1)])
+        )
         for row in group.rows:
-            cells = [_markdown_cell(cell) for cell in row.cells]
-            lines.append(_line([escape_markdown(row.method), *cells, *count_cells(section, row)]))
+            cells = [markdown_cell(cell) for cell in row.cells]
+            lines.append(table_line([escape_markdown(row.method), *cells, *count_cells(section, row)]))
     lines += ["", LEGEND, ""]
     lines += [f"- {name}: {escape_markdown(text)}" for name, text in section.facts]
     # Not a Markdown list: renderers would renumber or reflow the marks.
@@ -90,15 +100,18 @@ def _markdown_section(section: Section, title: str, heading_level: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _line(cells: Sequence[str]) -> str:
+def table_line(cells: Sequence[str]) -> str:
+    """A line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
-def _heading(column: Column) -> str:
+def heading_text(column: Column) -> str:
+    """A column's heading with the marks of its notes."""
     return column.heading + marks_text(column.marks)
 
 
-def _markdown_cell(cell: Cell) -> str:
+def markdown_cell(cell: Cell) -> str:
+    """A cell as Markdown: the best in bold, with its marks."""
     text = f"**{cell.text}**" if cell.is_best else cell.text
     return text + marks_text(cell.marks).replace("[", "\\[").replace("]", "\\]")
 
@@ -134,7 +147,7 @@ def _grid(section: Section, part: Sequence[int]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    headings = [*(_heading(column) for column in section.columns), *count_headings(section)]
+    headings = [*(heading_text(column) for column in section.columns), *count_headings(section)]
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     grid.add_column("Method", no_wrap=True)
     for index in part:
@@ -158,7 +171,7 @@ def _grid(section: Section, part: Sequence[int]) -> Table:
 
 def _column_parts(section: Section, width: int) -> list[list[int]]:
     """Columns in parts that fit the terminal side by side: a table too wide is printed in pieces."""
-    headings = [*(_heading(column) for column in section.columns), *count_headings(section)]
+    headings = [*(heading_text(column) for column in section.columns), *count_headings(section)]
     labels = [f"  {row.method}" for group in section.groups for row in group.rows]
     labels += [f"Saw: {group.conditioning}" for group in section.groups]
     first = max(map(len, labels), default=6) + 8  # with some room: rich shrinks columns rather than overflow

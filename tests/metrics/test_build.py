@@ -27,9 +27,28 @@ MORE = [
     "kvd_videomae",
     "jedi_mmd",
 ]
+PIXELS = [
+    "psnr",
+    "ssim",
+    "lpips",
+    "temporal_flickering",
+    "motion_magnitude",
+    "warping_error",
+    "motion_alignment",
+    "motion_correlation",
+    "structure_kept",
+]
 
 
-@pytest.mark.parametrize("name", [*NAMES, *MORE])
+def test_every_registered_metric_is_tested_here():
+    assert {name for name in registry.names("metrics") if _is_ours(name)} == {*NAMES, *MORE, *PIXELS}
+
+
+def _is_ours(name):
+    return registry.get("metrics", name).__module__.startswith("reelbench.")
+
+
+@pytest.mark.parametrize("name", [*NAMES, *MORE, *PIXELS])
 def test_metrics_meet_the_contract(name, clean):
     assert name in registry.names("metrics")
     metric = build_metric(name, clean)
@@ -39,7 +58,7 @@ def test_metrics_meet_the_contract(name, clean):
     assert metric.unit
     assert metric.label
     assert metric.min_n >= 1
-    assert isinstance(metric.higher_is_better, bool)
+    assert metric.higher_is_better in (True, False, None)
     assert set(metric.needs) <= set(registry.names("extractors"))
     canonical_json(metric.parameters())
 
@@ -109,6 +128,23 @@ def test_extractors_without_default_weights_meet_the_contract(name, clean):
     assert "weights" not in extractor.parameters()
     canonical_json(extractor.config.model_dump(mode="json"))
     assert build_extractor(name, clean).config.weights == ""
+
+
+@pytest.mark.parametrize("name", ["pixel_difference", "flow", "pair_pixels", "pair_flow", "pair_edges"])
+def test_extractors_without_weights_meet_the_contract(name, clean):
+    extractor = build_extractor(name, clean)
+    assert extractor.name == name
+    assert extractor.modality == ("pair" if name.startswith("pair_") else "video")
+    assert (extractor.weights(), extractor.resources().num_gpus) == ((), 0)
+    canonical_json(extractor.parameters())
+    assert extractor.config == type(extractor).Config()  # the defaults are those of clean
+
+
+def test_lpips_meets_the_contract(clean):
+    extractor = build_extractor("lpips", clean, {"lpips": "somewhere/lpips"})
+    assert (extractor.name, extractor.modality) == ("lpips", "pair")
+    assert [(ref.name, ref.location) for ref in extractor.weights()] == [("lpips", "somewhere/lpips")]
+    assert build_extractor("lpips", clean).config.weights == ""
 
 
 def test_clipsim_clipscore_and_alignment_in_one_run(clean):

@@ -63,6 +63,10 @@ def test_a_single_method_is_not_the_best(summary_row: Callable[..., dict[str, An
     assert best_methods(build_comparison_table([summary_row()])) == set()
 
 
+def test_of_equal_values_none_is_the_best(summary_row: Callable[..., dict[str, Any]]) -> None:
+    assert best_methods(build_comparison_table([summary_row(method="a"), summary_row(method="b")])) == set()
+
+
 def test_no_best_where_set_metrics_have_other_sample_counts(
     summary_row: Callable[..., dict[str, Any]],
 ) -> None:
@@ -119,7 +123,7 @@ def test_a_metric_without_a_row_is_a_dash_too(summary_row: Callable[..., dict[st
         summary_row(method="b"),
     ]
     text = to_markdown(build_comparison_table(rows))
-    assert "| b | **298.1 ± 5.3** | – \\[1\\] |" in text
+    assert "| b | 298.1 ± 5.3 | – \\[1\\] |" in text
     assert "not computed for this method" in text
 
 
@@ -163,7 +167,7 @@ def test_notes_are_numbered_once_and_common_ones_stand_at_the_heading(
     ]
     text = to_markdown(build_comparison_table(rows))
     assert "| Method | FVD ↓ \\[1\\] |" in text
-    assert "| a | **298.1 ± 5.3** \\[2\\] |" in text
+    assert "| a | 298.1 ± 5.3 \\[2\\] |" in text
     assert text.count("N is small") == 1
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from reelbench.reports.measurement import format_measurement, format_p_value
+from reelbench.reports.measurement import format_count, format_measurement, format_p_value
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,23 @@ def test_measurement(value: float | None, standard_error: float | None, text: st
 )
 def test_p_value(p_value: float | None, text: str) -> None:
     assert format_p_value(p_value) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (421_600, "421,600"),
+        (999_999, "999,999"),
+        (1_000_000, "1.00 M"),
+        (24_855_680, "24.86 M"),
+        (999_994_000, "999.99 M"),
+        (999_999_999, "1.00 B"),
+        (1_090_000_000, "1.09 B"),
+        (None, "–"),
+        (math.nan, "–"),
+    ],
+)
+def test_counts_have_separators_or_a_unit(count: float | None, text: str) -> None:
+    assert format_count(count) == text
