@@ -31,10 +31,9 @@ def report(
     from ..core.store import Store
     from ..datasets.codec import default_codec
     from ..flows.environment import quiet_environment
-    from ..reports.comparison_table import load_comparison_table
     from ..reports.html_report import write_html_report
+    from ..reports.markdown_report import markdown_report
     from ..reports.publish import publish
-    from ..reports.table_text import to_markdown
     from ..stages.planning import plan_run
     from ..stages.results import build_results
 
@@ -49,7 +48,7 @@ def report(
     if html is not None:
         write_html_report(result.tables_dir, html)
     if markdown:
-        typer.echo(to_markdown(load_comparison_table(result.tables_dir)), nl=False)
+        typer.echo(markdown_report(result.tables_dir), nl=False)
     elif as_json:
         typer.echo(_summary_json(result.tables_dir))
     else:

@@ -19,15 +19,20 @@ NUM_FAILURES_SHOWN = 10
 def print_tables(run_dir: Path) -> None:
     """The comparison table on the terminal, or as Markdown where the output is not one."""
     from ..reports.comparison_table import load_comparison_table
-    from ..reports.table_text import print_table, to_markdown
+    from ..reports.edit_table import load_edit_tables
+    from ..reports.edit_text import edit_markdown
+    from ..reports.markdown_report import markdown_report
+    from ..reports.table_text import print_table
     from ..stages.results import tables_dir
 
-    table = load_comparison_table(tables_dir(run_dir))
+    folder = tables_dir(run_dir)
     typer.echo("")
-    if sys.stdout.isatty():
-        print_table(table)
-    else:
-        typer.echo(to_markdown(table))
+    if not sys.stdout.isatty():
+        typer.echo(markdown_report(folder))
+        return
+    print_table(load_comparison_table(folder))
+    if edits := edit_markdown(load_edit_tables(folder)):
+        typer.echo(edits)
 
 
 def print_failures(run_dir: Path) -> None:

@@ -81,7 +81,9 @@ class Method(Protocol):
 
     A method that is tuned on each reference clip offers `tuning_config()`: the part of its configuration
     (JSON) that a tuning depends on, so that other edits and other guidance find the same tuning; and
-    `reference_frames()`: how many first frames of a reference it reads at most, None for all.
+    `reference_frames()`: how many first frames of a reference it reads at most, None for all. With
+    `source_frames()`, the keyword arguments of `methods.frame_choice.chosen_frames`, it says which of them
+    its clips stand beside: metrics of pairs then read these, whatever the protocol reads of a reference.
     """
 
     Config: ClassVar[type[FrozenConfig]]

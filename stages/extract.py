@@ -10,14 +10,14 @@ from typing import Any
 from ..core.errors import VideoError
 from ..core.file_digests import FileDigests
 from ..core.hashing import digest
-from ..core.plan import Cell, PlannedDataset
+from ..core.plan import Cell, PlannedDataset, PlannedMethod
 from ..core.records import ClipRecord, FailureInfo
 from ..core.store import Store, failure_info
 from ..core.types import Features, Sample
 from ..datasets.clip_reading import clip_digest, is_folder
 from ..datasets.video import Reading
 from .extraction import ExtractItem, ExtractorSpec, Wanted, extract
-from .inputs import Input, StoredInput, VideoInput
+from .inputs import Input, SourceInput, StoredInput, VideoInput
 from .measuring import Measuring
 from .work import ShardResult, WorkerContext
 
@@ -87,10 +87,10 @@ def generated_items(
                 for role in roles
             ]
             if pair_roles and sample.reference is not None:
-                content, error = reference_content(sample, measuring, files)
+                content, error = pair_content(cell.method, sample, measuring, files)
                 keys = {role: measuring.pair_key(role, record, sample, content) for role in pair_roles}
                 if error is None:
-                    inputs.append(_reference_input(sample, measuring))
+                    inputs.append(_pair_input(cell.method, sample, measuring))
                     wanted += [_wanted(measuring, role, key, (0, 1), sample) for role, key in keys.items()]
                 else:
                     for key in keys.values():
@@ -144,6 +144,31 @@ def reference_content(
     if ref.first_frame is not None or ref.last_frame is not None:
         missing["frames"] = [ref.first_frame, ref.last_frame]
     return digest(missing), FailureInfo(type="VideoError", message=message)
+
+
+def pair_content(
+    method: PlannedMethod, sample: Sample, measuring: Measuring, files: FileDigests
+) -> tuple[str, FailureInfo | None]:
+    """As `reference_content`, of the frames that a method's clips are compared with one by one."""
+    content, error = reference_content(sample, measuring, files)
+    choice = _source_frames(method)
+    if choice is not None and error is None:
+        content = digest({"reference": content, "source frames": dict(choice)})
+    return content, error
+
+
+def _pair_input(method: PlannedMethod, sample: Sample, measuring: Measuring) -> Input:
+    choice = _source_frames(method)
+    if choice is None:
+        return _reference_input(sample, measuring)
+    assert sample.reference is not None
+    return SourceInput(sample.reference, choice)
+
+
+def _source_frames(method: PlannedMethod) -> tuple[tuple[str, Any], ...] | None:
+    """Which frames of the reference a method's clips stand beside; None where the protocol says it."""
+    source_frames = getattr(method.plugin, "source_frames", None)
+    return None if source_frames is None else tuple(sorted(source_frames().items()))
 
 
 def prompt_items(datasets: Sequence[PlannedDataset], measuring: Measuring) -> Iterator[ExtractItem]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,19 @@ class StoredInput:
     record: ClipRecord
 
 
-Input = VideoInput | StoredInput | str
+@dataclass(frozen=True)
+class SourceInput:
+    """The frames of a reference that a tuned method took: frame by frame what its clips were made from.
+
+    Attributes:
+        choice: keyword arguments of `methods.frame_choice.chosen_frames`.
+    """
+
+    ref: ClipRef
+    choice: tuple[tuple[str, Any], ...]
+
+
+Input = SourceInput | VideoInput | StoredInput | str
 """A string is a text."""
 
 Content = Frames | str
@@ -105,10 +118,21 @@ def read_inputs(inputs: Sequence[Input], store: Store | None) -> list[Content | 
     return [content for content in contents if content is not None]
 
 
-def _read_one(source: StoredInput | str, store: Store | None) -> Content | Exception:
+def _read_source(source: SourceInput) -> Frames:
+    from ..datasets.clip_reading import reference_clip
+    from ..methods.frame_choice import chosen_frames, frames_needed
+
+    choice = dict(source.choice)
+    frames = reference_clip(source.ref, frames_needed(**choice))
+    return frames[chosen_frames(len(frames), **choice)]
+
+
+def _read_one(source: SourceInput | StoredInput | str, store: Store | None) -> Content | Exception:
     try:
         if isinstance(source, str):
             return source
+        if isinstance(source, SourceInput):
+            return _read_source(source)
         assert store is not None, "a stored clip needs its store"
         return store.load_clip(source.record)
     except Exception as error:  # recorded as this input's failure; the others go on

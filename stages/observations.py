@@ -10,7 +10,7 @@ from ..core.plan import Cell, ClipTask, Plan, PlannedDataset
 from ..core.records import ClipRecord, FailureInfo
 from ..core.store import Store
 from ..core.types import Features, Sample
-from .extract import reference_content
+from .extract import pair_content, reference_content
 from .measuring import Measuring
 
 
@@ -86,7 +86,7 @@ def observe(plan: Plan, measuring: Measuring, store: Store, files: FileDigests) 
                 for role in measuring.generated_roles():
                     keys[role] = (measuring.generated_key(role, record, task.sample), record.content_digest)
                 if task.sample.reference is not None and measuring.pair_roles():
-                    content, _ = reference_content(task.sample, measuring, files)
+                    content, _ = pair_content(cell.method, task.sample, measuring, files)
                     for role in measuring.pair_roles():
                         key = measuring.pair_key(role, record, task.sample, content)
                         keys[role] = (key, record.content_digest)

@@ -72,9 +72,7 @@ class UpscaleShard:
             upscaling_s=upscaling_s,
             peak_memory_gib=max(small.peak_memory_gib or 0.0, peak_memory_gib(context.device)),
             prompt_truncated=small.prompt_truncated,
-            trainable_parameters=_sum(
-                small.trainable_parameters, described(session, "trainable_parameters")
-            ),
+            trainable_parameters=_sum(small.trainable_parameters, described(session, "trainable_parameters")),
             tune_key=small.tune_key,
             tuning_s=small.tuning_s,
             tuning_memory_gib=small.tuning_memory_gib,

@@ -93,6 +93,9 @@ class Shade:
     def reference_frames(self):
         return 12
 
+    def source_frames(self):
+        return {"num_frames": self.config.num_frames, "choice": "stride", "start": 1, "stride": 2}
+
     def load(self, device):
         return self
 

@@ -207,3 +207,28 @@ def test_the_source_clip_of_an_edit_is_in_the_table_when_a_metric_looks_at_it(wo
     assert references["car"]["status"] == "done"
     assert references["car"]["prompt"] == "a car drives"
     assert (references["cat"]["status"], references["cat"]["error_type"]) == ("failed", "VideoError")
+
+
+def test_pairs_are_made_with_the_frames_that_the_method_took(world):
+    import numpy as np
+
+    from reelbench.core.types import ClipRef
+    from reelbench.datasets.video import write_lossless
+    from reelbench.stages.inputs import SourceInput, read_inputs
+
+    frames = np.arange(40, dtype=np.uint8)[:, None, None, None].repeat(32, 1).repeat(32, 2).repeat(3, 3)
+    write_lossless(world.folder / "long.mkv", frames, 8.0)
+    choice = (("choice", "stride"), ("num_frames", 16), ("start", 1), ("stride", 2))
+    (read,) = read_inputs([SourceInput(ClipRef(world.folder / "long.mkv"), choice)], None)
+    np.testing.assert_array_equal(read[:, 0, 0, 0], np.arange(1, 33, 2))
+
+    world.write_edits(EDITS, num_frames=40)
+    tables, result, _ = run(world, metrics=["ssim"])
+    assert result.num_failures == 0
+    assert rows_of(tables, "ssim")["shade"]["n"] == 4
+    # Of a clip too short for that choice there is no pair, whatever the protocol could read of it.
+    world.write_edits(EDITS, num_frames=30)
+    tables, _, _ = run(world, metrics=["ssim"])
+    assert rows_of(tables, "ssim")["shade"]["n"] == 0
+    errors = {row["error_message"] for row in tables["features"] if row["status"] != "done"}
+    assert any("30 frames" in (error or "") and "need 32" in error for error in errors)
