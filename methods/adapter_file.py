@@ -15,6 +15,7 @@ from torch import nn
 
 from ..core.atomic_write import write_bytes_atomic
 from ..core.errors import WeightsError
+from ..core.hashing import canonical_json
 from .adapters import AdapterConfig, Adapters
 
 FORMAT = "reelbench-simda-1"
@@ -33,7 +34,9 @@ def adapters_to_bytes(adapters: Adapters, values: dict[str, torch.Tensor] | None
 
     state = adapters.state_dict() if values is None else values
     tensors = {name: value.detach().half().cpu().contiguous() for name, value in state.items()}
-    return save(tensors, {"format": FORMAT, "config": adapters.config.model_dump_json()})
+    facts = {"format": FORMAT, "config": adapters.config.model_dump(mode="json")}
+    # One entry, because safetensors writes several in an order that differs from process to process.
+    return save(tensors, {"reelbench": canonical_json(facts)})
 
 
 def adapters_from_bytes(data: bytes, unet: nn.Module, what: str = "the adapters") -> Adapters:
@@ -52,10 +55,10 @@ def adapters_from_bytes(data: bytes, unet: nn.Module, what: str = "the adapters"
 
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        metadata = header.get("__metadata__") or {}
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"its format is {metadata.get('format', '(none)')!r}, not {FORMAT!r}")
-        config = AdapterConfig.model_validate_json(metadata["config"])
+        facts = json.loads((header.get("__metadata__") or {}).get("reelbench", "{}"))
+        if facts.get("format") != FORMAT:
+            raise ValueError(f"its format is {facts.get('format', '(none)')!r}, not {FORMAT!r}")
+        config = AdapterConfig.model_validate(facts["config"])
         tensors = load(data)
     except (ValueError, KeyError, SafetensorError, ValidationError) as error:
         raise WeightsError(

@@ -74,13 +74,11 @@ class CrossFrameAttention:
         temb: torch.Tensor | None = None,
     ) -> torch.Tensor:
         hidden_GTSD = _by_frame(attn, hidden_states, encoder_hidden_states, attention_mask, self.num_frames)
-        # Projected once per half, then shared by the frames as a view.
-        key_GSQ = attn.to_k(hidden_GTSD[:, 0])
-        value_GSQ = attn.to_v(hidden_GTSD[:, 0])
-        shape = (-1, self.num_frames, -1, -1)
-        key_BSQ = key_GSQ.unsqueeze(1).expand(shape).flatten(0, 1)
-        value_BSQ = value_GSQ.unsqueeze(1).expand(shape).flatten(0, 1)
-        return _attend(attn, hidden_states, key_BSQ, value_BSQ)
+        # One long row of queries per half, all frames of it, finds the same keys: no copy for each frame.
+        queries_GND = hidden_GTSD.flatten(1, 2)
+        first_GSD = hidden_GTSD[:, 0]
+        out_GND = _attend(attn, queries_GND, attn.to_k(first_GSD), attn.to_v(first_GSD))
+        return out_GND.view_as(hidden_states)
 
 
 class TemporalMomentumAttention:

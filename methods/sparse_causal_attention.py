@@ -18,9 +18,11 @@ Q width of all heads together, K number of heads, E width of one head.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import scaled_dot_product_attention
 
 
@@ -67,11 +69,42 @@ class SparseCausalAttention:
 def first_and_previous(x_BSQ: torch.Tensor, num_frames: int) -> torch.Tensor:
     """For every frame the tokens of the first and of the previous frame, [B,2S,Q]; of one frame its own.
 
-    The two frames do not lie side by side, so this is a copy, and the only one. It is a concatenation rather
-    than a gather because the gradient of that adds up in an order that differs from run to run on a GPU.
+    The two frames do not lie side by side, so this is a copy, and the only one.
     """
     if num_frames == 1:
         return x_BSQ
-    frames = x_BSQ.unflatten(0, (-1, num_frames)).unbind(1)  # T views [G,S,Q]
-    placed = [frames[source] for frame in range(num_frames) for source in (0, max(frame - 1, 0))]
-    return torch.cat(placed, dim=1).view(x_BSQ.shape[0], 2 * x_BSQ.shape[1], x_BSQ.shape[2])
+    placed: torch.Tensor = _FirstAndPrevious.apply(x_BSQ, num_frames)
+    return placed
+
+
+class _FirstAndPrevious(torch.autograd.Function):
+    """One gather of whole frames, with a gradient of its own.
+
+    That of torch's gather adds up in an order that differs from run to run on a GPU. A concatenation of the
+    frames takes the longer to launch the more there are: at 24 frames five times as long as this.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x_BSQ: torch.Tensor, num_frames: int) -> torch.Tensor:
+        ctx.num_frames = num_frames
+        x_GTSQ = x_BSQ.unflatten(0, (-1, num_frames))
+        placed_GNSQ = x_GTSQ.index_select(1, _sources(num_frames, x_BSQ.device))
+        return placed_GNSQ.view(x_BSQ.shape[0], 2 * x_BSQ.shape[1], x_BSQ.shape[2])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient_BNQ: torch.Tensor) -> tuple[torch.Tensor, None]:
+        # [G,T,2,S,Q]: what came back to the first frame, and what to the previous one.
+        gradient = gradient_BNQ.unflatten(1, (2, -1)).unflatten(0, (-1, ctx.num_frames))
+        first_GSQ = gradient[:, :, 0].sum(1) + gradient[:, 0, 1] + gradient[:, 1, 1]
+        rest_GTSQ = gradient[:, 2:, 1]  # of frames 2 to T-1; the last frame is nobody's key
+        summed_GTSQ = torch.cat([first_GSQ[:, None], rest_GTSQ, torch.zeros_like(first_GSQ[:, None])], dim=1)
+        return summed_GTSQ.flatten(0, 1), None
+
+
+@functools.cache
+def _sources(num_frames: int, device: torch.device) -> torch.Tensor:
+    """The frames whose tokens are keys: 0, 0, 0, 0, 0, 1, 0, 2, ..."""
+    return torch.tensor(
+        [source for frame in range(num_frames) for source in (0, max(frame - 1, 0))], device=device
+    )

@@ -53,6 +53,30 @@ def test_the_current_frame_is_among_the_keys_of_the_next_one_only(attn: Any) -> 
         assert touched == ([0, 1, 2, 3, 4] if frame == 0 else [frame + 1] if frame < 4 else [])
 
 
+@pytest.mark.parametrize("num_frames", [1, 2, 3, 5])
+def test_the_gradient_is_that_of_the_placed_tokens(num_frames: int) -> None:
+    """Against finite differences, with two clips in the batch; exact, since placing is linear."""
+    x = states(2 * num_frames, num_tokens=2, width=3).double().requires_grad_()
+    assert torch.autograd.gradcheck(first_and_previous, (x, num_frames))
+
+
+def test_the_gradient_reaches_every_frame_but_the_last_which_is_nobodys_key() -> None:
+    x = states(5).requires_grad_()
+    first_and_previous(x, 5).sum().backward()
+    # The first frame by all five, and once more by frames 1 and 2, whose previous frame it is, too.
+    times_seen = [7.0, 1.0, 1.0, 1.0, 0.0]
+    assert x.grad is not None
+    assert x.grad[:, 0, 0].tolist() == times_seen
+
+
+def test_sampling_first_does_not_stand_in_the_way_of_tuning() -> None:
+    with torch.inference_mode():
+        first_and_previous(states(7), 7)
+    x = states(7).requires_grad_()
+    first_and_previous(x, 7).sum().backward()
+    assert x.grad is not None
+
+
 def test_frames_one_and_two_are_attention_to_frame_one(attn: Any) -> None:
     x = states(3)
     made = SparseCausalAttention(3)(attn, x)
