@@ -1,9 +1,10 @@
-# make demo: install, run the benchmark on the embedded world, show the comparison.
+# make demo: install, run the two benchmarks on the embedded world (text-to-video, editing), show what comes out.
 # make test: install, run the whole test suite.
 # Needs only python3 (3.11 or newer, with venv); everything else goes into .venv.
 
 PYTHON ?= python3
 RUN_FILE ?= configs/demo.yaml
+EDITING_FILE ?= configs/editing.yaml
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -19,6 +20,9 @@ demo: venv
 	@$(BIN)/reelbench world write data/sprites --layout msrvtt
 	@$(BIN)/reelbench run $(RUN_FILE)
 	@$(BIN)/reelbench contact-sheet $(RUN_FILE)
+	@$(BIN)/reelbench world write data/sprites --layout loveu --test 8
+	@$(BIN)/reelbench run $(EDITING_FILE)
+	@$(BIN)/reelbench contact-sheet $(EDITING_FILE)
 
 test: venv
 	@$(BIN)/python -m pytest

@@ -7,8 +7,8 @@ tune_a_video       Tune-A-Video: an inflated UNet, tuned on one clip, edits it
 simda              SimDA: adapters that were trained on videos
 simda_edit         SimDA's editing: adapters tuned on one clip
 upscaler           SimDA's super-resolution stage, which follows any method
-cogvideox          the base of text-video prediction: `fca` (FCA), `lora`, `cogvideox_t2v`, `cogvideox_i2v`; and the
-                   floors `repeat_last` and `constant_velocity`
+cogvideox          the base of text-video prediction: `fca` (FCA), `lora`, `cogvideox_t2v`, `cogvideox_i2v`;
+                   and the floors `repeat_last` and `constant_velocity`
 
 Beside them lie the parts that they share: `config` (the settings of all), `session` (one clip per forward
 pass), `pipeline` (Stable Diffusion, loaded), `guidance` (UNet and classifier-free guidance), `ddim` (the

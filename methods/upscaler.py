@@ -43,7 +43,7 @@ class LatentUpscaler:
         root. They belong to the image upscaler that they were trained on. None is the image upscaler on each
         frame by itself."""
 
-        num_steps: int = Field(default=20, ge=1, le=999)
+        num_steps: int = Field(default=10, ge=1, le=999)
         """DDIM steps."""
 
         guidance_scale: float = Field(default=1.0, ge=1.0, allow_inf_nan=False)
@@ -52,7 +52,7 @@ class LatentUpscaler:
         negative_prompt: str = ""
         """What guidance leads away from."""
 
-        noise_level: int = Field(default=20, ge=0)
+        noise_level: int = Field(default=0, ge=0)
         """Noise on the low-resolution clip, as a timestep of the upscaler's own schedule for it. More noise
         hides more of a generated clip's faults, and of its content."""
 

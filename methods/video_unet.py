@@ -54,10 +54,6 @@ class AttentionInFloat32(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func is torch.Tensor.backward:
-            # Gradient checkpointing computes the forward pass once more in there, which must be the same.
-            with self:
-                return func(*args, **(kwargs or {}))
         if func is not torch.nn.functional.scaled_dot_product_attention:
             return func(*args, **(kwargs or {}))
         query, key, value, *rest = args

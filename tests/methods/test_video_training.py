@@ -285,24 +285,6 @@ def test_attention_in_float32_takes_and_gives_bfloat16() -> None:
     assert torch.equal(made, expected.bfloat16())
 
 
-def test_attention_in_float32_reaches_what_gradient_checkpointing_computes_again() -> None:
-    from torch.nn.functional import scaled_dot_product_attention
-    from torch.utils.checkpoint import checkpoint
-
-    q = torch.randn(1, 2, 8, 4, generator=torch.Generator().manual_seed(0)).bfloat16().requires_grad_(True)
-
-    def attend(x: torch.Tensor) -> torch.Tensor:
-        return scaled_dot_product_attention(x, x, x) * x
-
-    gradients = []
-    for run in (attend, lambda x: checkpoint(attend, x, use_reentrant=False)):
-        with AttentionInFloat32():
-            run(q).float().square().sum().backward()
-        gradients.append(q.grad)
-        q.grad = None
-    assert torch.equal(gradients[0], gradients[1])
-
-
 def test_a_batch_that_processes_cannot_share_is_refused(
     training: MakeTraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:

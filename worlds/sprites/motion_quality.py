@@ -81,8 +81,8 @@ def judged_clips(
 def motion_quality(
     method: str,
     num: int = 100,
-    steps: int = 30,
-    guidance_scale: float = 5.0,
+    steps: int = 20,
+    guidance_scale: float = 7.5,
     pipeline: str = "sprites/t2i",
     config: dict[str, Any] | None = None,
     save_to: Path | None = None,
@@ -116,8 +116,8 @@ def motion_quality(
 def main(
     method: Annotated[str, typer.Argument(help="A registered method.")] = "simda",
     num: Annotated[int, typer.Option(help="Prompts.")] = 100,
-    steps: Annotated[int, typer.Option(help="DDIM steps.")] = 30,
-    guidance_scale: Annotated[float, typer.Option(help="Of classifier-free guidance.")] = 5.0,
+    steps: Annotated[int, typer.Option(help="DDIM steps.")] = 20,
+    guidance_scale: Annotated[float, typer.Option(help="Of classifier-free guidance.")] = 7.5,
     adapters: Annotated[str | None, typer.Option(help="Adapters, for methods that have any.")] = None,
     save_to: Annotated[Path | None, typer.Option(help="Folder for the clips.")] = None,
 ) -> None:

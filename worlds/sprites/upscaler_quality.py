@@ -64,7 +64,7 @@ def judged(clips: Sequence[Frames], true_clips: Sequence[Frames]) -> dict[str, f
 def upscaler_quality(
     upscaler: str = "sprites/upscaler",
     adapters: str = "sprites/upscaler-simda",
-    num: int = 40,
+    num: int = 24,
     config: Mapping[str, Any] | None = None,
     sheet: Path | None = None,
 ) -> Quality:
