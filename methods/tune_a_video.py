@@ -10,11 +10,8 @@ Source: Wu et al., "Tune-A-Video: One-Shot Tuning of Image Diffusion Models for 
    to noise, with an empty prompt and without guidance.
 4. Sampling: DDIM from this noise, with guidance by the edited prompt.
 
-The tuning artifact holds what was trained, in the number format of the pipeline, *and the inverted latents*
-(float32, four numbers for each 8 by 8 patch of a frame): they follow from the tuning and the reference alone,
-so all edits share them, and sampling needs no reference. Guidance and negative prompt are no part of a
-tuning. As DDIM adds no noise, the seed of a sample has no effect where sampling starts from the inverted
-latents; the seed of the tuning has.
+The tuning artifact holds what was trained and the inverted latents (`methods.one_shot_session`). Guidance and
+negative prompt are no part of a tuning.
 
 Published settings are presets (`PRESETS`). Uncertain, and therefore settings:
 - the paper's guidance scale, optimiser, gradient clipping and number format: those of the released code;
@@ -29,75 +26,43 @@ where the released code takes any prediction for noise; samplers use the setting
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
-
-from pydantic import Field, model_validator
+from typing import Any, ClassVar
 
 from ..core.contracts import Session
 from ..core.types import Conditioning, Resources, WeightsRef
-from .config import PipelineConfig
 from .inflation_config import InflationConfig
-from .tuning_config import TuningConfig
-
-if TYPE_CHECKING:
-    import torch
-
-    from .guidance import Denoiser
+from .one_shot import OneShotConfig
 
 PRESETS: dict[str, dict[str, Any]] = {
     "released": {},
     "paper": {"num_frames": 32, "frames": "uniform"},
-    "sprites": {},
+    "sprites": {
+        "num_frames": 16,
+        "stride": 1,
+        "num_steps": 20,
+        "guidance_scale": 4.0,
+        "tuning": {"steps": 80, "learning_rate": 1e-3, "gradient_checkpointing": False},
+    },
 }
 """What differs from the defaults, which are the released configuration: 24 frames at stride 2.
 
-"paper" is section 5.1: 32 frames, spread uniformly. "sprites" is for the embedded pipeline, found by trial.
+"paper" is section 5.1: 32 frames, spread uniformly. "sprites" is for the embedded pipeline and was found by
+trial (`worlds.sprites.edit_quality`): its UNet is so small that few updates at a high learning rate do, and
+strong guidance moves the sprite.
 """
 
 
 class TuneAVideo:
     """The method "tune-a-video"."""
 
-    class Config(PipelineConfig):
+    class Config(OneShotConfig):
         """Settings of Tune-A-Video. What a run file leaves out is the preset's; the defaults that are written
         here are those of "released"."""
 
-        preset: Literal["released", "paper", "sprites"] = "released"
-        """Where settings that are not given come from."""
-
-        num_frames: int = Field(default=24, ge=1)
-        """Frames that are taken of the reference, and frames of a clip."""
-
-        frames: Literal["stride", "uniform"] = "stride"
-        """How they are taken: at a fixed stride, or spread to the reference's end."""
-
-        stride: int = Field(default=2, ge=1)
-        """Frames of the reference from one to the next; not used by "uniform"."""
-
-        start: int = Field(default=0, ge=0)
-        """First frame that is taken."""
-
-        guidance_scale: float = Field(default=12.5, ge=1.0, allow_inf_nan=False)
-        """Weight of classifier-free guidance; 1.0 switches it off and halves the work."""
-
-        begin_with: Literal["inversion", "noise"] = "inversion"
-        """What sampling begins with: the inverted latents, or independent noise, as the authors' results of
-        before February 2023 did."""
-
-        tuning: TuningConfig = TuningConfig()
-        """The training on the reference."""
+        presets = PRESETS
 
         inflation: InflationConfig = InflationConfig()
         """How the UNet is inflated, and what of it trains."""
-
-        @model_validator(mode="before")
-        @classmethod
-        def _fill_in_the_preset(cls, given: Any) -> Any:
-            if not isinstance(given, Mapping):
-                return given
-            # A preset of another name or type is refused by the field itself.
-            return _merged(PRESETS.get(str(given.get("preset", "released")), {}), given)
 
     name: ClassVar[str] = "tune-a-video"
     version: ClassVar[str] = "1"
@@ -120,6 +85,14 @@ class TuneAVideo:
         """
         return tuning_settings(self.config)
 
+    def reference_frames(self) -> int | None:
+        """How many first frames of the reference are read; None where they are spread over all of it."""
+        return self.config.reference_frames()
+
+    def source_frames(self) -> dict[str, Any]:
+        """Which frames of the reference a clip stands beside."""
+        return self.config.source_frames()
+
     def load(self, device: str) -> Session:
         from .tune_a_video_session import TuneAVideoSession
 
@@ -128,29 +101,4 @@ class TuneAVideo:
 
 def tuning_settings(config: TuneAVideo.Config) -> dict[str, Any]:
     """Settings on which the artifact of a tuning depends, but for where the weights lie."""
-    sampling_only = {"preset", "weights", "guidance_scale", "negative_prompt", "begin_with"}
-    return config.model_dump(mode="json", exclude=sampling_only)
-
-
-def _merged(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given over what the preset says, section by section."""
-    merged = {**preset, **given}
-    for name, value in preset.items():
-        if isinstance(value, Mapping) and isinstance(given.get(name), Mapping):
-            merged[name] = _merged(value, given[name])
-    return merged
-
-
-def sample_latents(
-    denoiser: Denoiser, config: TuneAVideo.Config, seed: int, inverted_TCHW: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Latents of a clip, float32 [T,C,H,W]; the denoiser's UNet is inflated and tuned already.
-
-    Args:
-        inverted_TCHW: what sampling begins with; None is independent noise.
-    """
-    from .noise import independent_noise
-
-    if inverted_TCHW is None:
-        inverted_TCHW = independent_noise(seed, config.num_frames, denoiser.latent_shape_CHW)
-    return denoiser.denoise(inverted_TCHW, denoiser.schedule.timesteps)
+    return config.tuning_settings()

@@ -1,52 +1,26 @@
-"""Tune-A-Video with its pipeline on a device: tuning on a reference, and clips from what it gave.
+"""Tune-A-Video with its pipeline on a device: an inflated UNet as the model of a one-shot session.
 
 Apart from `tune_a_video`, because a method file imports no torch.
-
-Shape suffixes: T frames, C latent channels, H, W latent height and width.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
 
 import torch
+from torch import nn
 
-from ..core.errors import ClipRefusedError, DatasetError, WeightsError
-from ..core.hashing import canonical_json, digest
-from ..core.types import Frames, Sample
-from .ddim_inversion import invert
-from .guidance import Denoiser
 from .inflated_unet import Inflation
-from .noise import draw
-from .reference_latents import chosen_frames, encode
-from .session import TextToVideoSession
-from .tune_a_video import TuneAVideo, sample_latents, tuning_settings
-from .tuning import TuningProgress, tune_on_clip
+from .one_shot_session import OneShotSession, VideoModel
+from .tune_a_video import TuneAVideo
 
 FORMAT = "reelbench-tune-a-video-1"
 """Written into every artifact; another number is another layout."""
 
-_INVERTED = "inverted_latents"
 
-
-@dataclass(frozen=True)
-class TunedClip:
-    """What an artifact holds.
-
-    Attributes:
-        trained: tensors by the names of `Inflation.trained`.
-        inverted_TCHW: the noise that the reference was inverted to, float32.
-    """
-
-    trained: dict[str, torch.Tensor]
-    inverted_TCHW: torch.Tensor
-
-
-class TuneAVideoSession(TextToVideoSession):
+class TuneAVideoSession(OneShotSession):
     """Loads a pipeline, tunes on references, and makes one clip after the other from an artifact.
 
     Args:
@@ -58,177 +32,50 @@ class TuneAVideoSession(TextToVideoSession):
         RunFileError: `inflation.trains` names something that the UNet does not have.
     """
 
+    method: ClassVar[str] = TuneAVideo.name
+    format: ClassVar[str] = FORMAT
+
     def __init__(self, config: TuneAVideo.Config, device: str) -> None:
-        super().__init__(config, device, sample_latents)
-        self._settings = config
-        self._digest = digest(tuning_settings(config))
+        super().__init__(config, device)
+        self._inflation = config.inflation
         self._structure = Inflation(self.pipeline.unet, config.inflation, device="meta")
 
-    def tune(
-        self,
-        reference: Frames | None,
-        prompt: str | None,
-        seed: int,
-        *,
-        checkpoint: Path | None = None,
-        progress: Callable[[TuningProgress], None] | None = None,
-    ) -> bytes:
-        """Tune on a reference clip; the same arguments give the same bytes on a CPU with one thread.
-
-        Args:
-            reference: uint8 [T,H,W,3] of any size and of at least as many frames as the settings ask for.
-            prompt: what the reference shows, not the edit.
-            seed: of initial values, timesteps and noise.
-            checkpoint: file from which a tuning that was stopped goes on; see `tuning.tune_on_clip`.
-            progress: called after every update.
-
-        Returns:
-            The artifact: safetensors with what was trained and the inverted latents.
-
-        Raises:
-            DatasetError: there is no reference or no prompt.
-            VideoError: the reference has too few frames.
-            ClipRefusedError: the tuning came to NaN.
-        """
-        settings, pipeline = self._settings, self.pipeline
-        if reference is None or prompt is None:
-            raise DatasetError(
-                f"{TuneAVideo.name} needs a reference clip and a prompt that says what it shows; "
-                f"the {'clip' if reference is None else 'prompt'} is missing",
-                "give a data set for editing, whose samples have both",
-            )
-        chosen = chosen_frames(
-            len(reference), settings.num_frames, settings.frames, settings.start, settings.stride
-        )
-        clip = encode(pipeline, reference[chosen])
-        inflation = Inflation(pipeline.unet, settings.inflation, seed)
-        tune_on_clip(
-            pipeline,
-            inflation.trained,
-            lambda: inflation.attached(pipeline.unet, settings.num_frames),
-            clip,
-            prompt,
-            settings.tuning,
-            seed,
-            checkpoint=checkpoint,
-            progress=progress,
-        )
-        inflation.to(pipeline.dtype)
-        latents_TCHW = clip.sample(draw(tuple(clip.mean_TCHW.shape), seed, "inversion posterior"))
-        with torch.inference_mode(), inflation.attached(pipeline.unet, settings.num_frames):
-            inverted_TCHW = invert(self.unguided(), latents_TCHW).cpu()
-        if not torch.isfinite(inverted_TCHW).all():
-            raise ClipRefusedError(
-                "the inverted latents hold NaN or infinity",
-                "set dtype of the method to float32 or bfloat16, or lower tuning.learning_rate",
-            )
-        return self._to_bytes(inflation, inverted_TCHW)
-
-    def generate(
-        self, samples: Sequence[Sample], artifact: bytes | None, seeds: Sequence[int]
-    ) -> Iterator[Frames]:
-        """One clip [T,H,W,3] uint8 for each sample, in order, lazily.
-
-        An exception concerns the sample that was due: the iterator can be asked for the next one afterwards.
-
-        Args:
-            samples: their prompts are the edits.
-            artifact: what `tune` gave for the reference of these samples.
-            seeds: one for each sample; of no effect unless sampling begins with noise.
-
-        Raises:
-            ValueError: the numbers of samples and seeds differ, or there is no artifact.
-            WeightsError: the artifact is not one, or was tuned with other settings or on another pipeline.
-            ClipRefusedError: on iteration; the clip holds NaN.
-        """
-        if len(samples) != len(seeds):
-            raise ValueError(f"{len(samples)} samples but {len(seeds)} seeds")
-        if artifact is None:
-            raise ValueError(f"{TuneAVideo.name} makes clips from a tuning artifact, but none was given")
-        tuned = self.read(artifact)
-        unet, num_frames = self.pipeline.unet, self._settings.num_frames
-        inflation = Inflation(unet, self._settings.inflation).to(self.pipeline.dtype)
-        inflation.load(tuned.trained, "the tuning artifact")
-
-        @torch.inference_mode()
-        def clip(sample: Sample, seed: int) -> Frames:
-            inverted_TCHW = tuned.inverted_TCHW if self._settings.begin_with == "inversion" else None
-            with inflation.attached(unet, num_frames):
-                latents_TCHW = sample_latents(
-                    self._denoiser(sample.prompt), self._settings, seed, inverted_TCHW
-                )
-            return self.pipeline.decode(latents_TCHW)
-
-        # Not a generator function: that would be over after the first exception.
-        return map(clip, samples, seeds)
-
-    def describe(self) -> dict[str, Any]:
-        """Facts for the record: what training-free methods tell, and the number of trained parameters."""
-        return {**super().describe(), "trainable_parameters": self.trainable_parameters}
+    def video_model(self, seed: int) -> VideoModel:
+        """The inflated UNet; the seed is that of temporal attention."""
+        unet = self.pipeline.unet
+        return InflatedUNet(unet, Inflation(unet, self._inflation, seed), self._settings.num_frames)
 
     @property
     def trainable_parameters(self) -> int:
         """How many numbers a tuning trains."""
         return self._structure.num_parameters
 
-    def unguided(self) -> Denoiser:
-        """The denoiser of the empty prompt without guidance: what inversion follows."""
-        return Denoiser(
-            unet=self.pipeline.unet,
-            schedule=self.schedule,
-            text_GLD=self.pipeline.encode("").embedding_LD[None],
-            guidance_scale=1.0,
-            latent_shape_CHW=self.pipeline.latent_shape_CHW,
-        )
 
-    def read(self, artifact: bytes) -> TunedClip:
-        """The content of an artifact, after checks that it belongs to these settings.
+class InflatedUNet:
+    """An inflation with the UNet that it is for.
 
-        Raises:
-            WeightsError: it is not an artifact of Tune-A-Video, or was tuned with other settings.
-        """
-        from safetensors import SafetensorError
-        from safetensors.torch import load
+    Args:
+        unet: of the pipeline.
+        inflation: built for it.
+        num_frames: of a clip.
+    """
 
-        try:
-            facts = _facts(artifact)
-            tensors = load(artifact)
-        except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-            raise WeightsError(
-                f"the tuning artifact ({len(artifact)} bytes) is not a safetensors file of {TuneAVideo.name}",
-                "remove it from the store and tune again",
-            ) from error
-        if facts.get("format") != FORMAT or _INVERTED not in tensors:
-            raise WeightsError(
-                f"the tuning artifact has the format {facts.get('format')!r}, expected {FORMAT!r}",
-                "tune again with this version",
-            )
-        if facts.get("settings") != self._digest:
-            raise WeightsError(
-                "the tuning artifact was made with other settings of the method than these",
-                "tune again; only guidance, negative prompt and begin_with may differ afterwards",
-            )
-        inverted_TCHW = tensors.pop(_INVERTED)
-        expected = (self._settings.num_frames, *self.pipeline.latent_shape_CHW)
-        if tuple(inverted_TCHW.shape) != expected:
-            raise WeightsError(
-                f"the tuning artifact holds latents of {list(inverted_TCHW.shape)}; this pipeline has "
-                f"{list(expected)}",
-                "it was tuned on another pipeline; tune again",
-            )
-        return TunedClip(tensors, inverted_TCHW)
+    def __init__(self, unet: Any, inflation: Inflation, num_frames: int) -> None:
+        self._unet, self._inflation, self._num_frames = unet, inflation, num_frames
 
-    def _to_bytes(self, inflation: Inflation, inverted_TCHW: torch.Tensor) -> bytes:
-        from safetensors.torch import save
+    @property
+    def trained(self) -> Mapping[str, nn.Parameter]:
+        return self._inflation.trained
 
-        tensors = {name: parameter.detach().cpu() for name, parameter in inflation.trained.items()}
-        tensors[_INVERTED] = inverted_TCHW.contiguous()
-        # One entry, because safetensors writes several in an order that differs from process to process.
-        return save(tensors, {"reelbench": canonical_json({"format": FORMAT, "settings": self._digest})})
+    def attached(self, prompts: Sequence[str]) -> AbstractContextManager[None]:
+        """Prompts reach the UNet by its cross-attention; inflation has no other use for them."""
+        return self._inflation.attached(self._unet, self._num_frames)
 
+    def to(self, dtype: torch.dtype) -> None:
+        self._inflation.to(dtype)
 
-def _facts(artifact: bytes) -> dict[str, Any]:
-    """Our entry in the header of safetensors bytes, which `safetensors.torch.load` passes over."""
-    length = int.from_bytes(artifact[:8], "little")
-    facts = json.loads(json.loads(artifact[8 : 8 + length])["__metadata__"]["reelbench"])
-    return dict(facts)
+    def stored(self) -> dict[str, torch.Tensor]:
+        return dict(self._inflation.trained)
+
+    def load(self, tensors: Mapping[str, torch.Tensor], source: str) -> None:
+        self._inflation.load(tensors, source)
