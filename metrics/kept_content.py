@@ -5,8 +5,8 @@ can be said: how much changed at all (PSNR, SSIM and LPIPS of the pair, see `pai
 move as in the source, and whether they are where they were. None of these asks whether the edit was made: a
 clip that is its source has the best value of each. Read them beside the textual alignment.
 
-All are means over the frames that the protocol reads of the source: frame t of the generated clip must be the
-edit of frame t that is read there.
+All are means over frames: frame t of the generated clip must be the edit of frame t that is read of the
+source. In a run these are the frames that a tuned method took; elsewhere those that the protocol reads.
 """
 
 from __future__ import annotations
