@@ -67,7 +67,7 @@ def test_the_draw_depends_on_the_clip_and_the_seed_alone(
 def test_parts_that_are_there_are_kept_and_others_are_made(
     pipeline: Any, samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training_clips, "_CLIPS_PER_PART", 2)
+    monkeypatch.setattr(training_clips, "CLIPS_PER_PART", 2)
     calls: list[int] = []
     encode = training_clips._encode
     monkeypatch.setattr(training_clips, "_encode", lambda *args: calls.append(1) or encode(*args))
@@ -87,7 +87,7 @@ def test_parts_that_are_there_are_kept_and_others_are_made(
 def test_processes_share_the_parts(
     pipeline: Any, samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training_clips, "_CLIPS_PER_PART", 2)
+    monkeypatch.setattr(training_clips, "CLIPS_PER_PART", 2)
     arguments = (pipeline, samples, ClipEncoding(3), tmp_path / "l")
     first = encode_clips(*arguments, process=0, num_processes=2)
     assert [path.is_file() for path in first] == [True, False, True]
