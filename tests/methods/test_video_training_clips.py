@@ -69,8 +69,8 @@ def test_parts_that_are_there_are_kept_and_others_are_made(
 ) -> None:
     monkeypatch.setattr(training_clips, "CLIPS_PER_PART", 2)
     calls: list[int] = []
-    encode = training_clips._encode
-    monkeypatch.setattr(training_clips, "_encode", lambda *args: calls.append(1) or encode(*args))
+    encode = training_clips.encode_frames
+    monkeypatch.setattr(training_clips, "encode_frames", lambda *args: calls.append(1) or encode(*args))
     seen: list[tuple[int, int]] = []
     paths = encode_clips(pipeline, samples, ClipEncoding(3), tmp_path / "l", lambda *a: seen.append(a))
     assert (len(paths), seen, len(calls)) == (3, [(2, 5), (4, 5), (5, 5)], 5)
