@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..core.contracts import FrozenConfig
 from ..core.types import Frames, Sample
@@ -21,6 +21,21 @@ class FloorConfig(FrozenConfig):
 
     num_frames: int = Field(default=16, ge=2)
     """Frames of a clip, the given ones included."""
+
+    height: int | None = Field(default=None, ge=1)
+    """Height of the clip in pixels; None keeps the given frames' size. A comparison with a model of smaller
+    frames is fair at the model's size only: sharper frames alone are a better FVD and PSNR."""
+
+    width: int | None = Field(default=None, ge=1)
+    """Width of the clip in pixels; set together with `height`."""
+
+    @model_validator(mode="after")
+    def _both_sides(self) -> Self:
+        if (self.height is None) != (self.width is None):
+            raise ValueError(
+                f"height is {self.height} and width is {self.width}: set both, or neither to keep the size"
+            )
+        return self
 
 
 class FloorSession:
@@ -48,7 +63,8 @@ class FloorSession:
     def generate(
         self, samples: Sequence[Sample], artifact: bytes | None, seeds: Sequence[int]
     ) -> Iterator[Frames]:
-        """One clip [T,H,W,3] uint8 for each sample, in order, lazily, of the size of the given frames.
+        """One clip [T,H,W,3] uint8 for each sample, in order, lazily, of the size of the given frames
+        or, resized at the end and cropped at the centre as models do with what they read, of the settings.
 
         Seeds change nothing.
 
@@ -69,6 +85,13 @@ class FloorSession:
     def _clip(self, sample: Sample) -> Frames:
         import numpy as np
 
+        from .training_clips import fit_frames
+
         given_THW3 = given_frames(sample, self._name, self._config.num_frames, self._at_least)
         more_THW3 = self._predict(given_THW3, self._config.num_frames - len(given_THW3))
-        return np.concatenate([given_THW3, more_THW3])
+        clip_THW3: Frames = np.concatenate([given_THW3, more_THW3])
+        height, width = self._config.height, self._config.width
+        if height is None or width is None or clip_THW3.shape[1:3] == (height, width):
+            return clip_THW3
+        fitted = fit_frames(clip_THW3, height, width).round().byte().permute(0, 2, 3, 1)
+        return np.ascontiguousarray(fitted.numpy())
