@@ -43,7 +43,8 @@ def test_the_given_frames_come_first_and_the_last_one_stays() -> None:
 def test_a_size_can_be_asked_for() -> None:
     config = RepeatLastFrame.Config(height=10, width=12)
     (clip,) = RepeatLastFrame(config).load("cpu").generate([sample(given())], None, [0])
-    assert clip.shape == (16, 10, 12, 3) and clip.dtype == np.uint8
+    assert clip.shape == (16, 10, 12, 3)
+    assert clip.dtype == np.uint8
     mean_of_four = given()[0].reshape(10, 2, 12, 2, 3).mean((1, 3))
     # Resizing by a half with antialiasing is close to, and not quite, the mean of four pixels.
     assert np.corrcoef(clip[0].ravel(), mean_of_four.ravel())[0, 1] > 0.85
