@@ -17,11 +17,10 @@ NUM_FAILURES_SHOWN = 10
 
 
 def print_tables(run_dir: Path) -> None:
-    """The comparison table on the terminal, or as Markdown where the output is not one."""
+    """The comparison table on the terminal, or as Markdown where the output is not one; then the tables of
+    editing and prediction."""
     from ..reports.comparison_table import load_comparison_table
-    from ..reports.edit_table import load_edit_tables
-    from ..reports.edit_text import edit_markdown
-    from ..reports.markdown_report import markdown_report
+    from ..reports.markdown_report import markdown_report, task_markdown
     from ..reports.table_text import print_table
     from ..stages.results import tables_dir
 
@@ -31,8 +30,8 @@ def print_tables(run_dir: Path) -> None:
         typer.echo(markdown_report(folder))
         return
     print_table(load_comparison_table(folder))
-    if edits := edit_markdown(load_edit_tables(folder)):
-        typer.echo(edits)
+    if more := task_markdown(folder):
+        typer.echo(more)
 
 
 def print_failures(run_dir: Path) -> None:

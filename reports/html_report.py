@@ -21,12 +21,15 @@ from ..core.atomic_write import write_text_atomic
 from ..core.errors import VideoError
 from ..core.tables import read_table
 from ..core.types import ClipRef
+from .ablation_table import build_ablation_tables
 from .comparison_table import Section, build_comparison_table, load_method_order
 from .dot_plot import DotPlot, Measured, dot_plot
 from .edit_table import build_edit_tables
 from .edit_text import published_editing
 from .failures import failures_of
 from .measurement import format_measurement, format_p_value, is_value
+from .prediction_table import build_prediction_tables
+from .prediction_text import published_prediction
 from .run_clips import PromptClips, clips_by_prompt, locate, methods_of
 from .size_plot import size_plots
 from .table_parts import table_parts, whole_table
@@ -106,6 +109,7 @@ def write_html_report(
     find = partial(locate, tables_folder=tables_folder, media_root=media_root)
     budget = _Budget(int(max_embedded_mib * 2**20))
     edit_tables = build_edit_tables(rows["scores"], rows["summary"], rows["clips"], order)
+    prediction_tables = build_prediction_tables(rows["summary"], rows["runs"], order)
     html = (
         _environment()
         .get_template("report.html.jinja")
@@ -116,6 +120,9 @@ def write_html_report(
             legend=LEGEND,
             edit_tables=edit_tables,
             published_editing=published_editing() if edit_tables else (),
+            prediction_tables=prediction_tables,
+            published_prediction=published_prediction(prediction_tables),
+            ablation_tables=build_ablation_tables(rows["summary"], rows["runs"], order),
             plots=[_metric_plots(section) for section in table.sections],
             comparisons=_comparison_views(rows["comparisons"], _labels(rows["summary"])),
             size_plots=size_plots(rows["curves"]),

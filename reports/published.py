@@ -18,8 +18,17 @@ from ..core.errors import ReelbenchError, unknown_name
 from .measurement import DASH
 from .table_text import escape_markdown
 
-MARKS = {"P": "the paper's text", "C": "official code", "T": "a third party's page"}
+MARKS = {
+    "P": "the paper's text",
+    "C": "official code",
+    "T": "a third party's page",
+    "D": "derived here from other figures",
+    "U": "a recollection, not confirmed",
+}
 """How a figure is known."""
+
+UNKNOWN = f"{DASH} [?]"
+"""What stands where a figure was published and is not known here."""
 
 
 class _Model(BaseModel):
@@ -32,11 +41,37 @@ class PublishedFigure(_Model):
     method: str
     metric: str
     value: float
-    mark: Literal["P", "C", "T"]
+    mark: Literal["P", "C", "T", "D", "U"]
     """How it is known; see `MARKS`."""
     source: str
     """Key of the sources."""
     note: str = ""
+
+
+class UnknownFigures(_Model):
+    """Figures that were published and are not known here."""
+
+    methods: tuple[str, ...] = ()
+    """Whose; none: of every method."""
+    metric: str = ""
+    """Which; none: every metric."""
+    why: str
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not self.methods and not self.metric:
+            raise ValueError(f"unknown figures ({self.why!r}) need `methods`, a `metric`, or both")
+        return self
+
+    def cover(self, method: str, metric: str) -> bool:
+        """Whether a figure is among them."""
+        return (not self.methods or method in self.methods) and self.metric in ("", metric)
+
+    @property
+    def text(self) -> str:
+        """What is not known, and why."""
+        what = " of ".join(filter(None, [self.metric, ", ".join(self.methods)]))
+        return f"{what}: {self.why}"
 
 
 class PublishedBenchmark(_Model):
@@ -45,9 +80,12 @@ class PublishedBenchmark(_Model):
     benchmark: str
     """Name to ask for."""
     title: str
+    dataset: str = ""
+    """The data set alone, for headings of a table over several; empty: the title."""
     protocol: str
     """What is known of how the figures were made."""
     figures: tuple[PublishedFigure, ...]
+    unknown: tuple[UnknownFigures, ...] = ()
 
 
 class PublishedFigures(_Model):
@@ -132,25 +170,72 @@ def published_by_method(benchmark: str, figures: PublishedFigures | None = None)
     """
     figures = figures or load_published()
     entry = _entry(benchmark, figures)
-    metrics = list(dict.fromkeys(figure.metric for figure in entry.figures))
-    rows = []
-    for method in dict.fromkeys(figure.method for figure in entry.figures):
-        mine = [figure for figure in entry.figures if figure.method == method]
-        cells = [_cell([figure for figure in mine if figure.metric == metric]) for metric in metrics]
-        rows.append((method, *cells))
-    marks = {figure.mark: None for figure in entry.figures}
-    sources = {figures.sources[figure.source]: None for figure in entry.figures}
-    known_from = "; ".join(f"[{mark}]: {MARKS[mark]}" for mark in marks) + f". {'; '.join(sources)}."
-    headings = ("Method", *(f"{metric}, published" for metric in metrics))
-    return PublishedTable(entry.title, headings, tuple(rows), f"{entry.protocol.strip()} {known_from}")
+    columns = [(entry, metric) for metric in _metrics(entry)]
+    headings = ("Method", *(f"{metric}, published" for _, metric in columns))
+    protocol = f"{entry.protocol.strip()} {_known_from([entry], figures)}"
+    return PublishedTable(entry.title, headings, _rows(columns), protocol)
 
 
-def _cell(figures: Sequence[PublishedFigure]) -> str:
+def published_together(
+    title: str, benchmarks: Sequence[str], figures: PublishedFigures | None = None
+) -> PublishedTable:
+    """Several benchmarks of one task beside each other: methods as rows, columns by data set and metric.
+
+    Raises:
+        UnknownNameError: there are no figures for one of them.
+    """
+    figures = figures or load_published()
+    entries = [_entry(benchmark, figures) for benchmark in benchmarks]
+    columns = [(entry, metric) for entry in entries for metric in _metrics(entry)]
+    headings = ("Method", *(f"{_dataset(entry)} {metric}, published" for entry, metric in columns))
+    protocols = [f"{_dataset(entry)}: {entry.protocol.strip()}" for entry in entries]
+    return PublishedTable(
+        title, headings, _rows(columns), " ".join([*protocols, _known_from(entries, figures)])
+    )
+
+
+def _dataset(entry: PublishedBenchmark) -> str:
+    return entry.dataset or entry.title
+
+
+def _metrics(entry: PublishedBenchmark) -> list[str]:
+    named = [figure.metric for figure in entry.figures] + [unknown.metric for unknown in entry.unknown]
+    return list(dict.fromkeys(filter(None, named)))
+
+
+def _rows(columns: Sequence[tuple[PublishedBenchmark, str]]) -> tuple[tuple[str, ...], ...]:
+    """A row for each method of which a figure is known."""
+    methods = dict.fromkeys(figure.method for entry, _ in columns for figure in entry.figures)
+    return tuple((method, *(_cell(entry, method, metric) for entry, metric in columns)) for method in methods)
+
+
+def _cell(entry: PublishedBenchmark, method: str, metric: str) -> str:
     texts = [
         f"{figure.value:g} [{figure.mark}]" + (f" ({figure.note})" if figure.note else "")
-        for figure in figures
+        for figure in entry.figures
+        if (figure.method, figure.metric) == (method, metric)
     ]
+    if not texts and any(unknown.cover(method, metric) for unknown in entry.unknown):
+        return UNKNOWN
     return "; ".join(texts) or DASH
+
+
+def _known_from(entries: Sequence[PublishedBenchmark], figures: PublishedFigures) -> str:
+    """What the marks mean, the sources, and what is not known."""
+    shown = [figure for entry in entries for figure in entry.figures]
+    sources: dict[str, dict[str, None]] = {}
+    for figure in shown:
+        sources.setdefault(figure.mark, {})[figures.sources[figure.source]] = None
+    marks = "; ".join(f"[{mark}]: {MARKS[mark]}: {', '.join(named)}" for mark, named in sources.items())
+    gaps: dict[str, list[PublishedBenchmark]] = {}
+    for entry in entries:
+        for unknown in entry.unknown:
+            gaps.setdefault(unknown.text, []).append(entry)
+    texts = [
+        text if len(of) == len(entries) else f"{text} ({', '.join(map(_dataset, of))})"
+        for text, of in gaps.items()
+    ]
+    return f"{marks}." + (f" [?]: not known here. {'; '.join(texts)}." if texts else "")
 
 
 def _entry(benchmark: str, figures: PublishedFigures) -> PublishedBenchmark:

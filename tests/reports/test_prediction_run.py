@@ -1,0 +1,167 @@
+"""A run of a floor at two sizes on Sprites in three layouts, from the run file to the reports."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reelbench.cli.results import print_tables
+from reelbench.core.file_digests import FileDigests
+from reelbench.core.run_file import parse_run_file
+from reelbench.core.store import Store
+from reelbench.core.tables import read_table
+from reelbench.datasets.codec import default_codec
+from reelbench.reports.ablation_table import load_ablation_tables
+from reelbench.reports.html_report import write_html_report
+from reelbench.reports.markdown_report import markdown_report, task_markdown
+from reelbench.reports.prediction_table import load_prediction_tables
+from reelbench.stages.extract import extract_shards, generated_items, reference_items
+from reelbench.stages.planning import plan_run
+from reelbench.stages.results import build_results
+from reelbench.stages.sample import sample_shards
+from reelbench.stages.work import WorkerContext
+from reelbench.worlds.sprites.write import write_world
+
+NUM_CLIPS = 2
+METHODS = [
+    {"name": "repeat-last-frame", "config": {"height": 32, "width": 32}},
+    {"name": "repeat-last-frame", "label": "larger", "config": {"height": 48, "width": 48}},
+]
+
+
+@pytest.fixture(scope="module")
+def tables_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables of the run, measured with the embedded I3D."""
+    folder = tmp_path_factory.mktemp("prediction")
+    counts = {"train": 1, "validate": NUM_CLIPS, "test": NUM_CLIPS}
+    names = {"ssv2": "ssv2", "bridge": "bridge", "epic-kitchens-100": "epic-kitchens"}
+    write_world(folder / "sprites", tuple(names.values()), counts, seed=0, show_progress=False)
+    datasets = [
+        {"name": name, "label": f"sprites-{name}", "config": {"root": str(folder / "sprites" / layout)}}
+        for name, layout in names.items()
+    ]
+    for entry in datasets[1:]:
+        entry["config"]["num_context_frames"] = 2  # type: ignore[index]
+    run = parse_run_file(
+        {
+            "name": "floors",
+            "output": str(folder / "out"),
+            "methods": METHODS,
+            "datasets": datasets,
+            "metrics": ["fvd", "kvd", "psnr", "ssim"],
+            "protocol": "seer",
+            "weights": {"i3d": "sprites/i3d"},
+        }
+    )
+    store = Store(run.store_dir, default_codec())
+    context = WorkerContext(store, "cpu")
+    plan, measuring = plan_run(run, store)
+    for cell in plan.cells:
+        for shard in sample_shards(cell, NUM_CLIPS):
+            shard.run(context)
+    records = {
+        task.key: record
+        for cell in plan.cells
+        for task in cell.tasks
+        if (record := store.clip_record(task.key)) is not None
+    }
+    files = FileDigests(store.file_digests("videos"))
+    items = [
+        *generated_items(plan.cells, records, measuring, files, store),
+        *(item for data in plan.datasets for item in reference_items(data, measuring, files, store)),
+    ]
+    for shard in extract_shards("all", items, measuring, store, 8):
+        shard.run(context)
+    result = build_results(plan, measuring, store, files)
+    assert result.num_failures == 0
+    return result.tables_dir
+
+
+def summary(tables_folder: Path) -> list[dict[str, Any]]:
+    return read_table(tables_folder, "summary").to_pylist()
+
+
+def test_every_method_has_fvd_and_kvd_on_every_data_set(tables_folder: Path) -> None:
+    (table,) = load_prediction_tables(tables_folder)
+    assert [column.heading for column in table.columns] == [
+        f"sprites-{name} {metric} ↓"
+        for name in ("ssv2", "bridge", "epic-kitchens-100")
+        for metric in ("FVD", "KVD")
+    ]
+    (group,) = table.groups
+    assert group.conditioning == "text + first frames"
+    assert [row.method for row in group.rows] == ["repeat-last-frame", "larger"]
+    values = {
+        (row["method"], f"{row['dataset']} {row['metric']}"): row["value"]
+        for row in summary(tables_folder)
+        if row["seed"] is None and row["level"] == "set"
+    }
+    for row in group.rows:
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            assert cell.value == values[row.method, column.metric]
+    assert not table.shows_n
+
+
+def test_the_facts_say_what_was_given_and_measured(tables_folder: Path) -> None:
+    (table,) = load_prediction_tables(tables_folder)
+    facts = dict(table.facts)
+    digest = read_table(tables_folder, "runs").to_pylist()[0]["protocol_digest"]
+    assert facts["Protocol"] == f"seer ({digest[:12]})"
+    assert facts["Frames"].startswith("16 of a clip (")
+    assert "given are among them" in facts["Frames"]
+    assert facts["sprites-ssv2"] == (
+        "validation; 2 frames given; 2 clips per method, of 2 source videos, 1 seed; 2 reference clips"
+    )
+    assert facts["sprites-bridge"].startswith("val; 2 frames given; 2 clips per method")
+    # Clips of one Epic-Kitchens video are not independent.
+    assert facts["sprites-epic-kitchens-100"].startswith(
+        "validation; 2 frames given; 2 clips per method, of 1"
+    )
+
+
+def test_variants_differ_in_what_was_set(tables_folder: Path) -> None:
+    tables = load_ablation_tables(tables_folder)
+    assert [table.title for table in tables] == [
+        "repeat-last-frame on sprites-ssv2, validation",
+        "repeat-last-frame on sprites-bridge, val",
+        "repeat-last-frame on sprites-epic-kitchens-100, validation",
+    ]
+    for table in tables:
+        assert table.settings == ("height", "width")
+        assert table.values == {"repeat-last-frame": ("32", "32"), "larger": ("48", "48")}
+        assert [column.metric for column in table.columns] == ["fvd", "kvd", "psnr", "ssim"]
+        assert all(
+            cell.value is not None for group in table.groups for row in group.rows for cell in row.cells
+        )
+
+
+def test_both_reports_have_the_tables(tables_folder: Path, tmp_path: Path) -> None:
+    markdown = markdown_report(tables_folder)
+    assert markdown.endswith(task_markdown(tables_folder))
+    page = write_html_report(tables_folder, tmp_path / "report.html", num_prompts=0).read_text(
+        encoding="utf-8"
+    )
+    for text in (markdown, page):
+        assert "sprites-epic-kitchens-100 FVD" in text
+        assert "Variants of repeat-last-frame on sprites-ssv2, validation" in text
+        assert "As published: text-video prediction" in text
+    run_file = json.loads(read_table(tables_folder, "runs").to_pylist()[0]["run_file"])
+    assert "num_context_frames" not in run_file["datasets"][0]["config"]  # 2 is ssv2's own default
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_finished_run_prints_them(
+    tables_folder: Path,
+    is_terminal: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    print_tables(tables_folder.parent)
+    printed = capsys.readouterr().out
+    assert printed.index("Protocol") < printed.index(task_markdown(tables_folder))
+    assert ("| Method |" in printed.split("### Text-video")[0]) is not is_terminal
