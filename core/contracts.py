@@ -84,6 +84,9 @@ class Method(Protocol):
     `reference_frames()`: how many first frames of a reference it reads at most, None for all. With
     `source_frames()`, the keyword arguments of `methods.frame_choice.chosen_frames`, it says which of them
     its clips stand beside: metrics of pairs then read these, whatever the protocol reads of a reference.
+
+    A method whose trained weights say themselves what they are offers `structure()`: that, as JSON, for
+    tables; None where there are none. It raises WeightsError like `load`.
     """
 
     Config: ClassVar[type[FrozenConfig]]

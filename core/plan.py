@@ -217,10 +217,11 @@ def _plan_method(run: RunFile, index: int, store: Store) -> PlannedMethod:
     entry = run.methods[index]
     plugin: Method = build_plugin(run, "methods", entry)
     by_location, by_role = _weight_digests(plugin, store)
-    key = keys.method_key(plugin.name, plugin.version, config_data(plugin), by_role)
+    key = keys.method_key(plugin.name, plugin.version, _without(config_data(plugin), by_location), by_role)
     tuning_key = None
     if hasattr(plugin, "tuning_config"):
-        tuning_key = keys.method_key(plugin.name, plugin.version, plugin.tuning_config(), by_role)
+        tuned_by = _without(plugin.tuning_config(), by_location)
+        tuning_key = keys.method_key(plugin.name, plugin.version, tuned_by, by_role)
     upscaler = None if entry.upscale is None else _plan_upscaler(run, entry.upscale, store)
     if upscaler is not None:
         by_location = {**by_location, **upscaler.weight_digests}
@@ -230,8 +231,15 @@ def _plan_method(run: RunFile, index: int, store: Store) -> PlannedMethod:
 def _plan_upscaler(run: RunFile, entry: UpscalerEntry, store: Store) -> PlannedUpscaler:
     plugin: Upscaler = build_plugin(run, "upscalers", entry)
     by_location, by_role = _weight_digests(plugin, store)
-    key = keys.method_key(plugin.name, plugin.version, config_data(plugin), by_role)
+    key = keys.method_key(plugin.name, plugin.version, _without(config_data(plugin), by_location), by_role)
     return PlannedUpscaler(entry.name, plugin, key, by_location)
+
+
+def _without(config: Mapping[str, Any], locations: Mapping[str, str]) -> dict[str, Any]:
+    """The settings that do not say where weights lie: what these are is in the keys already."""
+    return {
+        name: value for name, value in config.items() if not isinstance(value, str) or value not in locations
+    }
 
 
 def _weight_digests(plugin: Method | Upscaler, store: Store) -> tuple[dict[str, str], dict[str, str]]:

@@ -39,6 +39,8 @@ class ClipRef:
         first_frame, last_frame: the window of a folder, as numbers in its pictures' names, both included;
             None for all of it.
         fps: frames per second of a folder, None where it is not known; a file states its own.
+        blend_stride: every so many frames of the window enter Seer's blend, where a protocol asks for that
+            (`datasets.temporal_interpolation`); 1 but for long actions of Epic-Kitchens.
     """
 
     path: Path
@@ -47,6 +49,7 @@ class ClipRef:
     first_frame: int | None = None
     last_frame: int | None = None
     fps: float | None = None
+    blend_stride: int = 1
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,8 @@ def read_clip(
     fps: float | None = None,
     start: Literal["first"] | int = "first",
     num_threads: int = 1,
+    frames: Literal["exact", "seer"] = "exact",
+    num_given: int = 0,
 ) -> Frames:
     """Frames of a clip, uint8 RGB [T,H,W,3].
 
@@ -69,15 +71,18 @@ def read_clip(
         ref: the clip and its window.
         num_frames, stride, fps, start, num_threads: as in `video_reading.read_clip`; see `read_clips` for the
             rate of a folder.
+        frames, num_given: as in `reading.Reading`. The stride is the caller's, also where `ref` has one
+            for the blend.
 
     Raises:
         VideoError: missing, damaged, a frame of the window is not there, fewer frames than asked for, more
             than fit into memory, or an argument out of range.
     """
-    (frames,) = read_clips(ref, [Reading(num_frames, stride, fps, start)], num_threads)
-    if isinstance(frames, VideoError):
-        raise frames
-    return frames
+    reading = Reading(num_frames, stride, fps, start, frames, num_given)
+    (clip,) = read_clips(ref, [reading], num_threads)
+    if isinstance(clip, VideoError):
+        raise clip
+    return clip
 
 
 def reference_clip(ref: ClipRef, num_frames: int | None) -> Frames:

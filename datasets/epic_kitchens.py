@@ -35,6 +35,7 @@ from ..core.errors import DatasetError
 from ..core.types import ClipRef, Sample
 from .annotation import caption_text, find_file, plain_name, read_csv
 from .prediction_list import ListedClip, Listing, PredictionConfig, PredictionDataset
+from .temporal_interpolation import seer_stride
 
 _COLUMNS = ("narration_id", "participant_id", "video_id", "start_frame", "stop_frame", "narration")
 _ANNOTATION_FOLDERS = ("", "epic-kitchens-100-annotations", "annotations", "annotation")
@@ -47,7 +48,8 @@ class EpicKitchens100(PredictionDataset):
     """Epic-Kitchens-100 as samples of text-video prediction.
 
     A sample's id is its narration_id, its source the video that it is cut from. Order and subset: see
-    `prediction_list`. Actions of fewer frames than are given and one more are left out, and `notes` says so.
+    `prediction_list`. Actions that are too short for what is read of them fail when they are read, as clips
+    of the other data sets do: Seer takes them, too, with grey behind their end.
 
     Opening reads one CSV. Iterating lists a folder for each participant.
     """
@@ -109,30 +111,24 @@ class EpicKitchens100(PredictionDataset):
         what = f"{self.what}, split {self.split!r}"
         path = find_file(self._root, (name,), _ANNOTATION_FOLDERS, what)
         clips = []
-        num_rows = num_short = 0
-        at_least = self.config.num_context_frames + 1
         for line, (id, participant, video, start, stop, narration) in read_csv(path, _COLUMNS):
             where = f"{path}, line {line}"
-            num_rows += 1
             plain_name(id, "narration_id", where)
             folder = plain_name(participant, "participant_id", where)
             plain_name(video, "video_id", where)
             first, last = _window(start, stop, where)
-            if last - first + 1 < at_least:
-                num_short += 1
-                continue
             frames = self._video_root / folder / "rgb_frames" / video
-            reference = ClipRef(frames, first_frame=first, last_frame=last, fps=self._fps(video))
-            clips.append(ListedClip(id, caption_text(narration, where).strip(), video, reference, where))
-        if not num_rows:
-            raise DatasetError(f"{path} has a header but no rows", "copy the file again")
-        if not clips:
-            raise DatasetError(
-                f"{path}: no action has {at_least} frames, {at_least - 1} to give and one to predict",
-                "lower num_context_frames",
+            reference = ClipRef(
+                frames,
+                first_frame=first,
+                last_frame=last,
+                fps=self._fps(video),
+                blend_stride=seer_stride(last - first + 1),
             )
-        note = f"{num_short} of {num_rows} actions are left out: they have fewer than {at_least} frames"
-        return Listing(clips, (note,) if num_short else ())
+            clips.append(ListedClip(id, caption_text(narration, where).strip(), video, reference, where))
+        if not clips:
+            raise DatasetError(f"{path} has a header but no rows", "copy the file again")
+        return Listing(clips)
 
     def _fps(self, video: str) -> float | None:
         if self.config.fps != "released":

@@ -30,7 +30,8 @@ from ..core.file_digests import FileDigests
 from ..core.hashing import digest
 from ..core.types import Frames
 from .frame_selection import AtRate, Every, Shown, random_start
-from .video_reading import MAX_CLIP_BYTES, Reading, stacked
+from .reading import Reading, clip_of
+from .video_reading import MAX_CLIP_BYTES
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
@@ -191,10 +192,12 @@ def read_frame_files(
             choices.append(error)
     pictures = _Pictures(path for choice in choices if isinstance(choice, list) for path in set(choice))
     results: list[Frames | VideoError] = []
-    for choice in choices:
+    for reading, choice in zip(readings, choices, strict=True):
         try:
             results.append(
-                choice if isinstance(choice, VideoError) else _clip(folder, choice, pictures, max_bytes)
+                choice
+                if isinstance(choice, VideoError)
+                else _clip(folder, reading, choice, pictures, max_bytes)
             )
         except VideoError as error:
             results.append(error)
@@ -219,7 +222,7 @@ class _Pictures:
         return picture
 
 
-def _clip(folder: Path, chosen: list[Path], pictures: _Pictures, max_bytes: int) -> Frames:
+def _clip(folder: Path, reading: Reading, chosen: list[Path], pictures: _Pictures, max_bytes: int) -> Frames:
     clip: list[np.ndarray] = []
     for path, repeats in groupby(chosen):
         picture = pictures.of(path)
@@ -236,7 +239,7 @@ def _clip(folder: Path, chosen: list[Path], pictures: _Pictures, max_bytes: int)
                 "split the clip, or measure it with metrics that read its first frames only",
             )
         clip += [picture for _ in repeats]
-    return stacked(clip)
+    return clip_of(reading, clip)
 
 
 def frame_folder_digest(
@@ -367,14 +370,13 @@ def _choose(folder: Path, files: Sequence[Path], reading: Reading, stored_fps: f
     rule: Every[Path] | AtRate[Path] = Every(step) if step_s is None else AtRate(step_s, None)
     chosen = [path for item in shown for path in rule.see(item)]
     chosen += rule.end()
-    wanted = reading.num_frames
-    if wanted is not None and len(chosen) < wanted:
+    chosen = chosen[: reading.num_taken]
+    if (shortage := reading.shortage(len(chosen))) is not None:
         raise TooShortError(
-            f"the folder {str(folder)!r} ({len(files)} frames) gives {len(chosen)} of the {wanted} frames "
-            f"asked for ({reading})",
+            f"the folder {str(folder)!r} ({len(files)} frames) {shortage}",
             "ask for fewer frames, or leave the clip out",
         )
-    return chosen[:wanted]
+    return chosen
 
 
 def _window(folder: Path, there: Collection[int], first: int | None, last: int | None) -> range:

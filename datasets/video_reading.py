@@ -23,6 +23,7 @@ from av.video.frame import VideoFrame
 from ..core.errors import TooShortError, VideoError
 from ..core.types import ClipRef, Frames
 from .frame_selection import TOLERANCE_S, AtRate, Every, Shown, in_window, random_start
+from .reading import Reading, clip_of
 from .video_file import DAMAGED_HINT, RgbReader, decode, open_video, seek, timestamps
 
 
@@ -64,43 +65,6 @@ def probe(path: Path) -> VideoInfo:
             duration_s = container.duration / av.time_base
         fps = float(stream.average_rate) if stream.average_rate else None
         return VideoInfo(duration_s, fps, stream.frames or None, width, height, stream.codec_context.name)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """Which frames of a window are wanted; see `read_clip`.
-
-    Attributes:
-        num_frames: T; None for all frames of the window.
-        stride: at least 1; None is 1.
-        fps: resample to this rate, 0.001 to 1000; None keeps the stored frames.
-        start: "first", or a seed that draws the first frame (which needs `num_frames`).
-
-    Raises:
-        VideoError: a value is out of range.
-    """
-
-    num_frames: int | None = None
-    stride: int | None = None
-    fps: float | None = None
-    start: Literal["first"] | int = "first"
-
-    def __post_init__(self) -> None:
-        num_frames, stride, fps, start = self.num_frames, self.stride, self.fps, self.start
-        if num_frames is not None and num_frames < 1:
-            raise VideoError(f"num_frames must be at least 1, got {num_frames}")
-        if stride is not None and stride < 1:
-            raise VideoError(f"stride must be at least 1, got {stride}")
-        if fps is not None and not 1e-3 <= fps <= 1000:
-            raise VideoError(f"fps must be from 0.001 to 1000, got {fps}")
-        if isinstance(start, str) and start != "first":
-            raise VideoError(f"start must be 'first' or a seed, got {start!r}")
-        if start != "first" and num_frames is None:
-            raise VideoError("a seeded start needs num_frames: all frames leave no choice of a start")
-
-    def __str__(self) -> str:
-        step = 1 if self.stride is None else self.stride
-        return f"stride {step}" + (f" at {self.fps:g} fps" if self.fps is not None else "")
 
 
 MAX_CLIP_BYTES = 4 * 2**30
@@ -247,7 +211,7 @@ def _choices(
             step, step_s = _steps(readings[index])
             rule: Every[VideoFrame] | AtRate[VideoFrame]
             rule = Every(step) if step_s is None else AtRate(step_s, source.end_s)
-            choices[index] = _Choice(rule, starts[index], readings[index].num_frames, max_bytes)
+            choices[index] = _Choice(rule, starts[index], readings[index].num_taken, max_bytes)
         _pass(source, list(choices.values()), seek_s)
         return choices
 
@@ -376,28 +340,16 @@ class _Choice:
 
 def _clip(ref: ClipRef, reading: Reading, choice: _Choice) -> Frames | VideoError:
     """The clip of a reading, or why there is none."""
-    pictures, wanted = choice.pictures, reading.num_frames
+    pictures = choice.pictures
     if choice.error is not None:
         message = choice.error.message
         named = message if str(ref.path) in message else f"{_name(ref)}: {message}"
         return VideoError(named, choice.error.hint)
     if not pictures:
         return VideoError(f"{_name(ref)} holds no frame", _TOO_SHORT_HINT)
-    if wanted is not None and len(pictures) < wanted:
-        return TooShortError(
-            f"{_name(ref)} gives {len(pictures)} of the {wanted} frames asked for ({reading})",
-            _TOO_SHORT_HINT,
-        )
-    return stacked(pictures)
-
-
-def stacked(pictures: list[np.ndarray]) -> Frames:
-    """The pictures [H,W,3] as one clip [T,H,W,3]; empties the list, so that no clip is in memory twice."""
-    clip = np.empty((len(pictures), *pictures[0].shape), np.uint8)
-    pictures.reverse()
-    for row_HWC in clip:
-        row_HWC[...] = pictures.pop()
-    return clip
+    if (shortage := reading.shortage(len(pictures))) is not None:
+        return TooShortError(f"{_name(ref)} {shortage}", _TOO_SHORT_HINT)
+    return clip_of(reading, pictures)
 
 
 def _steps(reading: Reading) -> tuple[int, Fraction | None]:

@@ -179,7 +179,7 @@ class WorkList:
         return self._input(clip, reading, may_be_short=True)
 
     def _reference_input(self, measuring: Measuring, clip: StoredClip, sample: Sample) -> Input:
-        return self._input(clip, Reading(**measuring.reading(sample)), may_be_short=measuring.fills)
+        return self._input(clip, measuring.reference_reading(sample), may_be_short=measuring.fills)
 
     def _input(self, clip: StoredClip, reading: Reading, may_be_short: bool) -> Input:
         fps = self._frame_rate if clip.kind == "frames" else None

@@ -21,12 +21,18 @@ batch, steps (`methods.training_schedule`), sampler, steps and guidance at sampl
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..core.contracts import Session
 from ..core.types import Conditioning, Resources, WeightsRef
 from .fca_config import FcaConfig
 from .prediction_config import PredictionConfig
+
+FORMAT = "reelbench-fca-1"
+"""Written into every file of trained parameters; another one is another layout."""
+
+FILE_NAME = "fca.safetensors"
+"""Of the trained parameters in a folder."""
 
 
 class FCA:
@@ -58,6 +64,15 @@ class FCA:
         base = WeightsRef("cogvideox", self.config.base)
         trained = self.config.trained
         return (base,) if trained is None else (base, WeightsRef("fca", trained))
+
+    def structure(self) -> dict[str, Any] | None:
+        """What was trained, as the file of the parameters tells it."""
+        from ..core.weights import resolve
+        from .predictor_header import trained_file, trained_structure
+
+        if self.config.trained is None:
+            return None
+        return trained_structure(trained_file(resolve(self.config.trained), FILE_NAME), FORMAT)
 
     def load(self, device: str) -> Session:
         from ..core.weights import resolve

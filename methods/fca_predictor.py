@@ -16,6 +16,7 @@ from torch import nn
 
 from ..core.errors import WeightsError
 from .cogvideox import CogVideoX
+from .fca import FILE_NAME, FORMAT
 from .fca_blocks import Fca
 from .fca_config import FcaConfig
 from .predictor import Predictor
@@ -31,8 +32,8 @@ class FcaPredictor(Predictor):
         seed: of the initial values.
     """
 
-    format: ClassVar[str] = "reelbench-fca-1"
-    file_name: ClassVar[str] = "fca.safetensors"
+    format: ClassVar[str] = FORMAT
+    file_name: ClassVar[str] = FILE_NAME
 
     def __init__(self, pipeline: CogVideoX, config: FcaConfig, seed: int = 0) -> None:
         super().__init__(pipeline, config.num_frames, config.context_encoding)

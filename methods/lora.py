@@ -7,11 +7,17 @@ written in `methods.lora_predictor`.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ..core.contracts import Session
 from ..core.types import Conditioning, Resources, WeightsRef
 from .prediction_config import PredictionConfig
+
+FORMAT = "reelbench-cogvideox-lora-1"
+"""Written into every file of trained parameters; another one is another layout."""
+
+FILE_NAME = "lora.safetensors"
+"""Of the trained parameters in a folder."""
 
 
 class CogVideoXLora:
@@ -37,6 +43,13 @@ class CogVideoXLora:
 
     def weights(self) -> tuple[WeightsRef, ...]:
         return (WeightsRef("cogvideox", self.config.base), WeightsRef("lora", self.config.trained))
+
+    def structure(self) -> dict[str, Any]:
+        """What was trained, as the file of the parameters tells it."""
+        from ..core.weights import resolve
+        from .predictor_header import trained_file, trained_structure
+
+        return trained_structure(trained_file(resolve(self.config.trained), FILE_NAME), FORMAT)
 
     def load(self, device: str) -> Session:
         from ..core.weights import resolve

@@ -26,6 +26,7 @@ from ..core.errors import WeightsError
 from ..core.seeds import derive_seed
 from .cogvideox import CogVideoX
 from .fca_config import ContextEncoding
+from .lora import FILE_NAME, FORMAT
 from .predictor import Predictor
 from .predictor_file import fit, read_trained
 
@@ -58,8 +59,8 @@ class LoraPredictor(Predictor):
         seed: of the initial values.
     """
 
-    format: ClassVar[str] = "reelbench-cogvideox-lora-1"
-    file_name: ClassVar[str] = "lora.safetensors"
+    format: ClassVar[str] = FORMAT
+    file_name: ClassVar[str] = FILE_NAME
 
     def __init__(self, pipeline: CogVideoX, config: LoraSettings, seed: int = 0) -> None:
         from peft import LoraConfig, inject_adapter_in_model

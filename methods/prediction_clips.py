@@ -26,12 +26,11 @@ import numpy as np
 import torch
 
 from ..core.atomic_write import atomic_path
-from ..core.errors import DatasetError, TooShortError, VideoError
+from ..core.errors import DatasetError, RunFileError, TooShortError, VideoError
 from ..core.hashing import digest, digest_array
 from ..core.seeds import derive_seed
 from ..core.types import Frames, Sample
 from ..datasets.clip_reading import read_clip
-from ..datasets.temporal_interpolation import seer_frames
 from .cogvideox import CogVideoX
 from .context_latents import encode_given
 from .fca_config import ContextEncoding
@@ -127,14 +126,24 @@ class ClipReader:
 
     Attributes:
         frames: "first" takes the first ones; "spread" spreads them over the whole clip; "seer" blends all to
-            so many (`datasets.temporal_interpolation`).
+            so many, as a protocol of `frames: seer` does (`datasets.temporal_interpolation`): with the stride
+            that the sample's clip has for this, and grey behind a shorter one.
         stride: of "first": every so many frames.
         fps: of "first" and "spread": the clip is resampled to this rate first; None keeps the stored frames.
+
+    Raises:
+        RunFileError: a stride or a rate is given where it would not be applied.
     """
 
     frames: Literal["first", "spread", "seer"] = "first"
     stride: int | None = None
     fps: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.stride is not None and self.frames != "first":
+            raise RunFileError(f"a stride is of the first frames, not of {self.frames!r}; got {self.stride}")
+        if self.fps is not None and self.frames == "seer":
+            raise RunFileError(f"'seer' blends all frames, whatever their rate; got {self.fps:g} fps")
 
     def __str__(self) -> str:
         return f"{self.frames}, stride {self.stride}, fps {self.fps}"
@@ -145,13 +154,14 @@ class ClipReader:
         Raises:
             VideoError: there is no reference, or it cannot be read, or is too short.
         """
-        if sample.reference is None:
+        ref, given = sample.reference, sample.num_context_frames
+        if ref is None:
             raise VideoError(f"the sample {sample.id!r} has no clip", "train on a data set with videos")
         if self.frames == "first":
-            return read_clip(sample.reference, num_frames, self.stride, self.fps)
+            return read_clip(ref, num_frames, self.stride, self.fps, num_given=given)
         if self.frames == "seer":
-            return seer_frames(read_clip(sample.reference), num_frames)
-        frames_THW3 = read_clip(sample.reference, fps=self.fps)
+            return read_clip(ref, num_frames, ref.blend_stride, frames="seer", num_given=given)
+        frames_THW3 = read_clip(ref, fps=self.fps, num_given=given)
         if len(frames_THW3) < num_frames:
             raise TooShortError(f"{len(frames_THW3)} frames, too few for {num_frames}")
         return frames_THW3[np.rint(np.linspace(0, len(frames_THW3) - 1, num_frames)).astype(int)]

@@ -15,6 +15,7 @@ import torch
 from ..core.atomic_write import write_bytes_atomic
 from ..core.errors import WeightsError
 from .predictor import Predictor
+from .predictor_header import trained_file, trained_structure
 
 
 def to_bytes(predictor: Predictor, values: dict[str, torch.Tensor] | None = None) -> bytes:
@@ -52,20 +53,12 @@ def read_trained(path: Path, kind: type[Predictor]) -> tuple[Any, dict[str, torc
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    file = path / kind.file_name if path.is_dir() else path
+    file = trained_file(path, kind.file_name)
     what = f"the parameters in {file}"
-    if not file.is_file():
-        raise WeightsError(
-            f"no trained parameters at {file}", f"give a folder with {kind.file_name}, or such a file"
-        )
-    data = file.read_bytes()
+    structure = trained_structure(file, kind.format)
     try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        metadata = json.loads((header.get("__metadata__") or {}).get("reelbench", "{}"))
-        if metadata.get("format") != kind.format:
-            raise ValueError(f"its format is {metadata.get('format', '(none)')!r}, not {kind.format!r}")
-        return metadata["config"], load(data), what
-    except (ValueError, KeyError, SafetensorError) as error:
+        return structure, load(file.read_bytes()), what
+    except SafetensorError as error:
         raise WeightsError(
             f"{what} cannot be read: {error}",
             "give a file that reelbench.methods.train_prediction wrote for this method",

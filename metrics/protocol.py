@@ -61,7 +61,7 @@ class Protocol(Settings):
     @cached_property
     def digest(self) -> str:
         """sha256 of the settings (64 hex characters); name, version, description and weights do not count."""
-        return digest(self.model_dump(mode="json", exclude=set(_NO_SETTINGS)))
+        return digest({name: getattr(self, name).digest_data() for name in _SECTIONS})
 
     def weights_notes(self, locations: Mapping[str, str]) -> tuple[str, ...]:
         """What to say where a run uses another backbone than the protocol's published numbers.
@@ -85,9 +85,6 @@ class Protocol(Settings):
                     f"protocol {self.name!r}: published numbers use {expected!r} as {role}, this run {used!r}"
                 )
         return tuple(notes)
-
-
-_NO_SETTINGS = ("name", "version", "description", "weights")
 
 
 def _same_backbone(expected: str, used: str) -> bool:

@@ -48,6 +48,8 @@ def _steps(steps: tuple[ResizeStep, ...]) -> str:
 
 def _rate(protocol: Protocol) -> str:
     sampling = protocol.sampling
+    if sampling.frames == "seer":
+        return "all frames, blended"
     return f"{sampling.fps:g} a second" if sampling.fps is not None else f"stride {sampling.stride}"
 
 

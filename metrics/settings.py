@@ -6,7 +6,7 @@ protocol's digest; each class says in one line (`describe`) what goes into a sig
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,12 +16,29 @@ from ..core.seeds import derive_seed
 class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came after protocols with this section had been used. At their default they are left out of
+    digests, so that a protocol that does not use them is the one that it was."""
+
+    def digest_data(self) -> dict[str, Any]:
+        """What a digest covers, as JSON-able data: all fields, those of `later` where they are used."""
+        unused = {name for name in self.later if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(mode="json", exclude=unused)
+
 
 class Sampling(Settings):
     """Which frames are measured."""
 
+    later = frozenset({"frames"})
+
     num_frames: int = Field(default=16, ge=1)
     """Frames of a clip on both sides of a set metric. Clip metrics read every frame that was generated."""
+    frames: Literal["exact", "seer"] = "exact"
+    """A reference clip is so many of its video's frames ("exact"), or all frames of its window, blended to so
+    many as Seer does (`datasets.temporal_interpolation`); a shorter one then ends in grey. "seer" goes with
+    `stride: 1`: of long actions of Epic-Kitchens fewer frames enter, and the data set says how many. The
+    frames that a method is given are the first ones of the blended clip; where `context_frames: drop`
+    leaves them out, the clip is blended to as many frames more. A generated clip is never blended."""
     fps: float | None = Field(default=8.0, gt=0)
     """Rate at which a reference video is read; None when `stride` is given."""
     stride: int | None = Field(default=None, ge=1)
@@ -36,7 +53,8 @@ class Sampling(Settings):
     """Generated videos are read frame by frame, as stored, or by the same rate as the reference."""
     short_clips: Literal["refuse", "repeat-last"] = "refuse"
     """A clip of fewer than `num_frames` is a failure, or is filled up with its last frame. The latter is
-    what `--allow-small` sets; numbers made so are marked."""
+    what `--allow-small` sets; numbers made so are marked. Under `frames: seer` no reference is short, and
+    this is about generated clips."""
 
     @model_validator(mode="before")
     @classmethod
@@ -49,14 +67,29 @@ class Sampling(Settings):
             raise ValueError(f"exactly one of fps and stride must be set, got {self.fps} and {self.stride}")
         return self
 
+    @model_validator(mode="after")
+    def _a_blend_takes_all_frames(self) -> Self:
+        if self.frames == "exact":
+            return self
+        for name, allowed in (("stride", 1), ("start", "first"), ("generated_rate", "stored")):
+            if (value := getattr(self, name)) != allowed:
+                rate = f" (fps is {self.fps:g})" if name == "stride" and self.fps is not None else ""
+                raise ValueError(
+                    f"frames 'seer' blends all frames of a clip, so {name} must be {allowed}; "
+                    f"got {value}{rate}"
+                )
+        return self
+
     def reading(self, sample_id: str) -> dict[str, Any]:
-        """Arguments of `datasets.video.read_clip` for the reference clip of a sample.
+        """Arguments of `datasets.video.Reading` for the reference clip of a sample.
 
         Returns:
-            num_frames, stride, fps, start; the start is "first", or a seed drawn from (seed, sample id).
+            num_frames, stride, fps, start; the start is "first", or a seed drawn from (seed, sample id). And
+            frames, where they are blended: keys are made of this, and what is not used is left out.
         """
         start = "first" if self.start == "first" else derive_seed("reference-start", self.seed, sample_id)
-        return {"num_frames": self.num_frames, "stride": self.stride, "fps": self.fps, "start": start}
+        reading = {"num_frames": self.num_frames, "stride": self.stride, "fps": self.fps, "start": start}
+        return reading if self.frames == "exact" else reading | {"frames": self.frames}
 
     def describe(self) -> str:
         start = self.start if self.start == "first" else f"seeded{self.seed}"
@@ -74,6 +107,8 @@ class Sampling(Settings):
         return "|".join(parts)
 
     def _describe_rate(self) -> str:
+        if self.frames == "seer":
+            return "seer-blend"
         return f"{self.fps:g}fps" if self.fps is not None else f"stride{self.stride}"
 
 

@@ -15,7 +15,6 @@ from ..core.records import ClipRecord, FailureInfo
 from ..core.store import Store, failure_info
 from ..core.types import Features, Sample
 from ..datasets.clip_reading import clip_digest, is_folder
-from ..datasets.video import Reading
 from .extraction import ExtractItem, ExtractorSpec, Wanted, extract
 from .inputs import Input, SourceInput, StoredInput, VideoInput
 from .measuring import Measuring
@@ -205,5 +204,4 @@ def _wanted(measuring: Measuring, role: str, key: str, inputs: tuple[int, ...], 
 
 def _reference_input(sample: Sample, measuring: Measuring) -> VideoInput:
     assert sample.reference is not None
-    arguments: dict[str, Any] = measuring.reading(sample)
-    return VideoInput(sample.reference, Reading(**arguments), may_be_short=measuring.fills)
+    return VideoInput(sample.reference, measuring.reference_reading(sample), may_be_short=measuring.fills)

@@ -24,7 +24,8 @@ class VideoInput:
     """Some frames of a window of a video file or of a folder of pictures.
 
     Attributes:
-        may_be_short: a video of fewer frames than the reading wants gives those that there are.
+        may_be_short: a video of fewer frames than the reading wants gives those that there are, as long as
+            there is one behind the given ones.
     """
 
     ref: ClipRef
@@ -147,7 +148,9 @@ def _read_video(ref: ClipRef, videos: Sequence[VideoInput]) -> list[Frames | Exc
     except Exception as error:
         frames = [error] * len(videos)
     for index, video in enumerate(videos):
-        if video.may_be_short and isinstance(frames[index], TooShortError):
+        # A blend takes all frames already: it is too short for want of anything to predict.
+        is_exact = video.reading.frames == "exact"
+        if video.may_be_short and is_exact and isinstance(frames[index], TooShortError):
             try:
                 (again,) = read_clips(ref, [_all_of(video.reading)])
                 frames[index] = again

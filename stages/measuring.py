@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core import keys
 from ..core.contracts import Extractor, Metric
+from ..core.errors import ProtocolError
 from ..core.hashing import digest
 from ..core.plan import config_data
 from ..core.records import ClipRecord
@@ -16,6 +17,7 @@ from ..core.run_file import RunFile
 from ..core.store import Store
 from ..core.types import Sample
 from ..core.weights import digest_weights, resolve
+from ..datasets.video import Reading
 from ..metrics.build import (
     ExtractorNeeds,
     build_extractor,
@@ -105,11 +107,33 @@ class Measuring:
 
     def reading(self, sample: Sample) -> dict[str, Any]:
         """How the reference clip of a sample is read: arguments of `datasets.video.Reading`. With context
-        frames that are not measured, the clip is longer by them."""
-        arguments = self.protocol.sampling.reading(sample.id)
-        return arguments | {
-            "num_frames": arguments["num_frames"] + self.num_skipped(sample.num_context_frames)
-        }
+        frames that are not measured, the clip is longer by them.
+
+        Keys are made of this. So what does not act is not in it: `num_given` only where a clip of given
+        frames alone would otherwise be filled up and measured.
+
+        Raises:
+            ProtocolError: all the frames that are measured are given to the method.
+        """
+        sampling, given = self.protocol.sampling, sample.num_context_frames
+        arguments = sampling.reading(sample.id)
+        arguments["num_frames"] += self.num_skipped(given)
+        if given and given >= arguments["num_frames"]:
+            raise ProtocolError(
+                f"protocol {self.protocol.name!r} measures the first {arguments['num_frames']} frames, and "
+                f"the sample {sample.id!r} gives {given} to the method: no predicted one is measured",
+                "lower num_context_frames of the data set, or take a protocol with `context_frames: drop`",
+            )
+        if sampling.frames == "seer" and sample.reference is not None:
+            arguments["stride"] = sample.reference.blend_stride
+        is_filled_up = sampling.frames == "seer" or (self.fills and sampling.context_frames == "keep")
+        if given and is_filled_up:
+            arguments["num_given"] = given
+        return arguments
+
+    def reference_reading(self, sample: Sample) -> Reading:
+        """As `reading`, for whoever reads; a clip that leaves nothing to predict is always told as such."""
+        return Reading(**{**self.reading(sample), "num_given": sample.num_context_frames})
 
     def generated_content(self, role: str, frames: str, num_context_frames: int) -> str:
         """Digest of what an extractor reads of a generated clip.

@@ -225,6 +225,7 @@ def _with_context(task: ClipTask) -> Sample:
     arguments = dict(task.context.reading)
     # A prediction needs something to predict; and a seeded start depends on the length that is read.
     arguments["num_frames"] = max(wanted + 1, arguments.get("num_frames") or 0)
+    arguments["num_given"] = wanted
     return replace(task.sample, context=read_clip(task.context.reference, **arguments)[:wanted])
 
 

@@ -409,6 +409,9 @@ def _base(
         }
     )
     config = {name: value for name, value in config_data(method.plugin).items() if name != "weights"}
+    structure = method.plugin.structure() if hasattr(method.plugin, "structure") else None
+    if structure is not None:
+        config["structure"] = structure
     return {
         "run": plan.run.name,
         "method": method.label,

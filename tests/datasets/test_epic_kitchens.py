@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from reelbench.core import registry
 from reelbench.core.contracts import Dataset
-from reelbench.core.errors import DatasetError, VideoError
+from reelbench.core.errors import DatasetError, TooShortError, VideoError
 from reelbench.datasets.clip_reading import read_clip
 from reelbench.datasets.epic_kitchens import EpicKitchens100
 from reelbench.worlds.sprites.prediction_layouts import EPIC_COLUMNS, epic_kitchens_layout
@@ -77,7 +77,7 @@ def test_it_is_the_registered_data_set(root) -> None:
 
 def test_a_sample_is_an_action_of_a_video(root) -> None:
     samples = list(open_(root, order="id"))
-    assert [sample.id for sample in samples] == ["P01_11_0", "P01_11_1", "P01_11_2"]
+    assert [sample.id for sample in samples] == [f"P01_11_{index}" for index in range(4)]
     assert {sample.source for sample in samples} == {"P01_11"}
     assert (samples[1].prompt, samples[1].num_context_frames) == ("take plate no. 1", 1)
     reference = samples[1].reference
@@ -115,16 +115,16 @@ def test_columns_are_found_by_name(root) -> None:
         len(open_(root))
 
 
-def test_actions_without_a_frame_to_predict_are_left_out_and_said(root) -> None:
-    assert open_(root).notes() == ("1 of 4 actions are left out: they have fewer than 2 frames",)
-    assert ids(open_(root, num_context_frames=4, order="id")) == ["P01_11_0", "P01_11_1"]
-    with pytest.raises(DatasetError, match="no action has 10 frames, 9 to give and one to predict"):
-        len(open_(root, num_context_frames=9))
+def test_an_action_without_a_frame_to_predict_stays_in_the_list_and_fails_when_it_is_read(root) -> None:
+    short = list(open_(root, order="id"))[3]
+    assert (short.id, short.num_context_frames) == ("P01_11_3", 1)
+    with pytest.raises(TooShortError, match=r"gives 1 frame, and the first 1 .*none is left to predict"):
+        read_clip(short.reference, 16, num_given=1)
 
 
 def test_frames_missing_in_a_folder_are_named(root) -> None:
     (root / VIDEO / "frame_0000000004.jpg").unlink()
-    first, _, third = (sample.reference for sample in open_(root, order="id"))
+    first, _, third, _ = (sample.reference for sample in open_(root, order="id"))
     with pytest.raises(VideoError, match="lacks frame 4"):
         read_clip(first)
     with pytest.raises(VideoError, match="lacks frames 20 to 23"):  # behind the end of the folder
@@ -157,7 +157,7 @@ def test_frames_that_are_still_in_their_archive_are_said(root) -> None:
     with pytest.raises(DatasetError, match="the frames of 1 videos of the list are not unpacked") as caught:
         iter(data)
     assert "tar -xf P01_12.tar -C P01_12" in str(caught.value.hint)
-    assert len(list(open_(root, skip_missing=True))) == 3
+    assert len(list(open_(root, skip_missing=True))) == 4
 
 
 def test_an_annotation_that_names_a_video_that_is_not_there(root) -> None:
@@ -228,3 +228,12 @@ def test_sprites_in_this_layout_are_read(tmp_path) -> None:
         assert clip.scene.main.colour in sample.prompt
         assert len(read_clip(sample.reference)) == clip.num_frames
     assert [sample.reference.first_frame for sample in validation][:2] == [1, 1 + in_order[0].num_frames]
+
+
+def test_a_clip_says_how_many_of_its_frames_enter_seers_blend(root) -> None:
+    lengths = (2, 101, 200, 201, 300, 301, 2994)
+    write_list(root, [make_row(i, 7, 6 + length) for i, length in enumerate(lengths)])
+    # Seer: every floor((stop - start) / 100)-th frame from a difference of 100 on.
+    strides = [sample.reference.blend_stride for sample in open_(root, order="id")]
+    assert strides == [1, 1, 1, 2, 2, 3, 29]
+    assert strides == [(length - 1) // 100 if length > 100 else 1 for length in lengths]

@@ -302,7 +302,7 @@ def test_a_clip_is_never_in_memory_twice() -> None:
     code = """if True:
         import resource
         import numpy as np
-        from reelbench.datasets.video_reading import stacked
+        from reelbench.datasets.reading import stacked
 
         def peak_mib():
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -11,6 +11,9 @@ from PIL import Image
 
 from reelbench.core.errors import EvaluationError, UnknownNameError
 from reelbench.core.tables import PROVENANCE_COLUMNS
+from reelbench.core.types import ClipRef
+from reelbench.datasets.temporal_interpolation import seer_frames
+from reelbench.datasets.video import read_clip
 from reelbench.evaluation import evaluate, evaluator, result_tables
 from reelbench.stages import extraction
 
@@ -87,8 +90,6 @@ def test_only_what_is_given_is_measured_by_default(measure):
 
 def test_values_are_those_of_the_parts_put_together_by_hand(measure, folders, weights):
     """FVD of the evaluator against reading, I3D and the distance called one by one."""
-    from reelbench.core.types import ClipRef
-    from reelbench.datasets.video import read_clip
     from reelbench.metrics.build import build_extractor
     from reelbench.metrics.frechet import frechet_distance
     from reelbench.metrics.protocol import load_protocol
@@ -254,6 +255,25 @@ def test_context_frames_are_left_out_or_kept_as_the_protocol_says(measure, folde
         for k in (0, 2)
     ]
     assert seer[0] == seer[1]
+
+
+def test_seers_protocol_blends_the_references_and_no_generated_clip(measure, folders):
+    for index, name in enumerate(folders.names):
+        folders.write(f"real/{name}.mkv", moving_noise(200 + index, num_frames=45))
+    settings = {"metrics": ["psnr"], "context_frames": 1}
+    both = measure(protocol=["seer", "clean"], name="both", **settings)
+    for name in folders.names:
+        frames = read_clip(ClipRef(folders.real / f"{name}.mkv"))
+        folders.write(f"real/{name}.mkv", seer_frames(frames, 16))
+    blended = row(measure(protocol="seer", name="blended", **settings), "psnr")
+    of_originals = {name: row(both, "psnr", protocol=name)["value"] for name in ("seer", "clean")}
+    assert blended["value"] == of_originals["seer"] != of_originals["clean"]
+    assert "rate:seer-blend" in blended["signature"]
+    # One frame is given: a real clip of one leaves nothing to predict, also where short ones are filled up.
+    folders.write("real/a.mkv", moving_noise(200, num_frames=1))
+    folders.write("real/b.mkv", moving_noise(201, num_frames=2))
+    short = measure(protocol="seer", name="short", allow_small=True, **settings)
+    assert (row(short, "psnr")["n"], row(short, "psnr")["num_failures"]) == (5, 1)
 
 
 def test_small_world_models_are_named_beside_the_numbers(measure):

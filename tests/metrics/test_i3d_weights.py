@@ -113,7 +113,8 @@ def test_full_size_files_give_the_same_network(files, network, name, kind):
     info = describe_i3d_weights(path)
     assert (info.format, info.num_classes, info.width, info.caution) == (kind, 400, 1.0, "")
     assert not info.has_batchnorm_scale
-    assert {"clean", "tf-reference", "videogpt", "tats", "lvdm", "seer", "cd-fvd"} <= set(info.serves)
+    assert {"clean", "predicted", "tf-reference", "videogpt", "tats", "lvdm", "seer"} <= set(info.serves)
+    assert "cd-fvd" in info.serves
     assert not {"loveu", "simda", "vbench"} & set(info.serves)
 
 

@@ -23,6 +23,25 @@ def test_digest_covers_settings_not_names():
     assert a.digest != parse_protocol({**base, "sampling": {"stride": 1}}).digest
 
 
+def test_a_setting_that_came_later_counts_where_it_is_used():
+    """A protocol that leaves frames as they are is the one that it was before they could be blended."""
+    base = {"name": "a", "version": "1"}
+    left, said, used = (
+        parse_protocol({**base, "sampling": {"stride": 1, **more}})
+        for more in ({}, {"frames": "exact"}, {"frames": "seer"})
+    )
+    # As computed before the setting was there.
+    assert left.digest == "e821f253b8cfa57057e65798b4b036a1b0dde633c2b64382638b4e18dfc058e0"
+    assert said.digest == left.digest
+    assert used.digest != left.digest
+    assert set(used.sampling.digest_data()) - set(left.sampling.digest_data()) == {"frames"}
+    assert left.sampling.describe() == said.sampling.describe() != used.sampling.describe()
+    text = signature(Fvd(used), used, {}, 5, 5)
+    assert "frames:16|rate:seer-blend|start:first" in text
+    assert "stride1" not in text
+    assert "seer" not in signature(ClipSim(used), used, {}, 5)  # it reads no reference
+
+
 def test_a_typo_is_answered_with_the_nearest_name():
     with pytest.raises(UnknownNameError, match="did you mean 'clean'"):
         load_protocol("clena")
@@ -41,6 +60,15 @@ def test_a_typo_is_answered_with_the_nearest_name():
         ({"i3d": {"resize": [{"size": 224, "phase": "corner"}]}}, "antialias off"),
         ({"frechet": {"dtype": "float32"}}, "nuclear"),
         ({"version": "one"}, "version"),
+        ({"sampling": {"frames": "blended"}}, "sampling.frames"),
+        ({"sampling": {"frames": "seer"}}, r"stride must be 1; got None \(fps is 8\)"),
+        ({"sampling": {"frames": "seer", "fps": 4}}, r"stride must be 1; got None \(fps is 4\)"),
+        ({"sampling": {"frames": "seer", "stride": 2}}, "stride must be 1; got 2"),
+        ({"sampling": {"frames": "seer", "stride": 1, "start": "seeded"}}, "start must be first; got seeded"),
+        (
+            {"sampling": {"frames": "seer", "stride": 1, "generated_rate": "protocol"}},
+            "generated_rate must be stored; got protocol",
+        ),
     ],
 )
 def test_faults_are_named(extra, message):
@@ -65,13 +93,13 @@ def test_files(tmp_path):
 
 
 def test_reading_gives_the_arguments_of_the_video_reader(tmp_path):
-    import inspect
-
-    from reelbench.datasets.video_reading import read_clip
+    from reelbench.datasets.video import Reading
 
     first = load_protocol("clean").sampling.reading("a")
     assert first == {"num_frames": 16, "stride": None, "fps": 8.0, "start": "first"}
-    assert set(first) <= set(inspect.signature(read_clip).parameters)
+    assert Reading(**first) == Reading(16, fps=8.0)
+    blended = load_protocol("seer").sampling.reading("a")
+    assert Reading(**blended) == Reading(16, 1, frames="seer")
     seeded = load_protocol("cd-fvd").sampling
     assert seeded.reading("a") == seeded.reading("a")
     assert isinstance(seeded.reading("a")["start"], int)

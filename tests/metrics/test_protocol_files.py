@@ -22,7 +22,8 @@ DIGESTS = {
     "clean": ("2", "f57ed2ba23b029c3535454a69165c6fb150a3c2556ef1a7bf75601d22832e877"),
     "loveu": ("2", "da2cb5065bee895ce361a511a554870ca3339dc73a6c0aa353a45cd8848ad378"),
     "lvdm": ("2", "116cb69a2555b756066749ef9b9d71ba6de50c8de3800ceeed17a6115147f8be"),
-    "seer": ("2", "5aa26c5db73eee07d00e0d04ff34bfe2ea6841c20d798133f052a7cb6f97bde9"),
+    "predicted": ("1", "b4c449e63e199c1264c936b103caa401ac177344c5466f4121eddec03b408251"),
+    "seer": ("3", "5ebc9b71199fa44fcbb18d30163104e3d5c481eb4674dffe2d9501cae584aec4"),
     "simda": ("2", "f57ed2ba23b029c3535454a69165c6fb150a3c2556ef1a7bf75601d22832e877"),
     "stylegan-v": ("2", "80e98556cd307c9c873b011ba761b6ea50589e4ba56ba87ea66ad6b09d25e11b"),
     "tats": ("2", "b924b9cefdfadd4b6d625c8697a69d346c2a0209782fee7746323edb173812b2"),
@@ -184,12 +185,24 @@ def test_choices_that_the_engine_reads():
     seer = load_protocol("seer")
     assert seer.sampling.context_frames == "keep"
     assert {load_protocol(n).sampling.context_frames for n in protocol_names() if n != "seer"} == {"drop"}
+    blended = {name for name in protocol_names() if load_protocol(name).sampling.frames == "seer"}
+    assert blended == {"seer"}
     seeded = {name for name in protocol_names() if load_protocol(name).sampling.start == "seeded"}
     assert seeded == {"stylegan-v", "lvdm", "cd-fvd"}
     epsilons = {name: load_protocol(name).i3d.batchnorm_epsilon for name in protocol_names()}
     ports = {"videogpt", "tats", "lvdm", "seer", "cd-fvd"}
     assert {name for name, epsilon in epsilons.items() if epsilon == 1e-5} == ports
     assert {epsilon for name, epsilon in epsilons.items() if name not in ports} == {1e-3}
+
+
+def test_predicted_is_clean_on_the_frames_behind_two_given_ones():
+    predicted, clean = load_protocol("predicted"), load_protocol("clean")
+    assert {name for name, value in predicted if getattr(clean, name) != value} == {
+        *("name", "version", "description", "sampling")
+    }
+    sampling = clean.sampling.model_dump() | {"num_frames": 14, "fps": None, "stride": 1}
+    assert predicted.sampling.model_dump() == sampling
+    assert (sampling["context_frames"], sampling["num_frames"] + 2) == ("drop", 16)
 
 
 def test_the_page_holds_the_table_of_the_files():

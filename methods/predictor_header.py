@@ -1,0 +1,58 @@
+"""What a file of trained parameters says of itself, read without its numbers and without torch.
+
+The file is a safetensors file; its metadata hold the format and the structure that was trained. So loading
+asks for no settings that would have to match, and tables can name what was trained.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import WeightsError
+
+_MAX_HEADER_BYTES = 100_000_000
+"""Of safetensors; a larger one is no header."""
+
+
+def trained_file(path: Path, file_name: str) -> Path:
+    """The file of trained parameters: `path` itself, or the one of that name in the folder `path`.
+
+    Raises:
+        WeightsError: nothing there.
+    """
+    file = path / file_name if path.is_dir() else path
+    if not file.is_file():
+        raise WeightsError(
+            f"no trained parameters at {file}", f"give a folder with {file_name}, or such a file"
+        )
+    return file
+
+
+def trained_structure(file: Path, file_format: str) -> dict[str, Any]:
+    """The structure that was trained, as it was written into the file.
+
+    Args:
+        file: as of `trained_file`.
+        file_format: that is expected.
+
+    Raises:
+        WeightsError: no such file, or of another format.
+    """
+    try:
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            if length > _MAX_HEADER_BYTES:
+                raise ValueError("it does not begin as a safetensors file does")
+            header = json.loads(opened.read(length))
+        metadata = json.loads((header.get("__metadata__") or {}).get("reelbench", "{}"))
+        if metadata.get("format") != file_format:
+            raise ValueError(f"its format is {metadata.get('format', '(none)')!r}, not {file_format!r}")
+        structure: dict[str, Any] = metadata["config"]
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise WeightsError(
+            f"the parameters in {file} cannot be read: {error}",
+            "give a file that reelbench.methods.train_prediction wrote for this method",
+        ) from error
+    return structure
