@@ -9,7 +9,7 @@ from reelbench.core.run_file import parse_run_file
 
 PLUGINS = """
 from reelbench.core.contracts import FrozenConfig
-from reelbench.core.types import Conditioning, Resources, Sample
+from reelbench.core.types import Conditioning, Resources, Sample, WeightsRef
 
 class Toy:
     class Config(FrozenConfig):
@@ -31,6 +31,12 @@ class List:
             i = 0 if self.config.repeat else i
             yield Sample(id=f"s{i}", prompt=f"prompt {i}", source=f"v{i}")
     def fingerprint(self): return "f"
+
+class Trained(Toy):
+    class Config(FrozenConfig):
+        base: str = ""
+    name = "trained"
+    def weights(self): return (WeightsRef("base", self.config.base),)
 """
 
 
@@ -71,6 +77,19 @@ def test_a_larger_run_file_amends_the_smaller_one(run_data, store):
 def test_the_key_follows_the_configuration(run_data, store):
     other = {**run_data, "methods": [{**run_data["methods"][0], "config": {"shade": 2}}]}
     assert not set(keys_of(plan(run_data, store))) & set(keys_of(plan(other, store)))
+
+
+def test_the_key_follows_what_weights_are_and_not_where_they_lie(run_data, store, tmp_path):
+    for name, content in (("here", b"numbers"), ("there", b"numbers"), ("other", b"others")):
+        (tmp_path / name).write_bytes(content)
+    plugin = run_data["methods"][0]["name"].replace(":Toy", ":Trained")
+
+    def keys_at(name):
+        entry = {"name": plugin, "label": "trained", "config": {"base": str(tmp_path / name)}}
+        return keys_of(plan({**run_data, "methods": [entry]}, store))
+
+    assert keys_at("here") == keys_at("there")
+    assert not set(keys_at("here")) & set(keys_at("other"))
 
 
 def test_hits_misses_failures_and_estimates_come_from_the_store(run_data, store):
