@@ -81,7 +81,8 @@ def test_the_key_follows_the_configuration(run_data, store):
 
 def test_the_key_follows_what_weights_are_and_not_where_they_lie(run_data, store, tmp_path):
     for name, content in (("here", b"numbers"), ("there", b"numbers"), ("other", b"others")):
-        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.bin").write_bytes(content)
     plugin = run_data["methods"][0]["name"].replace(":Toy", ":Trained")
 
     def keys_at(name):
