@@ -52,6 +52,7 @@ def plan_data(planned: Plan, free_bytes: int) -> dict[str, Any]:
         "estimate_s": _total([cell.estimate_s for cell in planned.cells]),
         "estimate_bytes": _total([cell.estimate_bytes for cell in planned.cells]),
         "free_bytes": free_bytes,
+        "notes": [f"{label}: {note}" for label, note in dataset_notes(planned)],
         "cells": [
             {
                 "method": cell.method_label,
@@ -97,7 +98,18 @@ def print_plan(planned: Plan) -> None:
             *_estimates(cell.estimate_s, cell.estimate_bytes),
         )
     Console().print(table)
+    for label, note in dataset_notes(planned):
+        typer.echo(f"{label}: {note}")
     typer.echo(summary_line(planned))
+
+
+def dataset_notes(planned: Plan) -> list[tuple[str, str]]:
+    """(label of a data set, what a reader should know of how it was read)."""
+    return [
+        (dataset.label, note)
+        for dataset in planned.datasets
+        for note in getattr(dataset.plugin, "notes", tuple)()
+    ]
 
 
 def summary_line(planned: Plan) -> str:

@@ -64,7 +64,10 @@ def frame_files(folder: Path, first: int | None = None, last: int | None = None)
     try:
         listing = _listing(folder, folder.stat().st_mtime_ns)
     except OSError as error:
-        raise VideoError(f"cannot read the folder of frames {str(folder)!r}: {error.strerror}") from error
+        raise VideoError(
+            f"cannot read the folder of frames {str(folder)!r}: {error.strerror}",
+            "copy it again, or correct the annotation that names it",
+        ) from error
     if not listing.names:
         raise VideoError(
             f"the folder {str(folder)!r} holds no picture", f"expected {', '.join(sorted(PICTURE_SUFFIXES))}"

@@ -107,6 +107,9 @@ def decode(path: Path, container: InputContainer, stream: VideoStream) -> Iterat
                 end_s = shown.end_s
                 num_decoded += 1
                 yield shown
+        # Only who wants more than there is gets here: some containers end without a word.
+        if _is_whole(path, container, stream) is False:
+            raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
     except av.FFmpegError as error:
         raise VideoError(
             f"{str(path)!r} cannot be decoded beyond {num_decoded} frames ({_reason(error)})", DAMAGED_HINT

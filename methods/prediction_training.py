@@ -11,7 +11,7 @@ gradients.
 
 What is kept is an exponential average of the trained parameters. The work folder holds `checkpoint.pt`,
 `log.jsonl`, the average as of the last checkpoint (`fca.safetensors` or `lora.safetensors`) and
-`previews/step-NNNNNN/NN.mp4`. A listener hears of both, so that a caller can send them to MLflow.
+`previews/step-NNNNNN/NN.mp4`. A listener hears of log and previews (`mlflow_listener` sends them to MLflow).
 
 Shape suffixes: G clips, F latent frames, C latent channels, H, W latent height and width, L text tokens, D
 width of the text encoder.
@@ -23,10 +23,10 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,22 +40,11 @@ from .noise import draw
 from .prediction_clips import PredictionClips
 from .predictor import Predictor
 from .predictor_file import save_trained
+from .training_listener import Listener
 from .training_schedule import Batch, TrainingConfig, batch_of, learning_rate, timestep_weights
 from .video_unet import AttentionInFloat32
 
 _ACCELERATE = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
-
-
-class Listener(Protocol):
-    """Whoever wants to hear of a training, MLflow for example; called in the main process only."""
-
-    def logged(self, step: int, values: Mapping[str, float]) -> None:
-        """Numbers of a step: loss, learning rate, seconds so far."""
-        ...
-
-    def shown(self, step: int, folder: Path) -> None:
-        """Previews of a step were written into a folder."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -350,7 +339,7 @@ class PredictionTraining:
         with (self.work / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if self.listener is not None:
-            self.listener.logged(self.step, {"seconds": line["seconds"], **values})
+            self.listener.logged(self.step, {name: value for name, value in line.items() if name != "step"})
         left_min = (self.config.steps - self.step) * self.seconds / max(self.step, 1) / 60
         shown = "  ".join(f"{name} {value:g}" for name, value in line.items())
         print(

@@ -9,6 +9,7 @@ takes `adapters: out/simda`.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +49,11 @@ def main(
     preview_every: Annotated[int, typer.Option(help="Updates between previews; 0 for none.")] = 1000,
     prompt: Annotated[list[str] | None, typer.Option(help="Prompts of the previews.")] = None,
     seed: Annotated[int, typer.Option(help="Of initial values, batches and noise.")] = 0,
+    mlflow: Annotated[
+        str | None,
+        typer.Option(help="Log to MLflow: sqlite:////absolute/path.db or a server's address."),
+    ] = None,
+    experiment: Annotated[str, typer.Option(help="Of MLflow.")] = "trainings",
 ) -> None:
     """Train adapters on videos with captions."""
     import torch
@@ -56,12 +62,16 @@ def main(
     from ..core.errors import ReelbenchError
     from ..datasets.webvid import WebVid
     from .adapters import PRESETS, Adapters
+    from .mlflow_listener import MlflowListener
+    from .mlflow_run import check_tracking_uri
     from .pipeline import load_pipeline
     from .training_clips import ClipEncoding, TrainingClips, encode_clips
     from .training_schedule import TrainingConfig
     from .video_training import PreviewConfig, VideoTraining
 
     try:
+        if mlflow is not None:
+            check_tracking_uri(mlflow)
         state = PartialState(cpu=not torch.cuda.is_available())
         config = TrainingConfig.model_validate(
             {
@@ -98,8 +108,30 @@ def main(
         prompts = tuple(prompt or DEFAULT_PROMPTS)
         preview = PreviewConfig(prompts, preview_every) if preview_every else None
         adapters = Adapters(model.unet, PRESETS[preset], seed)
-        training = VideoTraining(model, adapters, TrainingClips(parts), config, work, preview)
-        file = training.run()
+        encoded = TrainingClips(parts)
+        listener = None
+        if mlflow is not None and state.is_main_process:
+            listener = MlflowListener(
+                mlflow,
+                experiment,
+                f"simda · webvid {webvid_list}",
+                {
+                    "method": "simda",
+                    "pipeline": pipeline,
+                    "dataset": "webvid",
+                    "data": {"root": root, "list": webvid_list, "subset": clips},
+                    "frames": {"num": num_frames, "which": frames, "size": size},
+                    "adapters": {"preset": preset, **adapters.config.model_dump(mode="json")},
+                    "training": config.model_dump(mode="json", exclude={"steps"}),
+                    "clips": {"num": len(encoded), "key": encoded.fingerprint},
+                },
+                work,
+                {"steps": str(steps), "processes": str(state.num_processes)}
+                | {f"preview.{number:02d}": text for number, text in enumerate(prompts)},
+            )
+        training = VideoTraining(model, adapters, encoded, config, work, preview, listener=listener)
+        with contextlib.nullcontext() if listener is None else listener:
+            file = training.run()
         training.close()
     except ReelbenchError as error:
         typer.echo(f"error: {error}", err=True)

@@ -5,18 +5,27 @@
     accelerate launch -m reelbench.methods.train_prediction ...        on several GPUs
 
 Killed and started again with the same options, it goes on where it stopped. Afterwards the method "fca" takes
-`base: THUDM/CogVideoX-2b` and `trained: out/fca`; "cogvideox-lora" likewise.
+`base: THUDM/CogVideoX-2b` and `trained: out/fca/fca.safetensors`; "cogvideox-lora" likewise. Of a folder,
+the latents and the checkpoint beside that file would be part of the method's identity.
+
+Clips that cannot be read are left out; they are named at the end and in the work folder (`left-out.jsonl`).
+With `--mlflow` the training is also a run of MLflow, which it goes on in (`methods.mlflow_listener`).
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from ..core.types import Frames, Sample
     from .cogvideox import CogVideoX
+    from .left_out_clips import LeftOutClip
+    from .prediction_clips import ReadFrames
     from .predictor import Predictor
 
 
@@ -31,9 +40,14 @@ def main(
     structure: Annotated[
         str, typer.Option(help="Of FCA (FcaConfig) or the LoRA (LoraSettings), as YAML.")
     ] = "{}",
-    frames: Annotated[str, typer.Option(help="Which of a clip: first, spread or seer.")] = "first",
+    frames: Annotated[
+        list[str] | None,
+        typer.Option(help="Which of a clip: first (default), spread or seer; several times: all of them."),
+    ] = None,
     stride: Annotated[int | None, typer.Option(help="Every so many frames, with --frames first.")] = None,
-    fps: Annotated[float | None, typer.Option(help="Resample clips to this rate first.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Resample clips to this rate first, with --frames first or spread.")
+    ] = None,
     height: Annotated[
         int | None, typer.Option(help="Of frames in pixels; the base's own by default.")
     ] = None,
@@ -46,15 +60,23 @@ def main(
     preview_every: Annotated[int, typer.Option(help="Updates between previews; 0 for none.")] = 1000,
     num_previews: Annotated[int, typer.Option(help="Clips in a preview, the first of the data set.")] = 4,
     seed: Annotated[int, typer.Option(help="Of initial values, batches and noise.")] = 0,
+    mlflow: Annotated[
+        str | None,
+        typer.Option(help="Log to MLflow: sqlite:////absolute/path.db or a server's address."),
+    ] = None,
+    experiment: Annotated[str, typer.Option(help="Of MLflow.")] = "trainings",
 ) -> None:
     """Train FCA or a LoRA on captioned clips, given their first frames."""
     import torch
     from accelerate import PartialState
     from pydantic import ValidationError
 
-    from ..core.errors import ReelbenchError
+    from ..core.errors import DatasetError, ReelbenchError, RunFileError
     from ..core.registry import get
     from .cogvideox import load_cogvideox
+    from .left_out_clips import left_out_clips, left_out_text, write_left_out
+    from .mlflow_listener import MlflowListener
+    from .mlflow_run import check_tracking_uri
     from .prediction_clips import (
         ClipReader,
         PredictionClips,
@@ -64,9 +86,10 @@ def main(
     from .prediction_training import PredictionPreview, PredictionTraining
     from .training_schedule import TrainingConfig
 
-    if frames not in ("first", "spread", "seer"):
-        raise typer.BadParameter(f"{frames!r} is no choice of frames: allowed are first, spread, seer")
+    choices = _choices(frames or ["first"], stride, fps)
     try:
+        if mlflow is not None:
+            check_tracking_uri(mlflow)
         state = PartialState(cpu=not torch.cuda.is_available())
         config = TrainingConfig.model_validate(
             {
@@ -79,7 +102,14 @@ def main(
             }
         )
         plugin = get("datasets", dataset)
-        samples = list(plugin(plugin.Config.model_validate(_mapping(settings, "--settings"))))
+        data = _mapping(settings, "--settings")
+        loaded = plugin(plugin.Config.model_validate(data))
+        samples = list(loaded)
+        if state.is_main_process:
+            for note in getattr(loaded, "notes", tuple)():
+                typer.echo(f"[data set] {note}", err=True)
+        if not samples:
+            raise DatasetError(f"the data set {dataset!r} has no samples", "correct --settings")
         num_given = samples[0].num_context_frames
         if not num_given:
             raise typer.BadParameter(
@@ -89,30 +119,74 @@ def main(
         dtype: Any = "auto" if state.device.type == "cuda" and precision != "float32" else "float32"
         pipeline = load_cogvideox(base, device=str(state.device), dtype=dtype, height=height, width=width)
         predictor = make_predictor(method, pipeline, _mapping(structure, "--structure"), seed)
+        if num_given >= predictor.num_frames:
+            raise RunFileError(
+                f"the data set {dataset!r} gives {num_given} first frames, and a clip has "
+                f"{predictor.num_frames}: none is left to predict",
+                "lower num_context_frames in --settings, or raise num_frames in --structure",
+            )
         encoding = PredictionEncoding(predictor.num_frames, num_given, predictor.context_encoding, seed)
-        read = ClipReader(frames, stride, fps)  # type: ignore[arg-type]  # checked above
+        readers: dict[str, ReadFrames] = {
+            choice: ClipReader(
+                choice,  # type: ignore[arg-type]  # checked above
+                stride if choice == "first" else None,
+                fps if choice != "seer" else None,
+            )
+            for choice in choices
+        }
+        parts: dict[str, list[Path]] = {}
+        for choice, read in readers.items():
 
-        def progress(done: int, of: int) -> None:
-            if state.is_main_process:
-                typer.echo(f"[latents] {done} of {of} clips", err=True)
+            def progress(done: int, of: int, choice: str = choice) -> None:
+                if state.is_main_process:
+                    typer.echo(f"[latents] {done} of {of} clips, {choice} frames", err=True)
 
-        parts = encode_prediction_clips(
-            pipeline,
-            samples,
-            encoding,
-            work / "latents",
-            read,
-            progress,
-            state.process_index,
-            state.num_processes,
-        )
+            parts[choice] = encode_prediction_clips(
+                pipeline,
+                samples,
+                encoding,
+                work / "latents",
+                read,
+                progress,
+                state.process_index,
+                state.num_processes,
+            )
         state.wait_for_everyone()
-        preview = None
-        if preview_every:
-            shown = [(s.prompt, read(s, encoding.num_frames)[:num_given]) for s in samples[:num_previews]]
-            preview = PredictionPreview(tuple(shown), preview_every)
-        training = PredictionTraining(predictor, PredictionClips(parts), config, work, preview)
-        file = training.run()
+        left_out = left_out_clips(parts)
+        if state.is_main_process:
+            write_left_out(work, left_out)
+        clips = PredictionClips([path for paths in parts.values() for path in paths])
+        num_shown = num_previews if preview_every else 0
+        shown = _given(samples, readers, left_out, encoding.num_frames, num_shown)
+        preview = PredictionPreview(tuple(shown), preview_every) if preview_every else None
+        listener = None
+        if mlflow is not None and state.is_main_process:
+            listener = MlflowListener(
+                mlflow,
+                experiment,
+                f"{method} · {dataset}",
+                {
+                    "method": method,
+                    "base": base,
+                    "dataset": dataset,
+                    "data": data,
+                    "structure": predictor.settings.model_dump(mode="json"),
+                    "trained_parameters": predictor.num_parameters,
+                    "training": config.model_dump(mode="json", exclude={"steps"}),
+                    "frames": {"which": choices, "stride": stride, "fps": fps},
+                    "num_frames": encoding.num_frames,
+                    "num_context_frames": num_given,
+                    "height": pipeline.height,
+                    "width": pipeline.width,
+                    "clips": {"num": len(clips), "num_left_out": len(left_out), "key": clips.fingerprint},
+                },
+                work,
+                {"steps": str(steps), "processes": str(state.num_processes)}
+                | {f"preview.{number:02d}": prompt for number, (prompt, _) in enumerate(shown)},
+            )
+        training = PredictionTraining(predictor, clips, config, work, preview, listener)
+        with contextlib.nullcontext() if listener is None else listener:
+            file = training.run()
         training.close()
     except ValidationError as error:
         typer.echo(f"error: {error}", err=True)
@@ -121,6 +195,8 @@ def main(
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(error.exit_code) from None
     if file is not None:
+        if left_out:
+            typer.echo(left_out_text(left_out, len(samples), work), err=True)
         typer.echo(str(file))
 
 
@@ -142,6 +218,38 @@ def make_predictor(method: str, pipeline: CogVideoX, structure: dict[str, Any], 
     if method == "lora":
         return LoraPredictor(pipeline, LoraSettings.model_validate(structure), seed)
     raise typer.BadParameter(f"{method!r} is no method that trains here: allowed are fca and lora")
+
+
+def _choices(frames: Sequence[str], stride: int | None, fps: float | None) -> list[str]:
+    """The readings that are asked for, each once."""
+    for choice in frames:
+        if choice not in ("first", "spread", "seer"):
+            raise typer.BadParameter(f"{choice!r} is no choice of frames: allowed are first, spread, seer")
+        if frames.count(choice) > 1:
+            raise typer.BadParameter(f"--frames {choice} is given twice: each choice counts once")
+    if stride is not None and "first" not in frames:
+        raise typer.BadParameter(f"--stride {stride} needs --frames first, got {', '.join(frames)}")
+    if fps is not None and set(frames) == {"seer"}:
+        raise typer.BadParameter(f"--fps {fps:g} needs --frames first or spread: seer blends all frames")
+    return list(frames)
+
+
+def _given(
+    samples: Sequence[Sample],
+    readers: Mapping[str, ReadFrames],
+    left_out: Sequence[LeftOutClip],
+    num_frames: int,
+    num_clips: int,
+) -> list[tuple[str, Frames]]:
+    """Prompts and given frames of the first clips that are trained on."""
+    cannot = {(clip.id, clip.frames) for clip in left_out}
+    given: list[tuple[str, Frames]] = []
+    for sample in samples:
+        choice = next((choice for choice in readers if (sample.id, choice) not in cannot), None)
+        if len(given) < num_clips and choice is not None:
+            frames_THW3 = readers[choice](sample, num_frames)
+            given.append((sample.prompt, frames_THW3[: sample.num_context_frames]))
+    return given
 
 
 def _mapping(text: str, option: str) -> dict[str, Any]:

@@ -44,6 +44,7 @@ from .guidance import Denoiser
 from .noise import draw, independent_noise
 from .pipeline import StableDiffusion
 from .training_clips import TrainingClips
+from .training_listener import Listener
 from .training_schedule import TrainingConfig, batch_of, learning_rate, timestep_weights
 from .video_unet import AttentionInFloat32, VideoUNet
 
@@ -82,6 +83,7 @@ class VideoTraining:
         work: folder for checkpoint, log, previews and the result.
         preview: what to show now and then.
         checkpoint_every_s: seconds between checkpoints.
+        listener: who hears of log and previews.
 
     Raises:
         RunFileError: the work folder holds a training of other settings, adapters or clips.
@@ -96,12 +98,13 @@ class VideoTraining:
         work: Path,
         preview: PreviewConfig | None = None,
         checkpoint_every_s: float = 120.0,
+        listener: Listener | None = None,
     ) -> None:
         from accelerate import Accelerator
 
         self.pipeline, self.adapters, self.clips = pipeline, adapters, clips
         self.config, self.preview, self.work = config, preview, work
-        self.checkpoint_every_s = checkpoint_every_s
+        self.checkpoint_every_s, self.listener = checkpoint_every_s, listener
         self.step = 0
         self.seconds_before = 0.0
         self.started = time.monotonic()
@@ -261,6 +264,8 @@ class VideoTraining:
                 write_preview(folder / f"{number:02d}.mp4", clip, preview.fps)
             if preview.judge is not None:
                 self._log(**preview.judge(clips, preview.prompts))
+            if self.listener is not None:
+                self.listener.shown(self.step, folder)
         self.accelerator.wait_for_everyone()
 
     def _identity(self) -> dict[str, Any]:
@@ -325,6 +330,8 @@ class VideoTraining:
         line |= {name: float(f"{value:.5g}") for name, value in values.items()}
         with (self.work / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        if self.listener is not None:
+            self.listener.logged(self.step, {name: value for name, value in line.items() if name != "step"})
         left_min = (self.config.steps - self.step) * self.seconds / max(self.step, 1) / 60
         shown = "  ".join(f"{name} {value:g}" for name, value in line.items())
         print(

@@ -132,9 +132,12 @@ def reference_content(
     try:
         content = clip_digest(ref, files)
     except OSError as error:
-        message = f"no reference video {ref.path.name}: {error.strerror}"
+        message = (
+            f"no reference video {ref.path.name}: {error.strerror}\n"
+            "  -> copy it again, or correct the annotation that names it"
+        )
     except VideoError as error:
-        message = error.message
+        message = str(error)
     else:
         if ref.fps is not None and is_folder(ref):  # the choice of frames depends on it
             content = digest({"frames": content, "fps": ref.fps})

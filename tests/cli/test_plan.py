@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from reelbench.cli.main import app
-from reelbench.cli.plan import duration_text, size_text
+from reelbench.cli.plan import duration_text, plan_data, print_plan, size_text
 from reelbench.core.plan import make_plan
 from reelbench.core.run_file import load_run_file
 from reelbench.core.store import Store
@@ -46,6 +46,17 @@ def test_the_plan_as_json(run_file: Path) -> None:
     assert (cell["num_done"], cell["num_missing"], cell["num_failed"]) == (1, 1, 0)
     assert cell["estimate_s"] > 0
     assert cell["estimate_bytes"] > 0
+
+
+def test_the_plan_says_what_a_data_set_says_of_itself(
+    run_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = load_run_file(run_file)
+    planned = make_plan(run, Store(run.store_dir, default_codec()))
+    planned.datasets[0].plugin.notes = lambda: ("2 rows are left out",)
+    assert plan_data(planned, 1)["notes"] == ["words: 2 rows are left out"]
+    print_plan(planned)
+    assert "words: 2 rows are left out" in capsys.readouterr().out
 
 
 def test_without_timings_there_is_no_estimate(write_run_file: Callable[..., Path]) -> None:

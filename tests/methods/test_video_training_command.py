@@ -53,3 +53,25 @@ def test_faults_are_told_in_one_line(webvid: Path, pipeline_folder: str, tmp_pat
     )
     assert long.exit_code == 2
     assert "none of the 4 clips" in long.output
+
+
+def test_in_mlflow_it_is_one_run_however_often_it_is_started(
+    webvid: Path, pipeline_folder: str, mlflow_uri: str, tmp_path: Path
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    logging = ("--mlflow", mlflow_uri, "--experiment", "simda")
+    for steps in ("2", "4"):
+        more = (*logging, "--steps", steps)
+        done = CliRunner().invoke(COMMAND, options(webvid, pipeline_folder, tmp_path / "work", *more))
+        assert done.exit_code == 0, done.output
+    client = MlflowClient(tracking_uri=mlflow_uri)
+    experiment = client.get_experiment_by_name("simda")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert (run.data.params["method"], run.data.params["adapters.preset"]) == ("simda", "paper")
+    history = client.get_metric_history(run.info.run_id, "loss")
+    assert [metric.step for metric in history] == [2, 4]
+    shown = [file.path for file in client.list_artifacts(run.info.run_id, "previews")]
+    assert shown == ["previews/step-000002", "previews/step-000004"]

@@ -19,12 +19,15 @@ app = typer.Typer(
 WEIGHTS = Path(__file__).parent / "weights"
 BASIC = ("t2i", "clip", "i3d")
 """What `all` means: the models that the others are trained on or measured with."""
-MODELS = (*BASIC, "simda", "upscaler", "cogvideox")
+MODELS = (*BASIC, "simda", "upscaler", "cogvideox", "fca", "lora")
 # Steps that fit two hours on two CPU cores together, but for the three trainings of the upscaler, which take
 # half an hour of one core; see docs/embedded-models.md.
 STEPS = {"vae": 2600, "t2i": 4600, "clip": 1300, "i3d": 2000, "simda": 5000}
 STEPS |= {"upscaler-vae": 2400, "upscaler": 2600, "upscaler-simda": 700}
-STEPS |= {"cogvideox-vae": 2200, "cogvideox": 6000}
+STEPS |= {"cogvideox-vae": 2200, "cogvideox": 6000, "fca": 2000, "lora": 2000}
+
+
+_MODELS_HELP = "t2i, clip, i3d, simda, upscaler, cogvideox, fca, lora or all (the first three)."
 
 
 def _models(name: str) -> tuple[str, ...]:
@@ -61,7 +64,7 @@ def write(
 
 @app.command()
 def train(
-    model: Annotated[str, typer.Argument(help="t2i, clip, i3d, simda, upscaler, cogvideox or all.")] = "all",
+    model: Annotated[str, typer.Argument(help=_MODELS_HELP)] = "all",
     seed: Annotated[int, typer.Option(help="Of weights, batches and noise.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for the weights.")] = WEIGHTS,
     work: Annotated[Path, typer.Option(help="Folder for logs and checkpoints.")] = Path("out/training"),
@@ -94,6 +97,11 @@ def train(
 
             both = (STEPS["cogvideox-vae"], steps or STEPS["cogvideox"])
             train_cogvideox(work / "cogvideox", seed, *both, out / "cogvideox")
+        elif name in ("fca", "lora"):
+            from .train_predictors import train_predictor
+
+            base = out / "cogvideox"
+            train_predictor(name, work / "prediction", seed, steps or STEPS[name], base, out / name)
         else:
             from .train_t2i import train_t2i
             from .train_vae import train_vae
@@ -105,7 +113,7 @@ def train(
 
 @app.command()
 def quality(
-    model: Annotated[str, typer.Argument(help="t2i, clip, i3d, simda, upscaler, cogvideox or all.")] = "all",
+    model: Annotated[str, typer.Argument(help=_MODELS_HELP)] = "all",
     weights: Annotated[Path, typer.Option(help="Folder with the weights.")] = WEIGHTS,
     sheet: Annotated[Path | None, typer.Option(help="Picture of drawn frames to write.")] = None,
 ) -> None:
@@ -136,6 +144,13 @@ def quality(
             from .cogvideox_quality import cogvideox_quality
 
             measured[name] = cogvideox_quality(weights / "cogvideox", sheet=sheet)
+        elif name in ("fca", "lora"):
+            from .prediction_quality import prediction_quality
+
+            method = {"fca": "fca", "lora": "cogvideox-lora"}[name]
+            folders = {"base": weights / "cogvideox", "trained": weights / name}
+            config = {key: str(folder.resolve()) for key, folder in folders.items()}
+            measured[name] = prediction_quality(method, config=config, sheet=sheet)
         else:
             measured[name] = measures.t2i_quality(weights / "t2i", sheet=sheet)
         got = measured[name]

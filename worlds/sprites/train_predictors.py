@@ -1,0 +1,126 @@
+"""Trains FCA and its LoRA baseline on the embedded CogVideoX, on Sprites written as Something-Something V2.
+
+The data set is written as video files with its lists, read back by its reader, and encoded once; the training
+is the one for any data set and any base (`methods.prediction_training`). Both methods see the same clips, in
+the same order, with the same noise, for as many steps.
+
+Each clip is read in two ways, as the two protocols of the comparison read it: its first 16 frames, and all of
+its 16, 20 or 24 frames blended to 16, as Seer does.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...core.atomic_write import atomic_path
+from ...datasets.ssv2 import SomethingSomethingV2
+from ...methods.cogvideox import load_cogvideox
+from ...methods.prediction_clips import (
+    ClipReader,
+    PredictionClips,
+    PredictionEncoding,
+    encode_prediction_clips,
+)
+from ...methods.prediction_training import PredictionPreview, PredictionTraining
+from ...methods.train_prediction import make_predictor
+from ...methods.training_schedule import TrainingConfig
+from .prediction_quality import held_out_clips
+from .write import write_world
+
+NUM_CLIPS = 5000
+READINGS = (ClipReader("first"), ClipReader("seer"))
+TRAINING = TrainingConfig(
+    batch_size=32,
+    learning_rate=1e-3,
+    warmup_steps=100,
+    average_decay=0.998,
+    precision="bfloat16",
+)
+STRUCTURES: dict[str, dict[str, Any]] = {"fca": {}, "lora": {}}
+"""What differs from the defaults of FcaConfig and LoraSettings."""
+
+
+@dataclass(frozen=True)
+class PredictorTraining:
+    """Sizes of a training.
+
+    Attributes:
+        num_clips: training clips to write and encode.
+        training: settings but for seed and steps.
+        structure: of FCA or the LoRA.
+        preview_every_steps: updates between previews.
+        num_previews: held-out clips in a preview; 0 for none.
+    """
+
+    num_clips: int = NUM_CLIPS
+    training: TrainingConfig = TRAINING
+    structure: dict[str, Any] | None = None
+    preview_every_steps: int = 1000
+    num_previews: int = 4
+
+
+def train_predictor(
+    method: str,
+    work: Path,
+    seed: int,
+    steps: int,
+    base: Path,
+    out: Path,
+    sizes: PredictorTraining | None = None,
+) -> Path:
+    """Trains (or resumes) a predictor and writes its parameters to `out`.
+
+    Args:
+        method: "fca" or "lora".
+        work: folder for the data set and its latents, which the methods share, and in a folder of the
+            method's name checkpoint, log and previews.
+        seed: of the world, the initial values, batches and noise.
+        steps: updates.
+        base: folder of the pipeline.
+        out: folder for fca.safetensors or lora.safetensors.
+        sizes: of the training; the usual ones by default.
+
+    Returns:
+        The file of the trained parameters.
+    """
+    sizes = sizes or PredictorTraining()
+    counts = {"train": sizes.num_clips, "validate": 16, "test": 16}
+    world = write_world(work / "data", ("ssv2",), counts, seed, show_progress=False)
+    root = str(world["ssv2"])
+    samples = list(SomethingSomethingV2(SomethingSomethingV2.Config(root=root, split="train", order="id")))
+    pipeline = load_cogvideox(str(base), device="cpu", dtype="float32")
+    structure = STRUCTURES[method] if sizes.structure is None else sizes.structure
+    predictor = make_predictor(method, pipeline, structure, seed)
+    encoding = PredictionEncoding(
+        predictor.num_frames, samples[0].num_context_frames, predictor.context_encoding, seed
+    )
+
+    def progress(done: int, of: int) -> None:
+        print(f"[latents] {done} of {of} clips", file=sys.stderr, flush=True)
+
+    parts = [
+        part
+        for read in READINGS
+        for part in encode_prediction_clips(pipeline, samples, encoding, work / "latents", read, progress)
+    ]
+    shown = tuple((one.label, one.given_THW3) for one in held_out_clips(sizes.num_previews, seed=seed))
+    training = PredictionTraining(
+        predictor,
+        PredictionClips(parts),
+        sizes.training.model_copy(update={"seed": seed, "steps": steps}),
+        work / method,
+        PredictionPreview(shown, sizes.preview_every_steps) if shown else None,
+    )
+    try:
+        file = training.run()
+    finally:
+        training.close()
+    assert file is not None, "the main process writes the file"
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic_path(out / file.name) as temporary:
+        shutil.copyfile(file, temporary)
+    return out / file.name
