@@ -9,13 +9,29 @@ Training", arXiv 2502.16982), so that one learning rate serves both.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
+OptimizerName = Literal["adamw", "muon"]
 MOMENTUM = 0.95
 """Of Muon."""
+
+
+def make_optimizer(
+    name: OptimizerName, named: Iterable[tuple[str, nn.Parameter]], lr: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """The optimizer of a training of small parts that stand inside a network: their matrices are all hidden.
+
+    Args:
+        name: "adamw" for all of them, or "muon" for the matrices.
+        named: the parameters with their names.
+        lr, weight_decay: of all of them.
+    """
+    if name == "muon":
+        return MatrixOptimizer(named, lambda _: True, lr, weight_decay, betas=(0.9, 0.999))
+    return torch.optim.AdamW([parameter for _, parameter in named], lr=lr, weight_decay=weight_decay)
 
 
 class MatrixOptimizer(torch.optim.Optimizer):

@@ -36,6 +36,7 @@ from ..core.errors import RunFileError
 from ..core.types import Frames
 from ..datasets.video_writing import write_preview
 from .cogvideox_sampling import Guidance
+from .matrix_optimizer import make_optimizer
 from .noise import draw
 from .prediction_clips import PredictionClips
 from .predictor import Predictor
@@ -124,9 +125,8 @@ class PredictionTraining:
             parameter.requires_grad_(True)
         if config.gradient_checkpointing:
             pipeline.transformer.enable_gradient_checkpointing()
-        optimizer = torch.optim.AdamW(
-            predictor.trained().values(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        named = predictor.trained().items()
+        optimizer = make_optimizer(config.optimizer, named, config.learning_rate, config.weight_decay)
         self.model, self.optimizer = self.accelerator.prepare(predictor, optimizer)
         self.average = predictor.values()
         # 1 / abar is cut anyhow, and the last abar may be 0.

@@ -30,6 +30,9 @@ class TrainingConfig(FrozenConfig):
     batch_size: int = Field(default=4, ge=1)
     """Clips in an update, over all processes."""
 
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """Of the trained matrices; all else is AdamW's, see `methods.matrix_optimizer`."""
+
     learning_rate: float = Field(default=1e-4, gt=0)
     """Peak; reached after the warm-up, then a half cosine down to a fiftieth of it."""
 
@@ -37,7 +40,7 @@ class TrainingConfig(FrozenConfig):
     """Updates in which the learning rate rises linearly."""
 
     weight_decay: float = Field(default=1e-2, ge=0)
-    """Of AdamW."""
+    """Of both optimizers."""
 
     max_gradient_norm: float = Field(default=1.0, gt=0)
     """Longer gradients are shortened to this."""

@@ -41,6 +41,7 @@ from ..datasets.video_writing import write_preview
 from .adapter_file import save_adapters
 from .adapters import Adapters
 from .guidance import Denoiser
+from .matrix_optimizer import make_optimizer
 from .noise import draw, independent_noise
 from .pipeline import StableDiffusion
 from .training_clips import TrainingClips
@@ -120,9 +121,8 @@ class VideoTraining:
         adapters.to(self.accelerator.device).float().requires_grad_(True)
         if config.gradient_checkpointing:
             pipeline.unet.enable_gradient_checkpointing()
-        optimizer = torch.optim.AdamW(
-            adapters.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
-        )
+        named = adapters.named_parameters()
+        optimizer = make_optimizer(config.optimizer, named, config.learning_rate, config.weight_decay)
         self.model, self.optimizer = self.accelerator.prepare(VideoUNet(pipeline.unet, adapters), optimizer)
         self.average = {name: value.detach().clone() for name, value in adapters.state_dict().items()}
         self._weights = timestep_weights(pipeline.alphas_cumprod, config.max_timestep_weight)
