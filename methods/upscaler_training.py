@@ -27,7 +27,7 @@ from ..core.errors import RunFileError
 from ..core.seeds import derive_seed, generator
 from ..core.types import Frames
 from .adapters import Adapters
-from .training_schedule import TrainingConfig, batch_of
+from .training_schedule import TrainingConfig
 from .upscaler import LatentUpscaler
 from .upscaler_clips import UpscalingClips
 from .upscaler_frames import augmentation_noise, augmented, network_range
@@ -110,8 +110,7 @@ class UpscalerTraining(VideoTraining):
     @contextlib.contextmanager
     def _conditioned(self, prompts: Sequence[str]) -> Iterator[None]:
         pipeline, config, accelerator = self.pipeline, self.config, self.accelerator
-        batch = batch_of(self.step, config, len(self.clips), self._weights)
-        mine = range(accelerator.process_index, config.batch_size, accelerator.num_processes)
+        batch, mine = self._batch(), self._mine()
         levels = generator(config.seed, "low-resolution levels", self.step).integers(
             self._max_level + 1, size=config.batch_size
         )

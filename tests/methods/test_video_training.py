@@ -337,4 +337,4 @@ def test_two_processes_train_what_one_does(
     assert done.returncode == 0, done.stderr[:3000]
     saved = torch.load(tmp_path / "two" / "checkpoint.pt", weights_only=True)
     for name, value in one.adapters.state_dict().items():
-        torch.testing.assert_close(saved["adapters"][name], value, atol=2e-4, rtol=1e-2)
+        torch.testing.assert_close(saved["trained"][name], value, atol=2e-4, rtol=1e-2)
