@@ -184,12 +184,13 @@ class TestTraining:
         after = predictor.pipeline.transformer.state_dict()
         assert all(torch.equal(base[name], after[name]) for name in base if "lora_" not in name)
 
+    @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
     def test_killed_and_started_again_it_ends_at_the_same_bits(
-        self, kind: str, clips: PredictionClips, tmp_path: Path
+        self, kind: str, optimizer: str, clips: PredictionClips, tmp_path: Path
     ) -> None:
         whole, first = make(kind), make(kind)
-        train(whole, clips, tmp_path / "whole", steps=5)
-        stopped = PredictionTraining(first, clips, config(5), tmp_path / "parts")
+        train(whole, clips, tmp_path / "whole", steps=5, optimizer=optimizer)
+        stopped = PredictionTraining(first, clips, config(5, optimizer=optimizer), tmp_path / "parts")
         for _ in range(2):
             stopped._update()
             stopped.step += 1
@@ -197,7 +198,7 @@ class TestTraining:
         stopped._update()  # lost with the process
         stopped.close()
         second = make(kind)
-        again = train(second, clips, tmp_path / "parts", steps=5)
+        again = train(second, clips, tmp_path / "parts", steps=5, optimizer=optimizer)
         assert again.step == 5
         for name, value in whole.trained().items():
             assert torch.equal(value, second.trained()[name])
