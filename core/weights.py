@@ -143,10 +143,10 @@ def _find(location: str, *, fetch: bool) -> Path:
         return Path(location).resolve()
     if location.count("/") == 1 and world not in _PACKAGED:
         return _from_hub(location, fetch=fetch)
-    raise WeightsError(
-        f"no weights for {location!r}; looked at {', '.join(tried)}",
-        "give a local path, a name below REELBENCH_WEIGHTS, or a hub id (owner/name)",
-    )
+    hint = "give a local path, a name below REELBENCH_WEIGHTS, or a hub id (owner/name)"
+    if world in _PACKAGED and name:
+        hint += f"; `reelbench world train --help` lists the models of {world!r} that can be trained here"
+    raise WeightsError(f"no weights for {location!r}; looked at {', '.join(tried)}", hint)
 
 
 def _from_hub(hub_id: str, *, fetch: bool) -> Path:

@@ -97,6 +97,12 @@ def test_nothing_is_no_location():
         resolve("")
 
 
+def test_a_missing_model_of_the_embedded_world_can_be_trained():
+    with pytest.raises(WeightsError) as caught:
+        resolve("sprites/none")
+    assert "reelbench world train" in str(caught.value)
+
+
 def test_why_missing(file, folder):
     assert why_missing(str(folder)) is None
     assert why_missing(with_pin(str(file), digest_weights(file))) is None
