@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..core.plan import Plan, make_plan
+from ..core.plan import Plan
+from ..core.planner import make_plan
 from ..core.run_file import RunFile
 from ..core.store import Store
 from .measuring import Measuring, make_measuring

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from reelbench.core.errors import DatasetError
-from reelbench.core.plan import make_plan
+from reelbench.core.planner import make_plan
 from reelbench.core.run_file import parse_run_file
 
 PLUGINS = """
