@@ -24,7 +24,7 @@ MODELS = (*BASIC, "simda", "upscaler", "cogvideox", "fca", "lora")
 # half an hour of one core; see docs/embedded-models.md.
 STEPS = {"vae": 2600, "t2i": 4600, "clip": 1300, "i3d": 2000, "simda": 5000}
 STEPS |= {"upscaler-vae": 2400, "upscaler": 2600, "upscaler-simda": 700}
-STEPS |= {"cogvideox-vae": 2200, "cogvideox": 10_000, "fca": 2000, "lora": 2000}
+STEPS |= {"cogvideox-vae": 2200, "cogvideox": 10_000, "fca": 6000, "lora": 6000}
 
 
 _MODELS_HELP = "t2i, clip, i3d, simda, upscaler, cogvideox, fca, lora or all (the first three)."
