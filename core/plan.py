@@ -5,11 +5,14 @@ A cell is one method x data set x seed; `planner.make_plan` makes them from a ru
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from .contracts import Dataset, Method, Upscaler
+from .errors import WeightsError
 from .records import ClipRecord
 from .run_file import RunFile
 from .types import ClipRef, Sample
@@ -41,6 +44,17 @@ class PlannedMethod:
     tuning_key: str | None = None
     """`method_key` of what a tuning depends on; None for a method that is not tuned on each reference."""
     upscaler: PlannedUpscaler | None = None
+
+    @cached_property
+    def recorded_config(self) -> dict[str, Any]:
+        """The configuration as tables record it: without the pipeline's place, and with what the trained
+        weights say that they are, where they can be read."""
+        config = {name: value for name, value in config_data(self.plugin).items() if name != "weights"}
+        structure = None
+        # Weights that cannot be read fail each clip, which says so; the tables must come all the same.
+        with contextlib.suppress(WeightsError):
+            structure = self.plugin.structure() if hasattr(self.plugin, "structure") else None
+        return config if structure is None else config | {"structure": structure}
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.atomic_write import write_text_atomic
 from ..core.hashing import digest
+from ..core.mlflow_store import database_path, experiment_id
 from .mlflow_run import (
     OpenRun,
     check_tracking_uri,
-    database_path,
-    experiment_id,
     flat_params,
     mlflow_name,
     quiet,

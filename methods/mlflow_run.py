@@ -17,17 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import StoreError
-from ..core.hashing import digest
+from ..core.mlflow_store import checked_database, quiet_environment, quiet_logging
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-_SQLITE = "sqlite:///"
-_QUIET = {
-    "DO_NOT_TRACK": "true",  # exactly "true": MLflow ignores "1"
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
 _IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 """MLflow's own patience with a dead server is minutes for each call. Whoever has set these is obeyed."""
 
@@ -86,12 +80,7 @@ def check_tracking_uri(tracking_uri: str) -> None:
     Raises:
         StoreError: a folder, or a database whose place depends on the working directory.
     """
-    database = database_path(tracking_uri)
-    if database is not None and not database.is_absolute():
-        raise StoreError(
-            f"tracking URI {tracking_uri!r} is relative to the working directory",
-            "use sqlite:/// and an absolute path: four slashes",
-        )
+    checked_database(tracking_uri)
     is_place = "://" in tracking_uri or tracking_uri == "databricks"
     if not is_place or tracking_uri.startswith("file:"):
         raise StoreError(
@@ -99,29 +88,6 @@ def check_tracking_uri(tracking_uri: str) -> None:
             "and servers",
             "use sqlite:////absolute/path/mlflow.db, or the address of a server",
         )
-
-
-def database_path(tracking_uri: str) -> Path | None:
-    """The file of an SQLite URI; None for another kind of store."""
-    return Path(tracking_uri.removeprefix(_SQLITE)) if tracking_uri.startswith(_SQLITE) else None
-
-
-def experiment_id(client: MlflowClient, name: str, database: Path | None) -> str:
-    """The id of an experiment, which is made or restored where needed; `database` as of `database_path`."""
-    if database is not None:
-        database.parent.mkdir(parents=True, exist_ok=True)
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        if found.lifecycle_stage != "active":
-            client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
-    # Without a location of its own an experiment writes below the working directory of its maker.
-    location = None
-    if database is not None:
-        location = (database.parent / "artifacts" / digest(name)[:16]).as_uri()
-    # The kind opens MLflow's page with the runs and charts of models, not with traces of chats.
-    tags = {"mlflow.experimentKind": "custom_model_development"}
-    return str(client.create_experiment(name, artifact_location=location, tags=tags))
 
 
 def flat_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -144,22 +110,6 @@ def mlflow_name(name: str) -> str:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """MLflow without telemetry, progress bars, long waiting and lines about its database."""
-    changed = _QUIET | {name: value for name, value in _IMPATIENT.items() if name not in os.environ}
-    before = {name: os.environ.get(name) for name in changed}
-    os.environ.update(changed)
-    levels: dict[logging.Logger, int] = {}
-    try:
-        import mlflow.tracking  # noqa: F401  # importing it sets the levels
-
-        for logger in map(logging.getLogger, ("mlflow", "alembic", "urllib3")):
-            levels[logger] = logger.level
-            logger.setLevel(logging.ERROR)
+    impatient = {name: value for name, value in _IMPATIENT.items() if name not in os.environ}
+    with quiet_environment(impatient), quiet_logging(("mlflow", "alembic", "urllib3"), logging.ERROR):
         yield
-    finally:
-        for logger, level in levels.items():
-            logger.setLevel(level)
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -109,8 +109,8 @@ class PredictionTraining(Training):
     def result(self) -> Path:
         return self.work / self.predictor.file_name
 
-    def _write_result(self) -> Path:
-        return save_trained(self.work, self.predictor, self.average)
+    def _write_result(self) -> None:
+        save_trained(self.work, self.predictor, self.average)
 
     def _what(self) -> dict[str, Any]:
         return {

@@ -179,8 +179,8 @@ class Training(ABC):
         """What a checkpoint must agree in besides the settings, JSON-able."""
 
     @abstractmethod
-    def _write_result(self) -> Path:
-        """Write the average into the work folder; returns its file."""
+    def _write_result(self) -> None:
+        """Write the average into the work folder."""
 
     @property
     @abstractmethod

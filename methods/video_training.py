@@ -108,8 +108,8 @@ class VideoTraining(Training):
     def result(self) -> Path:
         return self.work / "adapters.safetensors"
 
-    def _write_result(self) -> Path:
-        return save_adapters(self.work, self.adapters, self.average)
+    def _write_result(self) -> None:
+        save_adapters(self.work, self.adapters, self.average)
 
     def _what(self) -> dict[str, Any]:
         return {

@@ -7,40 +7,18 @@ takes a millisecond, so that a run with nothing to do is done at once.
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import sqlite3
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-_QUIET = {
-    "DO_NOT_TRACK": "true",  # exactly "true": MLflow ignores "1"
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
-_SQLITE = "sqlite:///"
-
-
-@contextlib.contextmanager
-def quiet_environment() -> Iterator[None]:
-    """MLflow without telemetry and progress bars, while the block runs; then all is as it was."""
-    before = {name: os.environ.get(name) for name in _QUIET}
-    os.environ.update(_QUIET)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+from ..core.mlflow_store import SQLITE, database_path
 
 
 def default_tracking_uri(output: Path) -> str:
     """`sqlite:///<output>/mlflow/mlflow.db`, absolute: a relative one would follow the working directory."""
-    return f"{_SQLITE}{output.resolve() / 'mlflow' / 'mlflow.db'}"
+    return f"{SQLITE}{output.resolve() / 'mlflow' / 'mlflow.db'}"
 
 
 def mlflow_command(tracking_uri: str, port: int = 5000) -> str:
@@ -53,11 +31,6 @@ def mlflow_command(tracking_uri: str, port: int = 5000) -> str:
         f"{environment} {shlex.quote(str(program))} server --backend-store-uri {shlex.quote(tracking_uri)} "
         f"--host 127.0.0.1 --port {port} --workers 1"
     )
-
-
-def database_path(tracking_uri: str) -> Path | None:
-    """The file of an SQLite URI, None for another kind of store."""
-    return Path(tracking_uri.removeprefix(_SQLITE)) if tracking_uri.startswith(_SQLITE) else None
 
 
 def logged_run(tracking_uri: str, tags: dict[str, str]) -> str | None:

@@ -8,11 +8,9 @@ that was killed is finished by the next. Log from one process, after the tables 
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,14 +18,13 @@ from typing import TYPE_CHECKING
 from ..core.atomic_write import write_text_atomic
 from ..core.errors import StoreError
 from ..core.hashing import digest, digest_bytes
+from ..core.mlflow_store import checked_database, experiment_id, quiet_environment, quiet_logging
 from ..core.tables import SCHEMAS, read_table
 from .comparison_table import load_comparison_table
 from .mlflow_database import (
-    database_path,
     default_tracking_uri,
     logged_run,
     mlflow_command,
-    quiet_environment,
 )
 from .mlflow_records import COMPLETE_TAG, CONTENT_TAG, Record, RunRecords, load_run_records
 from .run_clips import PromptClips, clips_by_prompt, locate
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["default_tracking_uri", "log_run", "mlflow_command", "quiet_environment"]
 
 _PARENT_TAG, _NOTE_TAG, _NAME_TAG = "mlflow.parentRunId", "mlflow.note.content", "mlflow.runName"
-_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 _MAX_NOTE = 5000
 
 
@@ -91,7 +87,7 @@ def log_run(
     found = logged_run(tracking_uri, finished)
     if found is not None:
         return found
-    with quiet_environment(), _quiet_logging():
+    with quiet_environment(), quiet_logging():
         return _log(tables_folder, tracking_uri, experiment, records, sources, previews, artifacts_digest)
 
 
@@ -107,22 +103,15 @@ def _log(
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
-    database = database_path(tracking_uri)
-    if database is not None:
-        if not database.is_absolute():
-            raise StoreError(
-                f"tracking URI {tracking_uri!r} is relative to the working directory",
-                "use sqlite:/// and an absolute path: four slashes",
-            )
-        database.parent.mkdir(parents=True, exist_ok=True)
+    database = checked_database(tracking_uri)
     note = to_markdown(load_comparison_table(tables_folder))
     try:
         client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-        experiment_id = _experiment_id(client, experiment, database)
+        found_id = experiment_id(client, experiment, database)
         short_note = note if len(note) <= _MAX_NOTE else "The comparison is in the artifact comparison.md."
-        parent_id = _upsert(client, experiment_id, records.parent, {_NOTE_TAG: short_note})
+        parent_id = _upsert(client, found_id, records.parent, {_NOTE_TAG: short_note})
         for child, shown in zip(records.children, previews, strict=True):
-            child_id = _upsert(client, experiment_id, child, {_PARENT_TAG: parent_id}, parent_id)
+            child_id = _upsert(client, found_id, child, {_PARENT_TAG: parent_id}, parent_id)
             if shown.files:
                 prompts = json.dumps(shown.prompts, ensure_ascii=False, indent=1)
                 _log_files(client, child_id, shown.files, {"clips/prompts.json": prompts})
@@ -135,20 +124,6 @@ def _log(
             "MLflow's data is a view of the tables: delete its folder and run the same command again",
         ) from error
     return parent_id
-
-
-def _experiment_id(client: MlflowClient, name: str, database: Path | None) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        if found.lifecycle_stage != "active":
-            client.restore_experiment(found.experiment_id)
-        return found.experiment_id
-    # Without a location of its own an experiment writes below the working directory of its maker.
-    location = None
-    if database is not None:
-        location = (database.parent / "artifacts" / digest(name)[:16]).as_uri()
-    # The kind opens MLflow's page with the runs and charts of models, not with traces of chats.
-    return client.create_experiment(name, artifact_location=location, tags=_EXPERIMENT_TAGS)
 
 
 def _upsert(
@@ -250,19 +225,3 @@ def _child_previews(
             files[name] = path
             captions[name] = prompt.prompt
     return _Previews(files, captions)
-
-
-@contextmanager
-def _quiet_logging() -> Iterator[None]:
-    """No lines about migrations of MLflow's database."""
-    import mlflow.tracking  # noqa: F401  # importing it sets the levels
-
-    loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)

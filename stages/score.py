@@ -13,7 +13,7 @@ from ..core import keys
 from ..core.contracts import Metric
 from ..core.errors import MetricError
 from ..core.hashing import canonical_json, digest
-from ..core.plan import Plan, PlannedDataset, PlannedMethod, config_data
+from ..core.plan import Plan, PlannedDataset, PlannedMethod
 from ..core.power import ALPHA, min_detectable
 from ..core.statistics import holm, mean_estimate, sign_flip_test
 from ..core.types import Estimate
@@ -408,16 +408,12 @@ def _base(
             if item.record is not None and item.record.status == "done"
         }
     )
-    config = {name: value for name, value in config_data(method.plugin).items() if name != "weights"}
-    structure = method.plugin.structure() if hasattr(method.plugin, "structure") else None
-    if structure is not None:
-        config["structure"] = structure
     return {
         "run": plan.run.name,
         "method": method.label,
         "method_name": method.plugin.name,
         "method_version": method.plugin.version,
-        "method_config": canonical_json(config),
+        "method_config": canonical_json(method.recorded_config),
         "dataset": dataset.label,
         "split": dataset.split,
         "conditioning": str(method.plugin.conditioning),

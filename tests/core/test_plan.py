@@ -9,6 +9,7 @@ from reelbench.core.run_file import parse_run_file
 
 PLUGINS = """
 from reelbench.core.contracts import FrozenConfig
+from reelbench.core.errors import WeightsError
 from reelbench.core.types import Conditioning, Resources, Sample, WeightsRef
 
 class Toy:
@@ -37,6 +38,9 @@ class Trained(Toy):
         base: str = ""
     name = "trained"
     def weights(self): return (WeightsRef("base", self.config.base),)
+    def structure(self):
+        if self.config.base.endswith("other"): raise WeightsError("cannot be read")
+        return {"rank": 4}
 """
 
 
@@ -91,6 +95,18 @@ def test_the_key_follows_what_weights_are_and_not_where_they_lie(run_data, store
 
     assert keys_at("here") == keys_at("there")
     assert not set(keys_at("here")) & set(keys_at("other"))
+
+
+def test_tables_record_what_was_trained_where_it_can_be_read(run_data, store, tmp_path):
+    plugin = run_data["methods"][0]["name"].replace(":Toy", ":Trained")
+    entries = []
+    for name in ("sound", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights.bin").write_bytes(b"numbers")
+        entries.append({"name": plugin, "label": name, "config": {"base": str(tmp_path / name)}})
+    sound, other = plan({**run_data, "methods": entries}, store).methods
+    assert sound.recorded_config == {"base": str(tmp_path / "sound"), "structure": {"rank": 4}}
+    assert other.recorded_config == {"base": str(tmp_path / "other")}
 
 
 def test_hits_misses_failures_and_estimates_come_from_the_store(run_data, store):

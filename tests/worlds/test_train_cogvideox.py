@@ -52,13 +52,7 @@ from reelbench.worlds.sprites.training import seeded_initialisation
 NUM_CLIPS = 12
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Any:
-    """Tiny tensors gain nothing from threads, and on a busy machine waiting for one is very slow."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

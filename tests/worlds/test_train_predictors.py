@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from reelbench.core.types import Sample
 from reelbench.methods.fca import FCA
@@ -20,14 +19,7 @@ from reelbench.worlds.sprites.train_predictors import TRAINING, PredictorTrainin
 
 from ..methods.tiny_cogvideox import cogvideox_folder
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Any:
-    """Tiny tensors gain nothing from threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_held_out_clips_are_of_the_validation_split_and_floors_tell_some() -> None:

@@ -28,14 +28,7 @@ from reelbench.worlds.sprites.upscaler_quality import (
     write_upscaler_sheet,
 )
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Any:
-    """Tiny tensors gain nothing from threads, and on a busy machine waiting for one is very slow."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_from_nothing_to_weights_that_the_stage_and_diffusers_load(

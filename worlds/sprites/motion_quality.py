@@ -56,17 +56,21 @@ def drawn_share(clip_THWC: np.ndarray, scene: Scene) -> float:
 
 
 def judged_clips(
-    clips: Sequence[np.ndarray], scenes: Sequence[Scene], settings: dict[str, Any] | None = None
+    clips: Sequence[np.ndarray],
+    scenes: Sequence[Scene],
+    settings: dict[str, Any] | None = None,
+    motions: Sequence[str | None] | None = None,
 ) -> Quality:
     """What clips made from the prompts of scenes show.
 
     Args:
         clips: uint8 [T, H, W, 3], one for each scene.
         settings: recorded with the result, beside the share of frames drawn as prompted.
+        motions: what `judge_motion` said of the clips, where that is known already.
     """
     hits, faults = 0, Counter[str]()
-    for clip, scene in zip(clips, scenes, strict=True):
-        seen = judge_motion(clip)
+    motions = [judge_motion(clip) for clip in clips] if motions is None else motions
+    for seen, scene in zip(motions, scenes, strict=True):
         hits += seen == scene.motion
         if seen != scene.motion:
             faults[f"{scene.motion} -> {seen}"] += 1

@@ -142,7 +142,8 @@ def prediction_quality(
         whose given frames do not tell (`untold_motion` of `num_untold`), the share of frames drawn as
         labelled, and `psnr` over predicted frames beside that of repeating the last given one.
     """
-    settings = {"num_steps": 20, "guidance_scale": 4.0, **(config or {})} if method not in FLOORS else {}
+    sampling = {} if method in FLOORS else {"num_steps": 20, "guidance_scale": 4.0}
+    settings = {**sampling, **(config or {})}
     held_out = held_out_clips(num, blended)
     clips = predict(method, settings, [(one.scene, one.given_THW3) for one in held_out], prompts)
     size = clips[0].shape[1]
@@ -151,9 +152,10 @@ def prediction_quality(
         pairs = [clip for pair in zip(clips[:16], true[:16], strict=True) for clip in pair]
         write_clip_sheet(sheet, pairs)
     judged = [clip if size >= 64 else enlarge(clip) for clip in clips]
-    got = judged_clips(judged, [one.scene for one in held_out])
-    right = [judge_motion(clip) == one.scene.motion for clip, one in zip(judged, held_out, strict=True)]
-    untold = [hit for hit, one in zip(right, held_out, strict=True) if not one.is_told]
+    motions = [judge_motion(clip) for clip in judged]
+    got = judged_clips(judged, [one.scene for one in held_out], motions=motions)
+    pairs_seen = zip(motions, held_out, strict=True)
+    untold = [seen == one.scene.motion for seen, one in pairs_seen if not one.is_told]
     repeated = [np.repeat(clip[NUM_GIVEN - 1 : NUM_GIVEN], NUM_FRAMES, axis=0) for clip in true]
     shown = {name: value for name, value in settings.items() if name not in ("base", "trained")}
     recorded = {

@@ -1,0 +1,106 @@
+"""MLflow's environment, its database's place and its experiments, for whoever logs to it.
+
+MLflow itself is imported by none of this before it is used: that takes seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import StoreError
+from .hashing import digest
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+SQLITE = "sqlite:///"
+_QUIET = {
+    "DO_NOT_TRACK": "true",  # exactly "true": MLflow ignores "1"
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+# The kind opens MLflow's page with the runs and charts of models, not with traces of chats.
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+
+
+@contextlib.contextmanager
+def quiet_environment(more: Mapping[str, str] | None = None) -> Iterator[None]:
+    """MLflow without telemetry and progress bars, while the block runs; then all is as it was.
+
+    Args:
+        more: further variables for the block.
+    """
+    changed = _QUIET | dict(more or {})
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def quiet_logging(
+    names: Sequence[str] = ("mlflow", "alembic"), level: int = logging.WARNING
+) -> Iterator[None]:
+    """No lines about migrations of MLflow's database, while the block runs."""
+    import mlflow.tracking  # noqa: F401  # importing it sets the levels
+
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, old in zip(loggers, before, strict=True):
+            logger.setLevel(old)
+
+
+def database_path(tracking_uri: str) -> Path | None:
+    """The file of an SQLite URI, None for another kind of store."""
+    return Path(tracking_uri.removeprefix(SQLITE)) if tracking_uri.startswith(SQLITE) else None
+
+
+def checked_database(tracking_uri: str) -> Path | None:
+    """As `database_path`, but refuses a database whose place depends on the working directory.
+
+    Raises:
+        StoreError: it does.
+    """
+    database = database_path(tracking_uri)
+    if database is not None and not database.is_absolute():
+        raise StoreError(
+            f"tracking URI {tracking_uri!r} is relative to the working directory",
+            "use sqlite:/// and an absolute path: four slashes",
+        )
+    return database
+
+
+def experiment_id(client: MlflowClient, name: str, database: Path | None) -> str:
+    """The id of an experiment, which is made or restored where needed.
+
+    Args:
+        database: as of `checked_database`; its folder is made.
+    """
+    if database is not None:
+        database.parent.mkdir(parents=True, exist_ok=True)
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        if found.lifecycle_stage != "active":
+            client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+    # Without a location of its own an experiment writes below the working directory of its maker.
+    location = None
+    if database is not None:
+        location = (database.parent / "artifacts" / digest(name)[:16]).as_uri()
+    return str(client.create_experiment(name, artifact_location=location, tags=_EXPERIMENT_TAGS))
