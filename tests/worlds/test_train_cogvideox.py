@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from reelbench.core.types import Sample
 from reelbench.methods.cogvideox import load_cogvideox
 from reelbench.methods.cogvideox_schedule import schedule_of
 from reelbench.methods.cogvideox_t2v import CogVideoXTextToVideo
+from reelbench.worlds.sprites import cogvideox_decoder as decoder_training
 from reelbench.worlds.sprites import cogvideox_transformer as transformer_training
 from reelbench.worlds.sprites import cogvideox_vae as vae_training
 from reelbench.worlds.sprites.cogvideox_data import (
@@ -25,6 +27,7 @@ from reelbench.worlds.sprites.cogvideox_data import (
     shrink,
     wordings,
 )
+from reelbench.worlds.sprites.cogvideox_decoder import train_decoder
 from reelbench.worlds.sprites.cogvideox_quality import cogvideox_quality, enlarge, prompted_scenes
 from reelbench.worlds.sprites.cogvideox_tokenizer import MAX_LENGTH, build_t5_tokenizer, encode
 from reelbench.worlds.sprites.cogvideox_transformer import (
@@ -47,7 +50,7 @@ from reelbench.worlds.sprites.motion_quality import judged_clips
 from reelbench.worlds.sprites.render import render
 from reelbench.worlds.sprites.scene import local_generator, split_of
 from reelbench.worlds.sprites.train_cogvideox import Preview, train_cogvideox
-from reelbench.worlds.sprites.training import seeded_initialisation
+from reelbench.worlds.sprites.training import TrainingRun, seeded_initialisation
 
 NUM_CLIPS = 12
 
@@ -179,6 +182,53 @@ def test_latents_are_brought_to_unit_deviation_and_decode_to_the_same_clips(vae:
     )
 
 
+def test_the_decoder_learns_on_while_the_latents_stay(
+    vae: Any, pool: ClipPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoder_training, "BATCH", 2)
+    latents = cached_latents(vae, pool, tmp_path / "latents.pt")
+    before = {name: value.clone() for name, value in vae.state_dict().items()}
+    resting = copy.deepcopy(vae)
+    assert all(
+        value.equal(before[name])
+        for name, value in train_decoder(resting, pool, latents, tmp_path / "none", 0, 0).state_dict().items()
+    )
+    once = train_decoder(copy.deepcopy(vae), pool, latents, tmp_path / "once", 0, 6)
+    for name, value in once.state_dict().items():
+        if name.startswith("encoder"):
+            assert value.equal(before[name]), name
+    assert not any(parameter.requires_grad for parameter in once.parameters())
+    assert _decoding_error(once, pool, latents) < _decoding_error(vae, pool, latents)
+
+    monkeypatch.setattr(decoder_training, "CHECKPOINT_EVERY_S", -1.0)
+    killed_at = 3
+    monkeypatch.setattr(decoder_training, "TrainingRun", _dies_at(killed_at))
+    with pytest.raises(KeyboardInterrupt):
+        train_decoder(copy.deepcopy(vae), pool, latents, tmp_path / "killed", 0, 6)
+    monkeypatch.setattr(decoder_training, "TrainingRun", TrainingRun)
+    resumed = train_decoder(copy.deepcopy(vae), pool, latents, tmp_path / "killed", 0, 6)
+    for name, value in resumed.state_dict().items():
+        assert value.equal(once.state_dict()[name]), name
+
+
+def _decoding_error(vae: Any, pool: ClipPool, latents: torch.Tensor) -> float:
+    """Mean absolute error of the first clips."""
+    clips = vae_training.as_pixels(pool.frames_NTHW3[:4])
+    with torch.no_grad():
+        decoded = vae.decode(latents[:4].float().movedim(2, 1) / vae.config.scaling_factor).sample
+    return float((decoded - clips).abs().mean())
+
+
+def _dies_at(step: int) -> type[TrainingRun]:
+    class Dying(TrainingRun):
+        def note(self, **values: Any) -> None:
+            if self.step == step:
+                raise KeyboardInterrupt
+            super().note(**values)
+
+    return Dying
+
+
 def test_timesteps_cover_the_schedule_and_are_mostly_noisy() -> None:
     drawn = torch.cat([timesteps(local_generator("test-timesteps", i), 32) for i in range(100)])
     assert drawn.min() >= 0
@@ -253,7 +303,7 @@ def test_from_nothing_to_a_pipeline_that_diffusers_and_the_methods_load(
     monkeypatch.setattr(transformer_training, "BATCH", 4)
     monkeypatch.setattr(vae_training, "CROP_BATCH", 2)
     out = train_cogvideox(
-        tmp_path, 0, 1, 1, tmp_path / "out", num_clips=4, preview=Preview(num=2, num_steps=1)
+        tmp_path, 0, 1, 1, 1, tmp_path / "out", num_clips=4, preview=Preview(num=2, num_steps=1)
     )
     log = (tmp_path / "cogvideox.jsonl").read_text()
     assert "caption_motion" in log

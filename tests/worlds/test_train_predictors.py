@@ -43,6 +43,8 @@ def test_a_floor_is_judged_by_what_it_shows() -> None:
     assert measured.value == pytest.approx(still / 6, abs=1e-4)
     assert measured.settings["untold_motion"] == 0
     assert measured.settings["psnr"] == measured.settings["psnr_of_repeating"]
+    assert measured.settings["moving_psnr"] == measured.settings["moving_psnr_of_repeating"]
+    assert measured.settings["moving_psnr"] < measured.settings["psnr"], "still clips are repeated rightly"
     assert not measured.reached
 
 

@@ -124,6 +124,23 @@ def _gradient_error(error: Tensor) -> tuple[Tensor, Tensor]:
     return space, (error[:, :, 1:] - error[:, :, :-1]).abs().mean()
 
 
+def reconstruction_losses(error_BCTHW: Tensor, mask_B1THW: Tensor) -> dict[str, Tensor]:
+    """The terms about what was decoded, to be added up.
+
+    Args:
+        error_BCTHW: decoded less true pixels.
+        mask_B1THW: 1 where a sprite is; there an error counts five times.
+
+    Returns:
+        "pixels" (absolute plus twice squared), "edges" and "changes" (differences in space and in time).
+    """
+    weight = 1 + SPRITE_WEIGHT * mask_B1THW
+    absolute = (error_BCTHW.abs() * weight).mean()
+    squared = (error_BCTHW.square() * weight).mean()
+    edges, changes = _gradient_error(error_BCTHW)
+    return {"pixels": absolute + 2 * squared, "edges": edges, "changes": changes}
+
+
 def train_video_vae(pool: ClipPool, work: Path, seed: int, steps: int) -> Any:
     """Trains (or resumes) and returns the averaged AutoencoderKLCogVideoX, its latents of unit deviation."""
     from diffusers import AutoencoderKLCogVideoX
@@ -155,14 +172,11 @@ def train_video_vae(pool: ClipPool, work: Path, seed: int, steps: int) -> Any:
             posterior = vae.encode(clips).latent_dist
             decoded = vae.decode(posterior.sample(generator=noise)).sample.float()
         error = decoded - clips
-        weight = 1 + SPRITE_WEIGHT * mask
-        absolute = (error.abs() * weight).mean()
-        squared = (error.square() * weight).mean()
-        edges, changes = _gradient_error(error)
+        losses = reconstruction_losses(error, mask)
         kl = posterior.kl().mean() / posterior.mean[0].numel()
         # Without the pull the colours of small sprites are the last thing that the network learns.
         colour = functional.mse_loss(posterior.mean[:, :3].float(), shrunken(clips))
-        loss = absolute + 2 * squared + edges + changes + KL_WEIGHT * kl + COLOUR_PULL * colour
+        loss = losses["pixels"] + losses["edges"] + losses["changes"] + KL_WEIGHT * kl + COLOUR_PULL * colour
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
@@ -171,8 +185,8 @@ def train_video_vae(pool: ClipPool, work: Path, seed: int, steps: int) -> Any:
         run.note(
             loss=loss.detach(),
             psnr=10 * torch.log10(4 / error.detach().square().mean()),
-            edges=edges.detach(),
-            changes=changes.detach(),
+            edges=losses["edges"].detach(),
+            changes=losses["changes"].detach(),
             colour=colour.detach(),
             kl=kl.detach(),
         )

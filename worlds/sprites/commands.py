@@ -24,7 +24,7 @@ MODELS = (*BASIC, "simda", "upscaler", "cogvideox", "fca", "lora")
 # half an hour of one core; see docs/embedded-models.md.
 STEPS = {"vae": 2600, "t2i": 4600, "clip": 1300, "i3d": 2000, "simda": 5000}
 STEPS |= {"upscaler-vae": 2400, "upscaler": 2600, "upscaler-simda": 700}
-STEPS |= {"cogvideox-vae": 2200, "cogvideox": 10_000, "fca": 6000, "lora": 6000}
+STEPS |= {"cogvideox-vae": 2200, "cogvideox-decoder": 2500, "cogvideox": 6500, "fca": 4000, "lora": 4000}
 
 
 _MODELS_HELP = "t2i, clip, i3d, simda, upscaler, cogvideox, fca, lora or all (the first three)."
@@ -95,8 +95,8 @@ def train(
         elif name == "cogvideox":
             from .train_cogvideox import train_cogvideox
 
-            both = (STEPS["cogvideox-vae"], steps or STEPS["cogvideox"])
-            train_cogvideox(work / "cogvideox", seed, *both, out / "cogvideox")
+            parts = (STEPS["cogvideox-vae"], STEPS["cogvideox-decoder"], steps or STEPS["cogvideox"])
+            train_cogvideox(work / "cogvideox", seed, *parts, out / "cogvideox")
         elif name in ("fca", "lora"):
             from .train_predictors import train_predictor
 

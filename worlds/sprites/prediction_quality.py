@@ -6,7 +6,8 @@ Two frames and the label are given. The scenes have one sprite and a motion that
 - the share of clips that show the motion that the label names;
 - the same share among the clips whose two given frames do not tell the motion: neither of the two floors,
   which read no text, shows it (standing still is told by repeating, even motion by going on evenly);
-- PSNR over the predicted frames at the method's own frame size, and that of repeating the last given frame.
+- PSNR over the predicted frames at the method's own frame size, and that of repeating the last given frame;
+  also among the clips in which something moves, since a still one is repeated without any error.
 
     python -m reelbench.worlds.sprites.prediction_quality fca --num 100
 """
@@ -140,7 +141,8 @@ def prediction_quality(
     Returns:
         `value` is the share of clips with the motion of the label. `settings` hold that share among clips
         whose given frames do not tell (`untold_motion` of `num_untold`), the share of frames drawn as
-        labelled, and `psnr` over predicted frames beside that of repeating the last given one.
+        labelled, and `psnr` over predicted frames beside that of repeating the last given one, of all clips
+        and of those that do not stand still (`moving_`).
     """
     sampling = {} if method in FLOORS else {"num_steps": 20, "guidance_scale": 4.0}
     settings = {**sampling, **(config or {})}
@@ -156,7 +158,6 @@ def prediction_quality(
     got = judged_clips(judged, [one.scene for one in held_out], motions=motions)
     pairs_seen = zip(motions, held_out, strict=True)
     untold = [seen == one.scene.motion for seen, one in pairs_seen if not one.is_told]
-    repeated = [np.repeat(clip[NUM_GIVEN - 1 : NUM_GIVEN], NUM_FRAMES, axis=0) for clip in true]
     shown = {name: value for name, value in settings.items() if name not in ("base", "trained")}
     recorded = {
         "method": method,
@@ -168,17 +169,23 @@ def prediction_quality(
         "frames_drawn_as_prompted": got.settings["frames_drawn_as_prompted"],
         "untold_motion": round(float(np.mean(untold)), 4) if untold else None,
         "num_untold": len(untold),
-        "psnr": _mean_psnr(clips, true),
-        "psnr_of_repeating": _mean_psnr(repeated, true),
+        **_psnr_beside_repeating(clips, true),
     }
     return Quality(got.value, got.num, MOTION_BAR, got.value >= MOTION_BAR, recorded, got.faults)
 
 
-def _mean_psnr(clips: Sequence[Frames], true: Sequence[Frames]) -> float:
-    """Mean over clips of the PSNR over a clip's predicted frames, in dB."""
-    values = [psnr(a[NUM_GIVEN:], b[NUM_GIVEN:]) for a, b in zip(clips, true, strict=True)]
+def _psnr_beside_repeating(clips: Sequence[Frames], true: Sequence[Frames]) -> dict[str, float | None]:
+    """Means over clips of the PSNR over a clip's predicted frames, in dB."""
+    repeated = [np.repeat(clip[NUM_GIVEN - 1 : NUM_GIVEN], NUM_FRAMES, axis=0) for clip in true]
+    made, floor = (
+        np.array([psnr(a[NUM_GIVEN:], b[NUM_GIVEN:]) for a, b in zip(some, true, strict=True)])
+        for some in (clips, repeated)
+    )
+    moves = np.isfinite(floor)
     # A perfect clip (repeating where nothing moves) is infinite: it counts as 60 dB.
-    return round(float(np.mean(np.minimum(values, 60.0))), 3)
+    means = {"psnr": np.minimum(made, 60), "psnr_of_repeating": np.minimum(floor, 60)}
+    means |= {f"moving_{name}": values[moves] for name, values in means.items()}
+    return {name: round(float(values.mean()), 3) if len(values) else None for name, values in means.items()}
 
 
 def main(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .cogvideox_data import clip_pool
+from .cogvideox_decoder import train_decoder
 from .cogvideox_quality import WORDINGS, cogvideox_quality
 from .cogvideox_tokenizer import build_t5_tokenizer
 from .cogvideox_transformer import (
@@ -46,6 +47,7 @@ def train_cogvideox(
     work: Path,
     seed: int,
     vae_steps: int,
+    decoder_steps: int,
     steps: int,
     out: Path,
     num_clips: int = NUM_CLIPS,
@@ -59,6 +61,7 @@ def train_cogvideox(
         work: folder for clips, latents, checkpoints, logs and previews.
         seed: of clips, initial weights, batches and noise.
         vae_steps: updates of the autoencoder.
+        decoder_steps: updates of its decoder alone, after them.
         steps: updates of the transformer and the text encoder.
         out: folder of the pipeline.
         num_clips: training clips.
@@ -72,6 +75,7 @@ def train_cogvideox(
     vae = train_video_vae(pool, work, seed, vae_steps)
     print("[latents] encoding the clips", file=sys.stderr, flush=True)
     latents = cached_latents(vae, pool, work / f"latents-{seed}-{vae_steps}.pt")
+    vae = train_decoder(vae, pool, latents, work, seed, decoder_steps)
     previews = _Previews(preview or Preview(), work, out)
     model = build_networks(vae, tokenizer, seed)
     save_video_pipeline(out, train_transformer(model, pool, latents, work, seed, steps, previews))
