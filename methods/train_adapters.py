@@ -59,19 +59,16 @@ def main(
     import torch
     from accelerate import PartialState
 
-    from ..core.errors import ReelbenchError
     from ..datasets.webvid import WebVid
     from .adapters import PRESETS, Adapters
-    from .mlflow_listener import MlflowListener
-    from .mlflow_run import check_tracking_uri
     from .pipeline import load_pipeline
     from .training_clips import ClipEncoding, TrainingClips, encode_clips
+    from .training_command import check_mlflow, mlflow_listener, readable_errors
     from .training_schedule import TrainingConfig
     from .video_training import PreviewConfig, VideoTraining
 
-    try:
-        if mlflow is not None:
-            check_tracking_uri(mlflow)
+    with readable_errors():
+        check_mlflow(mlflow)
         state = PartialState(cpu=not torch.cuda.is_available())
         config = TrainingConfig.model_validate(
             {
@@ -109,33 +106,28 @@ def main(
         preview = PreviewConfig(prompts, preview_every) if preview_every else None
         adapters = Adapters(model.unet, PRESETS[preset], seed)
         encoded = TrainingClips(parts)
-        listener = None
-        if mlflow is not None and state.is_main_process:
-            listener = MlflowListener(
-                mlflow,
-                experiment,
-                f"simda · webvid {webvid_list}",
-                {
-                    "method": "simda",
-                    "pipeline": pipeline,
-                    "dataset": "webvid",
-                    "data": {"root": root, "list": webvid_list, "subset": clips},
-                    "frames": {"num": num_frames, "which": frames, "size": size},
-                    "adapters": {"preset": preset, **adapters.config.model_dump(mode="json")},
-                    "training": config.model_dump(mode="json", exclude={"steps"}),
-                    "clips": {"num": len(encoded), "key": encoded.fingerprint},
-                },
-                work,
-                {"steps": str(steps), "processes": str(state.num_processes)}
-                | {f"preview.{number:02d}": text for number, text in enumerate(prompts)},
-            )
+        listener = mlflow_listener(
+            mlflow,
+            experiment,
+            f"simda · webvid {webvid_list}",
+            {
+                "method": "simda",
+                "pipeline": pipeline,
+                "dataset": "webvid",
+                "data": {"root": root, "list": webvid_list, "subset": clips},
+                "frames": {"num": num_frames, "which": frames, "size": size},
+                "adapters": {"preset": preset, **adapters.config.model_dump(mode="json")},
+                "training": config.model_dump(mode="json", exclude={"steps"}),
+                "clips": {"num": len(encoded), "key": encoded.fingerprint},
+            },
+            work,
+            steps,
+            prompts,
+        )
         training = VideoTraining(model, adapters, encoded, config, work, preview, listener=listener)
         with contextlib.nullcontext() if listener is None else listener:
             file = training.run()
         training.close()
-    except ReelbenchError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
     if file is not None:
         typer.echo(str(file))
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..core.types import Frames, Sample
     from .cogvideox import CogVideoX
     from .left_out_clips import LeftOutClip
-    from .prediction_clips import ReadFrames
+    from .prediction_clips import PredictionEncoding, ReadFrames
     from .predictor import Predictor
 
 
@@ -70,27 +70,18 @@ def main(
     """Train FCA or a LoRA on captioned clips, given their first frames."""
     import torch
     from accelerate import PartialState
-    from pydantic import ValidationError
 
-    from ..core.errors import DatasetError, ReelbenchError, RunFileError
-    from ..core.registry import get
+    from ..core.errors import RunFileError
     from .cogvideox import load_cogvideox
     from .left_out_clips import left_out_clips, left_out_text, write_left_out
-    from .mlflow_listener import MlflowListener
-    from .mlflow_run import check_tracking_uri
-    from .prediction_clips import (
-        ClipReader,
-        PredictionClips,
-        PredictionEncoding,
-        encode_prediction_clips,
-    )
+    from .prediction_clips import ClipReader, PredictionClips, PredictionEncoding
     from .prediction_training import PredictionPreview, PredictionTraining
+    from .training_command import check_mlflow, mlflow_listener, readable_errors
     from .training_schedule import TrainingConfig
 
     choices = _choices(frames or ["first"], stride, fps)
-    try:
-        if mlflow is not None:
-            check_tracking_uri(mlflow)
+    with readable_errors():
+        check_mlflow(mlflow)
         state = PartialState(cpu=not torch.cuda.is_available())
         config = TrainingConfig.model_validate(
             {
@@ -103,20 +94,9 @@ def main(
                 "seed": seed,
             }
         )
-        plugin = get("datasets", dataset)
         data = _mapping(settings, "--settings")
-        loaded = plugin(plugin.Config.model_validate(data))
-        samples = list(loaded)
-        if state.is_main_process:
-            for note in getattr(loaded, "notes", tuple)():
-                typer.echo(f"[data set] {note}", err=True)
-        if not samples:
-            raise DatasetError(f"the data set {dataset!r} has no samples", "correct --settings")
+        samples = _samples(dataset, data)
         num_given = samples[0].num_context_frames
-        if not num_given:
-            raise typer.BadParameter(
-                f"the data set {dataset!r} gives no first frames: it is not for prediction"
-            )
         # A frozen base needs no more than its own format on a GPU; the sums of a CPU are made in float32.
         dtype: Any = "auto" if state.device.type == "cuda" and precision != "float32" else "float32"
         pipeline = load_cogvideox(base, device=str(state.device), dtype=dtype, height=height, width=width)
@@ -136,24 +116,7 @@ def main(
             )
             for choice in choices
         }
-        parts: dict[str, list[Path]] = {}
-        for choice, read in readers.items():
-
-            def progress(done: int, of: int, choice: str = choice) -> None:
-                if state.is_main_process:
-                    typer.echo(f"[latents] {done} of {of} clips, {choice} frames", err=True)
-
-            parts[choice] = encode_prediction_clips(
-                pipeline,
-                samples,
-                encoding,
-                work / "latents",
-                read,
-                progress,
-                state.process_index,
-                state.num_processes,
-            )
-        state.wait_for_everyone()
+        parts = _encoded(pipeline, samples, encoding, readers, work / "latents")
         left_out = left_out_clips(parts)
         if state.is_main_process:
             write_left_out(work, left_out)
@@ -161,41 +124,33 @@ def main(
         num_shown = num_previews if preview_every else 0
         shown = _given(samples, readers, left_out, encoding.num_frames, num_shown)
         preview = PredictionPreview(tuple(shown), preview_every) if preview_every else None
-        listener = None
-        if mlflow is not None and state.is_main_process:
-            listener = MlflowListener(
-                mlflow,
-                experiment,
-                f"{method} · {dataset}",
-                {
-                    "method": method,
-                    "base": base,
-                    "dataset": dataset,
-                    "data": data,
-                    "structure": predictor.settings.model_dump(mode="json"),
-                    "trained_parameters": predictor.num_parameters,
-                    "training": config.model_dump(mode="json", exclude={"steps"}),
-                    "frames": {"which": choices, "stride": stride, "fps": fps},
-                    "num_frames": encoding.num_frames,
-                    "num_context_frames": num_given,
-                    "height": pipeline.height,
-                    "width": pipeline.width,
-                    "clips": {"num": len(clips), "num_left_out": len(left_out), "key": clips.fingerprint},
-                },
-                work,
-                {"steps": str(steps), "processes": str(state.num_processes)}
-                | {f"preview.{number:02d}": prompt for number, (prompt, _) in enumerate(shown)},
-            )
+        listener = mlflow_listener(
+            mlflow,
+            experiment,
+            f"{method} · {dataset}",
+            {
+                "method": method,
+                "base": base,
+                "dataset": dataset,
+                "data": data,
+                "structure": predictor.settings.model_dump(mode="json"),
+                "trained_parameters": predictor.num_parameters,
+                "training": config.model_dump(mode="json", exclude={"steps"}),
+                "frames": {"which": choices, "stride": stride, "fps": fps},
+                "num_frames": encoding.num_frames,
+                "num_context_frames": num_given,
+                "height": pipeline.height,
+                "width": pipeline.width,
+                "clips": {"num": len(clips), "num_left_out": len(left_out), "key": clips.fingerprint},
+            },
+            work,
+            steps,
+            [prompt for prompt, _ in shown],
+        )
         training = PredictionTraining(predictor, clips, config, work, preview, listener)
         with contextlib.nullcontext() if listener is None else listener:
             file = training.run()
         training.close()
-    except ValidationError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
-    except ReelbenchError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
     if file is not None:
         if left_out:
             typer.echo(left_out_text(left_out, len(samples), work), err=True)
@@ -220,6 +175,52 @@ def make_predictor(method: str, pipeline: CogVideoX, structure: dict[str, Any], 
     if method == "lora":
         return LoraPredictor(pipeline, LoraSettings.model_validate(structure), seed)
     raise typer.BadParameter(f"{method!r} is no method that trains here: allowed are fca and lora")
+
+
+def _samples(dataset: str, settings: dict[str, Any]) -> list[Sample]:
+    """The clips of a data set of prediction; what it has to say about itself is printed."""
+    from accelerate import PartialState
+
+    from ..core.errors import DatasetError
+    from ..core.registry import get
+
+    plugin = get("datasets", dataset)
+    loaded = plugin(plugin.Config.model_validate(settings))
+    samples: list[Sample] = list(loaded)
+    if PartialState().is_main_process:
+        for note in getattr(loaded, "notes", tuple)():
+            typer.echo(f"[data set] {note}", err=True)
+    if not samples:
+        raise DatasetError(f"the data set {dataset!r} has no samples", "correct --settings")
+    if not samples[0].num_context_frames:
+        raise typer.BadParameter(f"the data set {dataset!r} gives no first frames: it is not for prediction")
+    return samples
+
+
+def _encoded(
+    pipeline: CogVideoX,
+    samples: Sequence[Sample],
+    encoding: PredictionEncoding,
+    readers: Mapping[str, ReadFrames],
+    folder: Path,
+) -> dict[str, list[Path]]:
+    """The files of latents of each reading; every process encodes its share, and waits for the others."""
+    from accelerate import PartialState
+
+    from .prediction_clips import encode_prediction_clips
+
+    state = PartialState()
+    parts: dict[str, list[Path]] = {}
+    for choice, read in readers.items():
+
+        def progress(done: int, of: int, choice: str = choice) -> None:
+            if state.is_main_process:
+                typer.echo(f"[latents] {done} of {of} clips, {choice} frames", err=True)
+
+        share = (state.process_index, state.num_processes)
+        parts[choice] = encode_prediction_clips(pipeline, samples, encoding, folder, read, progress, *share)
+    state.wait_for_everyone()
+    return parts
 
 
 def _choices(frames: Sequence[str], stride: int | None, fps: float | None) -> list[str]:

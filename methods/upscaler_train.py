@@ -44,10 +44,10 @@ def main(
     """Train an upscaler's adapters on videos with captions."""
     import torch
 
-    from ..core.errors import ReelbenchError
     from ..datasets.webvid import WebVid
     from .adapters import PRESETS, Adapters
     from .training_clips import ClipEncoding
+    from .training_command import readable_errors
     from .upscaler_clips import UpscalingClips, encode_upscaling_clips
     from .upscaler_pipeline import load_upscaler
     from .upscaler_training import UpscalerTraining, UpscalerTrainingConfig
@@ -58,7 +58,7 @@ def main(
     def progress(done: int, of: int) -> None:
         typer.echo(f"[latents] {done} of {of} clips", err=True)
 
-    try:
+    with readable_errors():
         config = UpscalerTrainingConfig.model_validate(
             {
                 "steps": steps,
@@ -86,9 +86,6 @@ def main(
         training = UpscalerTraining(model, adapters, UpscalingClips(parts), config, work)
         file = training.run()
         training.close()
-    except ReelbenchError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
     if file is not None:
         typer.echo(str(file))
 
