@@ -94,13 +94,13 @@ def main(
                 "seed": seed,
             }
         )
-        data = _mapping(settings, "--settings")
+        data = yaml_mapping(settings, "--settings")
         samples = _samples(dataset, data)
         num_given = samples[0].num_context_frames
         # A frozen base needs no more than its own format on a GPU; the sums of a CPU are made in float32.
         dtype: Any = "auto" if state.device.type == "cuda" and precision != "float32" else "float32"
         pipeline = load_cogvideox(base, device=str(state.device), dtype=dtype, height=height, width=width)
-        predictor = make_predictor(method, pipeline, _mapping(structure, "--structure"), seed)
+        predictor = make_predictor(method, pipeline, yaml_mapping(structure, "--structure"), seed)
         if num_given >= predictor.num_frames:
             raise RunFileError(
                 f"the data set {dataset!r} gives {num_given} first frames, and a clip has "
@@ -255,7 +255,12 @@ def _given(
     return given
 
 
-def _mapping(text: str, option: str) -> dict[str, Any]:
+def yaml_mapping(text: str, option: str) -> dict[str, Any]:
+    """The mapping that an option holds.
+
+    Raises:
+        typer.BadParameter: it holds no YAML, or another kind of value.
+    """
     import yaml
 
     try:

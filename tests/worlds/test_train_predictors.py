@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from reelbench.core.types import Sample
 from reelbench.methods.fca import FCA
 from reelbench.methods.lora import CogVideoXLora
-from reelbench.worlds.sprites.commands import WEIGHTS
+from reelbench.worlds.sprites.commands import WEIGHTS, app
 from reelbench.worlds.sprites.motion_quality import JUDGED_MOTIONS
 from reelbench.worlds.sprites.prediction_quality import held_out_clips, prediction_quality
 from reelbench.worlds.sprites.scene import split_of
@@ -62,7 +63,7 @@ def test_a_tiny_training_writes_parameters_that_the_method_takes(
     )
     base = Path(cogvideox_folder())
     file = train_predictor(name, tmp_path / "work", 0, 2, base, tmp_path / "out", sizes)
-    assert list((tmp_path / "work" / name / "previews").glob("*/*.mp4"))
+    assert list((tmp_path / "work").glob(f"{name}-*/previews/*/*.mp4")), "a folder for each structure"
 
     made = method(method.Config(base=str(base), trained=str(tmp_path / "out"), num_steps=1))
     assert made.structure().items() >= structure.items()
@@ -74,6 +75,16 @@ def test_a_tiny_training_writes_parameters_that_the_method_takes(
     before = file.read_bytes()
     assert train_predictor(name, tmp_path / "work", 0, 2, base, tmp_path / "out", sizes) == file
     assert file.read_bytes() == before, "a finished training is not done again"
+
+
+def test_another_structure_is_for_the_predictors_alone_and_must_be_known() -> None:
+    runner = CliRunner()
+    got = runner.invoke(app, ["train", "clip", "--structure", "{}"])
+    assert got.exit_code == 2
+    assert "--structure is for fca and lora, not clip" in " ".join(got.output.split())
+    got = runner.invoke(app, ["train", "fca", "--structure", "[text]"])
+    assert got.exit_code == 2
+    assert "must be a mapping" in " ".join(got.output.split())
 
 
 @pytest.mark.skipif(not (WEIGHTS / "fca").is_dir(), reason="no predictor has been committed")

@@ -69,8 +69,17 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder for the weights.")] = WEIGHTS,
     work: Annotated[Path, typer.Option(help="Folder for logs and checkpoints.")] = Path("out/training"),
     steps: Annotated[int | None, typer.Option(help="Training steps of one model, for trials.")] = None,
+    structure: Annotated[
+        str | None, typer.Option(help="Of fca or lora, as YAML; the usual one by default.")
+    ] = None,
 ) -> None:
-    """Train the small models; killed and started again, it goes on from the last checkpoint."""
+    """Train the small models; killed and started again, it goes on from the last checkpoint.
+
+    fca and lora are trained on the cogvideox in --out, or the embedded one if there is none. With another
+    --structure, in the same --work, they use the latents that are there.
+    """
+    if structure is not None and model not in ("fca", "lora"):
+        raise typer.BadParameter(f"--structure is for fca and lora, not {model}")
     for name in _models(model):
         if name == "i3d":
             from .train_i3d import save_i3d, train_i3d
@@ -98,10 +107,14 @@ def train(
             parts = (STEPS["cogvideox-vae"], STEPS["cogvideox-decoder"], steps or STEPS["cogvideox"])
             train_cogvideox(work / "cogvideox", seed, *parts, out / "cogvideox")
         elif name in ("fca", "lora"):
-            from .train_predictors import train_predictor
+            from ...methods.train_prediction import yaml_mapping
+            from .train_predictors import PredictorTraining, train_predictor
 
-            base = out / "cogvideox"
-            train_predictor(name, work / "prediction", seed, steps or STEPS[name], base, out / name)
+            base = (out if (out / "cogvideox").is_dir() else WEIGHTS) / "cogvideox"
+            sizes = PredictorTraining(
+                structure=None if structure is None else yaml_mapping(structure, "--structure")
+            )
+            train_predictor(name, work / "prediction", seed, steps or STEPS[name], base, out / name, sizes)
         else:
             from .train_t2i import train_t2i
             from .train_vae import train_vae

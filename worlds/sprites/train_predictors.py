@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...core.atomic_write import atomic_path
+from ...core.hashing import digest
 from ...datasets.ssv2 import SomethingSomethingV2
 from ...methods.cogvideox import load_cogvideox
 from ...methods.prediction_clips import (
@@ -41,8 +43,6 @@ TRAINING = TrainingConfig(
     average_decay=0.998,
     precision="bfloat16",
 )
-STRUCTURES: dict[str, dict[str, Any]] = {"fca": {}, "lora": {}}
-"""What differs from the defaults of FcaConfig and LoraSettings."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class PredictorTraining:
     Attributes:
         num_clips: training clips to write and encode.
         training: settings but for seed and steps.
-        structure: of FCA or the LoRA.
+        structure: what differs from the defaults of FcaConfig or LoraSettings.
         preview_every_steps: updates between previews.
         num_previews: held-out clips in a preview; 0 for none.
     """
 
     num_clips: int = NUM_CLIPS
     training: TrainingConfig = TRAINING
-    structure: dict[str, Any] | None = None
+    structure: Mapping[str, Any] | None = None
     preview_every_steps: int = 1000
     num_previews: int = 4
 
@@ -77,8 +77,8 @@ def train_predictor(
 
     Args:
         method: "fca" or "lora".
-        work: folder for the data set and its latents, which the methods share, and in a folder of the
-            method's name checkpoint, log and previews.
+        work: folder for the data set and its latents, which the methods share, and in a folder of each
+            method and structure checkpoint, log and previews.
         seed: of the world, the initial values, batches and noise.
         steps: updates.
         base: folder of the pipeline.
@@ -94,8 +94,7 @@ def train_predictor(
     root = str(world["ssv2"])
     samples = list(SomethingSomethingV2(SomethingSomethingV2.Config(root=root, split="train", order="id")))
     pipeline = load_cogvideox(str(base), device="cpu", dtype="float32")
-    structure = STRUCTURES[method] if sizes.structure is None else sizes.structure
-    predictor = make_predictor(method, pipeline, structure, seed)
+    predictor = make_predictor(method, pipeline, dict(sizes.structure or {}), seed)
     encoding = PredictionEncoding(
         predictor.num_frames, samples[0].num_context_frames, predictor.context_encoding, seed
     )
@@ -108,12 +107,13 @@ def train_predictor(
         for read in READINGS
         for part in encode_prediction_clips(pipeline, samples, encoding, work / "latents", read, progress)
     ]
+    variant = f"{method}-{digest(sizes.structure)[:12]}" if sizes.structure else method
     shown = tuple((one.label, one.given_THW3) for one in held_out_clips(sizes.num_previews, seed=seed))
     training = PredictionTraining(
         predictor,
         PredictionClips(parts),
         sizes.training.model_copy(update={"seed": seed, "steps": steps}),
-        work / method,
+        work / variant,
         PredictionPreview(shown, sizes.preview_every_steps) if shown else None,
     )
     try:
