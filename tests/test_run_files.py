@@ -53,4 +53,4 @@ def test_the_ablations_are_those_that_the_comments_train() -> None:
         changed = {field for field, value in structure.model_dump().items() if value != full[field]}
         assert len(changed) == (0 if name == "full" else 1)
     for method in run.methods:
-        assert method.config["trained"] == f"out/fca-ablation/{method.label}/fca.safetensors"
+        assert method.config["trained"] == f"out/fca-ablation/{method.label}/fca"

@@ -20,13 +20,13 @@ MIB = 2**20
 
 def test_weights_are_small_enough_to_commit() -> None:
     files = [p for p in WEIGHTS.rglob("*") if p.is_file()]
-    assert sum(p.stat().st_size for p in files) < 25 * MIB
-    assert max(p.stat().st_size for p in files) < 8 * MIB
+    assert sum(p.stat().st_size for p in files) < 50 * MIB
+    assert max(p.stat().st_size for p in files) < 13 * MIB
 
 
 def test_recorded_quality_covers_the_models_that_are_shipped() -> None:
     recorded = json.loads((WEIGHTS / "quality.json").read_text())
-    assert set(recorded) == {"t2i", "clip", "i3d", "simda", "upscaler"}
+    assert set(recorded) == {"t2i", "clip", "i3d", "simda", "upscaler", "cogvideox", "fca", "lora"}
     for entry in recorded.values():
         assert entry["reached"] == (entry["value"] >= entry["bar"])
     assert recorded["t2i"]["num"] >= 200

@@ -24,7 +24,7 @@ MODELS = (*BASIC, "simda", "upscaler", "cogvideox", "fca", "lora")
 # half an hour of one core; see docs/embedded-models.md.
 STEPS = {"vae": 2600, "t2i": 4600, "clip": 1300, "i3d": 2000, "simda": 5000}
 STEPS |= {"upscaler-vae": 2400, "upscaler": 2600, "upscaler-simda": 700}
-STEPS |= {"cogvideox-vae": 2200, "cogvideox-decoder": 2500, "cogvideox": 6500, "fca": 4000, "lora": 4000}
+STEPS |= {"cogvideox-vae": 2200, "cogvideox-decoder": 2500, "cogvideox": 6500, "fca": 3500, "lora": 3500}
 
 
 _MODELS_HELP = "t2i, clip, i3d, simda, upscaler, cogvideox, fca, lora or all (the first three)."
