@@ -144,7 +144,7 @@ def prediction_quality(
         labelled, and `psnr` over predicted frames beside that of repeating the last given one, of all clips
         and of those that do not stand still (`moving_`).
     """
-    sampling = {} if method in FLOORS else {"num_steps": 20, "guidance_scale": 4.0}
+    sampling = {} if method in FLOORS else {"num_steps": 20, "guidance_scale": 2.0}
     settings = {**sampling, **(config or {})}
     held_out = held_out_clips(num, blended)
     clips = predict(method, settings, [(one.scene, one.given_THW3) for one in held_out], prompts)
@@ -196,7 +196,7 @@ def main(
         str | None, typer.Option(help="Trained parameters, for fca and cogvideox-lora.")
     ] = None,
     steps: Annotated[int, typer.Option(help="DDIM steps.")] = 20,
-    guidance_scale: Annotated[float, typer.Option(help="Of classifier-free guidance.")] = 4.0,
+    guidance_scale: Annotated[float, typer.Option(help="Of classifier-free guidance.")] = 2.0,
     blended: Annotated[bool, typer.Option(help="Clips as Seer reads them.")] = False,
     prompts: Annotated[str, typer.Option(help="label, or none.")] = "label",
     sheet: Annotated[Path | None, typer.Option(help="Picture to write.")] = None,
