@@ -17,12 +17,11 @@ no_training_left_behind = one_process.no_training_left_behind
 
 
 def launch(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    """`accelerate launch` on the CPU, as users with several GPUs do."""
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    launcher += ["--num_machines", "1", "--mixed_precision", "no", "--main_process_port", "0"]
+    """Two processes on the CPU, by torchrun: `accelerate launch --cpu --num_processes 2` starts only one."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     return subprocess.run(
         [*launcher, "-m", "reelbench.methods.train_prediction", *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"},
         capture_output=True,
         text=True,
         timeout=300,
