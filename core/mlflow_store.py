@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .environment import changed_environment
 from .errors import StoreError
 from .hashing import digest
 
@@ -28,24 +29,13 @@ _QUIET = {
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
 
-@contextlib.contextmanager
-def quiet_environment(more: Mapping[str, str] | None = None) -> Iterator[None]:
+def quiet_environment(more: Mapping[str, str] | None = None) -> AbstractContextManager[None]:
     """MLflow without telemetry and progress bars, while the block runs; then all is as it was.
 
     Args:
         more: further variables for the block.
     """
-    changed = _QUIET | dict(more or {})
-    before = {name: os.environ.get(name) for name in changed}
-    os.environ.update(changed)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    return changed_environment(_QUIET | dict(more or {}))
 
 
 @contextlib.contextmanager

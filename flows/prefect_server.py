@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from ..core.environment import changed_environment
 from ..core.errors import ReelbenchError
 from .environment import quiet_environment
 
@@ -247,17 +248,11 @@ def _start_server(home: Path) -> PrefectApi:
 
 @contextlib.contextmanager
 def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    _refresh_settings()
     try:
-        yield
+        with changed_environment(values):
+            _refresh_settings()
+            yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
         _refresh_settings()
 
 

@@ -76,7 +76,7 @@ def main(
     from .left_out_clips import left_out_clips, left_out_text, write_left_out
     from .prediction_clips import ClipReader, PredictionClips, PredictionEncoding
     from .prediction_training import PredictionPreview, PredictionTraining
-    from .training_command import check_mlflow, mlflow_listener, readable_errors
+    from .training_command import check_mlflow, mlflow_listener, readable_errors, yaml_mapping
     from .training_schedule import TrainingConfig
 
     choices = _choices(frames or ["first"], stride, fps)
@@ -253,23 +253,6 @@ def _given(
             frames_THW3 = readers[choice](sample, num_frames)
             given.append((sample.prompt, frames_THW3[: sample.num_context_frames]))
     return given
-
-
-def yaml_mapping(text: str, option: str) -> dict[str, Any]:
-    """The mapping that an option holds.
-
-    Raises:
-        typer.BadParameter: it holds no YAML, or another kind of value.
-    """
-    import yaml
-
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise typer.BadParameter(f"{option} is not YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise typer.BadParameter(f"{option} must be a mapping, such as {{root: data/ssv2}}, not {text!r}")
-    return values
 
 
 if __name__ == "__main__":

@@ -72,3 +72,20 @@ def mlflow_listener(
     tags = {"steps": str(steps), "processes": str(state.num_processes)}
     tags |= {f"preview.{number:02d}": prompt for number, prompt in enumerate(prompts)}
     return MlflowListener(tracking_uri, experiment, name, params, work, tags)
+
+
+def yaml_mapping(text: str, option: str) -> dict[str, Any]:
+    """The mapping that an option holds.
+
+    Raises:
+        typer.BadParameter: it holds no YAML, or another kind of value.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise typer.BadParameter(f"{option} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise typer.BadParameter(f"{option} must be a mapping, such as {{root: data/ssv2}}, not {text!r}")
+    return values

@@ -33,8 +33,15 @@ def test_the_same_methods_and_clips_are_measured_under_both_protocols_of_predict
     assert load_protocol(predicted.protocol).sampling.context_frames == "drop"
 
 
+def test_more_clips_are_all_that_the_larger_comparison_changes() -> None:
+    few, many = (load_run_file(CONFIGS / f"{name}.yaml") for name in ("predicted", "predicted-256"))
+    assert (many.methods, many.metrics, many.weights) == (few.methods, few.metrics, few.weights)
+    assert many.protocol == few.protocol
+    assert many.limit == 4 * few.limit
+
+
 def test_every_data_set_of_prediction_gives_the_two_frames_that_a_velocity_needs() -> None:
-    for name in ("prediction", "predicted", "prediction-ablation"):
+    for name in ("prediction", "predicted", "predicted-256", "prediction-ablation"):
         run = load_run_file(CONFIGS / f"{name}.yaml")
         for entry in run.datasets:
             config = registry.get("datasets", entry.name).Config.model_validate(entry.config)

@@ -87,6 +87,14 @@ def test_another_structure_is_for_the_predictors_alone_and_must_be_known() -> No
     assert "must be a mapping" in " ".join(got.output.split())
 
 
+def test_an_unknown_setting_is_refused_before_clips_are_written(tmp_path: Path) -> None:
+    where = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
+    got = CliRunner().invoke(app, ["train", "fca", "--structure", "{txt: shared}", *where])
+    assert got.exit_code == 2
+    assert "txt" in got.output
+    assert not (tmp_path / "work").exists()
+
+
 @pytest.mark.skipif(not (WEIGHTS / "fca").is_dir(), reason="no predictor has been committed")
 @pytest.mark.parametrize(("name", "method"), [("fca", "fca"), ("lora", "cogvideox-lora")])
 def test_the_committed_predictors_are_small_and_go_on_from_the_given_frames(name: str, method: str) -> None:

@@ -107,14 +107,16 @@ def train(
             parts = (STEPS["cogvideox-vae"], STEPS["cogvideox-decoder"], steps or STEPS["cogvideox"])
             train_cogvideox(work / "cogvideox", seed, *parts, out / "cogvideox")
         elif name in ("fca", "lora"):
-            from ...methods.train_prediction import yaml_mapping
+            from ...methods.training_command import readable_errors, yaml_mapping
             from .train_predictors import PredictorTraining, train_predictor
 
             base = (out if (out / "cogvideox").is_dir() else WEIGHTS) / "cogvideox"
-            sizes = PredictorTraining(
-                structure=None if structure is None else yaml_mapping(structure, "--structure")
-            )
-            train_predictor(name, work / "prediction", seed, steps or STEPS[name], base, out / name, sizes)
+            changed = None if structure is None else yaml_mapping(structure, "--structure")
+            sizes = PredictorTraining(structure=changed)
+            with readable_errors():
+                train_predictor(
+                    name, work / "prediction", seed, steps or STEPS[name], base, out / name, sizes
+                )
         else:
             from .train_t2i import train_t2i
             from .train_vae import train_vae

@@ -37,6 +37,8 @@ from .upscaler_quality import psnr
 MOTION_BAR = 0.70
 NUM_GIVEN = 2
 FLOORS = ("repeat-last-frame", "constant-velocity")
+SAMPLING: dict[str, Any] = {"num_steps": 20, "guidance_scale": 2.0}
+"""How the embedded FCA and LoRA are sampled, unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -144,8 +146,7 @@ def prediction_quality(
         labelled, and `psnr` over predicted frames beside that of repeating the last given one, of all clips
         and of those that do not stand still (`moving_`).
     """
-    sampling = {} if method in FLOORS else {"num_steps": 20, "guidance_scale": 2.0}
-    settings = {**sampling, **(config or {})}
+    settings = {**({} if method in FLOORS else SAMPLING), **(config or {})}
     held_out = held_out_clips(num, blended)
     clips = predict(method, settings, [(one.scene, one.given_THW3) for one in held_out], prompts)
     size = clips[0].shape[1]
@@ -195,8 +196,8 @@ def main(
     trained: Annotated[
         str | None, typer.Option(help="Trained parameters, for fca and cogvideox-lora.")
     ] = None,
-    steps: Annotated[int, typer.Option(help="DDIM steps.")] = 20,
-    guidance_scale: Annotated[float, typer.Option(help="Of classifier-free guidance.")] = 2.0,
+    steps: Annotated[int, typer.Option(help="DDIM steps.")] = SAMPLING["num_steps"],
+    guidance_scale: Annotated[float, typer.Option(help="Of guidance.")] = SAMPLING["guidance_scale"],
     blended: Annotated[bool, typer.Option(help="Clips as Seer reads them.")] = False,
     prompts: Annotated[str, typer.Option(help="label, or none.")] = "label",
     sheet: Annotated[Path | None, typer.Option(help="Picture to write.")] = None,

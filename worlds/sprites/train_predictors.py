@@ -30,7 +30,7 @@ from ...methods.prediction_clips import (
 from ...methods.prediction_training import PredictionPreview, PredictionTraining
 from ...methods.train_prediction import make_predictor
 from ...methods.training_schedule import TrainingConfig
-from .prediction_quality import held_out_clips
+from .prediction_quality import SAMPLING, held_out_clips
 from .write import write_world
 
 NUM_CLIPS = 5000
@@ -89,12 +89,12 @@ def train_predictor(
         The file of the trained parameters.
     """
     sizes = sizes or PredictorTraining()
+    pipeline = load_cogvideox(str(base), device="cpu", dtype="float32")
+    predictor = make_predictor(method, pipeline, dict(sizes.structure or {}), seed)
     counts = {"train": sizes.num_clips, "validate": 16, "test": 16}
     world = write_world(work / "data", ("ssv2",), counts, seed, show_progress=False)
     root = str(world["ssv2"])
     samples = list(SomethingSomethingV2(SomethingSomethingV2.Config(root=root, split="train", order="id")))
-    pipeline = load_cogvideox(str(base), device="cpu", dtype="float32")
-    predictor = make_predictor(method, pipeline, dict(sizes.structure or {}), seed)
     encoding = PredictionEncoding(
         predictor.num_frames, samples[0].num_context_frames, predictor.context_encoding, seed
     )
@@ -114,7 +114,7 @@ def train_predictor(
         PredictionClips(parts),
         sizes.training.model_copy(update={"seed": seed, "steps": steps}),
         work / variant,
-        PredictionPreview(shown, sizes.preview_every_steps) if shown else None,
+        PredictionPreview(shown, sizes.preview_every_steps, **SAMPLING) if shown else None,
     )
     try:
         file = training.run()
