@@ -40,9 +40,9 @@ def report(
     quiet_environment()
     run = load(run_file, limit, only, output)
     store = Store(run.store_dir, default_codec())
-    plan, measuring = plan_run(run, store)
+    _, parts = plan_run(run, store)
     files = FileDigests(store.file_digests("videos"))
-    result = build_results(plan, measuring, store, files)
+    result = build_results(run, parts, store, files)
     files.save()
     publish(run.run_dir, run.name, run.output)
     if html is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -61,6 +61,17 @@ class MethodEntry(PluginEntry):
         return given
 
 
+class DatasetEntry(PluginEntry):
+    """A data set of the run. What it names itself stands in place of the run's own."""
+
+    methods: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Labels of the methods that run on it; None for all."""
+    metrics: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """What is measured on it; None for the run's metrics."""
+    protocol: str | None = None
+    """Name or file of its measuring protocol; None for the run's."""
+
+
 class ResourcesEntry(_Model):
     """How the work is spread. It does not change any number and is in no key."""
 
@@ -87,7 +98,7 @@ class RunFile(_Model):
     store: Path | None = None
     """The content-addressed store, to share it between outputs. Default: <output>/store."""
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
-    datasets: tuple[PluginEntry, ...] = Field(min_length=1)
+    datasets: tuple[DatasetEntry, ...] = Field(min_length=1)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     limit: int | None = Field(default=None, ge=1)
     """The first so many samples of each data set; None for all."""
@@ -107,6 +118,9 @@ class RunFile(_Model):
     """Weights of extractors by name ("i3d", "clip"), and of methods ("pipeline") and upscalers ("upscaler")
     that do not name theirs."""
     resources: ResourcesEntry = Field(default_factory=ResourcesEntry)
+    executor: Literal["auto", "ray", "local"] = "auto"
+    """Where shards run: on Ray, or in worker processes of this machine. "auto" takes Ray where there is a
+    cluster, a GPU or more than one worker, and worker processes where Ray does not start. It is in no key."""
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
@@ -119,7 +133,44 @@ class RunFile(_Model):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ValueError(f"{name} holds an entry twice: {list(values)}")
+        labels = [entry.label for entry in self.methods]
+        for dataset in self.datasets:
+            for label in dataset.methods or ():
+                if label not in labels:
+                    raise ValueError(
+                        f"the data set {dataset.label!r} names the method {label!r}; the run has "
+                        f"{', '.join(labels)}"
+                    )
+        idle = [x for x in labels if all(d.methods and x not in d.methods for d in self.datasets)]
+        if idle:
+            raise ValueError(
+                f"no data set names these methods: {', '.join(idle)}; add them, or leave them out"
+            )
         return self
+
+    @property
+    def all_metrics(self) -> tuple[str, ...]:
+        """The run's metrics and those of its data sets, each once."""
+        own = (name for entry in self.datasets for name in entry.metrics or ())
+        return tuple(dict.fromkeys((*self.metrics, *own)))
+
+    def parts(self) -> tuple[RunFile, ...]:
+        """The run file as one for each lot of data sets that share methods, metrics and protocol."""
+        lots: dict[tuple[Any, ...], list[DatasetEntry]] = {}
+        for entry in self.datasets:
+            lot = (entry.methods, entry.metrics or self.metrics, entry.protocol or self.protocol)
+            lots.setdefault(lot, []).append(entry)
+        return tuple(
+            self.model_copy(
+                update={
+                    "methods": tuple(m for m in self.methods if labels is None or m.label in labels),
+                    "metrics": metrics,
+                    "protocol": protocol,
+                    "datasets": tuple(entries),
+                }
+            )
+            for (labels, metrics, protocol), entries in lots.items()
+        )
 
     @property
     def run_dir(self) -> Path:
@@ -156,18 +207,35 @@ class RunFile(_Model):
             changes["output"] = output
         if only:
             known = {name for entry in (*self.methods, *self.datasets) for name in (entry.name, entry.label)}
-            known |= set(self.metrics)
+            known |= set(self.all_metrics)
             for name in only:
                 if name not in known:
                     raise unknown_name("--only", name, known)
-            for kind in ("methods", "datasets"):
-                chosen = tuple(e for e in getattr(self, kind) if e.name in only or e.label in only)
-                if chosen:
-                    changes[kind] = chosen
-            chosen_metrics = tuple(name for name in self.metrics if name in only)
-            if chosen_metrics:
-                changes["metrics"] = chosen_metrics
+            changes |= self._chosen(only)
         return self.model_copy(update=changes)
+
+    def _chosen(self, only: Sequence[str]) -> dict[str, Any]:
+        """The methods, data sets and metrics that are named; all of a kind of which none is."""
+
+        def named(entry: PluginEntry) -> bool:
+            return entry.name in only or entry.label in only
+
+        methods = tuple(filter(named, self.methods)) or self.methods
+        datasets = tuple(filter(named, self.datasets)) or self.datasets
+        labels = {entry.label for entry in methods}
+        datasets = tuple(e for e in datasets if e.methods is None or labels & set(e.methods))
+        if not datasets:
+            raise RunFileError(f"--only {' '.join(only)}: none of these methods runs on these data sets")
+        metrics = self.metrics
+        if any(name in only for name in self.all_metrics):
+            metrics = tuple(name for name in self.metrics if name in only)
+            own = (tuple(name for name in entry.metrics or metrics if name in only) for entry in datasets)
+            datasets = tuple(
+                entry.model_copy(update={"metrics": left if entry.metrics else None})
+                for entry, left in zip(datasets, own, strict=True)
+                if left
+            )
+        return {"methods": methods, "datasets": datasets, "metrics": metrics}
 
 
 def load_run_file(path: Path) -> RunFile:
@@ -218,7 +286,7 @@ def parse_run_file(data: Any, where: str = "run file") -> RunFile:
                 faults = _faults(config_class, error, prefix=prefix)
                 raise RunFileError(f"{where} is not valid:\n" + "\n".join(faults)) from None
     known = registry.names("metrics")
-    for metric in run.metrics:
+    for metric in run.all_metrics:
         if metric not in known and ".py:" not in metric:
             raise unknown_name("metric", metric, known)
     return run

@@ -1,141 +1,120 @@
 """The Prefect flow `benchmark`: plan -> tune -> sample -> upscale -> extract -> score -> report.
 
-Prefect sees one task per stage and cell, with string keys as results, never tensors and never one
-task per clip; Ray runs shards of samples on actors that keep their models loaded. One pool owns all
-actors for the whole run, and cells go through it one after the other, so no two cells can wait for
-each other's actors. The store is the truth: Prefect's result cache stays off, and every task first
-looks up what is missing.
+Prefect sees one task per stage and cell, with strings as results, never tensors and never one task per
+clip. Its tasks are a view: the work is in one queue (`stages.schedule`) that one pool of workers empties
+(`flows.pool`), and a task runs from the cell's first shard to its last. The store is the truth: Prefect's
+result cache stays off, and what is missing is looked up first.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
+from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
 
+from ..core.errors import ReelbenchError
 from ..core.file_digests import FileDigests
-from ..core.plan import Cell, Plan
 from ..core.run_file import RunFile, load_run_file
 from ..core.store import Store
 from ..datasets.codec import default_codec
-from ..stages.extract import extract_shards, generated_items, prompt_items, reference_items
-from ..stages.extraction import ExtractItem
-from ..stages.measuring import Measuring
-from ..stages.planning import plan_run
-from ..stages.progress import StageProgress
+from ..stages.planning import Part, plan_run
+from ..stages.progress import RunProgress
 from ..stages.results import RunResult, build_results
-from ..stages.sample import sample_shards
-from ..stages.tune import tune_shards
-from ..stages.upscale import upscale_shards
-from ..stages.work import Shard, ShardResult
+from ..stages.schedule import Schedule, Stage, Step
 from .environment import quiet_environment
-from .ray_pool import RayPool
+from .executor import choose_workers
+from .pool import Pool
+
+NUM_FAILURES_RETURNED = 100
 
 
 @dataclass
-class _Run:
-    """What the tasks of one flow run share; it lives in the driver's process."""
+class _Watched:
+    """A step that a Prefect task stands for. A plain class, which Prefect neither looks into nor
+    serialises."""
+
+    step: Step
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
+def _wait_for(what: str, watched: _Watched) -> str:
+    """Stand for a step while workers are at it; what came of it."""
+    watched.ended.wait()
+    if watched.step.num_left:
+        raise ReelbenchError(f"the run ended before {watched.step.name} was finished")
+    return watched.step.outcome
+
+
+def _step_task(name: str, doc: str) -> Task[..., str]:
+    made = task(name=name, task_run_name=f"{name} {{what}}", cache_policy=NO_CACHE, retries=0)(_wait_for)
+    made.description = doc
+    return made
+
+
+_TASKS = {
+    Stage.TUNE: _step_task("tune", "Make the tunings that the missing clips of a cell wait for."),
+    Stage.SAMPLE: _step_task("sample", "Make the missing clips of a cell."),
+    Stage.UPSCALE: _step_task("upscale", "Enlarge the clips of a cell whose method has an upscaler."),
+    Stage.EXTRACT: _step_task("extract", "Make the missing features of a cell's clips, or of references."),
+}
+
+
+class _PrefectTasks:
+    """Shows each step as a Prefect task, while it lasts: a listener of `Schedule`; a context manager."""
+
+    def __init__(self) -> None:
+        self._watched: dict[Step, _Watched] = {}
+        self._futures: list[Any] = []
+
+    def __enter__(self) -> _PrefectTasks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for watched in self._watched.values():
+            watched.ended.set()
+        for future in self._futures:
+            future.wait()
+
+    def started(self, step: Step) -> None:
+        self._watched[step] = _Watched(step)
+        self._futures.append(_TASKS[step.stage].submit(step.what, self._watched[step]))
+
+    def advanced(self, step: Step) -> None:
+        """Prefect is told of whole steps only."""
+
+    def ended(self, step: Step) -> None:
+        self._watched[step].ended.set()
+
+
+@dataclass
+class _State:
+    """What the last tasks share; a plain class, as `_Watched`."""
 
     run: RunFile
+    parts: Sequence[Part]
     store: Store
-    plan: Plan
-    measuring: Measuring
-    pool: RayPool
     files: FileDigests
-    failures: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def cell(self, key: str) -> Cell:
-        """The cell of a readable name."""
-        return next(cell for cell in self.plan.cells if cell.key == key)
-
-    def map(self, title: str, shards: Sequence[Shard]) -> str:
-        """Run shards on the pool; a line that says what came of them."""
-        if not shards:
-            return "nothing missing"
-        num_items = sum(shard.size for shard in shards)
-        done = failed = 0
-        with StageProgress(title, num_items) as progress:
-            for result in self.pool.map(shards):
-                self._count(result)
-                done += result.num_done
-                failed += result.num_failed
-                progress.advance(result)
-        return f"{done} done, {failed} failed"
-
-    def _count(self, result: ShardResult) -> None:
-        self.failures.extend(result.failures)
-
-
-@task(name="tune", task_run_name="tune {cell}", cache_policy=NO_CACHE, retries=0)
-def tune_cell(cell: str, context: Any) -> str:
-    """Make the tunings that the missing clips of a cell wait for."""
-    state: _Run = context.value
-    return state.map(f"tune {cell}", tune_shards(state.cell(cell)))
-
-
-@task(name="sample", task_run_name="sample {cell}", cache_policy=NO_CACHE, retries=0)
-def sample_cell(cell: str, context: Any) -> str:
-    """Make the missing clips of a cell."""
-    state: _Run = context.value
-    return state.map(f"sample {cell}", sample_shards(state.cell(cell), state.run.resources.shard_size))
-
-
-@task(name="upscale", task_run_name="upscale {cell}", cache_policy=NO_CACHE, retries=0)
-def upscale_cell(cell: str, context: Any) -> str:
-    """Enlarge the clips of a cell whose method has an upscaler."""
-    state: _Run = context.value
-    return state.map(f"upscale {cell}", upscale_shards(state.cell(cell), state.run.resources.shard_size))
-
-
-@task(name="extract", task_run_name="extract {what}", cache_policy=NO_CACHE, retries=0)
-def extract_features(what: str, context: Any) -> str:
-    """Make the missing features of a cell's clips, or of the prompts and references of all data sets."""
-    state: _Run = context.value
-    items: list[ExtractItem] = []
-    if what == "references and prompts":
-        for dataset in state.plan.datasets:
-            items += reference_items(dataset, state.measuring, state.files, state.store)
-        items += prompt_items(state.plan.datasets, state.measuring)
-        state.files.save()
-    else:
-        planned = state.cell(what)
-        records = {
-            task.key: record
-            for task in planned.tasks
-            if (record := state.store.clip_record(task.key)) is not None
-        }
-        items += generated_items([planned], records, state.measuring, state.files, state.store)
-    # Features are cheap beside clips: larger shards, fewer part files.
-    size = 4 * state.run.resources.shard_size
-    return state.map(f"extract {what}", extract_shards(what, items, state.measuring, state.store, size))
+    result: RunResult | None = None
 
 
 @task(name="score", cache_policy=NO_CACHE, retries=0)
-def score_run(run: str, context: Any) -> str:
+def score_run(run: str, state: _State) -> str:
     """Score, compare and write the run's tables, from features alone."""
-    state: _Run = context.value
-    context.result = build_results(state.plan, state.measuring, state.store, state.files)
-    return f"{run}: {context.result.num_failures} failures"
+    state.result = build_results(state.run, state.parts, state.store, state.files)
+    return f"{run}: {state.result.num_failures} failures"
 
 
 @task(name="report", cache_policy=NO_CACHE, retries=0)
-def report_run(run: str, context: Any) -> str:
+def report_run(run: str, state: _State) -> str:
     """Write the Markdown and HTML reports and log the comparison to MLflow."""
     from ..reports.publish import publish
 
-    return publish(context.value.run.run_dir, context.value.run.name, context.value.run.output).parent_run
-
-
-@dataclass
-class _Context:
-    """Keeps Prefect from looking into (or serialising) what tasks share."""
-
-    value: _Run
-    result: RunResult | None = None
+    return publish(state.run.run_dir, state.run.name, state.run.output).parent_run
 
 
 @flow(name="benchmark", validate_parameters=False)
@@ -164,26 +143,23 @@ def benchmark(
     run = run.model_copy(update={"output": run.output.absolute(), "store": run.store_dir.absolute()})
     store = Store(run.store_dir, default_codec())
     store.sweep()
-    plan, measuring = plan_run(run, store)
+    plan, parts = plan_run(run, store)
     files = FileDigests(store.file_digests("videos"))
-    with RayPool(run.resources, run.store_dir) as pool:
-        context = _Context(_Run(run, store, plan, measuring, pool, files))
-        for cell in plan.cells:
-            if cell.method.tuning_key is not None:
-                tune_cell(cell.key, context)
-            sample_cell(cell.key, context)
-            if cell.method.upscaler is not None:
-                upscale_cell(cell.key, context)
-        extract_features("references and prompts", context)
-        for cell in plan.cells:
-            extract_features(cell.key, context)
-    score_run(run.name, context)
-    report_run(run.name, context)
-    assert context.result is not None
+    pool = Pool(choose_workers(run), run.store_dir)
+    progress = RunProgress(lambda: pool.num_workers)
+    with _PrefectTasks() as tasks, pool, progress:
+        schedule = Schedule(plan, parts, store, files, run.resources.shard_size, (tasks, progress))
+        progress.watch(schedule.steps)
+        pool.run(schedule)
+    state = _State(run, parts, store, files)
+    score_run(run.name, state)
+    report_run(run.name, state)
+    assert state.result is not None
+    failures = [failure for step in schedule.steps for failure in step.failures]
     return {
         "run": run.name,
         "run_dir": str(run.run_dir),
         "num_samples": plan.num_samples,
-        "num_failures": context.result.num_failures,
-        "failures": [list(row) for row in context.value.failures[:100]],
+        "num_failures": state.result.num_failures,
+        "failures": [list(failure) for failure in failures[:NUM_FAILURES_RETURNED]],
     }

@@ -1,100 +1,91 @@
-"""The Ray cluster of a run: joined or started, and how many workers fit on it.
+"""The Ray cluster of a run: the one at `RAY_ADDRESS`, or a Ray of our own on this machine.
 
-A request that Ray cannot satisfy waits for ever (only an autoscaler line says so), so what there is
-is compared with what is asked for before any worker is started.
+Our own is started by a process of its own (`ray_head_process`), so that one that does not come up can be
+ended: on a busy machine Ray's raylet waits some 15 s for its agent and dies with it, and what `ray.init`
+has begun cannot be called off.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import math
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+import selectors
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..core.errors import ResourcesError
-from ..core.run_file import ResourcesEntry
 
-# Shards and results are small; clips go through the store. Ray's default would reserve 30% of the memory.
-_OBJECT_STORE_BYTES = 128 * 2**20
-_NUM_STARTS = 2
+START_TIMEOUT_S = 60.0
+"""How long a Ray of our own may take to answer; an idle machine needs 7 to 10 s."""
 
-
-@dataclass(frozen=True)
-class WorkerLayout:
-    """How many workers, and what each of them gets."""
-
-    num_workers: int
-    num_gpus: float
-    num_cpus: float
-
-    @property
-    def num_threads(self) -> int:
-        """CPU threads of one worker."""
-        return max(1, math.floor(self.num_cpus))
+_HEAD_MODULE = "reelbench.flows.ray_head_process"
 
 
-def connect() -> bool:
+class RayNotStartedError(ResourcesError):
+    """A Ray of our own did not come up on this machine."""
+
+
+@dataclass
+class Connection:
+    """What was joined or started here, and is to be ended here."""
+
+    is_ours: bool
+    head: subprocess.Popen[bytes] | None = None
+
+    def close(self) -> None:
+        """Leave the cluster; end a Ray of our own."""
+        import ray
+
+        if self.is_ours:
+            ray.shutdown()
+        if self.head is not None:
+            _end(self.head)
+
+
+def connect(log: Path) -> Connection:
     """Join the cluster at `RAY_ADDRESS`, or start one on this machine.
 
-    Returns:
-        whether Ray was started or joined here, and is therefore ours to shut down.
+    Args:
+        log: where a Ray of our own writes what it has to say.
 
     Raises:
-        ResourcesError: Ray cannot be started, or the cluster does not answer.
+        RayNotStartedError: a Ray of our own does not come up.
+        ResourcesError: the cluster does not answer.
     """
     import ray
 
     if ray.is_initialized():
-        return False
+        return Connection(is_ours=False)
     address = os.environ.get("RAY_ADDRESS", "")
     if address and address != "local":
-        _join(address)
-    else:
-        _start()
-    return True
-
-
-def _join(address: str) -> None:
-    import ray
-
-    try:
-        ray.init(
-            logging_level=logging.ERROR,
-            log_to_driver=False,
+        try:
             # Workers on other machines do not inherit our environment.
-            runtime_env={"env_vars": {k: v for k, v in os.environ.items() if k.startswith("REELBENCH_")}},
-        )
-    except Exception as error:  # Ray raises many kinds
-        raise ResourcesError(
-            f"the Ray cluster at RAY_ADDRESS={address} does not answer: {error}",
-            "check that it runs (`ray status`), or unset RAY_ADDRESS to run on this machine alone",
-        ) from error
-
-
-def _start() -> None:
-    import ray
-
+            variables = {k: v for k, v in os.environ.items() if k.startswith("REELBENCH_")}
+            _join(None, {"env_vars": variables})
+        except Exception as error:  # Ray raises many kinds
+            raise ResourcesError(
+                f"the Ray cluster at RAY_ADDRESS={address} does not answer: {error}",
+                "check that it runs (`ray status`), or unset RAY_ADDRESS to run on this machine alone",
+            ) from error
+        return Connection(is_ours=True)
     # A token in the environment instead of a file in the home folder.
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    for attempt in range(_NUM_STARTS):
-        try:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-            )
-            return
-        except Exception as error:  # a bare Exception where the start takes over 30 s, as on a busy machine
-            ray.shutdown()
-            if attempt + 1 == _NUM_STARTS:
-                raise ResourcesError(
-                    f"Ray cannot be started on this machine: {error}",
-                    "if the machine is busy, try again; `reelbench doctor` shows memory and settings",
-                ) from error
+    head = _start_head(log)
+    try:
+        _join(_address(head, log), None)
+    except RayNotStartedError:
+        _end(head)
+        raise
+    except Exception as error:
+        _end(head)
+        raise _not_started(f"it does not answer: {error}", log) from error
+    return Connection(is_ours=True, head=head)
 
 
 def node_resources() -> list[dict[str, float]]:
@@ -104,48 +95,62 @@ def node_resources() -> list[dict[str, float]]:
     return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
 
 
-def plan_workers(resources: ResourcesEntry, nodes: Sequence[Mapping[str, float]]) -> WorkerLayout:
-    """How many workers fit, one worker on one node.
+def _join(address: str | None, runtime_env: dict[str, dict[str, str]] | None) -> None:
+    import ray
 
-    Args:
-        resources: what the run file asks for.
-        nodes: "CPU" and "GPU" of each node.
+    ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, runtime_env=runtime_env)
 
-    Raises:
-        ResourcesError: it does not fit; the message names what was asked for and what there is.
-    """
-    num_gpus = sum(node.get("GPU", 0.0) for node in nodes)
-    num_cpus = sum(node.get("CPU", 0.0) for node in nodes)
-    there = f"the cluster has {num_gpus:g} GPU and {num_cpus:g} CPU on {len(nodes)} node(s)"
-    if num_gpus == 0 and resources.require_gpu:
-        raise ResourcesError(
-            f"`require_gpu` is set, but {there}",
-            "run on a machine with a GPU, or set `resources: {require_gpu: false}` in the run file",
+
+def _start_head(log: Path) -> subprocess.Popen[bytes]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as out:
+        return subprocess.Popen(
+            # -P: the working directory is not a place to import from.
+            [sys.executable, "-P", "-m", _HEAD_MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=out,
+            start_new_session=True,
         )
-    gpus_each = resources.gpus_per_actor if num_gpus else 0.0
-    fits = sum(_fits(node, gpus_each, resources.cpus_per_actor) for node in nodes)
-    asked = f"{gpus_each:g} GPU and " if gpus_each else ""
-    each = f"{asked}{resources.cpus_per_actor:g} CPU"
-    if fits == 0:
-        raise ResourcesError(
-            f"no worker fits: each asks for {each} (gpus_per_actor, cpus_per_actor), but {there}",
-            "lower `gpus_per_actor` or `cpus_per_actor` under `resources` in the run file",
-        )
-    if resources.num_actors is not None and resources.num_actors > fits:
-        raise ResourcesError(
-            f"num_actors: {resources.num_actors} workers of {each} each do not fit: {there}, "
-            f"which is room for {fits}",
-            f"set `num_actors` to at most {fits}, or leave it out",
-        )
-    return WorkerLayout(resources.num_actors or fits, gpus_each, resources.cpus_per_actor)
 
 
-def _fits(node: Mapping[str, float], gpus_each: float, cpus_each: float) -> int:
-    # The small addition keeps 1 / 0.1 at 10.
-    room = [math.floor(node.get("CPU", 0.0) / cpus_each + 1e-6)]
-    if gpus_each:
-        gpus = node.get("GPU", 0.0)
-        # A worker of a fraction of a GPU lies on one GPU: 0.6 fits once on each, not three times on two.
-        per_gpu = math.floor(1 / gpus_each + 1e-6)
-        room.append(math.floor(gpus) * per_gpu if per_gpu else math.floor(gpus / gpus_each + 1e-6))
-    return min(room)
+def _address(head: subprocess.Popen[bytes], log: Path) -> str:
+    """The address that the head tells, within the time it has."""
+    assert head.stdout is not None
+    deadline = time.monotonic() + START_TIMEOUT_S
+    with selectors.DefaultSelector() as selector:
+        selector.register(head.stdout, selectors.EVENT_READ)
+        if not selector.select(deadline - time.monotonic()):
+            raise _not_started(f"it did not answer within {START_TIMEOUT_S:.0f} s", log)
+    address = head.stdout.readline().decode().strip()
+    if not address:
+        raise _not_started(_last_line(log), log)
+    return address
+
+
+def _not_started(why: str, log: Path) -> RayNotStartedError:
+    return RayNotStartedError(
+        f"Ray cannot be started on this machine: {why}",
+        f"`executor: local` in the run file does without Ray; Ray's own words are in {log}",
+    )
+
+
+def _end(head: subprocess.Popen[bytes]) -> None:
+    """Ask it to end, and end it with all that it has started."""
+    assert head.stdin is not None
+    assert head.stdout is not None
+    head.stdin.close()
+    head.stdout.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        head.wait(5.0)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(head.pid, signal.SIGKILL)
+    head.wait()
+
+
+def _last_line(log: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+        if lines:
+            return lines[-1][:300]
+    return "it ended as it started"

@@ -1,8 +1,7 @@
-"""The process that does the work: a Ray actor that keeps its models loaded between shards."""
+"""What does the work, in a Ray actor or a process of its own: it keeps its models loaded between shards."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 class Worker:
     """Runs shards one after the other.
 
-    The class knows nothing of Ray: `ray_pool` wraps it. Constructing is trivial, so that an actor
+    The class knows nothing of Ray: `ray_workers` wraps it. Constructing is trivial, so that an actor
     that dies at its start is Ray's trouble and not ours; the store and the device are opened with
     the first shard.
 
@@ -81,10 +80,8 @@ class Worker:
 
 
 def _has_gpu() -> bool:
-    """Whether Ray gave this process a GPU (outside Ray: whether one could be there)."""
-    with contextlib.suppress(Exception):
-        import ray
-
-        if ray.is_initialized():
-            return bool(ray.get_gpu_ids())
+    """Whether this process was given a GPU: by Ray, or by who started it."""
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        return bool(ray.get_gpu_ids())
     return os.environ.get("CUDA_VISIBLE_DEVICES", "") not in ("", "-1")

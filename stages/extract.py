@@ -20,6 +20,9 @@ from .inputs import Input, SourceInput, StoredInput, VideoInput
 from .measuring import Measuring
 from .work import ShardResult, WorkerContext
 
+EXTRACTORS = "extractors"
+"""Stands for all extractors: a worker that has measured clips has most of them loaded."""
+
 
 @dataclass(frozen=True)
 class ExtractShard:
@@ -32,6 +35,10 @@ class ExtractShard:
     @property
     def size(self) -> int:
         return len(self.items)
+
+    @property
+    def model(self) -> str:
+        return EXTRACTORS
 
     def run(self, context: WorkerContext) -> ShardResult:
         started = time.perf_counter()

@@ -1,9 +1,10 @@
-"""Progress of a stage: a bar on a terminal, a line every ten seconds elsewhere."""
+"""Progress of a stage or a run: bars on a terminal, a line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
@@ -11,6 +12,8 @@ from .work import ShardResult
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from .schedule import Step
 
 _LINE_EVERY_S = 10.0
 
@@ -101,6 +104,111 @@ class StageProgress:
         )
         self._bar.start()
         self._task = self._bar.add_task(self.title, total=self.total, failures="")
+
+
+class RunProgress:
+    """Progress of a run, in which several steps go on at once: a listener of `schedule.Schedule`.
+
+    On a terminal each step that is going on has a bar, and one line tells of the whole; elsewhere a line is
+    written when a step ends, and every ten seconds one for the whole. The time that is left is estimated from
+    the seconds that workers took for finished items of the same step, or else of the same stage.
+
+    Args:
+        num_workers: how many work at once, once that is known.
+        stream: where it is shown; standard error when None.
+    """
+
+    def __init__(self, num_workers: Callable[[], int | None], stream: TextIO | None = None) -> None:
+        self._num_workers = num_workers
+        self._stream = stream if stream is not None else sys.stderr
+        self._steps: tuple[Step, ...] = ()
+        self._bars: dict[Step, Any] = {}
+        self._progress: Progress | None = None
+        self._whole: Any = None
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._last_line = time.monotonic()
+        return self
+
+    def watch(self, steps: Sequence[Step]) -> None:
+        """Show the progress of these steps."""
+        self._steps = tuple(steps)
+        if self._stream.isatty() and any(step.num_left for step in steps):
+            self._progress = _bars(self._stream)
+            self._progress.start()
+            self._whole = self._progress.add_task("all", total=None, failures="")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def started(self, step: Step) -> None:
+        if self._progress is not None:
+            self._bars[step] = self._progress.add_task(step.name, total=step.num_items, failures="")
+
+    def advanced(self, step: Step) -> None:
+        if self._progress is not None:
+            self._progress.update(
+                self._bars[step],
+                completed=step.num_done + step.num_failed,
+                failures=f", {step.num_failed} failed" if step.num_failed else "",
+            )
+            self._progress.update(self._whole, description=self.summary())
+        elif time.monotonic() - self._last_line >= _LINE_EVERY_S:
+            self._last_line = time.monotonic()
+            print(self.summary(), file=self._stream, flush=True)
+
+    def ended(self, step: Step) -> None:
+        failed = f", {step.num_failed} failed" if step.num_failed else ""
+        line = f"{step.name}: {step.num_items}/{step.num_items}{failed} ({_duration(step.seconds)} of work)"
+        if self._progress is not None:
+            self._progress.remove_task(self._bars.pop(step))
+            self._progress.console.print(line, markup=False, highlight=False)
+        else:
+            print(line, file=self._stream, flush=True)
+
+    def summary(self) -> str:
+        """ "tune 2/8, sample 20/32, extract 16/48, about 2 min 10 s left"."""
+        counts = []
+        for stage in sorted({step.stage for step in self._steps}):
+            steps = [step for step in self._steps if step.stage == stage and step.num_items]
+            if steps:
+                total = sum(step.num_items for step in steps)
+                left = sum(step.num_left for step in steps)
+                counts.append(f"{stage.label} {total - left}/{total}")
+        left_s = self.remaining_s()
+        return ", ".join(counts + ([f"about {_duration(left_s)} left"] if left_s is not None else []))
+
+    def remaining_s(self) -> float | None:
+        """Seconds that the rest will take; None before every stage with work left has finished an item."""
+        total = 0.0
+        for step in self._steps:
+            if step.num_left:
+                alike = [step] if step.seconds else [o for o in self._steps if o.stage == step.stage]
+                finished = sum(other.num_done + other.num_failed for other in alike)
+                if not finished:
+                    return None
+                total += step.num_left * sum(other.seconds for other in alike) / finished
+        return total / (self._num_workers() or 1)
+
+
+def _bars(stream: TextIO) -> Progress:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("[red]{task.fields[failures]}"),
+        console=Console(file=stream),
+    )
 
 
 def _duration(seconds: float) -> str:

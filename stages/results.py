@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from .. import __version__
 from ..core.file_digests import FileDigests
 from ..core.hashing import canonical_json, digest
 from ..core.plan import Plan
+from ..core.run_file import RunFile
 from ..core.store import Store
 from ..core.tables import write_table
 from .measuring import Measuring
 from .observations import FeatureCell, Observation, Observations, Reference, observe
+from .planning import Part
 from .provenance import provenance_json
 from .score import comparison_rows, curve_rows, score_rows, summary_rows
 
@@ -35,51 +38,65 @@ def tables_dir(run_dir: Path) -> Path:
     return run_dir / "tables"
 
 
-def build_results(plan: Plan, measuring: Measuring, store: Store, files: FileDigests) -> RunResult:
+def build_results(run: RunFile, parts: Sequence[Part], store: Store, files: FileDigests) -> RunResult:
     """Score what the store has of a run, and write the tables. Nothing is sampled or extracted."""
-    observations = observe(plan, measuring, store, files)
-    scores = score_rows(plan, measuring, observations)
-    features = _feature_rows(plan, measuring, observations)
-    clips = _clip_rows(plan, store, observations)
+    rows: dict[str, list[Row]] = {}
+    for part in parts:
+        for name, more in _part_rows(part, store, files).items():
+            rows.setdefault(name, []).extend(more)
+    clips = rows["clips"]
     failures = sum(row["status"] != "done" for row in clips if row["side"] == "generated")
-    failures += sum(row["status"] != "done" for row in features)
-    rows = {
-        "clips": clips,
-        "features": features,
-        "scores": scores,
-        "summary": summary_rows(plan, measuring, observations, scores),
-        "comparisons": comparison_rows(plan, measuring, scores, observations),
-        "curves": curve_rows(plan, measuring, observations),
-        "runs": [_run_row(plan, measuring, clips, failures)],
-    }
-    folder = tables_dir(plan.run.run_dir)
+    failures += sum(row["status"] != "done" for row in rows["features"])
+    rows["runs"] = [_run_row(run, parts, clips, failures)]
+    folder = tables_dir(run.run_dir)
     for name, content in rows.items():
         write_table(folder, name, content)
     num_clips = sum(row["status"] == "done" for row in clips if row["side"] == "generated")
     return RunResult(folder, num_clips, failures)
 
 
-def _run_row(plan: Plan, measuring: Measuring, clips: list[Row], failures: int) -> Row:
-    run = plan.run
+def _part_rows(part: Part, store: Store, files: FileDigests) -> dict[str, list[Row]]:
+    plan, measuring = part.plan, part.measuring
+    observations = observe(plan, measuring, store, files)
+    scores = score_rows(plan, measuring, observations)
+    return {
+        "clips": _clip_rows(plan, store, observations),
+        "features": _feature_rows(plan, measuring, observations),
+        "scores": scores,
+        "summary": summary_rows(plan, measuring, observations, scores),
+        "comparisons": comparison_rows(plan, measuring, scores, observations),
+        "curves": curve_rows(plan, measuring, observations),
+    }
+
+
+def _run_row(run: RunFile, parts: Sequence[Part], clips: list[Row], failures: int) -> Row:
     # Where things lie and how the work is spread does not change what the run is.
-    run_data = run.model_dump(mode="json", exclude={"output", "store", "resources"})
+    run_data = run.model_dump(mode="json", exclude={"output", "store", "resources", "executor"})
+    for entry in run_data["datasets"]:
+        for name in ("methods", "metrics", "protocol"):
+            if entry[name] is None:  # as the run's: run files of before had no such entry
+                del entry[name]
     weights = {
         f"{method.label}:{location}": value
-        for method in plan.methods
+        for part in parts
+        for method in part.plan.methods
         for location, value in method.weight_digests.items()
     } | {
         f"{role}:{name}": value
-        for role, extractor in measuring.extractors.items()
+        for part in parts
+        for role, extractor in part.measuring.extractors.items()
         for name, value in extractor.weight_digests.items()
     }
+    protocols = {part.measuring.protocol.name: part.measuring.protocol.digest for part in parts}
     generated = [row for row in clips if row["side"] == "generated"]
     content = [[row["clip_key"], row["status"], row.get("content_digest")] for row in clips]
+    protocol_digest = ", ".join(protocols.values())
     return {
         "run": run.name,
-        "run_key": digest({"run": run_data, "protocol": measuring.protocol.digest, "clips": content}),
+        "run_key": digest({"run": run_data, "protocol": protocol_digest, "clips": content}),
         "run_file": canonical_json(run_data),
-        "protocol": measuring.protocol.name,
-        "protocol_digest": measuring.protocol.digest,
+        "protocol": ", ".join(protocols),
+        "protocol_digest": protocol_digest,
         "weights": canonical_json(weights),
         "num_clips": sum(row["status"] == "done" for row in generated),
         "num_failures": failures,

@@ -38,6 +38,10 @@ class SampleShard:
     def size(self) -> int:
         return len(self.tasks)
 
+    @property
+    def model(self) -> str:
+        return self.method_key
+
     def run(self, context: WorkerContext) -> ShardResult:
         started = time.perf_counter()
         failures: list[tuple[str, str, str]] = []

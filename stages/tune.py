@@ -39,6 +39,10 @@ class TuneShard:
     def size(self) -> int:
         return len(self.tasks)
 
+    @property
+    def model(self) -> str:
+        return self.method_key
+
     def run(self, context: WorkerContext) -> ShardResult:
         started = time.perf_counter()
         failures = []

@@ -34,6 +34,10 @@ class UpscaleShard:
     def size(self) -> int:
         return len(self.tasks)
 
+    @property
+    def model(self) -> str:
+        return self.upscaler_key
+
     def run(self, context: WorkerContext) -> ShardResult:
         started = time.perf_counter()
         failures = []

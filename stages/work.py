@@ -75,6 +75,11 @@ class Shard(Protocol):
         """How many items it holds."""
         ...
 
+    @property
+    def model(self) -> str:
+        """Key of the model it needs: it goes to a worker that has this loaded, where there is one."""
+        ...
+
     def run(self, context: WorkerContext) -> ShardResult:
         """Do the work. Failures of single items are recorded and returned, never raised."""
         ...

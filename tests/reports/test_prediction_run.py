@@ -59,7 +59,8 @@ def tables_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     store = Store(run.store_dir, default_codec())
     context = WorkerContext(store, "cpu")
-    plan, measuring = plan_run(run, store)
+    plan, parts = plan_run(run, store)
+    measuring = parts[0].measuring
     for cell in plan.cells:
         for shard in sample_shards(cell, NUM_CLIPS):
             shard.run(context)
@@ -76,7 +77,7 @@ def tables_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     for shard in extract_shards("all", items, measuring, store, 8):
         shard.run(context)
-    result = build_results(plan, measuring, store, files)
+    result = build_results(run, parts, store, files)
     assert result.num_failures == 0
     return result.tables_dir
 

@@ -278,7 +278,8 @@ class World:
         run = parse_run_file(self.data | changes)
         store = Store(run.store_dir, default_codec())
         context = WorkerContext(store, "cpu")
-        plan, measuring = plan_run(run, store)
+        plan, parts = plan_run(run, store)
+        measuring = parts[0].measuring
         files = FileDigests(store.file_digests("videos"))
         results = []
         for cell in plan.cells:
@@ -296,7 +297,7 @@ class World:
             *prompt_items(plan.datasets, measuring),
         ]
         results += [shard.run(context) for shard in extract_shards("all", items, measuring, store, 3)]
-        result = build_results(plan, measuring, store, files)
+        result = build_results(run, parts, store, files)
         tables = {path.stem: pq.read_table(path).to_pylist() for path in result.tables_dir.glob("*.parquet")}
         return tables, result, results
 

@@ -1,4 +1,4 @@
-"""The pool on a real Ray: results, exceptions, killed workers, resources."""
+"""The pool on a real Ray and on processes of this machine: results, exceptions, killed workers, resources."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from reelbench.core.errors import ResourcesError
 from reelbench.core.run_file import ResourcesEntry
 from reelbench.core.store import Store
+from reelbench.flows.cluster import RayNotStartedError, connect
 from reelbench.flows.environment import quiet_environment
-from reelbench.flows.ray_pool import MAX_DEATHS, RayPool
+from reelbench.flows.local_workers import LocalWorkers
+from reelbench.flows.pool import MAX_DEATHS, Pool, Workers
+from reelbench.flows.ray_workers import RayWorkers
 from reelbench.stages.work import ShardResult, WorkerContext
 
 pytestmark = pytest.mark.e2e
@@ -42,6 +44,10 @@ class Tiny:
     @property
     def size(self) -> int:
         return 1
+
+    @property
+    def model(self) -> str:
+        return "model"
 
     def run(self, context: WorkerContext) -> ShardResult:
         attempt = 0
@@ -80,24 +86,41 @@ def torch_threads() -> int:
 
 
 @pytest.fixture(scope="module")
-def ray_session() -> Iterator[Any]:
+def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One Ray for the file; the pools join it."""
     quiet_environment()
-    import ray
-    from ray import cloudpickle
+    try:
+        connection = connect(tmp_path_factory.mktemp("ray") / "ray.log")
+    except RayNotStartedError as error:
+        pytest.skip(f"this machine is too busy for Ray: {error.message}")
+    yield
+    connection.close()
 
+
+EXECUTORS = {"ray": RayWorkers, "local": LocalWorkers}
+
+
+@pytest.fixture(scope="module", params=sorted(EXECUTORS))
+def workers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Workers]:
+    """Makes the workers of each executor, at least two cores of this machine being there."""
     # Workers cannot import a test module.
+    if request.param == "ray":
+        request.getfixturevalue("ray_session")
+        from ray import cloudpickle
+    else:
+        import cloudpickle
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    pool = RayPool(ResourcesEntry(), Path())
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=128 * 2**20)
-    assert pool.num_workers is None
-    yield ray
-    ray.shutdown()
+    folder = tmp_path_factory.mktemp(request.param)
+    return lambda resources: EXECUTORS[request.param](resources, folder / "store", folder / "logs")
 
 
 @pytest.fixture(scope="module")
-def pool(ray_session: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayPool]:
-    with RayPool(WORKERS, tmp_path_factory.mktemp("store")) as pool:
+def pool(workers: Callable[..., Workers]) -> Iterator[Pool]:
+    made = workers(WORKERS)
+    with Pool(made, made._store_dir) as pool:
+        assert pool.num_workers is None
         yield pool
 
 
@@ -105,40 +128,40 @@ def numbers(results: list[ShardResult]) -> list[int]:
     return sorted(result.payload["number"] for result in results if result.payload)
 
 
-def test_every_shard_is_run_once(pool: RayPool) -> None:
+def test_every_shard_is_run_once(pool: Pool) -> None:
     results = list(pool.map([Tiny(number, "slow") for number in range(8)]))
     assert numbers(results) == list(range(8))
     assert len({result.payload["pid"] for result in results}) == 2
 
 
-def test_workers_stay_between_maps_and_keep_their_models(pool: RayPool) -> None:
+def test_workers_stay_between_maps_and_keep_their_models(pool: Pool) -> None:
     first = {result.payload["pid"] for result in pool.map([Tiny(n, "slow") for n in range(6)])}
     again = list(pool.map([Tiny(n, "slow") for n in range(6)]))
     assert {result.payload["pid"] for result in again} == first
     assert {result.payload["sessions"] for result in again} == {1}
 
 
-def test_a_worker_has_the_store_its_device_and_its_threads(pool: RayPool) -> None:
+def test_a_worker_has_the_store_its_device_and_its_threads(pool: Pool) -> None:
     (result,) = pool.map([Tiny(0, "use torch")])
     assert result.payload["store"] == str(pool._store_dir)
     assert result.payload["device"] == "cpu"
     assert result.payload["threads"] == 1
 
 
-def test_nothing_to_do_gives_nothing() -> None:
-    with RayPool(WORKERS, Path("nowhere")) as pool:
+def test_nothing_to_do_starts_nothing(workers: Callable[..., Workers]) -> None:
+    with Pool(workers(WORKERS), Path("nowhere")) as pool:
         assert list(pool.map([])) == []
         assert pool.num_workers is None
 
 
-def test_a_shard_that_raises_counts_as_failed_and_the_rest_goes_on(pool: RayPool) -> None:
+def test_a_shard_that_raises_counts_as_failed_and_the_rest_goes_on(pool: Pool) -> None:
     results = list(pool.map([Tiny(0), Tiny(1, "raise"), Tiny(2)]))
     assert numbers(results) == [0, 2]
     (failed,) = [result for result in results if result.num_failed]
     assert failed.failures == (("tiny 1", "ValueError", "number 1 will not do"),)
 
 
-def test_a_shard_whose_worker_is_killed_is_run_again(pool: RayPool, tmp_path: Path) -> None:
+def test_a_shard_whose_worker_is_killed_is_run_again(pool: Pool, tmp_path: Path) -> None:
     shards = [Tiny(0, "slow"), Tiny(1, "die once", str(tmp_path)), *(Tiny(n, "slow") for n in range(2, 6))]
     results = list(pool.map(shards))
     assert numbers(results) == list(range(6))
@@ -147,7 +170,7 @@ def test_a_shard_whose_worker_is_killed_is_run_again(pool: RayPool, tmp_path: Pa
     assert len({name.partition("-")[2] for name in attempts}) == 2, "the second attempt is a new process"
 
 
-def test_a_shard_that_always_kills_its_worker_is_given_up(pool: RayPool, tmp_path: Path) -> None:
+def test_a_shard_that_always_kills_its_worker_is_given_up(pool: Pool, tmp_path: Path) -> None:
     shards = [*(Tiny(n, "slow") for n in range(1, 5)), Tiny(0, "always die", str(tmp_path))]
     shards += [Tiny(n, "slow") for n in range(5, 9)]
     results = list(pool.map(shards))
@@ -158,19 +181,14 @@ def test_a_shard_that_always_kills_its_worker_is_given_up(pool: RayPool, tmp_pat
     assert MAX_DEATHS <= len(list(tmp_path.iterdir())) <= MAX_DEATHS + 1
 
 
-def test_an_abandoned_map_does_not_disturb_the_next(pool: RayPool) -> None:
-    results = pool.map([Tiny(number, "slow") for number in range(6)])
-    next(results)
-    results.close()
-    assert numbers(list(pool.map([Tiny(n) for n in (7, 8)]))) == [7, 8]
-
-
-def test_a_map_within_a_map_is_refused_rather_than_waiting_for_ever(pool: RayPool) -> None:
-    results = pool.map([Tiny(number) for number in range(3)])
-    next(results)
-    with pytest.raises(RuntimeError, match="not finished"):
-        next(pool.map([Tiny(9)]))
-    results.close()
+def test_a_worker_that_dies_between_two_maps_is_replaced(pool: Pool) -> None:
+    pids = {result.payload["pid"] for result in pool.map([Tiny(n, "slow") for n in range(6)])}
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    time.sleep(0.5)
+    results = list(pool.map([Tiny(n, "slow") for n in range(6)]))
+    assert numbers(results) == list(range(6))
+    assert not pids & {result.payload["pid"] for result in results}
 
 
 @pytest.mark.parametrize(
@@ -181,10 +199,10 @@ def test_a_map_within_a_map_is_refused_rather_than_waiting_for_ever(pool: RayPoo
         (ResourcesEntry(cpus_per_actor=99), "no worker fits"),
     ],
 )
-def test_what_the_cluster_cannot_give_is_an_error(
-    ray_session: Any, tmp_path: Path, entry: ResourcesEntry, message: str
+def test_what_there_is_not_is_an_error(
+    workers: Callable[..., Workers], tmp_path: Path, entry: ResourcesEntry, message: str
 ) -> None:
-    with RayPool(entry, tmp_path) as refused, pytest.raises(ResourcesError, match=message):
+    with Pool(workers(entry), tmp_path) as refused, pytest.raises(ResourcesError, match=message):
         list(refused.map([Tiny(0)]))
 
 
@@ -192,35 +210,43 @@ DRIVER = """
 import os, signal, sys
 from pathlib import Path
 from reelbench.core.run_file import ResourcesEntry
+from reelbench.flows.cluster import RayNotStartedError, connect
 from reelbench.flows.environment import quiet_environment
-from reelbench.flows.ray_pool import RayPool
+from reelbench.flows.local_workers import LocalWorkers
+from reelbench.flows.pool import Pool
+from reelbench.flows.ray_workers import RayWorkers
 from reelbench.stages.work import ShardResult
 
 class Report:
-    label, size = "report", 1
+    label, size, model = "report", 1, "model"
     def run(self, context):
         return ShardResult(1, 0, 0.0, payload=(os.getpid(), os.getcwd()))
     def failed(self, error, store):
         raise error
 
 quiet_environment()
-with RayPool(ResourcesEntry(num_actors=1), Path(sys.argv[1])) as pool:
+store = Path(sys.argv[2])
+kind = {"ray": RayWorkers, "local": LocalWorkers}[sys.argv[1]]
+with Pool(kind(ResourcesEntry(num_actors=1), store, store.parent / "logs"), store) as pool:
     (result,) = pool.map([Report()])
     print(*result.payload, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_workers_do_not_outlive_a_killed_driver(tmp_path: Path) -> None:
+@pytest.mark.parametrize("executor", sorted(EXECUTORS))
+def test_workers_do_not_outlive_a_killed_driver(tmp_path: Path, executor: str) -> None:
     """A Ray of the pool's own: it says nothing, works where the driver does, and ends with it."""
     done = subprocess.run(
-        [sys.executable, "-c", DRIVER, str(tmp_path / "store")],
+        [sys.executable, "-c", DRIVER, executor, str(tmp_path / "store")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=180,
         check=False,
         cwd=tmp_path,
     )
+    if "RayNotStartedError" in done.stderr:
+        pytest.skip("this machine is too busy for Ray")
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert done.stderr == ""
     worker, folder = done.stdout.split()

@@ -1,0 +1,33 @@
+"""The process that holds a Ray of our own: `python -m reelbench.flows.ray_head_process`.
+
+It starts Ray on this machine, prints the address, and ends Ray when its standard input is closed: when the
+driver says so, or is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+# Shards and results are small; clips go through the store. Ray's default would reserve 30% of the memory.
+_OBJECT_STORE_BYTES = 128 * 2**20
+
+
+def main() -> None:
+    """Hold a Ray until standard input ends."""
+    import ray
+
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
+        object_store_memory=_OBJECT_STORE_BYTES,
+    )
+    print(ray.get_runtime_context().gcs_address, flush=True)
+    sys.stdin.read()
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main()
