@@ -333,16 +333,24 @@ def _quote_fault(
             f"a caption with a {DELIMITERS[table.delimiter]} must stand in double quotes; if there is none, "
             "take the blank out",
         )
-    for line in lines.kept[1:]:
-        fields = line.split(table.delimiter)
-        # In running text a blank follows a comma; in lists it does not, unless their header has it, too.
-        has_blank = any(field[:1].isspace() for field in fields)
-        if len(fields) == len(table.header) > 1 and (is_spaced or not has_blank):
-            return (
-                f"a text in double quotes goes on over the line {line.strip()!r:.80}, which reads like a row",
-                "close the double quote, or take the line break out of the text",
-            )
+    first, *others = lines.kept
+    swallowed = [line for line in others if _reads_like_row(line, table, is_spaced)]
+    # Behind a line break in the first field all other fields follow: the line before it must be a row, too.
+    if swallowed and (not re.search(r"[\r\n]", row[0]) or _reads_like_row(first, table, is_spaced)):
+        return (
+            f"a text in double quotes goes on over the line {swallowed[0].strip()!r:.80}, which reads like "
+            "a row",
+            "close the double quote, or take the line break out of the text",
+        )
     return None
+
+
+def _reads_like_row(line: str, table: _Table, is_spaced: bool) -> bool:
+    """Whether a line has the header's number of fields, and not because of commas in running text: a blank
+    follows those, which it does not in lists whose header has none."""
+    fields = line.rstrip("\r\n").split(table.delimiter)
+    has_blank = any(field[:1].isspace() for field in fields)
+    return len(fields) == len(table.header) > 1 and (is_spaced or not has_blank)
 
 
 def _quoted_fields(row: Sequence[str], text: str) -> list[bool]:

@@ -186,6 +186,10 @@ def test_rows_that_a_stray_quote_swallows_are_seen(tmp_path) -> None:
     assert faults(path, 'name,caption\na,"a dog runs\nb,a cat"\nc,x\n') == [2]
     assert faults(path, 'name,caption,source\na,"a dog runs,s\nb,a cat",s\nc,x,s\n') == [2]
     assert faults(path, 'name, caption\na,"a dog runs\nb, a cat"\n') == [2]
+    assert faults(path, 'name,caption,source\na,"a dog\nb,a cat",s\n') == [2]
+    assert faults(path, 'notes,name,caption\n"one\ntwo",a,a dog\n') == []
+    assert faults(path, 'caption,name\n"a dog runs,a\na cat",b\n') == [2]
+    assert faults(path, 'caption,name\n"a dog runs\n",a\n"a cat\nthat sits",b\n') == []
     assert faults(path, 'name,caption\na,"a dog runs,\nthen sits, happily\nor not"\nb,"x\ny"\n') == []
 
 
