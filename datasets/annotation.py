@@ -1,21 +1,23 @@
 """Annotation files of published data sets: found, parsed, and refused with the place of the fault.
 
-JSON, YAML and CSV as they are distributed: UTF-8 with or without a byte order mark. Every error is a
-`DatasetError` that names the file, the line (and column where there is one) and what was expected.
+JSON and YAML as they are distributed, UTF-8 with or without a byte order mark; for tables see `table_file`.
+Every error is a `DatasetError` that names the file, the line (and column where there is one) and what was
+expected.
 """
 
 from __future__ import annotations
 
-import csv
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..core.errors import DatasetError, nearest
+from .text_file import read_text
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 
@@ -51,35 +53,57 @@ def load_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
-        DatasetError: unreadable, empty, not UTF-8, not JSON (with line and column), or not an object.
+        DatasetError: unreadable, empty, not UTF-8, not JSON (with line and column), an object with two values
+            of one name, or not an object.
     """
-    text = _read_text(path)
+    text = read_text(path)
     if not text.strip():
         raise DatasetError(f"{path} is empty; expected a JSON object", "copy the file again")
+    value = parse_json(text, path)
+    if not isinstance(value, dict):
+        raise DatasetError(f"{path}: expected a JSON object at the top, got {_type_name(value)}")
+    return value
+
+
+def parse_json(text: str, path: Path, line: int = 1) -> Any:
+    """The value of a text of JSON.
+
+    Args:
+        path: the file that it comes from. line: where it begins there, from 1.
+
+    Raises:
+        DatasetError: not JSON (with line and column), or an object with two values of one name.
+    """
     try:
-        value = json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise DatasetError(
-            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg})",
-            "the download may be incomplete: copy the file again",
+            f"{path}, line {line + error.lineno - 1}, column {error.colno}: not valid JSON ({error.msg})",
+            "correct it there; if the download was cut off, copy the file again",
         ) from error
     except (ValueError, RecursionError) as error:
         # Numbers of thousands of digits, brackets nested thousands deep.
         raise DatasetError(f"{path}: not readable as JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise DatasetError(f"{path}: expected a JSON object at the top, got {_type_name(value)}")
-    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+        raise ValueError(f"the name {name!r:.80} stands twice in one object, and only one can be meant")
+    return found
 
 
 def load_yaml_list(path: Path) -> list[Any]:
     """The list in a YAML file.
 
     Raises:
-        DatasetError: unreadable, empty, not UTF-8, not YAML (with line and column), or not a list.
+        DatasetError: unreadable, empty, not UTF-8, not YAML (with line and column), a mapping with two values
+            of one key, or not a list.
     """
-    text = _read_text(path)
+    text = read_text(path)
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _UniqueKeys)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -91,47 +115,19 @@ def load_yaml_list(path: Path) -> list[Any]:
     return value
 
 
-def read_csv(
-    path: Path, columns: Sequence[str], is_loose: bool = False
-) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """The rows of a comma-separated file with a header: (line number, values of `columns` in order).
+class _UniqueKeys(yaml.SafeLoader):
+    """`yaml.safe_load`, but a key that stands twice in a mapping is refused."""
 
-    Columns are found by name, so their order in the file is free and others may stand between them.
-    Streams: nothing but the current row is held.
-
-    Args:
-        is_loose: names of columns are alike whatever their case, and with spaces, "_" or "-" between words:
-            for sheets that people save themselves.
-
-    Raises:
-        DatasetError: unreadable, empty, not UTF-8, a missing or doubled column, or a row whose
-            number of fields differs from the header's.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            try:
-                header = [name.strip() for name in next(reader, [])]
-                wanted = _column_indices(path, header, columns, _loose if is_loose else str)
-                for row in reader:
-                    if not row:
-                        continue
-                    if len(row) != len(header):
-                        raise DatasetError(
-                            f"{path}, line {reader.line_num}: "
-                            f"{len(row)} fields, the header has {len(header)}",
-                            "a caption with a comma must stand in double quotes",
-                        )
-                    yield reader.line_num, tuple(row[index] for index in wanted)
-            except csv.Error as error:
-                raise DatasetError(f"{path}, line {reader.line_num}: not valid CSV ({error})") from error
-            except UnicodeDecodeError as error:
-                raise DatasetError(
-                    f"{path}, after line {reader.line_num}: not UTF-8 ({error.reason})",
-                    "save the file as UTF-8",
-                ) from error
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r:.80} stands twice in one mapping", key.start_mark
+                )
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 def plain_name(value: object, what: str, where: str) -> str:
@@ -208,46 +204,3 @@ _JSON_NAMES: dict[type, str] = {
 
 def _type_name(value: object) -> str:
     return _JSON_NAMES.get(type(value), type(value).__name__)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DatasetError(
-            f"{path}, line {line}: not UTF-8 ({error.reason})", "save the file as UTF-8"
-        ) from error
-
-
-def _loose(name: str) -> str:
-    return " ".join(re.split(r"[\s_-]+", name.strip())).casefold()
-
-
-def _column_indices(
-    path: Path, header: list[str], columns: Sequence[str], form: Callable[[str], str]
-) -> list[int]:
-    """Where the columns stand; names are compared in `form`."""
-    if not any(header):
-        raise DatasetError(f"{path} is empty; expected a header with the columns {', '.join(columns)}")
-    formed, wanted = [form(name) for name in header], [form(name) for name in columns]
-    for name, formed_name in zip(columns, wanted, strict=True):
-        if formed_name not in formed:
-            others = [
-                other
-                for other, formed_other in zip(header, formed, strict=True)
-                if formed_other not in wanted
-            ]
-            close = nearest(name, others)
-            raise DatasetError(
-                f"{path}, line 1: the column {name!r} is missing; there: {', '.join(header)}",
-                f"rename {close!r} to {name!r}" if close else f"expected the columns {', '.join(columns)}",
-            )
-        count = formed.count(formed_name)
-        if count > 1:
-            raise DatasetError(f"{path}, line 1: the column {name!r} stands there {count} times")
-    return [formed.index(name) for name in wanted]

@@ -30,9 +30,11 @@ from pydantic import Field
 from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError, nearest
 from ..core.types import Sample
-from .annotation import caption_text, field, load_yaml_list, plain_name, read_csv
+from .annotation import caption_text, field, load_yaml_list, plain_name
 from .edit_list import EDIT_KINDS, Edit, EditedVideo, EditKind, FrameFolders, edit_samples, ordered
 from .sample_list import list_fingerprint
+from .table_file import read_rows
+from .text_file import text_lines
 
 COLUMNS = ("video", "source_prompt", "edit", "prompt")
 _WHAT = "DAVIS"
@@ -171,7 +173,7 @@ class Davis:
             entries = enumerate(load_yaml_list(path))
             rows = [_from_yaml(f"{path}, entry {index}", entry) for index, entry in entries]
         elif path.suffix.lower() == ".csv":
-            lines = read_csv(path, COLUMNS, is_loose=True)
+            lines = read_rows(path, COLUMNS, is_loose=True)
             rows = [_row(f"{path}, line {line}", *values) for line, values in lines]
         else:
             raise DatasetError(
@@ -194,16 +196,14 @@ class Davis:
         if self.config.list is None:
             return None
         path = self._root / "ImageSets" / f"{self.config.list}.txt"
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
+        if not path.is_file():
             raise DatasetError(
-                f"{_WHAT}: cannot read the list {str(path)!r} ({getattr(error, 'strerror', 'not UTF-8')})",
+                f"{_WHAT}: cannot read the list {str(path)!r} (No such file)",
                 "set `list` to a file of ImageSets/ without its suffix, such as 2017/val",
-            ) from error
+            )
         names = {
             plain_name(_video_of(line), "video", f"{path}, line {number}")
-            for number, line in enumerate(lines, 1)
+            for number, line in enumerate(text_lines(path), 1)
             if line.strip()
         }
         if not names:

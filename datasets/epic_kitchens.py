@@ -33,8 +33,9 @@ from pydantic import Field, field_validator
 
 from ..core.errors import DatasetError
 from ..core.types import ClipRef, Sample
-from .annotation import caption_text, find_file, plain_name, read_csv
+from .annotation import caption_text, find_file, plain_name
 from .prediction_list import ListedClip, Listing, PredictionConfig, PredictionDataset
+from .table_file import read_rows
 from .temporal_interpolation import seer_stride
 
 _COLUMNS = ("narration_id", "participant_id", "video_id", "start_frame", "stop_frame", "narration")
@@ -111,7 +112,7 @@ class EpicKitchens100(PredictionDataset):
         what = f"{self.what}, split {self.split!r}"
         path = find_file(self._root, (name,), _ANNOTATION_FOLDERS, what)
         clips = []
-        for line, (id, participant, video, start, stop, narration) in read_csv(path, _COLUMNS):
+        for line, (id, participant, video, start, stop, narration) in read_rows(path, _COLUMNS):
             where = f"{path}, line {line}"
             plain_name(id, "narration_id", where)
             folder = plain_name(participant, "participant_id", where)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import DatasetError
+from .annotation import parse_json
+from .text_file import read_text
 
 
 def load_json_list(path: Path, what: str) -> list[Any]:
@@ -16,26 +17,13 @@ def load_json_list(path: Path, what: str) -> list[Any]:
         what: what the list holds, for messages ("entries with id and label").
 
     Raises:
-        DatasetError: unreadable, empty, not UTF-8, not JSON (with line and column), or not a list.
+        DatasetError: unreadable, empty, not UTF-8, not JSON (with line and column), an object with two
+            values of one name, or not a list.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not UTF-8 ({error.reason})", "save the file as UTF-8") from error
+    text = read_text(path)
     if not text.strip():
         raise DatasetError(f"{path} is empty; expected a JSON list of {what}", "copy the file again")
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DatasetError(
-            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg})",
-            "the download may be incomplete: copy the file again",
-        ) from error
-    except (ValueError, RecursionError) as error:
-        # Numbers of thousands of digits, brackets nested thousands deep.
-        raise DatasetError(f"{path}: not readable as JSON ({error})") from error
+    value = parse_json(text, path)
     if not isinstance(value, list):
         raise DatasetError(f"{path}: expected a JSON list of {what} at the top, got {value!r:.40}")
     return value

@@ -5,7 +5,8 @@ Wu et al.: CVPR 2023 text guided video editing competition, arXiv 2310.16003. Fi
 
     LOVEU-TGVE-2023_Dataset.csv or LOVEU-TGVE_2023_data.xlsx
         columns Video name, Our GT caption, Style Change Caption, Object Change Caption, Background Change
-        Caption, Multiple Changes Caption; a row such as "DAVIS Videos:" heads each part
+        Caption, Multiple Changes Caption; a row such as "DAVIS Videos:" heads each part; rows may end with
+        empty columns that the header does not have, as sheets are exported
     DAVIS_480p/480p_frames/<video>/00000.jpg ...      16 videos
     youtube_480p/480p_frames/<video>/00000.jpg ...    23 videos
     videvo_480p/480p_frames/<video>/00000.jpg ...     37 videos
@@ -27,9 +28,10 @@ from pydantic import Field
 from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError
 from ..core.types import Sample
-from .annotation import caption_text, find_file, plain_name, read_csv
+from .annotation import caption_text, find_file, plain_name
 from .edit_list import EDIT_KINDS, Edit, EditedVideo, EditKind, FrameFolders, edit_samples, ordered
 from .sample_list import list_fingerprint
+from .table_file import read_rows
 
 Part = Literal["DAVIS_480p", "youtube_480p", "videvo_480p"]
 PARTS: tuple[Part, ...] = ("DAVIS_480p", "youtube_480p", "videvo_480p")
@@ -185,7 +187,7 @@ class LoveuTgve:
         rows: dict[str, _Row] = {}
         part: Part | None = None
         num_blank_rows = num_blank_edits = 0
-        for line, values in read_csv(path, COLUMNS, is_loose=True):
+        for line, values in read_rows(path, COLUMNS, is_loose=True, has_spare_fields=True):
             where = f"{path}, line {line}"
             name, source_prompt, *prompts = (caption_text(value, where).strip() for value in values)
             heading = _HEADING.fullmatch(name)

@@ -32,8 +32,9 @@ from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError
 from ..core.seeds import derive_seed
 from ..core.types import ClipRef, Sample
-from .annotation import caption_text, field, find_file, load_json, plain_name, read_csv
+from .annotation import caption_text, field, find_file, load_json, plain_name
 from .sample_list import list_fingerprint, natural_rank, shuffled_rank
+from .table_file import read_rows
 from .video_folders import VideoFolders
 
 _ANNOTATION_FOLDERS = (
@@ -238,7 +239,7 @@ class MsrVtt:
         name = "MSRVTT_JSFUSION_test.csv"
         path = find_file(self._root, (name,), _ANNOTATION_FOLDERS, "MSR-VTT, list '1k-A'")
         captions: dict[str, list[_Row]] = {}
-        for line, (key, video_id, sentence) in read_csv(path, ("key", "video_id", "sentence")):
+        for line, (key, video_id, sentence) in read_rows(path, ("key", "video_id", "sentence")):
             where = f"{path}, line {line}"
             plain_name(video_id, "video_id", where)
             plain_name(key, "key", where)

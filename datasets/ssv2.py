@@ -21,7 +21,6 @@ not the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -33,6 +32,7 @@ from ..core.types import ClipRef
 from .annotation import caption_text, field, find_file, plain_name
 from .json_list import load_json_list
 from .prediction_list import ListedClip, Listing, PredictionConfig, PredictionDataset
+from .table_file import read_rows
 
 _ANNOTATION_FOLDERS = ("", "annotations", "annotation", "labels")
 _VIDEO_FOLDERS = (
@@ -118,12 +118,15 @@ class SomethingSomethingV2(PredictionDataset):
         """The template of each clip of the test split."""
         path = find_file(self._root, ("test-answers.csv",), _ANNOTATION_FOLDERS, what)
         answers: dict[str, str] = {}
-        for number, line in _lines(path):
-            where = f"{path}, line {number}"
-            id, separator, template = line.partition(";")
-            if not separator:
-                raise DatasetError(f"{where}: expected id;template, got {line!r:.80}")
-            answers[plain_name(id.strip(), "id", where)] = _plain(caption_text(template, where))
+        rows = read_rows(path, ("id", "template"), has_header=False, delimiters=";")
+        for line, (id, template) in rows:
+            where = f"{path}, line {line}"
+            id, prompt = plain_name(id.strip(), "id", where), _plain(caption_text(template, where))
+            if answers.setdefault(id, prompt) != prompt:
+                raise DatasetError(
+                    f"{where}: the clip {id!r} stands above with another template ({answers[id]!r:.60})",
+                    "delete one of the two lines",
+                )
         return answers
 
 
@@ -135,14 +138,3 @@ def _prompt(entry: Any, kind: str, where: str) -> str:
 def _plain(template: str) -> str:
     """A template without its brackets: "Pushing [something]" to "Pushing something"."""
     return template.replace("[", "").replace("]", "").strip()
-
-
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a text file that are not blank, with their numbers."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not UTF-8 ({error.reason})", "save the file as UTF-8") from error
-    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())

@@ -26,8 +26,9 @@ from pydantic import Field
 from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError
 from ..core.types import ClipRef, Sample
-from .annotation import caption_text, find_file, plain_name, read_csv
+from .annotation import caption_text, find_file, plain_name
 from .sample_list import list_fingerprint, natural_rank, shuffled_rank
+from .table_file import read_rows
 from .video_folders import names_in
 
 _LIST_FOLDERS = ("", "metadata", "annotation", "annotations", "WebVid", "webvid")
@@ -176,7 +177,7 @@ class WebVid:
         largest: list[int] = []
         num_listed = num_absent = num_blank = num_doubled = 0
         first: _Row | None = None
-        for line, (videoid, page_dir, caption) in read_csv(path, ("videoid", "page_dir", "name")):
+        for line, (videoid, page_dir, caption) in read_rows(path, ("videoid", "page_dir", "name")):
             where = f"{path}, line {line}"
             row = _Row(
                 plain_name(videoid, "videoid", where),

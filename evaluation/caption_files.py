@@ -1,16 +1,22 @@
-"""Captions and pairs as people keep them: CSV, TSV, JSON, JSONL, lines, or a folder of text files."""
+"""Captions and pairs as people keep them: CSV, TSV, JSON, JSONL, lines, or a folder of text files.
+
+All are read strictly: what is not surely understood is refused, with the first few faulty rows at once.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import EvaluationError
+from ..core.errors import DatasetError, EvaluationError
+from ..datasets.annotation import parse_json
+from ..datasets.table_file import Column, RowFault, loose_name, table_rows
+from ..datasets.text_file import read_text
 
 _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "name": ("name", "video", "video_id", "videoid", "clip", "file", "filename", "generated", "id"),
@@ -19,6 +25,7 @@ _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "generated": ("generated", "name", "video", "clip", "file", "id"),
     "reference": ("reference", "real", "ground_truth", "gt"),
 }
+_NUM_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -44,40 +51,26 @@ def read_captions(path: Path) -> list[CaptionRow]:
     """Captions by clip name.
 
     * `.csv`, `.tsv`: a header with a name column (name, id, video, ...), a caption column (caption, prompt,
-      text, ...) and optionally source; comma, semicolon or tab.
+      text, ...) and optionally source; comma, semicolon or tab. See `datasets.table_file` for quotes.
     * `.json`: {"name": "caption"}, {"name": ["caption", ...]}, or a list of objects with those columns;
       `.jsonl`: one such object a line.
-    * other files: lines `name<TAB>caption` or `name|caption`.
+    * other files: lines `name<TAB>caption` or `name|caption`, one such mark in each; quotes are text.
     * a folder: `<name>.txt` files.
 
     Raises:
-        EvaluationError: the file is not there, not UTF-8, empty, or has no such columns.
+        EvaluationError: the file is not there, not UTF-8, empty, without such columns, or has faulty rows.
     """
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*.txt") if not file.name.startswith("."))
-        rows = [
-            CaptionRow(file.relative_to(path).with_suffix("").as_posix(), _text(file).strip())
-            for file in files
-        ]
-        empty = [row.name for row in rows if not row.caption]
-        if empty:
-            raise EvaluationError(
-                f"{len(empty)} caption files in {str(path)!r} are empty: {empty[0]}.txt, ..."
-            )
-    else:
-        text = _text(path)
-        suffix = path.suffix.lower()
-        if suffix in (".csv", ".tsv"):
-            table = _Table(path, text, ("name", "caption"))
-            rows = [CaptionRow(row["name"], row["caption"], row.get("source", "")) for row in table.rows()]
-        elif suffix in (".json", ".jsonl"):
-            rows = _from_json(path, text)
+    with _as_evaluation_error():
+        if path.is_dir():
+            rows = _from_folder(path)
+        elif path.suffix.lower() in (".csv", ".tsv"):
+            rows = [CaptionRow(*values) for values in _from_table(path, ("name", "caption"), ("source",))]
+        elif path.suffix.lower() in (".json", ".jsonl"):
+            rows = _from_json(path)
         else:
-            rows = [
-                _from_line(path, number, line) for number, line in enumerate(_lines(text), 1) if line.strip()
-            ]
+            rows = _from_lines(path)
     if not rows:
-        raise EvaluationError(f"{str(path)!r} holds no caption", "expected rows of name and caption")
+        raise EvaluationError(f"{path} holds no caption", "expected rows of name and caption")
     return rows
 
 
@@ -87,98 +80,120 @@ def read_pairs(path: Path) -> list[PairRow]:
     Raises:
         EvaluationError: as in `read_captions`.
     """
-    table = _Table(path, _text(path), ("generated",))
-    rows = [
-        PairRow(row["generated"], row.get("reference", ""), row.get("caption") or None, row.get("source", ""))
-        for row in table.rows()
-    ]
+    with _as_evaluation_error():
+        rows = [
+            PairRow(generated, reference, caption or None, source)
+            for generated, reference, caption, source in _from_table(
+                path, ("generated",), ("reference", "caption", "source")
+            )
+        ]
     if not rows:
-        raise EvaluationError(f"{str(path)!r} holds no row", "expected generated,reference,caption,source")
+        raise EvaluationError(f"{path} holds no row", "expected generated,reference,caption,source")
     return rows
 
 
-class _Table:
-    """A CSV with a header, its columns found by their usual names."""
-
-    def __init__(self, path: Path, text: str, needed: Sequence[str]) -> None:
-        self._path, self._needed = path, needed
-        first = text.partition("\n")[0]
-        # Spreadsheets of some countries write semicolons; the header has no quotes to mislead a count.
-        self._delimiter = max("\t;,", key=first.count)
-        self._lines = csv.reader(io.StringIO(text, newline=""), delimiter=self._delimiter)
-        header = [cell.strip().lower() for cell in next(self._lines, [])]
-        self._columns: dict[str, int] = {}
-        taken: set[int] = set()
-        for role in (*needed, *(role for role in ("reference", "caption", "source") if role not in needed)):
-            places = [header.index(name) for name in _SYNONYMS[role] if name in header]
-            free = [place for place in places if place not in taken]
-            if free:
-                self._columns[role] = free[0]
-                taken.add(free[0])
-        missing = [role for role in needed if role not in self._columns]
-        if missing:
-            raise EvaluationError(
-                f"{str(path)!r} has no column {missing[0]!r}; its header is {', '.join(header) or 'empty'}",
-                f"any of these names will do: {', '.join(_SYNONYMS[missing[0]])}",
-            )
-
-    def rows(self) -> list[dict[str, str]]:
-        """The rows; blank lines are passed over.
-
-        Raises:
-            EvaluationError: a row lacks a needed cell.
-        """
-        found = []
-        try:
-            for cells in self._lines:
-                if not any(cell.strip() for cell in cells):
-                    continue
-                row = {
-                    role: cells[place].strip() if place < len(cells) else ""
-                    for role, place in self._columns.items()
-                }
-                for role in self._needed:
-                    if not row[role]:
-                        raise EvaluationError(
-                            f"{str(self._path)!r}, line {self._lines.line_num}: the {role} is empty",
-                            "fill it in, or take the row out",
-                        )
-                found.append(row)
-        except csv.Error as error:
-            raise EvaluationError(
-                f"{str(self._path)!r}, line {self._lines.line_num}: not readable as CSV ({error})"
-            ) from error
-        return found
-
-
-def _from_json(path: Path, text: str) -> list[CaptionRow]:
+@contextmanager
+def _as_evaluation_error() -> Iterator[None]:
     try:
-        if path.suffix.lower() == ".jsonl":
-            data: Any = [json.loads(line) for line in _lines(text) if line.strip()]
-        else:
-            data = json.loads(text)
-    except ValueError as error:
-        raise EvaluationError(f"{str(path)!r} is not valid JSON: {error}") from error
-    if isinstance(data, dict):
-        return [
-            CaptionRow(name, _string(path, caption))
-            for name, found in data.items()
-            for caption in (found if isinstance(found, list) else [found])
-        ]
-    if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
+        yield
+    except DatasetError as error:
+        raise EvaluationError(error.message, error.hint) from error
+
+
+@dataclass(frozen=True)
+class _Fault:
+    where: str
+    what: str
+    hint: str
+
+
+def _refuse(path: Path, faults: Sequence[_Fault]) -> None:
+    """Raise an error with the first of the faults, if there are any."""
+    if not faults:
+        return
+    shown = faults[:_NUM_SHOWN]
+    hint = "; ".join(dict.fromkeys(fault.hint for fault in shown))
+    if len(faults) == 1:
+        raise EvaluationError(f"{path}, {shown[0].where}: {shown[0].what}", hint)
+    rows = "".join(f"\n  {fault.where}: {fault.what}" for fault in shown)
+    more = "\n  ..." if len(faults) > len(shown) else ""
+    raise EvaluationError(f"{path} has {len(faults)} faulty rows:{rows}{more}", hint)
+
+
+def _from_table(path: Path, needed: Sequence[str], optional: Sequence[str]) -> list[tuple[str, ...]]:
+    """The values of the columns, stripped; "" where an optional column is not there or empty."""
+    roles = (*needed, *optional)
+    columns = [Column(role, _SYNONYMS[role], is_needed=role in needed) for role in roles]
+    rows, faults = [], []
+    # The names as they are first: a column whose name is only like one of these must not come before it.
+    for found in table_rows(path, columns, (str.lower, loose_name), text_column="caption"):
+        if isinstance(found, RowFault):
+            faults.append(_Fault(f"line {found.line}", found.what, found.hint))
+            continue
+        line, values = found[0], tuple(_one_kind_of_line_end(value).strip() for value in found[1])
+        for role, value in zip(roles, values, strict=True):
+            if role in needed and not value:
+                what, hint = f"the {role} is empty", "fill it in, or take the row out"
+            elif role != "caption" and "\n" in value:
+                what, hint = f"the {role} goes over several lines: {value!r:.80}", "close the double quote"
+            else:
+                continue
+            faults.append(_Fault(f"line {line}", what, hint))
+        rows.append(values)
+    _refuse(path, faults)
+    return rows
+
+
+def _from_json(path: Path) -> list[CaptionRow]:
+    text = read_text(path)
+    if path.suffix.lower() == ".jsonl":
+        lines = enumerate(_lines(text), 1)
+        data: Any = {
+            f"line {number}": parse_json(line, path, number) for number, line in lines if line.strip()
+        }
+    else:
+        data = parse_json(text, path)
+        if isinstance(data, dict):
+            return _from_object(path, data)
+        if isinstance(data, list):
+            data = {f"entry {index}": item for index, item in enumerate(data)}
+    if not isinstance(data, dict) or not all(isinstance(item, dict) for item in data.values()):
         raise EvaluationError(
-            f"{str(path)!r}: expected an object of names and captions, or a list of objects",
+            f"{path}: expected an object of names and captions, or a list of objects",
             'for example {"clip1": "a dog runs"} or [{"name": "clip1", "caption": "a dog runs"}]',
         )
-    rows = []
-    for item in data:
+    rows, faults = [], []
+    for where, item in data.items():
+        columns = Counter(str(key).lower() for key in item)
+        twice = [key for key, count in columns.items() if count > 1]
         name, caption, source = (_pick(item, role) for role in ("name", "caption", "source"))
-        if name is None or caption is None:
-            raise EvaluationError(
-                f"{str(path)!r}: an object has no name or no caption: {json.dumps(item)[:80]}",
-                f"names: {', '.join(_SYNONYMS['name'])}; captions: {', '.join(_SYNONYMS['caption'])}",
-            )
-        rows.append(CaptionRow(str(name), _string(path, caption), "" if source is None else str(source)))
+        if twice:
+            faults.append(_Fault(where, f"the field {twice[0]!r} stands there twice", "keep one of them"))
+        elif name is None or caption is None:
+            names = f"names: {', '.join(_SYNONYMS['name'])}; captions: {', '.join(_SYNONYMS['caption'])}"
+            faults.append(_Fault(where, f"an object has no name or no caption: {item!r:.80}", names))
+        elif not _is_text(caption):
+            faults.append(_no_text(where, caption))
+        elif odd := [value for value in (name, source) if not _is_id(value)]:
+            what = f"a name or source must be a text or a number, got {odd[0]!r:.60}"
+            faults.append(_Fault(where, what, "write it as a text"))
+        else:
+            rows.append(CaptionRow(str(name), caption.strip(), "" if source is None else str(source)))
+    _refuse(path, faults)
+    return rows
+
+
+def _from_object(path: Path, data: Mapping[str, Any]) -> list[CaptionRow]:
+    rows, faults = [], []
+    for name, found in data.items():
+        captions = found if isinstance(found, list) else [found]
+        if not name.strip():
+            faults.append(_Fault(f"{name!r}", "the name is empty", "fill it in, or take it out"))
+        faults += [
+            _no_text(f"{name!r:.60}", caption) for caption in captions or [None] if not _is_text(caption)
+        ]
+        rows += [CaptionRow(name, caption.strip()) for caption in captions if _is_text(caption)]
+    _refuse(path, faults)
     return rows
 
 
@@ -188,34 +203,58 @@ def _pick(item: Mapping[str, Any], role: str) -> Any:
     return next((lower[name] for name in _SYNONYMS[role] if lower.get(name) not in (None, "")), None)
 
 
-def _string(path: Path, value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise EvaluationError(f"{str(path)!r}: a caption must be a text, got {str(value)[:60]!r}")
-    return value.strip()
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
-def _from_line(path: Path, number: int, line: str) -> CaptionRow:
-    for mark in ("\t", "|"):
-        name, found, caption = line.partition(mark)
-        if found and name.strip() and caption.strip():
-            return CaptionRow(name.strip(), caption.strip())
-    raise EvaluationError(
-        f"{str(path)!r}, line {number}: expected name<TAB>caption or name|caption, got {line.strip()[:60]!r}",
-        "a table with a header should be called .csv or .tsv",
-    )
+def _is_id(value: Any) -> bool:
+    return value is None or (isinstance(value, str | int | float) and not isinstance(value, bool))
+
+
+def _no_text(where: str, caption: Any) -> _Fault:
+    return _Fault(where, f"a caption must be a text, got {str(caption)[:60]!r}", "fill it in, or take it out")
+
+
+def _from_lines(path: Path) -> list[CaptionRow]:
+    numbered = [(number, line) for number, line in enumerate(_lines(read_text(path)), 1) if line.strip()]
+    # One mark for the whole file: a name may hold the other one.
+    mark = "\t" if sum("\t" in line for _, line in numbered) * 2 >= len(numbered) else "|"
+    rows, faults = [], []
+    for number, line in numbered:
+        name, *captions = (part.strip() for part in line.split(mark))
+        if name and len(captions) == 1 and captions[0]:
+            rows.append(CaptionRow(name, captions[0]))
+        else:
+            form = "name<TAB>caption" if mark == "\t" else "name|caption"
+            what = f"expected name<TAB>caption or name|caption, here {form}, got {line.strip()[:60]!r}"
+            faults.append(
+                _Fault(f"line {number}", what, "a table with a header should be called .csv or .tsv")
+            )
+    _refuse(path, faults)
+    return rows
+
+
+def _from_folder(path: Path) -> list[CaptionRow]:
+    files = sorted(file for file in path.rglob("*.txt") if not file.name.startswith("."))
+    rows = [
+        CaptionRow(
+            file.relative_to(path).with_suffix("").as_posix(), _one_kind_of_line_end(read_text(file)).strip()
+        )
+        for file in files
+    ]
+    if empty := [f"{row.name}.txt" for row in rows if not row.caption]:
+        more = ", ..." if len(empty) > _NUM_SHOWN else ""
+        raise EvaluationError(
+            f"{len(empty)} caption files in {str(path)!r} are empty: {', '.join(empty[:_NUM_SHOWN])}{more}"
+        )
+    return rows
 
 
 def _lines(text: str) -> list[str]:
     # Not splitlines: a caption may hold one of Unicode's other line marks.
-    return [line.rstrip("\r") for line in text.split("\n")]
+    return _one_kind_of_line_end(text).split("\n")
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")  # Windows programs begin files with a mark
-    except OSError as error:
-        raise EvaluationError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise EvaluationError(
-            f"{str(path)!r} is not UTF-8 (byte {error.start})", "save it as UTF-8, for example with iconv"
-        ) from error
+def _one_kind_of_line_end(text: str) -> str:
+    """A caption is the same on every system that its file was written on."""
+    return re.sub(r"\r\n?", "\n", text)

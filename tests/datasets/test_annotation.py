@@ -7,7 +7,14 @@ import json
 import pytest
 
 from reelbench.core.errors import DatasetError
-from reelbench.datasets.annotation import caption_text, field, find_file, load_json, plain_name, read_csv
+from reelbench.datasets.annotation import (
+    caption_text,
+    field,
+    find_file,
+    load_json,
+    load_yaml_list,
+    plain_name,
+)
 
 
 def test_json_with_and_without_a_byte_order_mark(tmp_path) -> None:
@@ -43,41 +50,18 @@ def test_unreadable_files(tmp_path) -> None:
         load_json(tmp_path / "nowhere.json")
     with pytest.raises(DatasetError, match="cannot read"):
         load_json(tmp_path)
-    with pytest.raises(DatasetError, match="cannot read"):
-        list(read_csv(tmp_path / "nowhere.csv", ("a",)))
 
 
-def test_csv_columns_by_name_in_any_order(tmp_path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text('name,extra,id\n"a dog, running",x,1\n\n"two\nlines",y,2\n', "utf-8-sig")
-    assert list(read_csv(path, ("id", "name"))) == [(2, ("1", "a dog, running")), (5, ("2", "two\nlines"))]
-
-
-@pytest.mark.parametrize(
-    ("content", "message", "hint"),
-    [
-        (b"", "is empty; expected a header with the columns id, name", None),
-        (b"id,nmae\n", "line 1: the column 'name' is missing; there: id, nmae", "rename 'nmae' to 'name'"),
-        (b"id,name,id\n", "the column 'id' stands there 2 times", None),
-        (b"id,name\n1,a\n2,b,c\n", "line 3: 3 fields, the header has 2", "double quotes"),
-        (b"id,name\n1\n", "line 2: 1 fields", None),
-        (b'id,name\n1,"cut off', "not valid CSV", None),
-        (b"id,name\n1,caf\xe9\n", "not UTF-8", "UTF-8"),
-    ],
-)
-def test_broken_csv(tmp_path, content, message, hint) -> None:
-    path = tmp_path / "broken.csv"
-    path.write_bytes(content)
-    with pytest.raises(DatasetError, match=message) as caught:
-        list(read_csv(path, ("id", "name")))
-    assert str(path) in caught.value.message
-    assert hint is None or hint in str(caught.value.hint)
-
-
-def test_csv_is_streamed(tmp_path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text("id\n1\n" + "2\n" * 50_000 + "3,3\n")
-    assert next(read_csv(path, ("id",))) == (2, ("1",))
+def test_a_name_that_stands_twice_is_refused_in_json_and_yaml(tmp_path) -> None:
+    path = tmp_path / "twice"
+    path.write_text('{"videos": [{"id": 1, "split": "test", "id": 2}]}')
+    with pytest.raises(DatasetError, match="the name 'id' stands twice in one object"):
+        load_json(path)
+    path.write_text("- video: bear\n  prompt: a lion\n- video: bear\n  prompt: a cat\n  prompt: a dog\n")
+    with pytest.raises(DatasetError, match=r"line 5, column 3: .*the key 'prompt' stands twice"):
+        load_yaml_list(path)
+    path.write_text("- {video: bear}\n- {video: bear, prompt: a cat}\n")
+    assert load_yaml_list(path) == [{"video": "bear"}, {"video": "bear", "prompt": "a cat"}]
 
 
 @pytest.mark.parametrize("name", ["video7010", "000001_000050", "1066674784", "a-b.c", "-x", "_"])

@@ -210,7 +210,7 @@ def test_malformed_files(root) -> None:
     with pytest.raises(DatasetError, match=r"entry 0: the clip '3000' has no template in test-answers.csv"):
         len(open_(root, split="test", prompt="template"))
     (root / "test-answers.csv").write_text("3001,Folding something\n")
-    with pytest.raises(DatasetError, match="line 1: expected id;template"):
+    with pytest.raises(DatasetError, match="line 1: 1 field, the header has 2: 3001,Folding something"):
         len(open_(root, split="test", prompt="template"))
 
 

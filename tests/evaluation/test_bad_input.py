@@ -341,7 +341,7 @@ def test_captions_in_another_encoding_are_refused_with_what_mends_them(tmp_path,
     }
     (tmp_path / name).write_bytes(text[name].encode(encoding))
     encode(tmp_path / "clips" / "a.mp4", num_frames=1)
-    with pytest.raises(EvaluationError, match=rf"{name}' is not UTF-8") as caught:
+    with pytest.raises(EvaluationError, match=rf"{name}, line \d: not UTF-8") as caught:
         match(find_clips(tmp_path / "clips"), None, tmp_path / name, None)
     assert "UTF-8" in str(caught.value.hint)
 
