@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import reelbench.reports
 from reelbench.reports.lead import Lead, PairedTests, counted_lead, lead_facts, measured_lead
 
 Make = Callable[..., dict[str, Any]]
@@ -88,3 +92,15 @@ def test_facts_name_columns_methods_and_what_could_have_been_seen() -> None:
         ("No paired test, so nothing marked", "KVD: d, e and f"),
     ]
     assert lead_facts(["FVD"], [text]) == []
+
+
+def test_no_report_imports_a_framework() -> None:
+    modules = [
+        f"reelbench.reports.{path.stem}" for path in Path(reelbench.reports.__file__).parent.glob("*.py")
+    ]
+    code = (
+        f"import importlib, sys\nfor name in {modules}: importlib.import_module(name)\n"
+        "print(sorted({'torch', 'prefect', 'ray', 'mlflow', 'diffusers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
