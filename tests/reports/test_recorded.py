@@ -88,8 +88,8 @@ def test_a_benchmark_takes_less_than_200_kb(tmp_path: Path, summary_row: Make, c
     scores = [
         {"run": "b", "metric": metric, "method": method, "dataset": "msrvtt", "split": "test",
          "protocol": "clean", "protocol_digest": digest("p"), "conditioning": "text",
-         "sample_id": f"video{7010 + place}", "source": f"video{7010 + place}", "seed": 0, "value": float(draw.normal()),
-         "score_key": digest([metric, method, place])}
+         "sample_id": f"video{7010 + place}", "source": f"video{7010 + place}", "seed": 0,
+         "value": float(draw.normal()), "score_key": digest([metric, method, place])}
         for metric in clip_metrics for method in methods for place in range(256)
     ]  # fmt: skip
     summary = [
