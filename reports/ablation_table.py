@@ -15,9 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from ..core.tables import read_table
-from .comparison_table import NUM_DIGEST_CHARACTERS, all_seeds_rows, by_protocol, load_method_order
+from .comparison_table import (
+    NUM_DIGEST_CHARACTERS,
+    all_seeds_rows,
+    by_protocol,
+    comparisons_by_protocol,
+    load_comparisons,
+    load_method_order,
+)
+from .lead import Row
 from .measurement import DASH
-from .method_groups import Column, Group, Row, build_columns, method_groups, rows_by_cell
+from .method_groups import Column, Group, build_columns, group_facts, method_groups, rows_by_cell
 from .prediction_data import PredictionData, prediction_data
 from .prediction_table import counts_differ, prediction_facts
 from .table_notes import Footnotes
@@ -62,17 +70,23 @@ def load_ablation_tables(tables_folder: Path) -> tuple[AblationTable, ...]:
         StoreError: a table is missing or cannot be read.
     """
     summary, runs = (read_table(tables_folder, name).to_pylist() for name in ("summary", "runs"))
-    return build_ablation_tables(summary, runs, load_method_order(tables_folder))
+    return build_ablation_tables(
+        summary, runs, load_method_order(tables_folder), load_comparisons(tables_folder)
+    )
 
 
 def build_ablation_tables(
-    summary: Iterable[Row], runs: Iterable[Row], method_order: Sequence[str] = ()
+    summary: Iterable[Row],
+    runs: Iterable[Row],
+    method_order: Sequence[str] = (),
+    comparisons: Iterable[Row] = (),
 ) -> tuple[AblationTable, ...]:
     """The ablation tables of a run, by data set, protocol and method.
 
     Args:
         summary, runs: rows of the run's tables.
         method_order: variants in the order to show; the others follow by name.
+        comparisons: rows of the `comparisons` table, which say what may be marked.
 
     Raises:
         ValueError: two all-seeds rows claim the same cell.
@@ -84,7 +98,7 @@ def build_ablation_tables(
         row for row in all_seeds_rows(summary) if row["metric"] in ABLATION_METRICS and row["dataset"] in data
     ]
     rows.sort(key=lambda row: ABLATION_METRICS.index(row["metric"]))
-    keys = by_protocol(rows)
+    keys, tests = by_protocol(rows), comparisons_by_protocol(comparisons)
     order = list(data)
     tables = []
     for key, part in sorted(keys.items(), key=lambda item: order.index(item[0][0])):
@@ -96,7 +110,9 @@ def build_ablation_tables(
             title = f"{name} on {', '.join(filter(None, key[:2]))}"
             if sum(other[:2] == key[:2] for other in keys) > 1:
                 title += f", protocol {key[2]}"
-            tables.append(_table(title, key[2:], data[key[0]], mine, configs, weights, method_order))
+            tables.append(
+                _table(title, key[2:], data[key[0]], mine, tests.get(key, ()), configs, weights, method_order)
+            )
     return tuple(tables)
 
 
@@ -105,6 +121,7 @@ def _table(
     protocol: tuple[str, str],
     data: PredictionData,
     rows: Sequence[Row],
+    comparisons: Sequence[Row],
     configs: Mapping[str, _Settings],
     weights: Mapping[str, str],
     method_order: Sequence[str],
@@ -112,8 +129,8 @@ def _table(
     paths, locations = _differing(configs, weights)
     footnotes = Footnotes()
     columns = build_columns(rows, footnotes)
-    groups = method_groups(rows_by_cell(rows, title), columns, method_order, footnotes)
-    facts = list(prediction_facts(protocol, [(data, rows)]))
+    groups = method_groups(rows_by_cell(rows, title), columns, method_order, footnotes, comparisons)
+    facts = [*group_facts(columns, groups), *prediction_facts(protocol, [(data, rows)])]
     if locations:
         texts = [
             f"{label}: {_weights_text(label, config, locations, weights)}"

@@ -3,9 +3,9 @@
 This is the table of the papers, as data: `build_comparison_table` makes it from the rows of the
 `summary` table, `table_text` writes it as Markdown or to a terminal, `html_report` as HTML. What a
 number needs in order to be compared travels with it: one section for each data set, split and
-protocol, since values of different protocols never share a column, and the best value is marked
-within a conditioning only, since a method that saw the reference video is not ranked against one
-that read the prompt.
+protocol, since values of different protocols never share a column, and a value is marked as the best
+within a conditioning only (a method that saw the reference video is not ranked against one that read
+the prompt), and only where the paired tests of the `comparisons` table bear it out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from ..core.errors import StoreError
 from ..core.tables import read_table
-from .method_groups import Column, Group, build_columns, method_groups, rows_by_cell
+from .method_groups import Column, Group, build_columns, group_facts, method_groups, rows_by_cell
 from .table_notes import Footnotes, section_facts
 
 NUM_DIGEST_CHARACTERS = 12
@@ -65,8 +65,21 @@ def load_comparison_table(tables_folder: Path) -> ComparisonTable:
         StoreError: there is no readable summary.
     """
     return build_comparison_table(
-        read_table(tables_folder, "summary").to_pylist(), load_method_order(tables_folder)
+        read_table(tables_folder, "summary").to_pylist(),
+        load_method_order(tables_folder),
+        load_comparisons(tables_folder),
     )
+
+
+def load_comparisons(tables_folder: Path) -> list[dict[str, Any]]:
+    """The rows of the `comparisons` table; none where a run has no such table.
+
+    Raises:
+        StoreError: it is there and cannot be read.
+    """
+    if not (tables_folder / "comparisons.parquet").exists():
+        return []
+    return read_table(tables_folder, "comparisons").to_pylist()
 
 
 def load_method_order(tables_folder: Path) -> tuple[str, ...]:
@@ -83,21 +96,28 @@ def load_method_order(tables_folder: Path) -> tuple[str, ...]:
 
 
 def build_comparison_table(
-    summary: Iterable[Mapping[str, Any]], method_order: Sequence[str] = ()
+    summary: Iterable[Mapping[str, Any]],
+    method_order: Sequence[str] = (),
+    comparisons: Iterable[Mapping[str, Any]] = (),
 ) -> ComparisonTable:
     """The comparison table of summary rows. Rows of single seeds are left out.
 
     Args:
         summary: rows of the `summary` table.
         method_order: methods in the order to show within a conditioning; the others follow by name.
+        comparisons: rows of the `comparisons` table; without the tests in it no measured value is marked.
 
     Raises:
         ValueError: two all-seeds rows claim the same cell.
     """
     rows = all_seeds_rows(summary)
     run = ", ".join(sorted({row["run"] for row in rows if row["run"]}))
+    tests = comparisons_by_protocol(comparisons)
     return ComparisonTable(
-        run, tuple(_section(key, part, method_order) for key, part in by_protocol(rows).items())
+        run,
+        tuple(
+            _section(key, part, method_order, tests.get(key, ())) for key, part in by_protocol(rows).items()
+        ),
     )
 
 
@@ -128,19 +148,32 @@ def by_protocol(
     return dict(sorted(parts.items()))
 
 
+def comparisons_by_protocol(
+    comparisons: Iterable[Mapping[str, Any]],
+) -> dict[tuple[str, str, str, str], list[Mapping[str, Any]]]:
+    """Rows of the `comparisons` table under the keys of `by_protocol`."""
+    parts: dict[tuple[str, str, str, str], list[Mapping[str, Any]]] = {}
+    for row in comparisons:
+        parts.setdefault(_part_key(row), []).append(row)
+    return parts
+
+
 def _part_key(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return tuple(row[name] or "" for name in ("dataset", "split", "protocol", "protocol_digest"))  # type: ignore[return-value]
 
 
 def _section(
-    key: tuple[str, str, str, str], rows: list[Mapping[str, Any]], method_order: Sequence[str]
+    key: tuple[str, str, str, str],
+    rows: list[Mapping[str, Any]],
+    method_order: Sequence[str],
+    comparisons: Sequence[Mapping[str, Any]],
 ) -> Section:
     dataset, split, protocol, protocol_digest = key
     rows = sorted(rows, key=lambda row: (_LEVEL_ORDER.get(row["level"], 3), row["metric"]))
     footnotes = Footnotes()
     columns = build_columns(rows, footnotes)
     by_cell = rows_by_cell(rows, where=repr(dataset))
-    groups = method_groups(by_cell, columns, method_order, footnotes)
+    groups = method_groups(by_cell, columns, method_order, footnotes, comparisons)
     counts = {(row["n"], row["coverage"]) for row in rows if row["level"] != "cost" and row["n"] is not None}
     return Section(
         dataset=dataset,
@@ -150,6 +183,9 @@ def _section(
         columns=columns,
         groups=groups,
         shows_n=len({n for n, _ in counts}) > 1 or any(c is not None and c < 1 for _, c in counts),
-        facts=section_facts(protocol, protocol_digest[:NUM_DIGEST_CHARACTERS], rows),
+        facts=(
+            *group_facts(columns, groups),
+            *section_facts(protocol, protocol_digest[:NUM_DIGEST_CHARACTERS], rows),
+        ),
         footnotes=footnotes.texts,
     )

@@ -5,7 +5,8 @@ over all edits, then by kind (`Sample.edit`). A mean over kinds hides the most: 
 has the best kept content, and one that repaints all of it the best textual alignment of a new background.
 
 Made from the `scores` table, since the summary has no kinds. Values over all edits are the summary's;
-standard errors are clustered on the source video, as there.
+standard errors are clustered on the source video, as there. A run tests its methods over all edits: a value
+is marked there, and never within a kind.
 """
 
 from __future__ import annotations
@@ -17,9 +18,15 @@ from typing import Any
 
 from ..core.statistics import mean_estimate
 from ..core.tables import read_table
-from .comparison_table import NUM_DIGEST_CHARACTERS, load_method_order
+from .comparison_table import (
+    NUM_DIGEST_CHARACTERS,
+    comparisons_by_protocol,
+    load_comparisons,
+    load_method_order,
+)
+from .lead import Row
 from .measurement import is_value
-from .method_groups import Column, Group, Row, build_columns, method_groups, rows_by_cell
+from .method_groups import Column, Group, build_columns, group_facts, method_groups, rows_by_cell
 from .table_notes import Footnotes
 
 EDIT_METRICS = (
@@ -43,6 +50,8 @@ ABOUT = (
     "Structure, motion and similarity to the source say what was kept, not whether the edit was made: a clip "
     "that is its source is the best in them."
 )
+
+UNTESTED_KINDS = "methods are tested over all edits, not within a kind: nothing is marked there"
 
 _Key = tuple[str, str, str, str]
 
@@ -91,11 +100,17 @@ def load_edit_tables(tables_folder: Path) -> tuple[EditTable, ...]:
     scores, summary, clips = (
         read_table(tables_folder, name).to_pylist() for name in ("scores", "summary", "clips")
     )
-    return build_edit_tables(scores, summary, clips, load_method_order(tables_folder))
+    return build_edit_tables(
+        scores, summary, clips, load_method_order(tables_folder), load_comparisons(tables_folder)
+    )
 
 
 def build_edit_tables(
-    scores: Iterable[Row], summary: Iterable[Row], clips: Iterable[Row], method_order: Sequence[str] = ()
+    scores: Iterable[Row],
+    summary: Iterable[Row],
+    clips: Iterable[Row],
+    method_order: Sequence[str] = (),
+    comparisons: Iterable[Row] = (),
 ) -> tuple[EditTable, ...]:
     """The edit tables of a run, by data set, split and protocol.
 
@@ -103,6 +118,7 @@ def build_edit_tables(
         scores, summary, clips: rows of the run's tables. The summary says which metrics there are and how
             they are headed, the clips what was asked for.
         method_order: methods in the order to show among those that saw the same; the others follow by name.
+        comparisons: rows of the `comparisons` table, which say what may be marked.
     """
     metrics: dict[_Key, dict[str, Row]] = {}
     methods: dict[_Key, dict[str, str]] = {}
@@ -111,7 +127,11 @@ def build_edit_tables(
             key = _key(row)
             metrics.setdefault(key, {}).setdefault(row["metric"], row)
             methods.setdefault(key, {})[row["method"]] = row["conditioning"] or ""
+    scores = list(scores)
     edited = [row for row in scores if row["edit"] is not None]
+    # Where clips of no edit were scored too, the tests are of other clips than the table's.
+    others = {_key(row) for row in scores if row["edit"] is None}
+    tests = {key: rows for key, rows in comparisons_by_protocol(comparisons).items() if key not in others}
     asked = [row for row in clips if row["side"] == "generated" and row["edit"] is not None]
     keys = sorted({_key(row) for row in edited} & set(metrics))
     titles = [", ".join(filter(None, key[:2])) for key in keys]
@@ -121,7 +141,9 @@ def build_edit_tables(
         mine = [row for row in edited if _key(row) == key]
         wanted = [row for row in asked if ((row["dataset"] or ""), (row["split"] or "")) == key[:2]]
         named = [metrics[key][name] for name in EDIT_METRICS if name in metrics[key]]
-        tables.append(_table(full_title, key, mine, wanted, named, methods[key], method_order))
+        tables.append(
+            _table(full_title, key, mine, wanted, named, methods[key], method_order, tests.get(key, ()))
+        )
     return tuple(tables)
 
 
@@ -137,6 +159,7 @@ def _table(
     metrics: Sequence[Row],
     methods: Mapping[str, str],
     method_order: Sequence[str],
+    comparisons: Sequence[Row],
 ) -> EditTable:
     kinds = sorted(
         {row["edit"] for row in asked}, key=lambda kind: (KINDS.index(kind) if kind in KINDS else 99, kind)
@@ -151,11 +174,16 @@ def _table(
         EditPart(
             name,
             _count(asked, of),
-            method_groups(rows_by_cell(rows, title), columns, method_order, footnotes),
+            method_groups(
+                rows_by_cell(rows, title), columns, method_order, footnotes, () if place else comparisons
+            ),
         )
-        for (name, of), rows in zip(chosen, rows_of, strict=True)
+        for place, ((name, of), rows) in enumerate(zip(chosen, rows_of, strict=True))
     )
-    facts = [("Protocol", f"{key[2] or '(none)'} ({key[3][:NUM_DIGEST_CHARACTERS]})")]
+    facts = group_facts(columns, parts[0].groups)
+    if len(parts) > 1:
+        facts.append(("Kinds", UNTESTED_KINDS))
+    facts.append(("Protocol", f"{key[2] or '(none)'} ({key[3][:NUM_DIGEST_CHARACTERS]})"))
     intervals = sorted({row["interval"] for rows in rows_of for row in rows if row["interval"]})
     if intervals:
         facts.append(("Standard errors", "clustered on the source video"))

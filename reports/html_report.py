@@ -27,7 +27,7 @@ from .dot_plot import DotPlot, Measured, dot_plot
 from .edit_table import build_edit_tables
 from .edit_text import published_editing
 from .failures import failures_of
-from .measurement import format_measurement, format_p_value, is_value
+from .measurement import format_measurement, format_p_value, format_rounded, is_value
 from .prediction_table import build_prediction_tables
 from .prediction_text import published_prediction
 from .run_clips import PromptClips, clips_by_prompt, locate, methods_of
@@ -104,12 +104,13 @@ def write_html_report(
         for name in ("runs", "summary", "comparisons", "curves", "clips", "features", "scores")
     }
     order = load_method_order(tables_folder)
-    table = build_comparison_table(rows["summary"], order)
+    tests = rows["comparisons"]
+    table = build_comparison_table(rows["summary"], order, tests)
     prompts = clips_by_prompt(rows["clips"], num_prompts)
     find = partial(locate, tables_folder=tables_folder, media_root=media_root)
     budget = _Budget(int(max_embedded_mib * 2**20))
-    edit_tables = build_edit_tables(rows["scores"], rows["summary"], rows["clips"], order)
-    prediction_tables = build_prediction_tables(rows["summary"], rows["runs"], order)
+    edit_tables = build_edit_tables(rows["scores"], rows["summary"], rows["clips"], order, tests)
+    prediction_tables = build_prediction_tables(rows["summary"], rows["runs"], order, tests)
     html = (
         _environment()
         .get_template("report.html.jinja")
@@ -122,9 +123,9 @@ def write_html_report(
             published_editing=published_editing() if edit_tables else (),
             prediction_tables=prediction_tables,
             published_prediction=published_prediction(prediction_tables),
-            ablation_tables=build_ablation_tables(rows["summary"], rows["runs"], order),
+            ablation_tables=build_ablation_tables(rows["summary"], rows["runs"], order, tests),
             plots=[_metric_plots(section) for section in table.sections],
-            comparisons=_comparison_views(rows["comparisons"], _labels(rows["summary"])),
+            comparisons=_comparison_views(tests, _labels(rows["summary"])),
             size_plots=size_plots(rows["curves"]),
             failures=failures_of(rows["clips"], rows["features"]),
             num_clips=sum(row["side"] == "generated" for row in rows["clips"]),
@@ -239,7 +240,7 @@ def _comparison_views(rows: Iterable[Mapping[str, Any]], labels: Mapping[str, st
         details = [
             f"Holm p {format_p_value(row['p_holm'])} (raw {format_p_value(row['p_value'])}), "
             f"{row['num_pairs']} pairs of {row['num_sources']} sources"
-            + (f", detectable {row['min_detectable']:.2g}" if is_value(row.get("min_detectable")) else "")
+            + (f", detectable {format_rounded(found)}" if is_value(found := row["min_detectable"]) else "")
             for row in drawn
         ]
         tests = ", ".join(sorted({row["test"] for row in members if row["test"]}))

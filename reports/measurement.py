@@ -42,6 +42,27 @@ def format_measurement(value: float | None, standard_error: float | None = None)
     return f"{_fixed(value, num_decimals)} ± {_fixed(standard_error, num_decimals)}"
 
 
+def format_rounded(value: float, num_digits: int = 2) -> str:
+    """`value` with so many significant digits and never an exponent, as a difference in passing is written.
+
+    >>> format_rounded(118.4), format_rounded(0.01234)
+    ('118', '0.012')
+    """
+    return _fixed(value, _num_decimals(value, num_digits))
+
+
+def format_interval(low: float, high: float, standard_error: float | None) -> str:
+    """An interval to the digits of `format_measurement` of the value in it.
+
+    >>> format_interval(0.29204, 0.29699, 0.001234)
+    '0.2920 to 0.2970'
+    """
+    if standard_error is None or not math.isfinite(standard_error) or standard_error <= 0:
+        return f"{format_measurement(low)} to {format_measurement(high)}"
+    num_decimals = _num_decimals(standard_error, 2)
+    return f"{_fixed(low, num_decimals)} to {_fixed(high, num_decimals)}"
+
+
 def format_count(count: float | None) -> str:
     """A whole number as tables print parameters: "24.86 M" from a million on, with separators below.
 

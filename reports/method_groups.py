@@ -1,25 +1,22 @@
 """Rows of methods under columns of metrics: what the tables of a report are built of.
 
 Methods stand in groups by what they saw, and the best value is marked within a group only: a method that saw
-the reference video is not ranked against one that read the prompt.
+the reference video is not ranked against one that read the prompt. What may be marked is decided in `lead`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ..core.types import Conditioning
+from .lead import UNRANKED, Lead, PairedTests, Row, counted_lead, lead_facts, measured_lead
 from .measurement import format_count, format_measurement, is_value
 from .table_notes import Footnotes, missing_reason
 
-Row = Mapping[str, Any]
-"""Of the `summary` table, or with the columns of it that are read here."""
-
-
 COUNTED = "parameters"
-"""Unit of a cost that is a count: it is written as one."""
+"""Unit of a cost that is a count: it is written as one, and may be ranked. Every other cost (seconds, memory)
+depends on what else the machine did, so it is neither ranked nor given a better direction."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +25,15 @@ class Column:
 
     Attributes:
         metric: its registered name.
+        label: what it is called.
         heading: label, a cost's unit, and the arrow of the better direction.
-        higher_is_better: None where no direction is better.
+        higher_is_better: None where nothing may be ranked.
         level: "set", "clip" or "cost".
         marks: numbers of the footnotes that hold for the whole column.
     """
 
     metric: str
+    label: str
     heading: str
     higher_is_better: bool | None
     level: str
@@ -48,7 +47,7 @@ class Cell:
     Attributes:
         text: "298.1 ± 5.3", or a dash.
         value, standard_error, low, high: the numbers; None where there is none.
-        is_best: the best of its conditioning.
+        is_best: better than each other method that saw the same, see `lead`.
         marks: numbers of its footnotes.
     """
 
@@ -73,10 +72,15 @@ class MethodRow:
 
 @dataclass(frozen=True)
 class Group:
-    """The methods that saw the same."""
+    """The methods that saw the same, and of each column who leads."""
 
     conditioning: str
     rows: tuple[MethodRow, ...]
+    leads: tuple[Lead, ...]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(row.method for row in self.rows)
 
 
 def rows_by_cell(rows: Iterable[Row], where: str) -> dict[tuple[str, str, str], Row]:
@@ -102,6 +106,7 @@ def method_groups(
     columns: Sequence[Column],
     method_order: Sequence[str],
     footnotes: Footnotes,
+    comparisons: Iterable[Row] = (),
 ) -> tuple[Group, ...]:
     """The methods in groups by what they saw, from least to most, with a cell for each column.
 
@@ -109,7 +114,10 @@ def method_groups(
         by_cell: see `rows_by_cell`.
         method_order: methods in the order to show within a group; the others follow by name.
         footnotes: get the reasons for missing values and what else must be said.
+        comparisons: rows of the `comparisons` table of the same data set and protocol, with the metric names
+            of `columns`; without the test of a pair neither of the two is marked.
     """
+    tests = PairedTests(comparisons)
     groups = []
     for conditioning in sorted({cell[0] for cell in by_cell}, key=conditioning_order):
         methods = sorted(
@@ -124,14 +132,20 @@ def method_groups(
             for method in methods
             for column in columns
         }
-        best = {column.metric: _best(column, methods, members, footnotes) for column in columns}
+        leads = tuple(_lead(column, methods, members, tests, footnotes) for column in columns)
         groups.append(
             Group(
                 conditioning or "(not stated)",
-                tuple(_method_row(method, columns, members, best, footnotes) for method in methods),
+                tuple(_method_row(method, columns, members, leads, footnotes) for method in methods),
+                leads,
             )
         )
     return tuple(groups)
+
+
+def group_facts(columns: Sequence[Column], groups: Sequence[Group]) -> list[tuple[str, str]]:
+    """(name, text) lines about what is not marked in groups, see `lead.lead_facts`."""
+    return lead_facts([column.label for column in columns], groups)
 
 
 def conditioning_order(conditioning: str) -> tuple[int, str]:
@@ -149,53 +163,62 @@ def build_columns(rows: Sequence[Row], footnotes: Footnotes) -> tuple[Column, ..
     for metric, row in first.items():
         members = [other for other in rows if other["metric"] == metric]
         shared = footnotes.shared_by([other["notes"] for other in members if is_value(other["value"])])
+        higher_is_better = None if _depends_on_load(row) else row["higher_is_better"]
         columns.append(
             Column(
-                metric, _heading(row), row["higher_is_better"], row["level"] or "", footnotes.marks(shared)
+                metric=metric,
+                label=row["label"] or metric,
+                heading=_heading(row, higher_is_better),
+                higher_is_better=higher_is_better,
+                level=row["level"] or "",
+                marks=footnotes.marks(shared),
             )
         )
     return tuple(columns)
 
 
-def _heading(row: Row) -> str:
-    arrow = {True: " ↑", False: " ↓"}.get(row["higher_is_better"], "")
+def _depends_on_load(row: Row) -> bool:
+    return row["level"] == "cost" and row["unit"] != COUNTED
+
+
+def _heading(row: Row, higher_is_better: bool | None) -> str:
+    arrow = {True: " ↑", False: " ↓"}.get(higher_is_better, "")  # type: ignore[arg-type]
     # The papers' tables give no units for quality; the unit of a cost is the half of it.
     unit = f" ({row['unit']})" if row["level"] == "cost" and row["unit"] else ""
     return f"{row['label'] or row['metric']}{unit}{arrow}"
 
 
-def _best(
+def _lead(
     column: Column,
     methods: Sequence[str],
     members: Mapping[tuple[str, str], Row | None],
+    tests: PairedTests,
     footnotes: Footnotes,
-) -> float | None:
-    """The best value of a column within one conditioning; None where nothing may be ranked."""
-    found = [members[method, column.metric] for method in methods]
-    rows = [row for row in found if row is not None and is_value(row["value"])]
+) -> Lead:
+    """Who leads a column within one conditioning."""
+    found = {method: members[method, column.metric] for method in methods}
+    rows = {method: row for method, row in found.items() if row is not None and is_value(row["value"])}
+    values = {method: row["value"] for method, row in rows.items()}
     if len(rows) < 2 or column.higher_is_better is None:
-        return None
-    if column.level == "set" and len({(row["n"], row["n_reference"]) for row in rows}) > 1:
+        return UNRANKED
+    if column.level == "cost":
+        # A method whose number is not recorded may have the fewest.
+        return counted_lead(values, {m: _text(row) for m, row in rows.items()}) if rows == found else UNRANKED
+    if column.level == "set" and len({(row["n"], row["n_reference"]) for row in rows.values()}) > 1:
         footnotes.marks([f"{column.metric}: depends on the number of samples, which differs: no best marked"])
-        return None
-    if column.level == "cost" and len({row["hardware"] for row in rows}) > 1:
-        footnotes.marks([f"{column.metric}: measured on different hardware: no best marked"])
-        return None
-    values = [row["value"] for row in rows]
-    if min(values) == max(values):
-        return None  # two that share a tuning, for example: none is better
-    return max(values) if column.higher_is_better else min(values)
+        return UNRANKED
+    return measured_lead(column.metric, column.higher_is_better, values, tests)
 
 
 def _method_row(
     method: str,
     columns: Sequence[Column],
     members: Mapping[tuple[str, str], Row | None],
-    best: Mapping[str, float | None],
+    leads: Sequence[Lead],
     footnotes: Footnotes,
 ) -> MethodRow:
     cells = []
-    for column in columns:
+    for column, lead in zip(columns, leads, strict=True):
         row = members[method, column.metric]
         if row is None or not is_value(row["value"]):
             marks = footnotes.marks([missing_reason(row, column.metric)])
@@ -209,7 +232,7 @@ def _method_row(
                 standard_error=row["standard_error"] if is_value(row["standard_error"]) else None,
                 low=row["low"] if is_value(row["low"]) else None,
                 high=row["high"] if is_value(row["high"]) else None,
-                is_best=row["value"] == best[column.metric],
+                is_best=lead.best == method,
                 marks=footnotes.marks(own),
             )
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core import registry
 from ..core.errors import ReelbenchError
-from .method_groups import Row
+from .lead import Row
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.tables import read_table
-from .comparison_table import NUM_DIGEST_CHARACTERS, all_seeds_rows, load_method_order
-from .method_groups import Column, Group, Row, build_columns, method_groups, rows_by_cell
+from .comparison_table import (
+    NUM_DIGEST_CHARACTERS,
+    all_seeds_rows,
+    load_comparisons,
+    load_method_order,
+)
+from .lead import Row
+from .method_groups import Column, Group, build_columns, group_facts, method_groups, rows_by_cell
 from .prediction_data import PredictionData, prediction_data
 from .table_notes import Footnotes, section_facts
 
@@ -52,17 +58,23 @@ def load_prediction_tables(tables_folder: Path) -> tuple[PredictionTable, ...]:
         StoreError: a table is missing or cannot be read.
     """
     summary, runs = (read_table(tables_folder, name).to_pylist() for name in ("summary", "runs"))
-    return build_prediction_tables(summary, runs, load_method_order(tables_folder))
+    return build_prediction_tables(
+        summary, runs, load_method_order(tables_folder), load_comparisons(tables_folder)
+    )
 
 
 def build_prediction_tables(
-    summary: Iterable[Row], runs: Iterable[Row], method_order: Sequence[str] = ()
+    summary: Iterable[Row],
+    runs: Iterable[Row],
+    method_order: Sequence[str] = (),
+    comparisons: Iterable[Row] = (),
 ) -> tuple[PredictionTable, ...]:
     """The prediction tables of a run, one for each protocol.
 
     Args:
         summary, runs: rows of the run's tables.
         method_order: methods in the order to show among those that saw the same; the others follow by name.
+        comparisons: rows of the `comparisons` table, which say what may be marked.
 
     Raises:
         ValueError: two all-seeds rows claim the same cell.
@@ -74,11 +86,20 @@ def build_prediction_tables(
         if row["metric"] in PREDICTION_METRICS and row["dataset"] in labels:
             key = (row["protocol"] or "", row["protocol_digest"] or "")
             protocols.setdefault(key, []).append(row)
-    return tuple(_table(key, data, rows, method_order) for key, rows in sorted(protocols.items()))
+    tests: dict[tuple[str, str], list[Row]] = {}
+    for row in comparisons:
+        tests.setdefault((row["protocol"] or "", row["protocol_digest"] or ""), []).append(row)
+    return tuple(
+        _table(key, data, rows, method_order, tests.get(key, ())) for key, rows in sorted(protocols.items())
+    )
 
 
 def _table(
-    key: tuple[str, str], data: Sequence[PredictionData], rows: Sequence[Row], method_order: Sequence[str]
+    key: tuple[str, str],
+    data: Sequence[PredictionData],
+    rows: Sequence[Row],
+    method_order: Sequence[str],
+    comparisons: Iterable[Row],
 ) -> PredictionTable:
     parts = [(item, _ordered([row for row in rows if row["dataset"] == item.label])) for item in data]
     parts = [(item, mine) for item, mine in parts if mine]
@@ -88,16 +109,18 @@ def _table(
         for item, mine in parts
         for row in mine
     ]
+    tests = [{**row, "metric": f"{row['dataset']} {row['metric']}"} for row in comparisons]
     footnotes = Footnotes()
     columns = build_columns(named, footnotes)
-    groups = method_groups(rows_by_cell(named, f"protocol {key[0]!r}"), columns, method_order, footnotes)
+    by_cell = rows_by_cell(named, f"protocol {key[0]!r}")
+    groups = method_groups(by_cell, columns, method_order, footnotes, tests)
     return PredictionTable(
         title=f"protocol {key[0] or '(none)'}",
         data=tuple(item for item, _ in parts),
         columns=columns,
         groups=groups,
         shows_n=any(counts_differ(mine) for _, mine in parts),
-        facts=prediction_facts(key, parts),
+        facts=(*group_facts(columns, groups), *prediction_facts(key, parts)),
         footnotes=footnotes.texts,
     )
 

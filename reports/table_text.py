@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from .comparison_table import ComparisonTable, Section
+from .lead import LEGEND_BOLD
 from .method_groups import Cell, Column, MethodRow
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-LEGEND = "Values ± one standard error. Bold: the best of those that saw the same."
+LEGEND = f"Values ± one standard error. {LEGEND_BOLD}"
 
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
 

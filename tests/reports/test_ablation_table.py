@@ -66,6 +66,19 @@ def summary(summary_row: Callable[..., dict[str, Any]]) -> Rows:
     return rows
 
 
+@pytest.fixture
+def tests(comparison_row: Callable[..., dict[str, Any]]) -> Rows:
+    """The variant as published is better than each other one; no test of the floor counts here."""
+    return [
+        comparison_row(
+            dataset="ssv2", split="validation", conditioning="text + first frames", protocol="seer",
+            protocol_digest="e" * 64, method_a="full", method_b=other, difference=-1.0,
+            p_holm=0.9 if other == "floor" else 0.04,
+        )
+        for other in [*list(STRUCTURES)[1:], "floor"]
+    ]  # fmt: skip
+
+
 def test_settings_that_differ_are_columns_and_those_that_do_not_are_none(summary: Rows) -> None:
     (table,) = build_ablation_tables(summary, runs())
     assert table.title == "fca on ssv2, validation"
@@ -83,11 +96,18 @@ def test_metrics_are_the_papers_in_order(summary: Rows) -> None:
     assert [column.heading for column in table.columns] == ["FVD ↓", "KVD ↓", "PSNR ↑", "LPIPS ↓"]
 
 
-def test_variants_stand_in_the_order_of_the_run_file_and_other_methods_are_none(summary: Rows) -> None:
-    (table,) = build_ablation_tables(summary, runs(), tuple(STRUCTURES))
+def test_variants_stand_in_the_order_of_the_run_file_and_other_methods_are_none(
+    summary: Rows, tests: Rows
+) -> None:
+    (table,) = build_ablation_tables(summary, runs(), tuple(STRUCTURES), tests)
     (group,) = table.groups
     assert [row.method for row in group.rows] == list(STRUCTURES)
     assert [row.cells[0].is_best for row in group.rows] == [True, False, False, False, False]
+    assert not any(row.cells[1].is_best for row in group.rows)  # KVD is not tested
+    tests[0]["p_holm"] = 0.06
+    (table,) = build_ablation_tables(summary, runs(), tuple(STRUCTURES), tests)
+    assert not any(row.cells[0].is_best for row in table.groups[0].rows)
+    assert dict(table.facts)["Not told apart (paired test, Holm, 5%)"].startswith("FVD: full and no text (")
 
 
 def test_where_weights_lie_stands_below_with_their_digests(summary: Rows) -> None:
@@ -166,9 +186,9 @@ def test_missing_clips_show_in_the_coverage(summary: Rows) -> None:
 
 
 def test_both_reports_show_settings_beside_the_metrics(
-    summary: Rows, make_tables: Callable[..., Path], tmp_path: Path
+    summary: Rows, tests: Rows, make_tables: Callable[..., Path], tmp_path: Path
 ) -> None:
-    text = prediction_markdown((), build_ablation_tables(summary, runs(), tuple(STRUCTURES)))
+    text = prediction_markdown((), build_ablation_tables(summary, runs(), tuple(STRUCTURES), tests))
     head, _, saw, first, second = text.splitlines()[2:7]
     assert head == "| Variant | initial\\_frames | into | text | FVD ↓ | KVD ↓ | PSNR ↑ | LPIPS ↓ |"
     assert saw == "| *Saw: text + first frames* |  |  |  |  |  |  |  |"

@@ -18,17 +18,19 @@ from reelbench.reports.table_text import print_table, to_markdown
 GOLDEN = """\
 ### sprites, test
 
-| Method | FVD ↓ | CLIPSIM ↑ | Sampling (s/clip) ↓ |
+| Method | FVD ↓ | CLIPSIM ↑ | Sampling (s/clip) |
 | --- | ---: | ---: | ---: |
 | *Saw: text* |  |  |  |
-| ddim-frames | 298.1 ± 5.3 | 0.2945 ± 0.0012 | **0.510 ± 0.012** |
+| ddim-frames | 298.1 ± 5.3 | 0.2945 ± 0.0012 | 0.510 ± 0.012 |
 | text2video-zero | 276.6 ± 5.3 | 0.3055 ± 0.0012 | 0.910 ± 0.012 |
-| zs2 | **255.1 ± 5.3** | **0.3165 ± 0.0012** | 1.310 ± 0.012 |
+| zs2 | 255.1 ± 5.3 | **0.3165 ± 0.0012** | 1.310 ± 0.012 |
 | *Saw: text + reference video* |  |  |  |
 | tune-a-video | 233.6 ± 5.3 | 0.3275 ± 0.0012 | 1.710 ± 0.012 |
 
-Values ± one standard error. Bold: the best of those that saw the same.
+Values ± one standard error. Bold: better than every other method that saw the same, by the paired test \
+(Holm over all metrics and pairs, 5%); of trained parameters: fewer than all others.
 
+- Not told apart (paired test, Holm, 5%): FVD: zs2 and text2video-zero (detectable: 18)
 - Protocol: fvd-demo-16x64 (af8a2851503d)
 - Samples: 16 clips per method, of 8 source videos, 1 seed
 - Reference clips: 16
@@ -53,10 +55,32 @@ def test_markdown_of_a_run(make_tables: Callable[..., Path]) -> None:
     assert to_markdown(load_comparison_table(make_tables(videos=False))) == GOLDEN
 
 
-def test_best_is_marked_within_a_conditioning_only(full_summary: list[dict[str, Any]]) -> None:
-    # tune-a-video has the best FVD of all, but it is alone in having seen the video.
-    table = build_comparison_table(full_summary)
-    assert best_methods(table) == {("zs2", "fvd"), ("zs2", "clipsim"), ("ddim-frames", "sampling_s")}
+def test_best_is_marked_within_a_conditioning_only(
+    full_summary: list[dict[str, Any]], full_comparisons: list[dict[str, Any]]
+) -> None:
+    # tune-a-video has the best values of all, but it is alone in having seen the video.
+    table = build_comparison_table(full_summary, comparisons=full_comparisons)
+    assert best_methods(table) == {("zs2", "clipsim")}
+
+
+def test_tests_of_another_protocol_or_data_set_mark_nothing(
+    full_summary: list[dict[str, Any]], full_comparisons: list[dict[str, Any]]
+) -> None:
+    for other in ({"protocol_digest": "f" * 64}, {"dataset": "webvid"}):
+        table = build_comparison_table(full_summary, comparisons=[row | other for row in full_comparisons])
+        assert best_methods(table) == set()
+
+
+def test_tables_without_comparisons_are_shown_and_mark_nothing(make_tables: Callable[..., Path]) -> None:
+    folder = make_tables(videos=False, comparisons=[])
+    without = to_markdown(load_comparison_table(folder))
+    assert "**" not in without
+    assert (
+        "- No paired test, so nothing marked: FVD: zs2, text2video-zero and ddim-frames; CLIPSIM: zs2,"
+        in without
+    )
+    (folder / "comparisons.parquet").unlink()
+    assert to_markdown(load_comparison_table(folder)) == without
 
 
 def test_a_single_method_is_not_the_best(summary_row: Callable[..., dict[str, Any]]) -> None:
@@ -75,14 +99,40 @@ def test_no_best_where_set_metrics_have_other_sample_counts(
     )
     assert best_methods(table) == set()
     assert "number of samples, which differs" in to_markdown(table)
+    assert "No paired test" not in to_markdown(table)
 
 
-def test_no_best_where_cost_was_measured_on_other_hardware(
-    summary_row: Callable[..., dict[str, Any]],
+@pytest.mark.parametrize(
+    ("metric", "unit"), [("sampling_s", "s/clip"), ("peak_memory_gib", "GiB"), ("tuning_s", "s/tuning")]
+)
+def test_cost_that_depends_on_the_machines_load_is_not_ranked(
+    metric: str, unit: str, summary_row: Callable[..., dict[str, Any]]
 ) -> None:
-    cost = {"metric": "sampling_s", "label": "Sampling", "level": "cost", "unit": "s/clip"}
-    rows = [summary_row(method="a", **cost), summary_row(method="b", hardware="H200", **cost)]
-    assert best_methods(build_comparison_table(rows)) == set()
+    cost = {"metric": metric, "label": "Cost", "level": "cost", "unit": unit}
+    rows = [summary_row(method="a", value=1.259, **cost), summary_row(method="b", value=1.264, **cost)]
+    table = build_comparison_table(rows)
+    assert best_methods(table) == set()
+    assert [column.heading for column in table.sections[0].columns] == [f"Cost ({unit})"]
+    assert "told apart" not in to_markdown(table)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "best"),
+    [
+        ({"a": 0, "b": 0, "c": 0, "d": 319_236}, set()),  # three share the fewest
+        ({"a": 0, "b": 319_236}, {"a"}),
+        ({"a": 5_000_001, "b": 5_000_002}, set()),  # both are printed as 5.00 M
+        ({"a": 0, "b": None}, set()),  # b's may be none, too
+    ],
+)
+def test_of_trained_parameters_the_fewest_are_marked_where_no_other_has_as_few(
+    numbers: dict[str, int | None], best: set[str], summary_row: Callable[..., dict[str, Any]]
+) -> None:
+    cost = {"metric": "trainable_parameters", "label": "Trained", "level": "cost", "unit": "parameters"}
+    rows = [summary_row(method=m, value=n, standard_error=None, **cost) for m, n in numbers.items()]
+    table = build_comparison_table(rows)
+    assert {method for method, _ in best_methods(table)} == best
+    assert table.sections[0].columns[0].heading == "Trained (parameters) ↓"
 
 
 def test_methods_stand_in_the_order_of_the_run_file(make_tables: Callable[..., Path]) -> None:

@@ -47,15 +47,16 @@ def rows(summary_row: Callable[..., dict[str, Any]]) -> tuple[list[dict[str, Any
         summary.append(
             summary_row(metric="clipsim", label="CLIPSIM", level="clip", higher_is_better=True,
                         method=method.label, conditioning=conditioning, value=0.25 + 0.1 * index,
-                        dataset="msrvtt", n=12, n_reference=None)
+                        dataset="msrvtt", n=12, n_reference=None, protocol=protocol.name,
+                        protocol_digest=protocol.digest)
         )  # fmt: skip
     plan = Plan(run, tuple(planned), (dataset,), ())
     return summary, comparison_rows(plan, measuring, scores, Observations((), ()))
 
 
 def test_the_tuned_method_is_grouped_apart_and_not_the_best(rows: Any) -> None:
-    summary, _ = rows
-    (section,) = build_comparison_table(summary, tuple(METHODS)).sections
+    summary, comparisons = rows
+    (section,) = build_comparison_table(summary, tuple(METHODS), comparisons).sections
     groups = {group.conditioning: [row.method for row in group.rows] for group in section.groups}
     assert groups == {"text": ["ddim-frames", "zs2"], "text + reference video": ["tune-a-video"]}
     best = [row.method for group in section.groups for row in group.rows if row.cells[0].is_best]

@@ -42,9 +42,18 @@ def value_of(metric: str, method: str, kind: str, video: int) -> float:
 
 
 @pytest.fixture
-def edits(summary_row: Callable[..., dict[str, Any]]) -> Tables:
+def edits(
+    summary_row: Callable[..., dict[str, Any]], comparison_row: Callable[..., dict[str, Any]]
+) -> Tables:
     """Two videos with four edits each under three methods; CLIPSIM is measured too, and left out."""
     scores, clips, summary = [], [], []
+    comparisons = [
+        comparison_row(metric=metric, dataset="loveu-tgve", conditioning=SAW["simda-edit"], protocol=PROTOCOL,
+                       protocol_digest=DIGEST, method_a="tune-a-video", method_b="simda-edit", level="clip",
+                       difference=difference, p_holm=p)
+        for metric, difference, p in (("frame_consistency_all_pairs", -0.1, 0.01),
+                                      ("textual_alignment", -0.1, 0.2), ("structure_kept", 0.0, 1.0))
+    ]  # fmt: skip
     for method, conditioning in SAW.items():
         for video in range(2):
             for kind in KINDS:
@@ -63,11 +72,13 @@ def edits(summary_row: Callable[..., dict[str, Any]]) -> Tables:
                         protocol_digest=DIGEST)
             for metric, label in LABELS.items()
         ]  # fmt: skip
-    return {"scores": scores, "summary": summary, "clips": clips}
+    return {"scores": scores, "summary": summary, "clips": clips, "comparisons": comparisons}
 
 
 def build(tables: Tables, order: tuple[str, ...] = ()) -> Any:
-    return build_edit_tables(tables["scores"], tables["summary"], tables["clips"], order)
+    return build_edit_tables(
+        tables["scores"], tables["summary"], tables["clips"], order, tables["comparisons"]
+    )
 
 
 def cells(table: Any, title: str, method: str) -> dict[str, Any]:
@@ -119,9 +130,28 @@ def test_the_best_is_marked_among_those_that_saw_the_same(edits: Tables) -> None
             for method in SAW
             if cells(table, part.title, method)["frame_consistency_all_pairs"].is_best
         }
-        assert marked == {"simda-edit"}
+        # The run tests its methods over all edits.
+        assert marked == ({"simda-edit"} if part.title == "All edits" else set())
         # Equal values have no best.
         assert not any(cells(table, part.title, method)["structure_kept"].is_best for method in SAW)
+
+
+def test_what_is_not_told_apart_is_named_and_kinds_are_not_tested(edits: Tables) -> None:
+    (table,) = build(edits)
+    assert table.facts[:2] == (
+        (
+            "Not told apart (paired test, Holm, 5%)",
+            "Textual alignment: simda-edit and tune-a-video (detectable: 18); "
+            "Structure kept: simda-edit and tune-a-video (detectable: 18)",
+        ),
+        ("Kinds", "methods are tested over all edits, not within a kind: nothing is marked there"),
+    )
+
+
+def test_tests_that_include_clips_of_no_edit_mark_nothing(edits: Tables) -> None:
+    edits["scores"].append(edits["scores"][0] | {"edit": None, "sample_id": "plain"})
+    (table,) = build(edits)
+    assert not any(cells(table, "All edits", method)["frame_consistency_all_pairs"].is_best for method in SAW)
 
 
 def test_methods_stand_in_the_order_of_the_run_file(edits: Tables) -> None:
@@ -169,14 +199,17 @@ def test_one_kind_is_one_part_and_unknown_kinds_come_last(edits: Tables) -> None
 
 
 def test_protocols_have_tables_of_their_own(edits: Tables) -> None:
-    for name in ("scores", "summary"):
+    for name in ("scores", "summary", "comparisons"):
         edits[name] += [row | {"protocol": "clean", "protocol_digest": "c" * 64} for row in edits[name]]
     tables = build(edits)
     assert [table.title for table in tables] == [
         "loveu-tgve, test, protocol clean",
         "loveu-tgve, test, protocol loveu",
     ]
-    assert [table.facts[0][1] for table in tables] == [f"clean ({'c' * 12})", f"loveu ({'d' * 12})"]
+    assert [dict(table.facts)["Protocol"] for table in tables] == [
+        f"clean ({'c' * 12})",
+        f"loveu ({'d' * 12})",
+    ]
     assert tables[0].parts[0].count == "8 edits of 2 videos"
 
 
@@ -202,7 +235,7 @@ def test_markdown_of_an_edit_table(edits: Tables) -> None:
 | ddim-frames | 0.5050 ± 0.0050 | 0.5050 ± 0.0050 | 0.3050 ± 0.0050 |
 | *Saw: text + reference video* |  |  |  |
 | tune-a-video | 0.6050 ± 0.0050 | 0.6050 ± 0.0050 | 0.3050 ± 0.0050 |
-| simda-edit | **0.7050 ± 0.0050** | **0.7050 ± 0.0050** | 0.3050 ± 0.0050 |
+| simda-edit | **0.7050 ± 0.0050** | 0.7050 ± 0.0050 | 0.3050 ± 0.0050 |
 | **Style**, 2 edits of 2 videos |  |  |  |
 """
     assert text.startswith(start)
@@ -212,7 +245,7 @@ def test_markdown_of_an_edit_table(edits: Tables) -> None:
 @pytest.fixture
 def folder(edits: Tables, make_tables: Callable[..., Path]) -> Path:
     """The tables of an edit run on disk."""
-    folder = make_tables(edits["summary"], prompts=(), videos=False)
+    folder = make_tables(edits["summary"], prompts=(), videos=False, comparisons=edits["comparisons"])
     for name in ("scores", "clips"):
         write_table(folder, name, edits[name])
     return folder

@@ -12,6 +12,7 @@ import pytest
 
 from reelbench.core.errors import StoreError
 from reelbench.reports.html_report import write_html_report
+from reelbench.reports.markdown_report import markdown_report
 from reelbench.reports.published import published_table
 
 
@@ -67,6 +68,17 @@ def test_the_report_says_what_was_measured(page: Page) -> None:
     ):
         assert expected in text
     assert "-777" not in text  # single seeds are not shown
+
+
+def test_the_page_marks_what_the_markdown_marks(make_tables: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_tables(videos=False)
+    page = write_html_report(folder, tmp_path / "report.html").read_text(encoding="utf-8")
+    markdown = markdown_report(folder)
+    marked = re.findall(r"\*\*(.*?)\*\*", markdown)
+    assert marked == re.findall(r'<td class="best">(.*?)</td>', page) == ["0.3165 ± 0.0012"]
+    assert page.count('class="row best"') == 1  # in the dot plot
+    for text in (markdown, page):
+        assert "FVD: zs2 and text2video-zero (detectable: 18)" in text
 
 
 def test_the_same_tables_give_the_same_bytes(make_tables: Callable[..., Path], tmp_path: Path) -> None:

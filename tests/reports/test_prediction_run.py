@@ -19,6 +19,9 @@ from reelbench.reports.ablation_table import load_ablation_tables
 from reelbench.reports.html_report import write_html_report
 from reelbench.reports.markdown_report import markdown_report, task_markdown
 from reelbench.reports.prediction_table import load_prediction_tables
+from reelbench.reports.readme_table import readme_table
+from reelbench.reports.recorded import record_tables
+from reelbench.reports.reproduction import compare_with_recorded
 from reelbench.stages.extract import extract_shards, generated_items, reference_items
 from reelbench.stages.planning import plan_run
 from reelbench.stages.results import build_results
@@ -152,6 +155,21 @@ def test_both_reports_have_the_tables(tables_folder: Path, tmp_path: Path) -> No
         assert "As published: text-video prediction" in text
     run_file = json.loads(read_table(tables_folder, "runs").to_pylist()[0]["run_file"])
     assert "num_context_frames" not in run_file["datasets"][0]["config"]  # 2 is ssv2's own default
+
+
+def test_a_run_reproduces_its_own_recorded_tables(tables_folder: Path, tmp_path: Path) -> None:
+    files = record_tables(tables_folder, tmp_path)
+    assert not any(str(tables_folder.parents[2]).encode() in path.read_bytes() for path in files)
+    found = compare_with_recorded(tables_folder, tmp_path)
+    # PSNR and SSIM of two methods on three data sets.
+    assert (len(found.rows), found.num_reproduced, found.num_compared) == (12, 24, 24)
+    assert found.is_whole
+    (note,) = found.notes
+    assert note.startswith("FVD and KVD: not compared")
+    text = readme_table(tmp_path)
+    assert text.count("| repeat-last-frame |") == text.count("| larger |") == 3
+    assert "Sampling" not in text
+    assert "**sprites-ssv2, validation**" in text
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
