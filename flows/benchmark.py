@@ -9,7 +9,6 @@ result cache stays off, and what is missing is looked up first.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,17 +17,11 @@ from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
 
 from ..core.errors import ReelbenchError
-from ..core.file_digests import FileDigests
 from ..core.run_file import RunFile, load_run_file
-from ..core.store import Store
-from ..datasets.codec import default_codec
-from ..stages.planning import Part, plan_run
-from ..stages.progress import RunProgress
 from ..stages.results import RunResult, build_results
-from ..stages.schedule import Schedule, Stage, Step
+from ..stages.schedule import Stage, Step
 from .environment import quiet_environment
-from .executor import choose_workers
-from .pool import Pool
+from .missing_work import Done, do_what_is_missing
 
 NUM_FAILURES_RETURNED = 100
 
@@ -96,16 +89,14 @@ class _State:
     """What the last tasks share; a plain class, as `_Watched`."""
 
     run: RunFile
-    parts: Sequence[Part]
-    store: Store
-    files: FileDigests
+    done: Done
     result: RunResult | None = None
 
 
 @task(name="score", cache_policy=NO_CACHE, retries=0)
 def score_run(run: str, state: _State) -> str:
     """Score, compare and write the run's tables, from features alone."""
-    state.result = build_results(state.run, state.parts, state.store, state.files)
+    state.result = build_results(state.run, state.done.parts, state.done.store, state.done.files)
     return f"{run}: {state.result.num_failures} failures"
 
 
@@ -141,25 +132,16 @@ def benchmark(
         limit=limit, only=only or (), output=Path(output) if output else None
     )
     run = run.model_copy(update={"output": run.output.absolute(), "store": run.store_dir.absolute()})
-    store = Store(run.store_dir, default_codec())
-    store.sweep()
-    plan, parts = plan_run(run, store)
-    files = FileDigests(store.file_digests("videos"))
-    pool = Pool(choose_workers(run), run.store_dir)
-    progress = RunProgress(lambda: pool.num_workers)
-    with _PrefectTasks() as tasks, pool, progress:
-        schedule = Schedule(plan, parts, store, files, run.resources.shard_size, (tasks, progress))
-        progress.watch(schedule.steps)
-        pool.run(schedule)
-    state = _State(run, parts, store, files)
+    with _PrefectTasks() as tasks:
+        done = do_what_is_missing(run, (tasks,))
+    state = _State(run, done)
     score_run(run.name, state)
     report_run(run.name, state)
     assert state.result is not None
-    failures = [failure for step in schedule.steps for failure in step.failures]
     return {
         "run": run.name,
         "run_dir": str(run.run_dir),
-        "num_samples": plan.num_samples,
+        "num_samples": done.plan.num_samples,
         "num_failures": state.result.num_failures,
-        "failures": [list(failure) for failure in failures[:NUM_FAILURES_RETURNED]],
+        "failures": [list(failure) for failure in done.failures[:NUM_FAILURES_RETURNED]],
     }

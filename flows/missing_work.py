@@ -1,0 +1,53 @@
+"""The work of a run without the view of it: plan, then do on a pool of workers what the store lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..core.file_digests import FileDigests
+from ..core.plan import Plan
+from ..core.run_file import RunFile
+from ..core.store import Store
+from ..datasets.codec import default_codec
+from ..stages.planning import Part, plan_run
+from ..stages.progress import RunProgress
+from ..stages.schedule import Listener, Schedule
+from .executor import choose_workers
+from .pool import Pool
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run whose clips and features are in the store, as far as they could be made."""
+
+    plan: Plan
+    parts: tuple[Part, ...]
+    store: Store
+    files: FileDigests
+    failures: tuple[tuple[str, str, str], ...]
+    """(what, exception class, message) of each."""
+
+
+def do_what_is_missing(run: RunFile, listeners: Sequence[Listener] = ()) -> Done:
+    """Tune, sample, upscale and extract what the store does not hold.
+
+    Args:
+        run: with absolute output folders.
+        listeners: are told of every step, beside the progress that is shown.
+
+    Raises:
+        ReelbenchError: the run file names what does not exist, or there is no place for workers.
+    """
+    store = Store(run.store_dir, default_codec())
+    store.sweep()
+    plan, parts = plan_run(run, store)
+    files = FileDigests(store.file_digests("videos"))
+    pool = Pool(choose_workers(run), run.store_dir)
+    progress = RunProgress(lambda: pool.num_workers)
+    with pool, progress:
+        schedule = Schedule(plan, parts, store, files, run.resources.shard_size, (*listeners, progress))
+        progress.watch(schedule.steps)
+        pool.run(schedule)
+    failures = tuple(failure for step in schedule.steps for failure in step.failures)
+    return Done(plan, parts, store, files, failures)
