@@ -12,7 +12,7 @@ from ..core.store import Store
 from ..datasets.codec import default_codec
 from ..stages.planning import Part, plan_run
 from ..stages.progress import RunProgress
-from ..stages.schedule import Listener, Schedule
+from ..stages.schedule import Listener, Schedule, run_chains
 from .executor import choose_workers
 from .pool import Pool
 
@@ -46,7 +46,8 @@ def do_what_is_missing(run: RunFile, listeners: Sequence[Listener] = ()) -> Done
     pool = Pool(choose_workers(run), run.store_dir)
     progress = RunProgress(lambda: pool.num_workers)
     with pool, progress:
-        schedule = Schedule(plan, parts, store, files, run.resources.shard_size, (*listeners, progress))
+        chains = run_chains(plan, parts, store, files, run.resources.shard_size)
+        schedule = Schedule(chains, (*listeners, progress))
         progress.watch(schedule.steps)
         pool.run(schedule)
     failures = tuple(failure for step in schedule.steps for failure in step.failures)

@@ -94,27 +94,12 @@ class Schedule:
     """The shards of a run; `flows.pool` takes them and says what came of them.
 
     Args:
-        plan: the whole run.
-        parts: which data sets are measured how.
-        files: digests of video files, saved as they become known.
-        shard_size: samples in a shard.
+        chains: steps that follow one another; see `run_chains`.
         listeners: are told of every step.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        parts: Sequence[Part],
-        store: Store,
-        files: FileDigests,
-        shard_size: int,
-        listeners: Sequence[Listener] = (),
-    ) -> None:
-        self._store, self._files, self._shard_size = store, files, shard_size
-        self._listeners = list(listeners)
-        part_of = {dataset.label: part for part in parts for dataset in part.plan.datasets}
-        chains = [self._cell_steps(cell, part_of[cell.dataset_label]) for cell in plan.cells]
-        chains.append([self._references_step(parts)])
+    def __init__(self, chains: Sequence[Sequence[Step]], listeners: Sequence[Listener] = ()) -> None:
+        self._listeners = tuple(listeners)
         self.steps = tuple(step for chain in chains for step in chain)
         """All steps, also those in which nothing is missing."""
         self._open: list[Step] = []
@@ -179,8 +164,6 @@ class Schedule:
                 listener.ended(step)
             self._open_next(self._rest_of.pop(step))
 
-    # -- steps ---------------------------------------------------------------------------------
-
     def _open_next(self, chain: Iterator[Step]) -> None:
         """Open the next step of a chain that lacks something."""
         for step in chain:
@@ -191,41 +174,62 @@ class Schedule:
                 self._rest_of[step] = chain
                 return
 
-    def _cell_steps(self, cell: Cell, part: Part) -> list[Step]:
-        size = self._shard_size
-        steps = []
-        if cell.method.tuning_key is not None:
-            tunings = len(cell.missing_tunings)
-            steps.append(Step(Stage.TUNE, cell.key, tunings, lambda: tune_shards(cell)))
-        bases = len(cell.missing_bases)
-        steps.append(Step(Stage.SAMPLE, cell.key, bases, lambda: sample_shards(cell, size)))
-        if cell.method.upscaler is not None:
-            steps.append(Step(Stage.UPSCALE, cell.key, cell.num_missing, lambda: upscale_shards(cell, size)))
-        steps.append(Step(Stage.EXTRACT, cell.key, cell.num_missing, lambda: self._cell_features(cell, part)))
-        return steps
 
-    def _cell_features(self, cell: Cell, part: Part) -> Sequence[Shard]:
+def run_chains(
+    plan: Plan, parts: Sequence[Part], store: Store, files: FileDigests, shard_size: int
+) -> list[list[Step]]:
+    """The steps of a run: a chain for each cell, and one for what no method makes.
+
+    Args:
+        plan: the whole run.
+        parts: which data sets are measured how.
+        files: digests of video files.
+        shard_size: samples in a shard.
+    """
+    part_of = {dataset.label: part for part in parts for dataset in part.plan.datasets}
+    # Features are cheap beside clips: larger shards, fewer part files.
+    features = _Features(store, files, 4 * shard_size)
+    chains = [_cell_chain(cell, part_of[cell.dataset_label], features, shard_size) for cell in plan.cells]
+    return [*chains, [Step(Stage.EXTRACT, REFERENCES, 0, lambda: features.references(parts))]]
+
+
+def _cell_chain(cell: Cell, part: Part, features: _Features, size: int) -> list[Step]:
+    sample = Step(Stage.SAMPLE, cell.key, len(cell.missing_bases), lambda: sample_shards(cell, size))
+    chain = [sample, Step(Stage.EXTRACT, cell.key, cell.num_missing, lambda: features.clips(cell, part))]
+    if cell.method.tuning_key is not None:
+        chain.insert(0, Step(Stage.TUNE, cell.key, len(cell.missing_tunings), lambda: tune_shards(cell)))
+    if cell.method.upscaler is not None:
+        upscale = Step(Stage.UPSCALE, cell.key, cell.num_missing, lambda: upscale_shards(cell, size))
+        chain.insert(-1, upscale)
+    return chain
+
+
+@dataclass(frozen=True)
+class _Features:
+    """Shards of the features that are missing, as they are known when their clips are there."""
+
+    store: Store
+    files: FileDigests
+    shard_size: int
+
+    def clips(self, cell: Cell, part: Part) -> Sequence[Shard]:
         records = {
             task.key: record
             for task in cell.tasks
-            if (record := self._store.clip_record(task.key)) is not None
+            if (record := self.store.clip_record(task.key)) is not None
         }
-        items = generated_items([cell], records, part.measuring, self._files, self._store)
-        # Features are cheap beside clips: larger shards, fewer part files.
-        return extract_shards(cell.key, items, part.measuring, self._store, 4 * self._shard_size)
+        items = generated_items([cell], records, part.measuring, self.files, self.store)
+        return extract_shards(cell.key, items, part.measuring, self.store, self.shard_size)
 
-    def _references_step(self, parts: Sequence[Part]) -> Step:
-        def shards() -> Sequence[Shard]:
-            found: list[Shard] = []
-            for part in parts:
-                items = [
-                    item
-                    for dataset in part.plan.datasets
-                    for item in reference_items(dataset, part.measuring, self._files, self._store)
-                ]
-                items += prompt_items(part.plan.datasets, part.measuring)
-                found += extract_shards(REFERENCES, items, part.measuring, self._store, 4 * self._shard_size)
-            self._files.save()
-            return found
-
-        return Step(Stage.EXTRACT, REFERENCES, 0, shards)
+    def references(self, parts: Sequence[Part]) -> Sequence[Shard]:
+        found: list[Shard] = []
+        for part in parts:
+            items = [
+                item
+                for dataset in part.plan.datasets
+                for item in reference_items(dataset, part.measuring, self.files, self.store)
+            ]
+            items += prompt_items(part.plan.datasets, part.measuring)
+            found += extract_shards(REFERENCES, items, part.measuring, self.store, self.shard_size)
+        self.files.save()
+        return found
