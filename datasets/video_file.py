@@ -27,6 +27,9 @@ from .frame_selection import TOLERANCE_S, Shown
 # take any text for a video stay out.
 _CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,m4v,h264,hevc,ivf,apng"
 
+# Tags in another encoding than UTF-8 are no reason to refuse the pictures; PyAV 19 takes them without a word.
+_ANY_TAGS: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
 DAMAGED_HINT = "the file may be cut off or damaged: copy it again, or leave it out"
 
 
@@ -52,8 +55,7 @@ def open_video(path: Path, num_threads: int = 1) -> Iterator[tuple[InputContaine
         raise VideoError(f"the video {str(path)!r} is empty (0 bytes)", "copy it again, or leave it out")
     options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
     try:
-        # Tags in another encoding than UTF-8 are no reason to refuse the pictures.
-        container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
+        container = av.open(f"file:{path}", "r", options=options, **_ANY_TAGS)
     except (av.FFmpegError, ValueError) as error:
         raise VideoError(f"{str(path)!r} is not a readable video ({_reason(error)})", DAMAGED_HINT) from error
     with container:
