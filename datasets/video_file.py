@@ -7,6 +7,7 @@ becomes a `VideoError` that names the file.
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import av
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
@@ -29,6 +31,9 @@ _CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,m4v,h
 
 # Tags in another encoding than UTF-8 are no reason to refuse the pictures; PyAV 19 takes them without a word.
 _ANY_TAGS: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+_MOST_HELD_BACK = 16
+"""So many frames H.264 and HEVC can hold back at most, until those that are shown before them are decoded."""
 
 DAMAGED_HINT = "the file may be cut off or damaged: copy it again, or leave it out"
 
@@ -55,7 +60,7 @@ def open_video(path: Path, num_threads: int = 1) -> Iterator[tuple[InputContaine
         raise VideoError(f"the video {str(path)!r} is empty (0 bytes)", "copy it again, or leave it out")
     options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
     try:
-        container = av.open(f"file:{path}", "r", options=options, **_ANY_TAGS)
+        container = av.open(f"file:{path}", "r", container_options=options, **_ANY_TAGS)
     except (av.FFmpegError, ValueError) as error:
         raise VideoError(f"{str(path)!r} is not a readable video ({_reason(error)})", DAMAGED_HINT) from error
     with container:
@@ -83,25 +88,77 @@ def seek(container: InputContainer, stream: VideoStream, time_s: Fraction) -> bo
     return True
 
 
-def decode(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[Shown[VideoFrame]]:
+class DisorderedTimesError(VideoError):
+    """The times of the frames run backwards, so none of them can be trusted: time by order instead."""
+
+
+def decode(
+    path: Path, container: InputContainer, stream: VideoStream, by_order: bool = False
+) -> Iterator[Shown[VideoFrame]]:
     """The frames in the order in which they are shown, decoded as they are asked for.
 
+    A frame is given when those that the stream may hold back behind it are known to have later times. AVI
+    stores no times for showing, FFmpeg guesses them; with B-frames it guesses wrong (H.264, and packed frames
+    of DivX and Xvid), and so does every file into which such a video was copied.
+
+    Args:
+        by_order: frame k begins at k / rate seconds, whatever its time says.
+
     Raises:
+        DisorderedTimesError: the times run backwards (never with `by_order`).
         VideoError: where the stream is cut off or damaged. Frames that come later could be built upon
             the damage, so nothing after it is given.
     """
+    frames = _decoded(path, container, stream, by_order)
+    if by_order:
+        yield from frames
+        return
+    ahead: deque[Shown[VideoFrame]] = deque()
+    damage: VideoError | None = None
+    is_more = True
+    while is_more or ahead:
+        num_ahead = _MOST_HELD_BACK if stream.codec_context.has_b_frames else 0
+        while is_more and len(ahead) <= num_ahead:
+            try:
+                ahead.append(next(frames))
+            except StopIteration:
+                is_more = False
+            except DisorderedTimesError:
+                raise
+            except VideoError as error:  # of no concern to who wants only frames before it
+                is_more, damage = False, error
+        if ahead:
+            yield ahead.popleft()
+    if damage is not None:
+        raise damage
+
+
+def _decoded(
+    path: Path, container: InputContainer, stream: VideoStream, by_order: bool
+) -> Iterator[Shown[VideoFrame]]:
+    """As `decode`, without looking ahead: frames until one whose time runs backwards."""
     end_s = Fraction(0)
     num_decoded = 0
     last_dts: int | None = None
+    latest: int | None = None
     try:
         for packet in container.demux(stream):
             if packet.is_corrupt:
                 raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
             last_dts = packet.dts if packet.size else last_dts
-            for frame in packet.decode():
+            frames = packet.decode()
+            # All of them first: a time that runs backwards makes a gap before it, as a cut does.
+            for ticks in () if by_order else [t for t in map(_ticks, frames) if t is not None]:
+                if latest is not None and ticks < latest:
+                    raise DisorderedTimesError(f"{str(path)!r}: times run backwards near frame {num_decoded}")
+                latest = ticks
+            for frame in frames:
                 if frame.is_corrupt:
                     raise VideoError(f"{str(path)!r}: frame {num_decoded} is damaged", DAMAGED_HINT)
-                shown = _shown(stream, frame.pts, frame.dts, frame.duration, frame, end_s)
+                if by_order:
+                    shown = Shown(end_s, end_s + 1 / _steady_rate(stream), frame)
+                else:
+                    shown = _shown(stream, _ticks(frame), frame.duration, frame, end_s)
                 # Frames are stored out of order (B-frames): where a file is cut between two packets,
                 # the decoder, emptied at the end, gives frames whose predecessors are lost.
                 if num_decoded and packet.size == 0 and stream.codec_context.has_b_frames:
@@ -118,19 +175,24 @@ def decode(path: Path, container: InputContainer, stream: VideoStream) -> Iterat
         ) from error
 
 
-def timestamps(path: Path, container: InputContainer, stream: VideoStream) -> list[Shown[None]]:
-    """The times of all frames in the order in which they are shown, without decoding any.
+def timestamps(
+    path: Path, container: InputContainer, stream: VideoStream, by_order: bool = False
+) -> list[Shown[None]]:
+    """The times of all frames in the order in which they are shown, without decoding any unless `by_order`.
 
     Raises:
         VideoError: the file cannot be read to its end.
     """
+    if by_order:  # packets are not frames: a packed one holds two, and an empty one follows
+        frames = decode(path, container, stream, by_order)
+        return [Shown(shown.start_s, shown.end_s, None) for shown in frames]
     found: list[Shown[None]] = []
     end_s = Fraction(0)
     try:
         for packet in container.demux(stream):
             if packet.size == 0 or packet.is_discard or packet.is_corrupt:
                 continue
-            found.append(_shown(stream, packet.pts, packet.dts, packet.duration, None, end_s))
+            found.append(_shown(stream, _ticks(packet), packet.duration, None, end_s))
             end_s = found[-1].end_s
     except av.FFmpegError as error:
         raise VideoError(
@@ -180,21 +242,34 @@ def _upright(picture_HWC: np.ndarray, frame: VideoFrame) -> np.ndarray:
     return picture_HWC
 
 
+def _ticks(item: Packet | VideoFrame) -> int | None:
+    """When something is shown, in ticks of the stream; None where the file does not say."""
+    return item.pts if item.pts is not None else item.dts
+
+
 def _shown(
-    stream: VideoStream,
-    pts: int | None,
-    dts: int | None,
-    duration: int | None,
-    frame: Any,
-    previous_end_s: Fraction,
+    stream: VideoStream, ticks: int | None, duration: int | None, frame: Any, previous_end_s: Fraction
 ) -> Shown[Any]:
     """Times of one frame; from the frame before and the average rate where the file has none."""
     time_base = stream.time_base or Fraction(1)
-    ticks = pts if pts is not None else dts
     start_s = previous_end_s if ticks is None else (ticks - _origin(stream)) * time_base
-    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-    length_s = duration * time_base if duration else 1 / Fraction(rate)
+    rate = _fraction(stream.average_rate) or _fraction(stream.guessed_rate) or Fraction(25)
+    length_s = duration * time_base if duration else 1 / rate
     return Shown(start_s, start_s + length_s, frame)
+
+
+def _steady_rate(stream: VideoStream) -> Fraction:
+    """Frames per second of a stream whose times are wrong: the average suffers from them, so the rate that the
+    codec or most steps state goes first where the two are close (they are not where fields are counted)."""
+    average, stated = _fraction(stream.average_rate), _fraction(stream.guessed_rate)
+    if average is None or stated is None:
+        return average or stated or Fraction(25)
+    return stated if abs(stated / average - 1) < Fraction(1, 10) else average
+
+
+def _fraction(value: Any) -> Fraction | None:
+    """A rate as PyAV gives it: a Fraction or None, from version 19 on an AVRational, which may be 0/0."""
+    return Fraction(value.numerator, value.denominator) if value else None
 
 
 def _check_end(
@@ -235,9 +310,26 @@ def _is_whole(path: Path, container: InputContainer, stream: VideoStream) -> boo
         end = _matroska_end(path)
     elif "mp4" in container.format.name:
         end = max((entry.pos + entry.size for entry in stream.index_entries), default=None)
+    elif container.format.name == "avi":
+        end = _avi_end(path)
     else:
         end = None
     return None if end is None else end <= path.stat().st_size
+
+
+def _avi_end(path: Path) -> int | None:
+    """Where the frames of an AVI file should end, in bytes; None when that was not known as it was written.
+
+    Of a file above 1 GB, which consists of several parts, the frames of the first part.
+    """
+    with path.open("rb") as file:
+        at = 12
+        while file.seek(at) == at and len(head := file.read(12)) == 12:
+            size = int.from_bytes(head[4:8], "little")
+            if head[:4] == b"LIST" and head[8:] == b"movi":
+                return at + 8 + size if 4 < size < 2**32 - 1 else None
+            at += 8 + size + size % 2
+    return None
 
 
 def _matroska_end(path: Path) -> int | None:
