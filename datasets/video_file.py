@@ -1,7 +1,7 @@
-"""An open video file: its one video stream, its frames with their times, its pictures as RGB.
+"""An open video file: its one video stream, and its frames with their times.
 
-The thin layer over PyAV on which `video_reading` and `video_writing` stand. Every failure of FFmpeg
-becomes a `VideoError` that names the file.
+The thin layer over PyAV on which `video_reading` and `video_writing` stand, with `video_pictures`, which
+makes RGB of the frames. Every failure of FFmpeg becomes a `VideoError` that names the file.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
 
 from ..core.errors import VideoError
 from .frame_selection import TOLERANCE_S, Shown
+from .video_pictures import SideTransparency, reason
 
 # Containers that hold video. Playlists (which name other files and addresses) and the readers that
 # take any text for a video stay out.
@@ -62,7 +61,7 @@ def open_video(path: Path, num_threads: int = 1) -> Iterator[tuple[InputContaine
     try:
         container = av.open(f"file:{path}", "r", container_options=options, **_ANY_TAGS)
     except (av.FFmpegError, ValueError) as error:
-        raise VideoError(f"{str(path)!r} is not a readable video ({_reason(error)})", DAMAGED_HINT) from error
+        raise VideoError(f"{str(path)!r} is not a readable video ({reason(error)})", DAMAGED_HINT) from error
     with container:
         streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         if not streams:
@@ -141,11 +140,13 @@ def _decoded(
     num_decoded = 0
     last_dts: int | None = None
     latest: int | None = None
+    transparency = SideTransparency(stream)
     try:
         for packet in container.demux(stream):
             if packet.is_corrupt:
                 raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
             last_dts = packet.dts if packet.size else last_dts
+            transparency.see(packet)
             frames = packet.decode()
             # All of them first: a time that runs backwards makes a gap before it, as a cut does.
             for ticks in () if by_order else [t for t in map(_ticks, frames) if t is not None]:
@@ -155,6 +156,7 @@ def _decoded(
             for frame in frames:
                 if frame.is_corrupt:
                     raise VideoError(f"{str(path)!r}: frame {num_decoded} is damaged", DAMAGED_HINT)
+                transparency.attach(frame)
                 if by_order:
                     shown = Shown(end_s, end_s + 1 / _steady_rate(stream), frame)
                 else:
@@ -171,7 +173,7 @@ def _decoded(
             raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
     except av.FFmpegError as error:
         raise VideoError(
-            f"{str(path)!r} cannot be decoded beyond {num_decoded} frames ({_reason(error)})", DAMAGED_HINT
+            f"{str(path)!r} cannot be decoded beyond {num_decoded} frames ({reason(error)})", DAMAGED_HINT
         ) from error
 
 
@@ -196,50 +198,9 @@ def timestamps(
             end_s = found[-1].end_s
     except av.FFmpegError as error:
         raise VideoError(
-            f"{str(path)!r} cannot be read to its end ({_reason(error)})", DAMAGED_HINT
+            f"{str(path)!r} cannot be read to its end ({reason(error)})", DAMAGED_HINT
         ) from error
     return sorted(found, key=lambda shown: shown.start_s)
-
-
-class RgbReader:
-    """Turns decoded frames into RGB pictures; keep one per file (it keeps FFmpeg's converter)."""
-
-    def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
-
-    def rgb(self, path: Path, frame: VideoFrame) -> np.ndarray:
-        """uint8 [H,W,3], full range, turned and mirrored as the frame's display matrix says.
-
-        Raises:
-            VideoError: the pixel format cannot be converted.
-        """
-        try:
-            converted = self._reformatter.reformat(
-                frame, format="rgb24", dst_color_range=ColorRange.JPEG, threads=1
-            )
-            picture_HWC = converted.to_ndarray()
-        except (av.FFmpegError, ValueError) as error:
-            raise VideoError(
-                f"{str(path)!r}: frames in {frame.format.name} cannot be converted to RGB ({_reason(error)})"
-            ) from error
-        return _upright(picture_HWC, frame)
-
-
-def _upright(picture_HWC: np.ndarray, frame: VideoFrame) -> np.ndarray:
-    """The picture under its display matrix: nine int32 a b u c d v x y w, by which a pixel (p, q)
-    goes to (a p + c q + x, b p + d q + y). Only quarter turns and mirrorings occur in practice."""
-    side_data: Any = frame.side_data.get("DISPLAYMATRIX")
-    if side_data is None:
-        return picture_HWC
-    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(side_data), np.int32)[:5])
-    if abs(b) > abs(a):  # a quarter turn: p becomes vertical, q horizontal
-        picture_HWC = picture_HWC.transpose(1, 0, 2)
-        a, d = c, b
-    if a < 0:
-        picture_HWC = picture_HWC[:, ::-1]
-    if d < 0:
-        picture_HWC = picture_HWC[::-1]
-    return picture_HWC
 
 
 def _ticks(item: Packet | VideoFrame) -> int | None:
@@ -259,8 +220,8 @@ def _shown(
 
 
 def _steady_rate(stream: VideoStream) -> Fraction:
-    """Frames per second of a stream whose times are wrong: the average suffers from them, so the rate that the
-    codec or most steps state goes first where the two are close (they are not where fields are counted)."""
+    """Frames per second of a stream whose times are wrong: the average suffers from them, so the rate that
+    most steps state goes first where the two are close (they are not where fields are counted)."""
     average, stated = _fraction(stream.average_rate), _fraction(stream.guessed_rate)
     if average is None or stated is None:
         return average or stated or Fraction(25)
@@ -358,7 +319,3 @@ def _matroska_end(path: Path) -> int | None:
 def _origin(stream: VideoStream) -> int:
     """The timestamp at which the video starts, in ticks of the stream."""
     return stream.start_time or 0
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error).lower()

@@ -27,12 +27,12 @@ from .reading import Reading, clip_of
 from .video_file import (
     DAMAGED_HINT,
     DisorderedTimesError,
-    RgbReader,
     decode,
     open_video,
     seek,
     timestamps,
 )
+from .video_pictures import RgbReader
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def read_clips(
 def _read(
     ref: ClipRef, readings: Sequence[Reading], num_threads: int, max_bytes: int, by_order: bool
 ) -> list[Frames | VideoError]:
-    """As `read_clips`, with the frames' own times or by order; a `DisorderedTimesError` asks for the latter."""
+    """As `read_clips`, with the frames' own times or by order, for which a `DisorderedTimesError` asks."""
     end_s = None if ref.end_s is None else Fraction(ref.end_s)
     results: dict[int, Frames | VideoError] = {}
     starts: dict[int, Fraction | None] = {}

@@ -45,8 +45,8 @@ def copy(source: Path, target: Path, change: Callable[[int, av.Packet], None] | 
 
 @pytest.fixture
 def packed(tmp_path: Path, encode_video: EncodeVideo) -> Callable[[int], Path]:
-    """MPEG-4 with B-frames as DivX and Xvid put it into AVI (UCF-101 is such): one frame and the first that is
-    shown before it in one packet, and a frame that is not coded where the second would be."""
+    """MPEG-4 with B-frames as DivX and Xvid put it into AVI (UCF-101 is such): one frame and the first that
+    is shown before it in one packet, and a frame that is not coded where the second would be."""
 
     def write(num_b_frames: int) -> Path:
         options = {"bf": str(num_b_frames), "b": "2000000", "b_strategy": "0", "sc_threshold": "1000000000"}
@@ -176,7 +176,7 @@ def test_an_avi_file_that_is_cut_off_among_its_frames_is_refused(
     cut = tmp_path / "cut.avi"
     for length in range(frames + 4, index, 97):
         cut.write_bytes(data[:length])
-        with pytest.raises(VideoError, match="cut off|not a readable video|holds no"):
+        with pytest.raises(VideoError, match=r"cut off|not a readable video|holds no"):
             read_clip(ClipRef(cut))
     cut.write_bytes(data[:index])  # the frames are all there
     assert frame_numbers(read_clip(ClipRef(cut))) == list(range(31))
