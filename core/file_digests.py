@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from .atomic_write import write_text_atomic
@@ -33,10 +34,24 @@ class FileDigests:
         Raises:
             OSError: the file cannot be read.
         """
+        return self._remembered(path, "", lambda: digest_file(path))
+
+    def fact(self, path: Path, name: str, find: Callable[[], str]) -> str:
+        """What is known of a file's content besides its digest, found out once.
+
+        Args:
+            name: of the fact; unchanged for as long as it would be found to be the same.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        return self._remembered(path, f"|{name}", find)
+
+    def _remembered(self, path: Path, name: str, find: Callable[[], str]) -> str:
         stat = path.stat()
-        stamp = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+        stamp = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}{name}"
         if stamp not in self._known:
-            self._known[stamp] = digest_file(path)
+            self._known[stamp] = find()
             self._changed = True
         return self._known[stamp]
 

@@ -219,15 +219,16 @@ class Store:
                 "digest": pa.array([digest_array(array) for array in arrays], pa.string()),
             }
         ).replace_schema_metadata({"reelbench.table": "feature_part", "reelbench.schema_version": "1"})
-        path = self._feature_dir(extractor) / f"{digest(keys)[:32]}.parquet"
+        path = self._feature_dir(extractor) / f"{_part_name(keys)}.parquet"
         try:
             with atomic_path(path) as temporary:
-                pq.write_table(table, temporary, compression="zstd")
+                pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
         except OSError as error:
             raise _write_error(path, error) from error
 
     def feature_keys(self, extractor: str) -> set[str]:
-        """All the keys that are stored for an extractor; part files are listed once and remembered."""
+        """All the keys whose features can be loaded. A part file is read and checked once and remembered;
+        one that is damaged goes to quarantine, and what was in it counts as missing."""
         parts = self._refresh_parts(extractor)
         return set().union(*parts.values()) if parts else set()
 
@@ -236,16 +237,9 @@ class Store:
         wanted = set(keys)
         found: dict[str, Features] = {}
         for path, held in self._refresh_parts(extractor).items():
-            if not (wanted & held):
-                continue
-            for row in pq.read_table(path).to_pylist():
-                if row["feature_key"] not in wanted or row["feature_key"] in found:
-                    continue
-                array = np.frombuffer(row["values"], dtype=np.float32).reshape(row["shape"])
-                if digest_array(array) != row["digest"]:
-                    self._quarantine(path, "a feature does not match its digest")
-                    break
-                found[row["feature_key"]] = array
+            if wanted & held:
+                part = self._read_part(path) or {}
+                found |= {key: part[key] for key in part if key in wanted and key not in found}
         return found
 
     def _refresh_parts(self, extractor: str) -> dict[Path, set[str]]:
@@ -255,11 +249,22 @@ class Store:
         for path in set(parts) - present:
             del parts[path]
         for path in present - set(parts):
-            try:
-                parts[path] = set(pq.read_table(path, columns=["feature_key"])["feature_key"].to_pylist())
-            except (pa.ArrowException, OSError, KeyError) as error:
-                self._quarantine(path, f"unreadable feature part: {error}")
+            # All of it, not the keys alone: what counts as held must be there when it is wanted.
+            part = self._read_part(path)
+            if part is not None:
+                parts[path] = set(part)
         return dict(sorted(parts.items()))
+
+    def _read_part(self, path: Path) -> dict[str, Features] | None:
+        """The features of a part file; None where it is gone or damaged (and is now in quarantine)."""
+        try:
+            return _features_of(path)
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # damaged bytes lead Arrow's reader to errors of any class
+            reason = (str(error) or type(error).__name__).splitlines()[0][:300]
+            self._quarantine(path, f"damaged feature part: {reason}")
+            return None
 
     def _feature_dir(self, extractor: str) -> Path:
         return self.root / "features" / extractor.replace("/", "_").replace(":", "_")
@@ -364,6 +369,31 @@ class Store:
 def failure_info(error: BaseException) -> FailureInfo:
     """The record of an exception: its class and message, at most 2,000 characters."""
     return FailureInfo(type=type(error).__name__, message=str(error)[:2000])
+
+
+def _part_name(keys: list[str]) -> str:
+    return digest(keys)[:32]
+
+
+def _features_of(path: Path) -> dict[str, Features]:
+    """What a part file holds, all of it checked: pages by their checksums (parts of version 0.1.0 have none),
+    keys by the file's name, values and shapes by their digests.
+
+    Raises:
+        Exception: of any class, where the file is not what was written.
+    """
+    columns = pq.read_table(path, page_checksum_verification=True)
+    keys = columns["feature_key"].to_pylist()
+    if path.stem != _part_name(keys):
+        raise ValueError("its keys are not those in its name")
+    features: dict[str, Features] = {}
+    for key, shape, values, written in zip(
+        keys, *(columns[name].to_pylist() for name in ("shape", "values", "digest")), strict=True
+    ):
+        features[key] = np.frombuffer(values, dtype=np.float32).reshape(shape)
+        if digest_array(features[key]) != written:
+            raise ValueError("a feature does not match its digest")
+    return features
 
 
 def _checked(key: str) -> str:

@@ -15,6 +15,7 @@ from ..core.file_digests import FileDigests
 from ..core.types import ClipRef, Frames
 from . import video
 from .frame_folder import frame_files, frame_folder_digest, read_frame_files
+from .transparency import video_digest
 from .video import MAX_CLIP_BYTES, Reading
 
 
@@ -102,7 +103,8 @@ def reference_clip(ref: ClipRef, num_frames: int | None) -> Frames:
 
 
 def clip_digest(ref: ClipRef, files: FileDigests) -> str:
-    """Digest of a clip's content: of the whole file, or of the names and contents of the window's pictures.
+    """Digest of a clip's content: of the whole file (see `transparency.video_digest`), or of the names and
+    contents of the window's pictures.
 
     The window of a file and the rate of a folder do not enter: they are no content.
 
@@ -114,7 +116,7 @@ def clip_digest(ref: ClipRef, files: FileDigests) -> str:
     _check_window(ref)
     if is_folder(ref):
         return frame_folder_digest(ref.path, files, ref.first_frame, ref.last_frame)
-    return files.digest(ref.path)
+    return video_digest(ref.path, files)
 
 
 def _check_window(ref: ClipRef) -> None:

@@ -2,10 +2,9 @@
 
 Pictures are read by Pillow, except those of 16-bit colour, of which Pillow gives the upper 8 bits only: PyAV
 reads them. What they hold is kept as it is shown: 16 bits are scaled to 8 (v / 257, rounded), grey and
-palette become RGB, EXIF orientation is applied; colour profiles are not. An alpha channel is dropped where
-every pixel is opaque; real transparency has no colour until it lies on something, so such a picture is
-refused. Damage is noticed where the format can tell: a file that is cut off always, changed bytes in PNG (it
-has checksums), seldom in the others.
+palette become RGB, EXIF orientation is applied; colour profiles are not. Transparent pixels lie on the
+background that they have in videos (`core.transparency`). Damage is noticed where the format can tell: a
+file that is cut off always, changed bytes in PNG (it has checksums), seldom in the others.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps
 from ..core.errors import TooShortError, VideoError
 from ..core.file_digests import FileDigests
 from ..core.hashing import digest
+from ..core.transparency import over_background
 from ..core.types import Frames
 from .frame_selection import AtRate, Every, Shown, random_start
 from .reading import Reading, clip_of
@@ -156,7 +156,7 @@ def read_frame_folder(
         max_bytes: more than this is refused.
 
     Raises:
-        VideoError: too few pictures, one that is damaged, transparent or of another size, names without an
+        VideoError: too few pictures, one that is damaged or of another size, names without an
             order (see `frame_files`), more than `max_bytes`, or a rate out of range.
     """
     (frames,) = read_frame_files(folder, frame_files(folder), [reading], stored_fps, max_bytes)
@@ -273,7 +273,7 @@ def read_picture(path: Path) -> np.ndarray:
     """A picture as uint8 RGB [H,W,3]; see the module's docstring.
 
     Raises:
-        VideoError: damaged, transparent, of several pictures, or of values that have no 8-bit form.
+        VideoError: damaged, of several pictures, or of values that have no 8-bit form.
     """
     try:
         data = path.read_bytes()
@@ -307,7 +307,8 @@ def read_picture(path: Path) -> np.ndarray:
         grey = np.asarray(_in_8_bits(np.asarray(image)))
         return np.repeat(grey[..., None], 3, axis=-1)
     if image.has_transparency_data:
-        return _without_alpha(path, np.asarray(image.convert("RGBA")))
+        with_alpha = np.asarray(image.convert("RGBA"))
+        return over_background(with_alpha[..., :3], with_alpha[..., 3] / 255)
     try:
         return np.asarray(image.convert("RGB"))
     except ValueError as error:
@@ -334,22 +335,9 @@ def _from_wide_colour(path: Path, data: bytes, format_: str, orientation: int) -
         raise VideoError(
             f"{str(path)!r}: this kind of 16-bit picture cannot be read ({error})", "save it as 8 bit"
         ) from error
-    # A pixel that is only almost opaque must not become opaque by rounding.
-    opaque = np.where(values[..., 3] == 65535, 255, 0).astype(np.uint8)
-    with_alpha = np.dstack([_in_8_bits(values[..., :3]), opaque])
-    picture = Image.fromarray(_without_alpha(path, with_alpha))
+    picture = Image.fromarray(over_background(values[..., :3] / 257, values[..., 3] / 65535))
     picture.getexif()[ExifTags.Base.Orientation] = orientation
     return np.asarray(ImageOps.exif_transpose(picture))
-
-
-def _without_alpha(path: Path, picture_HWC: np.ndarray) -> np.ndarray:
-    """RGB of a picture [H,W,4] that is opaque throughout."""
-    if picture_HWC[..., 3].min() < 255:
-        raise VideoError(
-            f"{str(path)!r} is transparent in places, so its colours there are not known",
-            "lay the frames on a background first (for example with Pillow's alpha_composite)",
-        )
-    return np.ascontiguousarray(picture_HWC[..., :3])
 
 
 def _in_8_bits(values: np.ndarray) -> np.ndarray:

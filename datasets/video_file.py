@@ -1,31 +1,38 @@
-"""An open video file: its one video stream, its frames with their times, its pictures as RGB.
+"""An open video file: its one video stream, and its frames with their times.
 
-The thin layer over PyAV on which `video_reading` and `video_writing` stand. Every failure of FFmpeg
-becomes a `VideoError` that names the file.
+The thin layer over PyAV on which `video_reading` and `video_writing` stand, with `video_pictures`, which
+makes RGB of the frames. Every failure of FFmpeg becomes a `VideoError` that names the file.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
 
 from ..core.errors import VideoError
 from .frame_selection import TOLERANCE_S, Shown
+from .video_pictures import SideTransparency, reason
 
 # Containers that hold video. Playlists (which name other files and addresses) and the readers that
 # take any text for a video stay out.
 _CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,m4v,h264,hevc,ivf,apng"
+
+# Tags in another encoding than UTF-8 are no reason to refuse the pictures; PyAV 19 takes them without a word.
+_ANY_TAGS: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+_MOST_HELD_BACK = 16
+"""So many frames H.264 and HEVC can hold back at most, until those that are shown before them are decoded."""
 
 DAMAGED_HINT = "the file may be cut off or damaged: copy it again, or leave it out"
 
@@ -52,10 +59,9 @@ def open_video(path: Path, num_threads: int = 1) -> Iterator[tuple[InputContaine
         raise VideoError(f"the video {str(path)!r} is empty (0 bytes)", "copy it again, or leave it out")
     options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
     try:
-        # Tags in another encoding than UTF-8 are no reason to refuse the pictures.
-        container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
+        container = av.open(f"file:{path}", "r", container_options=options, **_ANY_TAGS)
     except (av.FFmpegError, ValueError) as error:
-        raise VideoError(f"{str(path)!r} is not a readable video ({_reason(error)})", DAMAGED_HINT) from error
+        raise VideoError(f"{str(path)!r} is not a readable video ({reason(error)})", DAMAGED_HINT) from error
     with container:
         streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         if not streams:
@@ -81,25 +87,80 @@ def seek(container: InputContainer, stream: VideoStream, time_s: Fraction) -> bo
     return True
 
 
-def decode(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[Shown[VideoFrame]]:
+class DisorderedTimesError(VideoError):
+    """The times of the frames run backwards, so none of them can be trusted: time by order instead."""
+
+
+def decode(
+    path: Path, container: InputContainer, stream: VideoStream, by_order: bool = False
+) -> Iterator[Shown[VideoFrame]]:
     """The frames in the order in which they are shown, decoded as they are asked for.
 
+    A frame is given when those that the stream may hold back behind it are known to have later times. AVI
+    stores no times for showing, FFmpeg guesses them; with B-frames it guesses wrong (H.264, and packed frames
+    of DivX and Xvid), and so does every file into which such a video was copied.
+
+    Args:
+        by_order: frame k begins at k / rate seconds, whatever its time says.
+
     Raises:
+        DisorderedTimesError: the times run backwards (never with `by_order`).
         VideoError: where the stream is cut off or damaged. Frames that come later could be built upon
             the damage, so nothing after it is given.
     """
+    frames = _decoded(path, container, stream, by_order)
+    if by_order:
+        yield from frames
+        return
+    ahead: deque[Shown[VideoFrame]] = deque()
+    damage: VideoError | None = None
+    is_more = True
+    while is_more or ahead:
+        num_ahead = _MOST_HELD_BACK if stream.codec_context.has_b_frames else 0
+        while is_more and len(ahead) <= num_ahead:
+            try:
+                ahead.append(next(frames))
+            except StopIteration:
+                is_more = False
+            except DisorderedTimesError:
+                raise
+            except VideoError as error:  # of no concern to who wants only frames before it
+                is_more, damage = False, error
+        if ahead:
+            yield ahead.popleft()
+    if damage is not None:
+        raise damage
+
+
+def _decoded(
+    path: Path, container: InputContainer, stream: VideoStream, by_order: bool
+) -> Iterator[Shown[VideoFrame]]:
+    """As `decode`, without looking ahead: frames until one whose time runs backwards."""
     end_s = Fraction(0)
     num_decoded = 0
     last_dts: int | None = None
+    latest: int | None = None
+    transparency = SideTransparency(stream)
     try:
         for packet in container.demux(stream):
             if packet.is_corrupt:
                 raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
             last_dts = packet.dts if packet.size else last_dts
-            for frame in packet.decode():
+            transparency.see(packet)
+            frames = packet.decode()
+            # All of them first: a time that runs backwards makes a gap before it, as a cut does.
+            for ticks in () if by_order else [t for t in map(_ticks, frames) if t is not None]:
+                if latest is not None and ticks < latest:
+                    raise DisorderedTimesError(f"{str(path)!r}: times run backwards near frame {num_decoded}")
+                latest = ticks
+            for frame in frames:
                 if frame.is_corrupt:
                     raise VideoError(f"{str(path)!r}: frame {num_decoded} is damaged", DAMAGED_HINT)
-                shown = _shown(stream, frame.pts, frame.dts, frame.duration, frame, end_s)
+                transparency.attach(frame)
+                if by_order:
+                    shown = Shown(end_s, end_s + 1 / _steady_rate(stream), frame)
+                else:
+                    shown = _shown(stream, _ticks(frame), frame.duration, frame, end_s)
                 # Frames are stored out of order (B-frames): where a file is cut between two packets,
                 # the decoder, emptied at the end, gives frames whose predecessors are lost.
                 if num_decoded and packet.size == 0 and stream.codec_context.has_b_frames:
@@ -112,87 +173,64 @@ def decode(path: Path, container: InputContainer, stream: VideoStream) -> Iterat
             raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
     except av.FFmpegError as error:
         raise VideoError(
-            f"{str(path)!r} cannot be decoded beyond {num_decoded} frames ({_reason(error)})", DAMAGED_HINT
+            f"{str(path)!r} cannot be decoded beyond {num_decoded} frames ({reason(error)})", DAMAGED_HINT
         ) from error
 
 
-def timestamps(path: Path, container: InputContainer, stream: VideoStream) -> list[Shown[None]]:
-    """The times of all frames in the order in which they are shown, without decoding any.
+def timestamps(
+    path: Path, container: InputContainer, stream: VideoStream, by_order: bool = False
+) -> list[Shown[None]]:
+    """The times of all frames in the order in which they are shown, without decoding any unless `by_order`.
 
     Raises:
         VideoError: the file cannot be read to its end.
     """
+    if by_order:  # packets are not frames: a packed one holds two, and an empty one follows
+        frames = decode(path, container, stream, by_order)
+        return [Shown(shown.start_s, shown.end_s, None) for shown in frames]
     found: list[Shown[None]] = []
     end_s = Fraction(0)
     try:
         for packet in container.demux(stream):
             if packet.size == 0 or packet.is_discard or packet.is_corrupt:
                 continue
-            found.append(_shown(stream, packet.pts, packet.dts, packet.duration, None, end_s))
+            found.append(_shown(stream, _ticks(packet), packet.duration, None, end_s))
             end_s = found[-1].end_s
     except av.FFmpegError as error:
         raise VideoError(
-            f"{str(path)!r} cannot be read to its end ({_reason(error)})", DAMAGED_HINT
+            f"{str(path)!r} cannot be read to its end ({reason(error)})", DAMAGED_HINT
         ) from error
     return sorted(found, key=lambda shown: shown.start_s)
 
 
-class RgbReader:
-    """Turns decoded frames into RGB pictures; keep one per file (it keeps FFmpeg's converter)."""
-
-    def __init__(self) -> None:
-        self._reformatter = VideoReformatter()
-
-    def rgb(self, path: Path, frame: VideoFrame) -> np.ndarray:
-        """uint8 [H,W,3], full range, turned and mirrored as the frame's display matrix says.
-
-        Raises:
-            VideoError: the pixel format cannot be converted.
-        """
-        try:
-            converted = self._reformatter.reformat(
-                frame, format="rgb24", dst_color_range=ColorRange.JPEG, threads=1
-            )
-            picture_HWC = converted.to_ndarray()
-        except (av.FFmpegError, ValueError) as error:
-            raise VideoError(
-                f"{str(path)!r}: frames in {frame.format.name} cannot be converted to RGB ({_reason(error)})"
-            ) from error
-        return _upright(picture_HWC, frame)
-
-
-def _upright(picture_HWC: np.ndarray, frame: VideoFrame) -> np.ndarray:
-    """The picture under its display matrix: nine int32 a b u c d v x y w, by which a pixel (p, q)
-    goes to (a p + c q + x, b p + d q + y). Only quarter turns and mirrorings occur in practice."""
-    side_data: Any = frame.side_data.get("DISPLAYMATRIX")
-    if side_data is None:
-        return picture_HWC
-    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(side_data), np.int32)[:5])
-    if abs(b) > abs(a):  # a quarter turn: p becomes vertical, q horizontal
-        picture_HWC = picture_HWC.transpose(1, 0, 2)
-        a, d = c, b
-    if a < 0:
-        picture_HWC = picture_HWC[:, ::-1]
-    if d < 0:
-        picture_HWC = picture_HWC[::-1]
-    return picture_HWC
+def _ticks(item: Packet | VideoFrame) -> int | None:
+    """When something is shown, in ticks of the stream; None where the file does not say."""
+    return item.pts if item.pts is not None else item.dts
 
 
 def _shown(
-    stream: VideoStream,
-    pts: int | None,
-    dts: int | None,
-    duration: int | None,
-    frame: Any,
-    previous_end_s: Fraction,
+    stream: VideoStream, ticks: int | None, duration: int | None, frame: Any, previous_end_s: Fraction
 ) -> Shown[Any]:
     """Times of one frame; from the frame before and the average rate where the file has none."""
     time_base = stream.time_base or Fraction(1)
-    ticks = pts if pts is not None else dts
     start_s = previous_end_s if ticks is None else (ticks - _origin(stream)) * time_base
-    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-    length_s = duration * time_base if duration else 1 / Fraction(rate)
+    rate = _fraction(stream.average_rate) or _fraction(stream.guessed_rate) or Fraction(25)
+    length_s = duration * time_base if duration else 1 / rate
     return Shown(start_s, start_s + length_s, frame)
+
+
+def _steady_rate(stream: VideoStream) -> Fraction:
+    """Frames per second of a stream whose times are wrong: the average suffers from them, so the rate that
+    most steps state goes first where the two are close (they are not where fields are counted)."""
+    average, stated = _fraction(stream.average_rate), _fraction(stream.guessed_rate)
+    if average is None or stated is None:
+        return average or stated or Fraction(25)
+    return stated if abs(stated / average - 1) < Fraction(1, 10) else average
+
+
+def _fraction(value: Any) -> Fraction | None:
+    """A rate as PyAV gives it: a Fraction or None, from version 19 on an AVRational, which may be 0/0."""
+    return Fraction(value.numerator, value.denominator) if value else None
 
 
 def _check_end(
@@ -233,9 +271,26 @@ def _is_whole(path: Path, container: InputContainer, stream: VideoStream) -> boo
         end = _matroska_end(path)
     elif "mp4" in container.format.name:
         end = max((entry.pos + entry.size for entry in stream.index_entries), default=None)
+    elif container.format.name == "avi":
+        end = _avi_end(path)
     else:
         end = None
     return None if end is None else end <= path.stat().st_size
+
+
+def _avi_end(path: Path) -> int | None:
+    """Where the frames of an AVI file should end, in bytes; None when that was not known as it was written.
+
+    Of a file above 1 GB, which consists of several parts, the frames of the first part.
+    """
+    with path.open("rb") as file:
+        at = 12
+        while file.seek(at) == at and len(head := file.read(12)) == 12:
+            size = int.from_bytes(head[4:8], "little")
+            if head[:4] == b"LIST" and head[8:] == b"movi":
+                return at + 8 + size if 4 < size < 2**32 - 1 else None
+            at += 8 + size + size % 2
+    return None
 
 
 def _matroska_end(path: Path) -> int | None:
@@ -264,7 +319,3 @@ def _matroska_end(path: Path) -> int | None:
 def _origin(stream: VideoStream) -> int:
     """The timestamp at which the video starts, in ticks of the stream."""
     return stream.start_time or 0
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error).lower()

@@ -24,7 +24,15 @@ from ..core.errors import TooShortError, VideoError
 from ..core.types import ClipRef, Frames
 from .frame_selection import TOLERANCE_S, AtRate, Every, Shown, in_window, random_start
 from .reading import Reading, clip_of
-from .video_file import DAMAGED_HINT, RgbReader, decode, open_video, seek, timestamps
+from .video_file import (
+    DAMAGED_HINT,
+    DisorderedTimesError,
+    decode,
+    open_video,
+    seek,
+    timestamps,
+)
+from .video_pictures import RgbReader
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ def probe(path: Path) -> VideoInfo:
         VideoError: missing, empty, not a video, audio only, or its first frame cannot be decoded.
     """
     with open_video(path) as (container, stream):
-        first = next(decode(path, container, stream), None)
+        first = next(decode(path, container, stream, by_order=True), None)
         if first is None:
             raise VideoError(f"{str(path)!r} holds no frame", DAMAGED_HINT)
         height, width = RgbReader().rgb(path, first.frame).shape[:2]
@@ -132,6 +140,19 @@ def read_clips(
         VideoError: the window is out of range.
     """
     _check_window(ref)
+    results = _read(ref, readings, num_threads, max_bytes, by_order=False)
+    again = [index for index, result in enumerate(results) if isinstance(result, DisorderedTimesError)]
+    if again:
+        mended = _read(ref, [readings[index] for index in again], num_threads, max_bytes, by_order=True)
+        for index, result in zip(again, mended, strict=True):
+            results[index] = result
+    return results
+
+
+def _read(
+    ref: ClipRef, readings: Sequence[Reading], num_threads: int, max_bytes: int, by_order: bool
+) -> list[Frames | VideoError]:
+    """As `read_clips`, with the frames' own times or by order, for which a `DisorderedTimesError` asks."""
     end_s = None if ref.end_s is None else Fraction(ref.end_s)
     results: dict[int, Frames | VideoError] = {}
     starts: dict[int, Fraction | None] = {}
@@ -139,11 +160,11 @@ def read_clips(
     for index, reading in enumerate(readings):
         try:
             if reading.start != "first" and window is None:
-                window = _timestamps(ref, end_s)
+                window = _timestamps(ref, end_s, by_order)
             starts[index] = _first_time(ref, reading, end_s, window)
         except VideoError as error:
             results[index] = error
-    source = _Source(ref.path, end_s, num_threads)
+    source = _Source(ref.path, end_s, num_threads, by_order)
     for index, choice in _choices(source, readings, starts, max_bytes).items():
         results[index] = _clip(ref, readings[index], choice)
     return [results[index] for index in range(len(readings))]
@@ -153,11 +174,11 @@ _TOO_SHORT_HINT = "the file may be cut off; or ask for fewer frames, or leave th
 _TOO_LARGE_HINT = "cut the video, or measure it with metrics that read its first frames only"
 
 
-def _timestamps(ref: ClipRef, end_s: Fraction | None) -> list[Shown[None]]:
+def _timestamps(ref: ClipRef, end_s: Fraction | None, by_order: bool) -> list[Shown[None]]:
     """The times of the frames of the window."""
     start_s = None if ref.start_s is None else Fraction(ref.start_s)
     with open_video(ref.path) as (container, stream):
-        return list(in_window(timestamps(ref.path, container, stream), start_s, end_s))
+        return list(in_window(timestamps(ref.path, container, stream, by_order), start_s, end_s))
 
 
 def _first_time(
@@ -184,11 +205,12 @@ def _first_time(
 
 @dataclass(frozen=True)
 class _Source:
-    """What is decoded: a file, until `end_s`."""
+    """What is decoded: a file, until `end_s`; `by_order` see `video_file.decode`."""
 
     path: Path
     end_s: Fraction | None
     num_threads: int
+    by_order: bool
 
 
 def _choices(
@@ -217,6 +239,8 @@ def _choices(
 
     if not starts:
         return {}
+    if source.by_order:  # frames are counted from the first one
+        return read(starts, None)
     known = [start_s for start_s in starts.values() if start_s]
     earliest = min(known) if len(known) == len(starts) else None
     found = read(starts, earliest)
@@ -234,10 +258,11 @@ def _pass(source: _Source, choices: Sequence[_Choice], seek_s: Fraction | None) 
     """Show the frames of the file to all choices, until they are done; marks those that damage cut short."""
     try:
         with open_video(source.path, source.num_threads) as (container, stream):
-            frames = decode(source.path, container, stream)
+            frames = decode(source.path, container, stream, source.by_order)
             if seek_s is not None:
                 first = next(frames, None) if seek(container, stream, seek_s) else None
-                if first is None or first.start_s > seek_s + TOLERANCE_S:
+                # Some files are entered between key frames, and what is decoded there is no picture.
+                if first is None or first.start_s > seek_s + TOLERANCE_S or not first.frame.key_frame:
                     raise VideoError(f"{str(source.path)!r} cannot be entered at {float(seek_s):g} s")
                 frames = itertools.chain([first], frames)
             pictures = _Pictures(source.path)
@@ -342,6 +367,8 @@ def _clip(ref: ClipRef, reading: Reading, choice: _Choice) -> Frames | VideoErro
     """The clip of a reading, or why there is none."""
     pictures = choice.pictures
     if choice.error is not None:
+        if isinstance(choice.error, DisorderedTimesError):
+            return choice.error
         message = choice.error.message
         named = message if str(ref.path) in message else f"{_name(ref)}: {message}"
         return VideoError(named, choice.error.hint)

@@ -26,7 +26,8 @@ from ..core.atomic_write import atomic_path
 from ..core.errors import VideoError
 from ..core.hashing import digest_array
 from ..core.types import Frames
-from .video_file import RgbReader, decode, open_video
+from .video_file import decode, open_video
+from .video_pictures import RgbReader
 
 _DIGEST_TAG = "REELBENCH_DIGEST"
 _MIN_PREVIEW_SIDE = 256

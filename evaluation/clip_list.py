@@ -12,7 +12,22 @@ from ..core.errors import EvaluationError
 from ..datasets.frame_folder import PICTURE_SUFFIXES
 
 VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".gif", ".flv", ".wmv", ".ts", ".ogv"}
+    {
+        ".mp4",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".mov",
+        ".m4v",
+        ".mpg",
+        ".mpeg",
+        ".gif",
+        ".apng",
+        ".flv",
+        ".wmv",
+        ".ts",
+        ".ogv",
+    }
 )
 
 

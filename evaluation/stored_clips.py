@@ -12,6 +12,7 @@ from ..core.atomic_write import write_text_atomic
 from ..core.errors import VideoError
 from ..core.file_digests import FileDigests
 from ..core.free_memory import release_free_memory
+from ..core.types import ClipRef
 from .clip_list import StoredClip
 
 _CLIPS_AT_ONCE = 256
@@ -69,14 +70,13 @@ class ClipCatalogue:
         return found
 
     def _facts(self, clip: StoredClip) -> ClipFacts:
-        from ..datasets.frame_folder import frame_folder_digest, frame_folder_size
+        from ..datasets.clip_reading import clip_digest
+        from ..datasets.frame_folder import frame_folder_size
         from ..datasets.video import probe
 
+        is_folder = clip.kind == "frames"
         try:
-            is_folder = clip.kind == "frames"
-            digest = (
-                frame_folder_digest(clip.path, self._files) if is_folder else self._files.digest(clip.path)
-            )
+            digest = clip_digest(ClipRef(clip.path), self._files)
         except (OSError, VideoError) as error:
             return ClipFacts(None, error=str(error))
         if digest in self._known:

@@ -7,9 +7,12 @@ from typing import Any
 
 from .. import __version__
 from ..core import registry
+from ..core.transparency import TRANSPARENCY_RULE
 from .protocol import Protocol
 
 _SHOWN_DIGITS = 8
+_ALPHA = f"alpha:{TRANSPARENCY_RULE}"
+"""Not a setting: clips are read by one rule under every protocol."""
 
 
 def signature(
@@ -39,9 +42,9 @@ def signature(
     extractors = {name: registry.get("extractors", name) for name in metric.needs}
     # Frames are chosen by the protocol wherever a reference is read; clip metrics read all there are.
     if n_reference is not None or any(cls.modality == "pair" for cls in extractors.values()):
-        parts.append(protocol.sampling.describe())
+        parts += [protocol.sampling.describe(), _ALPHA]
     elif any(cls.modality == "video" for cls in extractors.values()):
-        parts.append(protocol.sampling.describe_generated())
+        parts += [protocol.sampling.describe_generated(), _ALPHA]
     for name, cls in sorted(extractors.items()):
         described = cls.describe(protocol) if hasattr(cls, "describe") else f"{name}.{cls.version}"
         if described not in parts:

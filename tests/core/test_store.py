@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from reelbench.core.errors import ClipRefusedError, StoreError
@@ -136,6 +137,54 @@ def test_a_damaged_feature_part_is_moved_aside_and_the_rest_is_served(store):
     fresh = Store(store.root, store._codec)
     assert len(fresh.feature_keys("i3d")) == 1
     assert len(list((store.root / "quarantine").glob("*.parquet"))) == 1
+
+
+def damaged(data, how):
+    """The bytes of a file: cut off at a place, or with a few of them changed, by a seed."""
+    generator = np.random.default_rng(how)
+    if how % 4 == 0:
+        return data[: generator.integers(len(data))]
+    changed = bytearray(data)
+    for place in generator.integers(len(data), size=1 + how % 3):
+        changed[place] ^= int(generator.integers(1, 256))
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("checksums", [True, False], ids=["with checksums", "written before there were any"])
+def test_a_feature_part_damaged_anywhere_is_made_again_and_never_gives_wrong_values(store, checksums):
+    generator = np.random.default_rng(0)
+    rows = {digest(i): generator.normal(size=(4, 8)).astype(np.float32) for i in range(12)}
+    store.put_features("clip_image", rows)
+    (part,) = (store.root / "features" / "clip_image").iterdir()
+    if not checksums:
+        pq.write_table(pq.read_table(part), part, compression="zstd")
+    whole = part.read_bytes()
+    num_refused = 0
+    for how in range(160):
+        part.write_bytes(damaged(whole, how))
+        fresh = Store(store.root, store._codec)
+        held = fresh.feature_keys("clip_image")
+        found = fresh.load_features("clip_image", rows)
+        assert set(found) == held  # what counts as done can be loaded
+        assert held in (set(), set(rows))
+        assert all((found[key] == rows[key]).all() for key in held)
+        num_refused += not held
+        assert part.exists() == bool(held)
+    aside = list((store.root / "quarantine").glob("*.reason.txt"))
+    assert len(aside) == num_refused > 80
+    assert all("damaged feature part: " in reason.read_text() for reason in aside)
+    store.put_features("clip_image", rows)
+    assert Store(store.root, store._codec).feature_keys("clip_image") == set(rows)
+
+
+def test_a_part_that_is_damaged_after_it_was_listed_is_missed_without_an_error(store):
+    rows = {digest(1): np.ones(3, dtype=np.float32)}
+    store.put_features("i3d", rows)
+    assert store.feature_keys("i3d") == set(rows)
+    (part,) = (store.root / "features" / "i3d").iterdir()
+    part.write_bytes(part.read_bytes()[:-20])
+    assert store.load_features("i3d", rows) == {}
+    assert store.feature_keys("i3d") == set()
 
 
 def test_nan_features_are_refused(store):

@@ -21,7 +21,7 @@ from reelbench.core.errors import VideoError
 from reelbench.core.types import ClipRef
 from reelbench.datasets import video_reading
 from reelbench.datasets.video import Reading, read_clip, read_clips
-from reelbench.datasets.video_file import RgbReader
+from reelbench.datasets.video_pictures import RgbReader
 
 UNEVEN_MS = list(itertools.accumulate([0] + [40, 40, 420, 40, 40, 500, 40, 120, 33, 33, 34, 250] * 2))
 

@@ -64,6 +64,24 @@ def comparable(result):
     }
 
 
+def test_features_that_were_damaged_on_disk_are_made_again_by_the_same_command(measure, tmp_path):
+    before = measure()
+    parts = sorted((tmp_path / "out" / "store" / "features").glob("*/*.parquet"))
+    for part in parts:
+        group = pq.read_metadata(part).row_group(0)
+        columns = {group.column(i).path_in_schema: group.column(i) for i in range(group.num_columns)}
+        values = columns["values"]  # a list of the keys never touches them
+        data = bytearray(part.read_bytes())
+        start = values.dictionary_page_offset or values.data_page_offset
+        data[start + values.total_compressed_size // 2] ^= 255
+        part.write_bytes(data)
+    after = measure()
+    assert after.num_failures == 0
+    assert comparable(after) == comparable(before)
+    aside = tmp_path / "out" / "store" / "quarantine"
+    assert len(list(aside.glob("*.parquet"))) == len(parts)
+
+
 def test_three_lines_give_every_metric_that_what_is_given_allows(measure):
     result = measure()
     assert result.num_failures == 0
