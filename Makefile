@@ -15,6 +15,8 @@ RUN_FILE ?= configs/demo.yaml
 EDITING_FILE ?= configs/editing.yaml
 
 STAMP := $(VENV)/.installed
+# Without bytecode each of the many processes takes 20 s more to import torch and transformers.
+unexport PYTHONDONTWRITEBYTECODE
 # Beside the environment and not in it: `sync` removes what is not in the lock.
 UV := $(VENV)/uv/bin/uv pip
 UV_FLAGS := --quiet --python $(BIN)/python
