@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+import yaml
 
 import reelbench
 from reelbench.core import registry
@@ -75,6 +76,16 @@ def test_locks_pin_with_hashes_and_name_no_address(name: str) -> None:
     for requirement in requirements:
         assert "==" in requirement.splitlines()[0]
         assert "--hash=sha256:" in requirement, requirement.splitlines()[0]
+
+
+def test_papers_are_there_and_agree() -> None:
+    licence = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in licence
+    assert "END OF TERMS AND CONDITIONS" in licence
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == reelbench.__version__
+    assert citation["license"] == PROJECT["project"]["license"] == "Apache-2.0"
+    assert f"## {reelbench.__version__} - " in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_no_library_has_another_version_on_another_python() -> None:
