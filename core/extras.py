@@ -13,13 +13,13 @@ from .errors import ReelbenchError
 
 BENCH_MODULES = (
     "prefect",
-    "fastapi",
-    "uvicorn",
     "ray",
     "mlflow",
     "diffusers",
     "accelerate",
     "peft",
+    "fastapi",
+    "uvicorn",
     "google.protobuf",
     "matplotlib",
 )
@@ -53,9 +53,9 @@ def missing_extra(error: ModuleNotFoundError, what: str) -> MissingExtraError | 
 
 
 def _missing(what: str, modules: Sequence[str]) -> MissingExtraError:
-    are = "is" if len(modules) == 1 else "are"
+    shown = ", ".join(modules[:4]) + (", ..." if len(modules) > 4 else "")
     return MissingExtraError(
-        f"`{what}` needs {', '.join(modules)}, which {are} not installed",
+        f"`{what}` needs {shown}, which {'is' if len(modules) == 1 else 'are'} not installed",
         "pip install 'reelbench[bench]'; in a clone of the repository: make venv",
     )
 

@@ -80,7 +80,7 @@ def train(
     """
     from ...core.extras import require_bench
 
-    require_bench("reelbench world train")
+    require_bench("reelbench world train", ("diffusers", "accelerate"))
     if structure is not None and model not in ("fca", "lora"):
         raise typer.BadParameter(f"--structure is for fca and lora, not {model}")
     for name in _models(model):
@@ -138,7 +138,7 @@ def quality(
     """Measure the models on held-out clips and prompts, and record it in quality.json."""
     from ...core.extras import require_bench
 
-    require_bench("reelbench world quality")
+    require_bench("reelbench world quality", ("diffusers", "peft"))
     from . import quality as measures
 
     measured: dict[str, measures.Quality] = {}
