@@ -1,19 +1,30 @@
 # make demo: install, run the two benchmarks on the embedded world (text-to-video, editing), show what comes out.
 # make test: install, run the whole test suite.
-# Needs only python3 (3.11 or newer, with venv); everything else goes into .venv.
+# make smoke: install, run the tests that show within two minutes whether the installation works.
+# make lock: write requirements.lock anew; UPGRADE=--upgrade takes the newest versions.
+# Needs only python3 (3.11 or newer, with venv); everything else goes into .venv. PYTHON=python3.12 takes
+# another Python, and replaces an environment of a different one; without PYTHON=... an environment that is
+# there keeps its own.
 
-PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ifndef PYTHON
+PYTHON := $(or $(shell $(BIN)/python -c 'import os, sys; print(os.path.realpath(sys.executable))' 2>/dev/null),python3)
+endif
 RUN_FILE ?= configs/demo.yaml
 EDITING_FILE ?= configs/editing.yaml
 
-BIN := .venv/bin
-STAMP := .venv/.installed
+STAMP := $(VENV)/.installed
+# Without bytecode each of the many processes takes 20 s more to import torch and transformers.
+unexport PYTHONDONTWRITEBYTECODE
 # Beside the environment and not in it: `sync` removes what is not in the lock.
-UV := .venv/uv/bin/uv pip
+UV := $(VENV)/uv/bin/uv pip
 UV_FLAGS := --quiet --python $(BIN)/python
 LOCKS := requirements-bootstrap.lock requirements.lock pyproject.toml
 
-.PHONY: demo test venv lint clean
+PYTHON_IS := -c 'import sys; print(sys.version)'
+
+.PHONY: demo test smoke venv lock lint clean
 .DEFAULT_GOAL := demo
 
 demo: venv
@@ -27,34 +38,41 @@ demo: venv
 test: venv
 	@$(BIN)/python -m pytest
 
+smoke: venv
+	@$(BIN)/python -m pytest -m smoke --durations=5
+
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@mkdir -p .types && ln -sfn .. .types/reelbench
 	MYPYPATH=.types $(BIN)/mypy -p reelbench
 
-venv: $(STAMP)
-
-# Redone when a lock or pyproject.toml changes; the stamp is written last, so an install that was
+# Redone when a lock, pyproject.toml or the Python changes; the stamp is written last, so an install that was
 # interrupted is begun again. The checksum in it, and not the files' times, decides: a fresh clone or a
 # checkout gives every file a new time.
-$(STAMP): $(LOCKS)
+venv:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Reelbench needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) comes without venv; install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
-	@if ! cat $(LOCKS) | cksum | cmp -s - $@; then \
+	@python="$$($(PYTHON) $(PYTHON_IS))"; wanted="$$(cat $(LOCKS) | cksum) $$python"; \
+	if [ "$$wanted" != "$$(cat $(STAMP) 2>/dev/null)" ]; then \
 	  set -e; \
-	  echo "Installing into .venv (several GB the first time) ..."; \
-	  rm -f $@; \
-	  $(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv; \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target .venv/uv \
+	  echo "Installing into $(VENV) (several GB the first time) ..."; \
+	  rm -f $(STAMP); \
+	  [ "$$python" = "$$($(BIN)/python $(PYTHON_IS) 2>/dev/null)" ] && $(BIN)/python -m pip --version >/dev/null 2>&1 \
+	    || $(PYTHON) -m venv --clear $(VENV); \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/uv \
 	    --require-hashes -r requirements-bootstrap.lock; \
 	  $(UV) sync $(UV_FLAGS) --require-hashes requirements.lock || { \
 	    echo "uv could not; trying pip, which takes some minutes (and knows pip's own settings) ..."; \
 	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock; }; \
 	  $(UV) install $(UV_FLAGS) --no-deps --no-build-isolation -e .; \
-	  cat $(LOCKS) | cksum > $@; \
+	  echo "$$wanted" > $(STAMP); \
 	fi
-	@touch $@
+
+# One version of a library for all Pythons where there is one (`fewest`). Pins that still fit are kept.
+lock: venv
+	$(UV) compile --quiet --universal --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	  --python-version 3.11 --fork-strategy fewest --all-extras $(UPGRADE) pyproject.toml -o requirements.lock
 
 clean:
-	rm -rf .venv .types build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-smoke .types build *.egg-info .pytest_cache .mypy_cache .ruff_cache

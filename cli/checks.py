@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.extras import BENCH_MODULES
+
 GOOD, WARNING, BAD = "✓", "!", "✗"
 
 _LIBRARIES = (
@@ -61,13 +63,17 @@ def libraries() -> Iterator[Check]:
     required = {}
     for line in importlib.metadata.requires("reelbench") or ():
         requirement = Requirement(line)
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": "bench"}):
             required[_normal(requirement.name)] = requirement.specifier
     for name in _LIBRARIES:
         try:
             version = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            yield Check(BAD, name, "not installed; `make venv` installs the locked versions")
+            if name in BENCH_MODULES:
+                found = "not installed; not needed to measure, but to run: pip install 'reelbench[bench]'"
+                yield Check(WARNING, name, found)
+            else:
+                yield Check(BAD, name, "not installed; `make venv` installs the locked versions")
             continue
         allowed = required.get(_normal(name))
         if allowed is not None and not allowed.contains(version, prereleases=True):

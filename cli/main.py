@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from ..core.errors import ReelbenchError
+from ..core.extras import missing_extra
 from . import contact_sheet, doctor, evaluate, ls, plan, report, run, status
 from .lazy import LazyGroup
 
@@ -42,6 +43,12 @@ class ReelbenchGroup(TyperGroup):
                 raise
             print_error(error)
             raise typer.Exit(error.exit_code) from None
+        except ModuleNotFoundError as error:
+            missing = missing_extra(error, f"{ctx.command_path} {ctx.invoked_subcommand}")
+            if missing is None or os.environ.get("REELBENCH_DEBUG"):
+                raise
+            print_error(missing)
+            raise typer.Exit(missing.exit_code) from None
 
 
 def print_error(error: ReelbenchError) -> None:

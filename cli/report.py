@@ -27,6 +27,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Build the tables, the report and the MLflow runs anew from what the store holds."""
+    from ..core.extras import require_bench
     from ..core.file_digests import FileDigests
     from ..core.store import Store
     from ..datasets.codec import default_codec
@@ -37,6 +38,7 @@ def report(
     from ..stages.planning import plan_run
     from ..stages.results import build_results
 
+    require_bench("reelbench report", ("mlflow",))
     quiet_environment()
     run = load(run_file, limit, only, output)
     store = Store(run.store_dir, default_codec())

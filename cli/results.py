@@ -56,7 +56,7 @@ def print_failures(run_dir: Path) -> None:
 
 def print_places(run: RunFile) -> None:
     """Where the tables and the report are, and the commands that open the report and MLflow."""
-    from ..reports.mlflow_log import default_tracking_uri, mlflow_command
+    from ..reports.mlflow_database import default_tracking_uri, mlflow_command
     from ..stages.results import tables_dir
 
     typer.echo(f"Tables:  {relative(tables_dir(run.run_dir))}/*.parquet")

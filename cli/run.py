@@ -28,7 +28,10 @@ def run(
     Exit code 0: complete; 1: finished with failures; 2: something to mend first; 130: interrupted, and
     the same command goes on where it stopped.
     """
+    from ..core.extras import require_bench
+
     amended = load(run_file, limit, only, output)
+    require_bench("reelbench run")
     try:
         num_failures = _run(run_file, amended, limit, only, output)
     except KeyboardInterrupt:

@@ -256,4 +256,6 @@ def _given(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    from .training_command import run_command
+
+    run_command(main)

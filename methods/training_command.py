@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,21 @@ import typer
 
 if TYPE_CHECKING:
     from .mlflow_listener import MlflowListener
+
+
+def run_command(main: Callable[..., None]) -> None:
+    """Run a module's `main` as a command; a missing library of the extra is one message and exit code 2."""
+    from ..core.extras import missing_extra
+
+    try:
+        typer.run(main)
+    except ModuleNotFoundError as error:
+        spec = sys.modules["__main__"].__spec__
+        missing = missing_extra(error, f"python -m {spec.name if spec else Path(sys.argv[0]).stem}")
+        if missing is None:
+            raise
+        typer.echo(f"error: {missing}", err=True)
+        sys.exit(missing.exit_code)
 
 
 @contextlib.contextmanager

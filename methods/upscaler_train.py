@@ -91,4 +91,6 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    from .training_command import run_command
+
+    run_command(main)

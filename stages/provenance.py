@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -16,8 +17,14 @@ _LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "av", "nu
 
 @cache
 def library_versions() -> dict[str, str]:
-    """Versions of the libraries that numbers can depend on."""
-    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    """Versions of the libraries that numbers can depend on, of those that are installed."""
+    found = {}
+    for name in _LIBRARIES:
+        with contextlib.suppress(
+            importlib.metadata.PackageNotFoundError
+        ):  # diffusers, where one only measures
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 @cache

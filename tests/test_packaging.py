@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import yaml
 
 import reelbench
+from reelbench.core import registry
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -75,13 +78,37 @@ def test_locks_pin_with_hashes_and_name_no_address(name: str) -> None:
         assert "--hash=sha256:" in requirement, requirement.splitlines()[0]
 
 
+def test_papers_are_there_and_agree() -> None:
+    licence = (ROOT / "LICENSE").read_text()
+    assert "Apache License" in licence
+    assert "END OF TERMS AND CONDITIONS" in licence
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == reelbench.__version__
+    assert citation["license"] == PROJECT["project"]["license"] == "Apache-2.0"
+    assert f"## {reelbench.__version__} - " in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_no_library_has_another_version_on_another_python() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    pinned = re.findall(r"^([A-Za-z0-9_.-]+)==", text, re.MULTILINE)
+    assert len(pinned) == len(set(pinned)), {name for name in pinned if pinned.count(name) > 1}
+
+
 def test_the_lock_has_every_dependency() -> None:
     locked = {
         line.split("==")[0].lower().replace("_", "-")
         for line in (ROOT / "requirements.lock").read_text().splitlines()
         if "==" in line
     }
-    for dependency in PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["dev"]:
+    extras = PROJECT["project"]["optional-dependencies"]
+    for dependency in PROJECT["project"]["dependencies"] + extras["bench"] + extras["dev"]:
         name = re.match(r"[A-Za-z0-9_.-]+", dependency)
         assert name is not None
         assert name[0].lower().replace("_", "-") in locked, dependency
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("kind", get_args(registry.Kind))
+def test_entry_points_load(kind: registry.Kind) -> None:
+    for name in registry.names(kind):
+        assert isinstance(registry.get(kind, name), type), name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -57,6 +58,7 @@ def test_commands_and_flags_are_what_users_know() -> None:
     assert "world" in group.commands
 
 
+@pytest.mark.smoke
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys\n"
@@ -76,6 +78,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert "plan" in done.stdout
 
 
+@pytest.mark.smoke
 def test_every_command_explains_itself() -> None:
     for name in COMMANDS:
         result = CliRunner().invoke(app, [name, "--help"])
@@ -83,6 +86,7 @@ def test_every_command_explains_itself() -> None:
         assert "Usage" in result.output
 
 
+@pytest.mark.smoke
 def test_names_are_listed() -> None:
     for kind, name in [
         ("methods", "zs2"),
@@ -96,6 +100,7 @@ def test_names_are_listed() -> None:
         assert name in result.output.split()
 
 
+@pytest.mark.smoke
 def test_names_are_listed_with_what_they_are() -> None:
     result = CliRunner().invoke(app, ["ls", "metrics", "-v"])
     assert result.exit_code == 0

@@ -33,6 +33,7 @@ def options(videos: Path, weights: dict[str, str]) -> list[object]:
     return [videos / "made", "--reference", videos / "real", "--output", videos / "out", *pairs]
 
 
+@pytest.mark.smoke
 def test_it_prints_the_table_its_signatures_and_where_things_are(videos, weights) -> None:
     result = run(*options(videos, weights), "--metrics", "fvd,kvd")
     assert result.exit_code == 0, result.output

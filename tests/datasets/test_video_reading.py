@@ -16,6 +16,8 @@ from reelbench.core.types import ClipRef
 from reelbench.datasets import video_reading
 from reelbench.datasets.video import probe, read_clip
 
+pytestmark = pytest.mark.smoke
+
 CONTAINERS = [
     ("clip.mp4", "libx264", {}),
     ("clip.webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),

@@ -14,6 +14,8 @@ from reelbench.core.types import ClipRef
 from reelbench.datasets import video_writing
 from reelbench.datasets.video import probe, read_clip, read_lossless, write_lossless, write_preview
 
+pytestmark = pytest.mark.smoke
+
 
 def random_clip(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (*shape, 3), dtype=np.uint8)

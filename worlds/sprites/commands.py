@@ -78,6 +78,9 @@ def train(
     fca and lora are trained on the cogvideox in --out, or the embedded one if there is none. With another
     --structure, in the same --work, they use the latents that are there.
     """
+    from ...core.extras import require_bench
+
+    require_bench("reelbench world train", ("diffusers", "accelerate"))
     if structure is not None and model not in ("fca", "lora"):
         raise typer.BadParameter(f"--structure is for fca and lora, not {model}")
     for name in _models(model):
@@ -133,6 +136,9 @@ def quality(
     sheet: Annotated[Path | None, typer.Option(help="Picture of drawn frames to write.")] = None,
 ) -> None:
     """Measure the models on held-out clips and prompts, and record it in quality.json."""
+    from ...core.extras import require_bench
+
+    require_bench("reelbench world quality", ("diffusers", "peft"))
     from . import quality as measures
 
     measured: dict[str, measures.Quality] = {}

@@ -132,4 +132,6 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    from ...methods.training_command import run_command
+
+    run_command(main)
