@@ -17,11 +17,10 @@ from ..core.atomic_write import write_bytes_atomic
 from ..core.errors import WeightsError
 from ..core.hashing import canonical_json
 from .adapters import AdapterConfig, Adapters
+from .pipeline_formats import ADAPTERS_FILE
 
 FORMAT = "reelbench-simda-1"
 """Written into every file of adapters; another number is another layout."""
-
-_FILE = "adapters.safetensors"
 
 
 def adapters_to_bytes(adapters: Adapters, values: dict[str, torch.Tensor] | None = None) -> bytes:
@@ -84,14 +83,14 @@ def load_adapters(path: Path, unet: nn.Module) -> Adapters:
     Raises:
         WeightsError: nothing there, not such a file, or made for another UNet.
     """
-    file = path / _FILE if path.is_dir() else path
+    file = path / ADAPTERS_FILE if path.is_dir() else path
     if not file.is_file():
-        raise WeightsError(f"no adapters at {file}", f"give a folder with {_FILE}, or such a file")
+        raise WeightsError(f"no adapters at {file}", f"give a folder with {ADAPTERS_FILE}, or such a file")
     return adapters_from_bytes(file.read_bytes(), unet, f"the adapters in {file}")
 
 
 def save_adapters(path: Path, adapters: Adapters, values: dict[str, torch.Tensor] | None = None) -> Path:
     """Writes adapters to `path`/adapters.safetensors, atomically; returns the file."""
-    file = path / _FILE
+    file = path / ADAPTERS_FILE
     write_bytes_atomic(file, adapters_to_bytes(adapters, values))
     return file
