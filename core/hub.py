@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import WeightsError
-from .weights_format import MissingFilesError, WeightsFormat
+from .weights_format import MissingFilesError, OnHub, WeightsFormat
 
 _TIMEOUT_S = 5.0
 """For the first question to a hub, which is asked once: whoever has no network is told so at once."""
@@ -31,14 +31,6 @@ class _Repository:
 
     def text(self, name: str) -> str:
         return self.read(name)
-
-
-@dataclass(frozen=True)
-class OnHub:
-    """What a hub would give: the number of files and their bytes."""
-
-    num_files: int
-    num_bytes: int
 
 
 def cached(hub_id: str, weights_format: WeightsFormat) -> Path | None:

@@ -30,7 +30,7 @@ from .errors import ReelbenchError, WeightsError
 from .file_digests import FileDigests
 from .hashing import digest
 from .types import WeightsRef
-from .weights_format import EVERYTHING, LocalTree, WeightsFormat
+from .weights_format import EVERYTHING, LocalTree, OnHub, WeightsFormat
 
 _PACKAGED = {"sprites": Path(__file__).resolve().parent.parent / "worlds" / "sprites" / "weights"}
 _PIN = "#sha256:"
@@ -109,6 +109,16 @@ def why_missing(location: str, weights_format: WeightsFormat = EVERYTHING) -> st
     return None
 
 
+def look(ref: WeightsRef) -> OnHub:
+    """What a hub has of weights that are not fetched yet; asks the network.
+
+    Raises:
+        WeightsError: it does not answer, does not have them, or they are of another kind.
+    """
+    bare, _ = split_pin(ref.location)
+    return ref.format.look(bare) or hub.look(bare, ref.format)
+
+
 class WeightsFinder:
     """How one command finds weights and what they are: a run fetches what is missing, a plan asks no network.
 
@@ -119,8 +129,8 @@ class WeightsFinder:
 
     def __init__(self, digests: FileDigests, *, fetch: bool = True) -> None:
         self._digests, self._fetch = digests, fetch
-        self.not_fetched: dict[str, WeightsRef] = {}
-        """Those that a run would have to fetch first, by location."""
+        self.not_fetched: list[WeightsRef] = []
+        """Those that a run would have to fetch first."""
 
     def digest(self, ref: WeightsRef) -> str:
         """The digest of what is loaded; a word in its place, which is no digest, where it is not fetched yet.
@@ -131,7 +141,8 @@ class WeightsFinder:
         try:
             path = resolve(ref.location, ref.format, fetch=self._fetch, cache=self._digests)
         except NotFetchedError:
-            self.not_fetched[ref.location] = ref
+            if ref not in self.not_fetched:
+                self.not_fetched.append(ref)
             return f"not fetched: {ref.location}"
         return digest_weights(path, self._digests, ref.format)
 

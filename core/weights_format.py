@@ -43,6 +43,14 @@ TOKENIZER_FILES = (
 _TOKENIZER_SUFFIXES = (".json", ".txt", ".model")
 
 
+@dataclass(frozen=True)
+class OnHub:
+    """What a hub would give: the number of files and their bytes."""
+
+    num_files: int
+    num_bytes: int
+
+
 class MissingFilesError(WeightsError):
     """The weights are of the right kind as far as they are there, and files are missing."""
 
@@ -136,6 +144,11 @@ class WeightsFormat:
         del location, fetch
         return None
 
+    def look(self, location: str) -> OnHub | None:
+        """What a hub has of such a location; None for other forms. May ask the network."""
+        del location
+        return None
+
 
 EVERYTHING = WeightsFormat()
 
@@ -191,7 +204,13 @@ class ModelFolder(WeightsFormat):
                 f"{tree.where} holds a model of type {found!r}, {self.model_type!r} is needed",
                 "give a folder that transformers' save_pretrained wrote, or a hub id of such a model",
             )
-        chosen = {"config.json", *weights_files(tree, "", "model")}
+        try:
+            chosen = {"config.json", *weights_files(tree, "", "model")}
+        except MissingFilesError as error:
+            raise MissingFilesError(
+                f"{tree.where} is incomplete: missing {error.message}",
+                "model.safetensors or its shards with their index are read, pickled weights are not",
+            ) from None
         for name in ("video_preprocessor_config.json", "preprocessor_config.json"):
             if name in tree.names:
                 chosen.add(name)  # the first of them is read
@@ -300,18 +319,29 @@ class PipelineFolder(WeightsFormat):
         if absent:
             faults.append(f"its model_index.json names no {', '.join(absent)}")
         faults += [meaning for name, meaning in dict(self.not_with).items() if named[name] is not None]
-        for name, part in self.parts.items():
-            config = f"{name}/{part.config}"
-            own = read_json(tree, config).get("_class_name") if config in tree.names else None
-            for found in dict.fromkeys((named[name], own)):
-                if part.classes and found is not None and found not in part.classes:
-                    faults.append(f"its {name} is a {found}, {' or '.join(part.classes)} is expected")
+        faults += self._wrong_classes(named)
+        if not faults:  # the index may say what the parts themselves do not
+            configs = {name: f"{name}/{part.config}" for name, part in self.parts.items() if part.classes}
+            faults = self._wrong_classes(
+                {
+                    name: read_json(tree, config).get("_class_name")
+                    for name, config in configs.items()
+                    if config in tree.names
+                }
+            )
         if faults:
             kind = index.get("_class_name", "(none)")
             raise WeightsError(
                 f"{tree.where} holds a {kind}, which is not {self.what}: {'; '.join(faults)}",
                 f"give the folder or hub id of a {self.pipeline_class}",
             )
+
+    def _wrong_classes(self, found: Mapping[str, str | None]) -> list[str]:
+        return [
+            f"its {name} is a {found[name]}, {' or '.join(part.classes)} is expected"
+            for name, part in self.parts.items()
+            if part.classes and found.get(name) is not None and found[name] not in part.classes
+        ]
 
 
 def _class_name(entry: Any) -> str | None:
@@ -381,6 +411,8 @@ def plain_name(name: str) -> str:
     >>> plain_name("model.safetensors.index.fp16.json")
     'model.safetensors.index.json'
     """
+    if re.search(r"-\d{5}-of-\d{5}\.", name):
+        return name
     variants = "|".join(filter(None, _VARIANTS))
     name = re.sub(rf"\.(?:{variants})\.safetensors$", ".safetensors", name)
     name = re.sub(rf"\.(?:{variants})\.safetensors\.index\.json$", ".safetensors.index.json", name)
