@@ -96,7 +96,7 @@ class Store:
         self.artifacts = Artifacts(self.root / "artifacts", self._quarantine, _write_error)
         try:
             if read_only:
-                _existing(self.root).iterdir()  # an error where it is not a folder
+                next(_existing(self.root).iterdir(), None)  # an error where it is not a folder
             else:
                 self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
