@@ -17,10 +17,7 @@ from ..core.atomic_write import write_bytes_atomic
 from ..core.errors import WeightsError
 from ..core.hashing import canonical_json
 from .adapters import AdapterConfig, Adapters
-from .pipeline_formats import ADAPTERS_FILE
-
-FORMAT = "reelbench-simda-1"
-"""Written into every file of adapters; another number is another layout."""
+from .pipeline_formats import ADAPTERS_FILE, ADAPTERS_FORMAT
 
 
 def adapters_to_bytes(adapters: Adapters, values: dict[str, torch.Tensor] | None = None) -> bytes:
@@ -33,7 +30,7 @@ def adapters_to_bytes(adapters: Adapters, values: dict[str, torch.Tensor] | None
 
     state = adapters.state_dict() if values is None else values
     tensors = {name: value.detach().half().cpu().contiguous() for name, value in state.items()}
-    facts = {"format": FORMAT, "config": adapters.config.model_dump(mode="json")}
+    facts = {"format": ADAPTERS_FORMAT, "config": adapters.config.model_dump(mode="json")}
     # One entry, because safetensors writes several in an order that differs from process to process.
     return save(tensors, {"reelbench": canonical_json(facts)})
 
@@ -55,8 +52,8 @@ def adapters_from_bytes(data: bytes, unet: nn.Module, what: str = "the adapters"
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         facts = json.loads((header.get("__metadata__") or {}).get("reelbench", "{}"))
-        if facts.get("format") != FORMAT:
-            raise ValueError(f"its format is {facts.get('format', '(none)')!r}, not {FORMAT!r}")
+        if facts.get("format") != ADAPTERS_FORMAT:
+            raise ValueError(f"its format is {facts.get('format', '(none)')!r}, not {ADAPTERS_FORMAT!r}")
         config = AdapterConfig.model_validate(facts["config"])
         tensors = load(data)
     except (ValueError, KeyError, SafetensorError, ValidationError) as error:

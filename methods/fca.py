@@ -35,7 +35,7 @@ FORMAT = "reelbench-fca-1"
 FILE_NAME = "fca.safetensors"
 """Of the trained parameters in a folder."""
 
-_TRAINED = trained_parameters(FILE_NAME)
+_TRAINED = trained_parameters(FILE_NAME, FORMAT)
 
 
 class FCA:

@@ -20,7 +20,7 @@ FORMAT = "reelbench-cogvideox-lora-1"
 FILE_NAME = "lora.safetensors"
 """Of the trained parameters in a folder."""
 
-_TRAINED = trained_parameters(FILE_NAME)
+_TRAINED = trained_parameters(FILE_NAME, FORMAT)
 
 
 class CogVideoXLora:

@@ -6,6 +6,7 @@ Safety checkers, feature extractors, image encoders and watermarks are not named
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ..core.weights_format import (
@@ -13,9 +14,11 @@ from ..core.weights_format import (
     TOKENIZER,
     NamedFiles,
     PipelineFolder,
+    Tree,
     network,
     text_encoder,
 )
+from .predictor_header import trained_file, trained_structure
 
 FRAMES_PER_LATENT = 4
 """Frames that the VAE of every published CogVideoX merges into one latent frame."""
@@ -124,14 +127,38 @@ COGVIDEOX_I2V = PipelineFolder(
     pipeline_class="CogVideoXImageToVideoPipeline",
 )
 
+
+@dataclass(frozen=True)
+class TrainedFile(NamedFiles):
+    """Trained parameters, which say in their metadata of which format they are.
+
+    Attributes:
+        marker: that format.
+    """
+
+    marker: str = ""
+
+    def files(self, tree: Tree) -> tuple[str, ...]:
+        names = super().files(tree)
+        if tree.path is not None:
+            trained_structure(trained_file(tree.path, self.required[0]), self.marker)
+        return names
+
+
 ADAPTERS_FILE = "adapters.safetensors"
 """Of trained adapters in a folder."""
 
-ADAPTERS = NamedFiles(
-    f"trained adapters: a folder with {ADAPTERS_FILE}, or such a file", required=(ADAPTERS_FILE,)
+ADAPTERS_FORMAT = "reelbench-simda-1"
+"""Written into every file of adapters; another number is another layout."""
+
+ADAPTERS = TrainedFile(
+    f"trained adapters: a folder with {ADAPTERS_FILE}, or such a file",
+    required=(ADAPTERS_FILE,),
+    marker=ADAPTERS_FORMAT,
 )
 
 
-def trained_parameters(file_name: str) -> NamedFiles:
+def trained_parameters(file_name: str, marker: str) -> TrainedFile:
     """The format of a predictor's trained parameters."""
-    return NamedFiles(f"trained parameters: a folder with {file_name}, or such a file", required=(file_name,))
+    what = f"trained parameters: a folder with {file_name}, or such a file"
+    return TrainedFile(what, required=(file_name,), marker=marker)
