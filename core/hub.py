@@ -14,7 +14,7 @@ from pathlib import Path
 from .errors import WeightsError
 from .weights_format import MissingFilesError, OnHub, WeightsFormat
 
-_TIMEOUT_S = 5.0
+_TIMEOUT_S = 10.0
 """For the first question to a hub, which is asked once: whoever has no network is told so at once."""
 
 _SMALL_SUFFIXES = (".json", ".txt", ".model")

@@ -7,30 +7,28 @@ from ..core.plan import Plan
 from ..core.planner import make_plan
 from ..core.run_file import RunFile
 from ..core.store import Store
-from ..core.weights import WeightsFinder
+from ..core.weights import WeightsFinder, resolve
 from ..datasets.codec import default_codec
 from .measuring import Measuring, make_measuring
 
 
-def plan_run(run: RunFile, store: Store, weights: WeightsFinder | None = None) -> tuple[Plan, Measuring]:
+def plan_run(run: RunFile, store: Store) -> tuple[Plan, Measuring]:
     """The plan of a run file and what it measures.
 
     The frames that methods of text-video prediction are given are the first ones of what the protocol reads
     of the reference: of the blended clip, where the protocol blends.
 
-    Args:
-        weights: finds weights; without it they are fetched where they are missing.
+    Weights that are not on this machine are fetched, and only when nothing else is wrong.
 
     Raises:
         ReelbenchError: the run file names what does not exist, weights or data sets are missing, or the
             protocol measures nothing but given frames; whatever is wrong is listed at once.
     """
-    weights = weights or WeightsFinder(store.digests("weights"))
-    faults = Faults()
-    measuring = next(faults.each([run], lambda run: make_measuring(run, store, weights)), None)
-    reading = None if measuring is None else measuring.reading
-    plan = make_plan(run, store, reading, weights, faults)
-    assert measuring is not None, "make_plan raises where there is a fault"
+    plan, measuring, weights = _plan(run, store)
+    if weights.not_fetched:
+        for ref in weights.not_fetched:
+            resolve(ref.location, ref.format)
+        plan, measuring, _ = _plan(run, store)
     return plan, measuring
 
 
@@ -44,10 +42,18 @@ def look_at_run(run: RunFile) -> tuple[Plan, WeightsFinder]:
     Raises:
         ReelbenchError: see `plan_run`.
     """
-    store = Store(run.store_dir, default_codec(), read_only=True)
+    plan, _, weights = _plan(run, Store(run.store_dir, default_codec(), read_only=True))
+    return plan, weights
+
+
+def _plan(run: RunFile, store: Store) -> tuple[Plan, Measuring, WeightsFinder]:
     weights = WeightsFinder(store.digests("weights"), fetch=False)
-    planned, _ = plan_run(run, store, weights)
-    return planned, weights
+    faults = Faults()
+    measuring = next(faults.each([run], lambda run: make_measuring(run, store, weights)), None)
+    reading = None if measuring is None else measuring.reading
+    plan = make_plan(run, store, reading, weights, faults)
+    assert measuring is not None, "make_plan raises where there is a fault"
+    return plan, measuring, weights
 
 
 def run_faults(run: RunFile) -> list[ReelbenchError]:

@@ -14,11 +14,15 @@ from typer.testing import CliRunner
 from reelbench.cli.main import app
 from reelbench.core.errors import WeightsError
 from reelbench.core.file_digests import FileDigests
+from reelbench.core.run_file import load_run_file
+from reelbench.core.store import Store
 from reelbench.core.types import WeightsRef
 from reelbench.core.weights import NotFetchedError, WeightsFinder, digest_weights, look, resolve
+from reelbench.datasets.codec import default_codec
 from reelbench.methods.cogvideox import load_cogvideox
 from reelbench.methods.pipeline import load_pipeline
 from reelbench.methods.pipeline_formats import COGVIDEOX, STABLE_DIFFUSION
+from reelbench.stages.planning import plan_run
 
 from .fake_hub import COMMIT, FakeHub
 from .tiny_cogvideox import cogvideox_folder
@@ -287,3 +291,19 @@ class TestCommands:
         plan = CliRunner().invoke(app, ["plan", str(run_file)])
         assert "fetch" not in plan.output
         assert hub.num_requests == asked
+
+    def test_a_run_fetches_only_when_nothing_else_is_wrong(
+        self, hub: FakeHub, write_run_file: Callable[..., Path], full: Path, tmp_path: Path
+    ) -> None:
+        hub.repositories["owner/model"] = full
+        store = Store(tmp_path / "store", default_codec())
+        methods = [{"name": "ddim-frames"}, {"name": "zs2", "config": {"weights": "./nowhere"}}]
+        weights = {"pipeline": "owner/model"}
+        with pytest.raises(WeightsError, match="nowhere"):
+            plan_run(load_run_file(write_run_file(methods=methods, weights=weights)), store)
+        assert hub.num_requests == 0
+        run = load_run_file(write_run_file(methods=methods[:1], weights=weights))
+        plan, _ = plan_run(run, store)
+        assert plan.methods[0].weight_digests == {
+            "owner/model": digest_weights(full, weights_format=STABLE_DIFFUSION)
+        }

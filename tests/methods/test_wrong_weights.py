@@ -119,8 +119,8 @@ def test_the_methods_backbones_are_not_mixed_up(pipeline_folder: str) -> None:
 
 def test_trained_parameters_of_another_method(tmp_path: Path) -> None:
     file = str(SPRITES / "lora" / "lora.safetensors")
-    refused("its format is 'reelbench-lora-1'", {"name": "fca", "config": {"trained": file}})
-    refused("its format is 'reelbench-lora-1'", {"name": "simda", "config": {"adapters": file}})
+    refused("its format is 'reelbench-cogvideox-lora-1'", {"name": "fca", "config": {"trained": file}})
+    refused("its format is 'reelbench-cogvideox-lora-1'", {"name": "simda", "config": {"adapters": file}})
     refused("holds no fca.safetensors", {"name": "fca", "config": {"trained": str(SPRITES / "lora")}})
     refused("holds no adapters.safetensors", {"name": "simda", "config": {"adapters": str(SPRITES / "t2i")}})
 

@@ -159,7 +159,7 @@ def test_clipsim_clipscore_and_alignment_in_one_run(clean):
 def test_metrics_that_have_their_weights_are_let_through(clean):
     metrics = [build_metric(name, clean) for name in (*NAMES, *MORE)]
     # Those of a hub may be fetched later.
-    there = {role: "owner/model-of-nobody" for role in ("pickscore", "videomae", "vjepa")}
+    there = dict.fromkeys(("pickscore", "videomae", "vjepa"), "owner/model-of-nobody")
     refuse_unavailable(metrics, there)
     refuse_unavailable(metrics, {**there, "pipeline": "owner/model", "clip": "sprites/clip"})
     refuse_unavailable([build_metric(name, clean) for name in NAMES], {})
