@@ -141,7 +141,7 @@ def _refused(hub_id: str, error: Exception) -> tuple[str, str]:
     """(message, hint): why a location that may be a hub id or a folder that is not there cannot be had."""
     from huggingface_hub import errors
 
-    name, _, revision = hub_id.partition("@")
+    revision = hub_id.partition("@")[2]
     folder_hint = f"if a folder is meant, correct its path (or write ./{hub_id})"
     if isinstance(error, errors.OfflineModeIsEnabled):
         reason = "as a hub id it is not in the cache, and HF_HUB_OFFLINE is set"
@@ -158,7 +158,11 @@ def _refused(hub_id: str, error: Exception) -> tuple[str, str]:
     else:
         kind = f"{type(error).__name__}: {_first_line(error)}"
         reason = f"as a hub id it is not in the cache, and the hub does not answer ({kind})"
-        hint = f"{folder_hint}; if a hub id is meant, fetch it where there is a network: `hf download {name}`"
+        # Not `hf download`, which would fetch every file.
+        hint = (
+            f"{folder_hint}; if a hub id is meant, run this once where there is a network, and bring its cache "
+            "along (HF_HOME)"
+        )
     return f"no weights {hub_id!r}: there is no such local file or folder; {reason}", hint
 
 
