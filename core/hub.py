@@ -160,8 +160,8 @@ def _refused(hub_id: str, error: Exception) -> tuple[str, str]:
         reason = f"as a hub id it is not in the cache, and the hub does not answer ({kind})"
         # Not `hf download`, which would fetch every file.
         hint = (
-            f"{folder_hint}; if a hub id is meant, run this once where there is a network, and bring its cache "
-            "along (HF_HOME)"
+            f"{folder_hint}; if a hub id is meant, run this once where there is a network, and bring "
+            "its cache along (HF_HOME)"
         )
     return f"no weights {hub_id!r}: there is no such local file or folder; {reason}", hint
 
