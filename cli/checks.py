@@ -9,6 +9,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..core.types import WeightsRef
 
 from ..core.extras import BENCH_MODULES
 
@@ -32,7 +36,6 @@ _LIBRARIES = (
 )
 _MIN_MEMORY_GIB = 4.0
 _MIN_DISK_GIB = 5.0
-_SPRITES_WEIGHTS = ("sprites/t2i", "sprites/clip", "sprites/i3d")
 
 
 @dataclass(frozen=True)
@@ -44,16 +47,25 @@ class Check:
     found: str
 
 
-def all_checks(run_file: Path | None, output: Path | None) -> Iterator[Check]:
-    """All checks in turn; those of a run file when one is given."""
+def all_checks(
+    run_file: Path | None, output: Path | None, *, every_video: bool = False, online: bool = False
+) -> Iterator[Check]:
+    """All checks in turn; those of a run file when one is given.
+
+    Args:
+        every_video: open all videos of the run's samples.
+        online: ask the hub for weights that are not on this machine; no network is asked otherwise.
+    """
     yield _python()
     yield from libraries()
     yield torch_check()
     yield from machine(output or Path("out"))
     yield from settings()
-    yield from weights(_SPRITES_WEIGHTS)
+    yield from weights()
     if run_file is not None:
-        yield from run_file_checks(run_file, output)
+        from .checks_run import run_file_checks
+
+        yield from run_file_checks(run_file, output, every_video, online)
 
 
 def libraries() -> Iterator[Check]:
@@ -144,42 +156,35 @@ def settings() -> Iterator[Check]:
         yield Check(BAD, "Prefect", f"{error.message}; {error.hint}")
 
 
-def weights(locations: tuple[str, ...]) -> Iterator[Check]:
+def weights() -> Iterator[Check]:
     """Where the embedded weights are, and what REELBENCH_WEIGHTS leads to."""
+    from ..core.types import WeightsRef
+    from ..methods.pipeline_formats import STABLE_DIFFUSION
+    from ..metrics.weights_formats import CLIP_FOLDER, I3D
+
     root = os.environ.get("REELBENCH_WEIGHTS", "")
     if root:
-        yield _weights("pipeline", f"REELBENCH_WEIGHTS={root}, pipeline")
-    for location in locations:
-        yield _weights(location, f"weights {location}")
+        ref = WeightsRef("pipeline", "pipeline", STABLE_DIFFUSION)
+        yield weights_check(ref, f"REELBENCH_WEIGHTS={root}, pipeline")
+    for name, weights_format in (("t2i", STABLE_DIFFUSION), ("clip", CLIP_FOLDER), ("i3d", I3D)):
+        yield weights_check(WeightsRef(name, f"sprites/{name}", weights_format), f"weights sprites/{name}")
 
 
-def run_file_checks(run_file: Path, output: Path | None) -> Iterator[Check]:
-    """The run file itself, its data sets and its weights."""
+def weights_check(ref: WeightsRef, what: str, online: bool = False) -> Check:
+    """Whether weights are there and what is expected, as a run resolves them; nothing is fetched."""
     from ..core.errors import ReelbenchError
-    from ..core.run_file import build_plugin, load_run_file
+    from ..core.weights import NotFetchedError, resolve
+    from .plan import fetch_text
 
     try:
-        run = load_run_file(run_file).amended(output=output)
+        return Check(GOOD, what, str(resolve(ref.location, ref.format, fetch=False)))
+    except NotFetchedError:
+        try:
+            return Check(WARNING, what, fetch_text(ref, online))
+        except ReelbenchError as error:
+            return Check(BAD, what, one_line(error))
     except ReelbenchError as error:
-        yield Check(BAD, f"run file {run_file}", _one_line(error))
-        return
-    yield Check(GOOD, f"run file {run_file}", f"{len(run.methods)} methods, {len(run.datasets)} data sets")
-    for entry in run.datasets:
-        try:
-            dataset = build_plugin(run, "datasets", entry)
-            yield Check(GOOD, f"data set {entry.label}", f"{len(dataset)} samples of {dataset.split}")
-        except ReelbenchError as error:
-            yield Check(BAD, f"data set {entry.label}", _one_line(error))
-    locations = set(run.weights.values())
-    for entry in run.methods:
-        try:
-            locations |= {ref.location for ref in build_plugin(run, "methods", entry).weights()}
-        except ReelbenchError as error:
-            yield Check(BAD, f"method {entry.label}", _one_line(error))
-    for location in sorted(locations):
-        yield _weights(location, f"weights {location}, of the run file")
-    if "i3d" in run.weights:
-        yield _i3d_weights(run.weights["i3d"])
+        return Check(BAD, what, one_line(error))
 
 
 def _python() -> Check:
@@ -187,33 +192,8 @@ def _python() -> Check:
     return Check(GOOD if sys.version_info >= (3, 11) else BAD, "Python", f"{version} at {sys.executable}")
 
 
-def _weights(location: str, what: str) -> Check:
-    from ..core.errors import ReelbenchError
-    from ..core.weights import resolve
-
-    try:
-        # Only looked for: the doctor fetches nothing.
-        return Check(GOOD, what, str(resolve(location, fetch=False)))
-    except ReelbenchError as error:
-        return Check(BAD, what, _one_line(error))
-
-
-def _i3d_weights(location: str) -> Check:
-    """What kind of I3D the weights are."""
-    from ..core.errors import ReelbenchError
-    from ..core.weights import resolve
-    from ..metrics.i3d_formats import describe_i3d_weights
-
-    try:
-        info = describe_i3d_weights(resolve(location, fetch=False))
-    except ReelbenchError as error:
-        return Check(BAD, f"I3D at {location}", _one_line(error))
-    classes = "" if info.num_classes is None else f", {info.num_classes} classes"
-    said = f"{info.format}{classes}" + (f"; {info.caution}" if info.caution else "")
-    return Check(WARNING if info.caution else GOOD, f"I3D at {location}", said)
-
-
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """An error's message and hint without line breaks."""
     return " ".join(str(error).split())
 
 

@@ -13,7 +13,7 @@ def doctor(
         Path | None,
         typer.Argument(
             metavar="[RUN_FILE]",
-            help="Also check the data sets and weights of this run file.",
+            help="Also check the data sets, weights and metrics of this run file.",
             show_default=False,
         ),
     ] = None,
@@ -21,13 +21,20 @@ def doctor(
         Path | None,
         typer.Option("--output", metavar="FOLDER", help="Where results would go.", show_default=False),
     ] = None,
+    data: Annotated[
+        bool,
+        typer.Option("--data", help="Open every video that the run file's samples refer to, not a few."),
+    ] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Ask the hub whether it has what is not on this machine.")
+    ] = False,
 ) -> None:
     """Check versions, hardware, settings, weights and data sets. Exit code 1 when something is broken."""
     from .checks import BAD, all_checks
 
     colours = {"✓": "green", "!": "yellow", "✗": "red"}
     num_bad = 0
-    for check in all_checks(run_file, output):
+    for check in all_checks(run_file, output, every_video=data, online=online):
         num_bad += check.sign == BAD
         typer.secho(f"{check.sign} ", fg=colours[check.sign], nl=False)
         typer.echo(f"{check.what}: {check.found}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from ..core.errors import ReelbenchError
     from ..core.run_file import RunFile
 
 RunFileArgument = Annotated[
@@ -45,9 +46,15 @@ def load(run_file: Path, limit: int | None, only: list[str] | None, output: Path
     """
     from ..core.run_file import load_run_file
 
-    run = load_run_file(run_file).amended(limit=limit, only=only or (), output=output)
+    run = load_run_file(run_file, _more_faults).amended(limit=limit, only=only or (), output=output)
     # Absolute, as in the flow: tables, keys of caches and printed paths are then the same.
     return run.model_copy(update={"output": run.output.absolute(), "store": run.store_dir.absolute()})
+
+
+def _more_faults(run: RunFile) -> list[ReelbenchError]:
+    from ..stages.planning import run_faults
+
+    return run_faults(run)
 
 
 def relative(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,11 @@ from .options import JsonOption, LimitOption, OnlyOption, OutputOption, RunFileA
 
 if TYPE_CHECKING:
     from ..core.plan import Plan
+    from ..core.types import WeightsRef
+
+OnlineOption = Annotated[
+    bool, typer.Option("--online", help="Ask the hub whether it has what is not on this machine.")
+]
 
 
 def plan(
@@ -18,22 +23,25 @@ def plan(
     only: OnlyOption = None,
     output: OutputOption = None,
     as_json: JsonOption = False,
+    online: OnlineOption = False,
 ) -> None:
     """Show which clips a run has, which are missing, and what they will take. Makes nothing."""
     from ..core.store import Store
     from ..datasets.codec import default_codec
-    from ..stages.planning import plan_run
+    from ..stages.planning import look_at_run
 
     run = load(run_file, limit, only, output)
-    store = Store(run.store_dir, default_codec())
-    planned, _ = plan_run(run, store)
-    free_bytes = store.free_bytes()
+    planned, weights = look_at_run(run)
+    to_fetch = [fetch_text(ref, online) for ref in weights.not_fetched]
+    free_bytes = Store(run.store_dir, default_codec(), read_only=True).free_bytes()
     if as_json:
         import json
 
-        typer.echo(json.dumps(plan_data(planned, free_bytes), indent=2))
+        typer.echo(json.dumps({**plan_data(planned, free_bytes), "to_fetch": to_fetch}, indent=2))
         return
     print_plan(planned)
+    for line in to_fetch:
+        typer.secho(line, fg="yellow")
     estimate_bytes = _total([cell.estimate_bytes for cell in planned.cells])
     if estimate_bytes is not None and estimate_bytes > free_bytes:
         typer.secho(
@@ -41,6 +49,30 @@ def plan(
             f"{size_text(estimate_bytes)}.",
             fg="yellow",
         )
+
+
+def fetch_text(ref: WeightsRef, online: bool) -> str:
+    """What a run fetches of weights that are not on this machine.
+
+    Args:
+        online: ask the hub; otherwise nothing is asked.
+
+    Raises:
+        WeightsError: the hub was asked, and does not have them or does not answer.
+    """
+    from ..core.weights import look
+
+    if online:
+        found = look(ref)
+        return (
+            f"{ref.location} ({ref.name}): not fetched yet; the run will fetch {found.num_files} files, "
+            f"{size_text(found.num_bytes)}"
+        )
+    num_files = ref.format.num_files
+    return (
+        f"{ref.location} ({ref.name}): no local file or folder, and not in the hub's cache; the run will "
+        f"fetch {'' if num_files is None else f'about {num_files} '}files (--online asks the hub now)"
+    )
 
 
 def plan_data(planned: Plan, free_bytes: int) -> dict[str, Any]:

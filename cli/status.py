@@ -24,13 +24,11 @@ def status(
     output: OutputOption = None,
 ) -> None:
     """Show the progress, the last run, and which tables and failures there are."""
-    from ..core.store import Store
-    from ..datasets.codec import default_codec
     from ..flows.prefect_server import is_running
-    from ..stages.planning import plan_run
+    from ..stages.planning import look_at_run
 
     run = load(run_file, limit, only, output)
-    planned, _ = plan_run(run, Store(run.store_dir, default_codec()))
+    planned, _ = look_at_run(run)
     print_plan(planned)
     if is_running(run.output):
         typer.secho(f"A run is going on in {relative(run.output)}.", fg="green")

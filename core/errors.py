@@ -8,7 +8,11 @@ Anything else that escapes is a defect of ours and keeps its traceback.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class ReelbenchError(Exception):
@@ -29,7 +33,7 @@ class ReelbenchError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  -> {self.hint}" if self.hint else self.message
 
-    def __reduce__(self) -> tuple[type, tuple[str, str | None]]:
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         # Errors cross process borders (Ray pickles them); the default would lose the hint.
         return type(self), (self.message, self.hint)
 
@@ -80,6 +84,46 @@ class StoreError(ReelbenchError):
 
 class ResourcesError(ReelbenchError):
     """The cluster cannot give what the run asks for."""
+
+
+class FaultsError(RunFileError):
+    """Several things to mend, each with its own hint."""
+
+    def __init__(self, faults: Sequence[ReelbenchError]) -> None:
+        listed = [f"{number}. {fault}".replace("\n", "\n   ") for number, fault in enumerate(faults, 1)]
+        super().__init__(f"mend {len(faults)} things:\n" + "\n".join(listed))
+        self.faults = tuple(faults)
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return type(self), (self.faults,)
+
+
+class Faults:
+    """Collects what the user can mend, so that it is told all at once and not one by one."""
+
+    def __init__(self) -> None:
+        self.found: list[ReelbenchError] = []
+
+    def add(self, error: ReelbenchError) -> None:
+        """One more; those of a `FaultsError` one by one, and none that was said already."""
+        for fault in error.faults if isinstance(error, FaultsError) else (error,):
+            if str(fault) not in map(str, self.found):
+                self.found.append(fault)
+
+    def each(self, items: Iterable[Item], call: Callable[[Item], Result]) -> Iterator[Result]:
+        """The results of a call for each item; its errors are collected."""
+        for item in items:
+            try:
+                yield call(item)
+            except ReelbenchError as error:
+                self.add(error)
+
+    def refuse(self) -> None:
+        """Raise what was collected: the error itself where it is one, a `FaultsError` where they are more."""
+        if len(self.found) == 1:
+            raise self.found[0]
+        if self.found:
+            raise FaultsError(self.found)
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:

@@ -15,10 +15,12 @@ class FileDigests:
 
     Args:
         path: the JSON file; None remembers nothing beyond this object.
+        read_only: the file is read and never written.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         self._path = path
+        self._read_only = read_only
         self._known: dict[str, str] = {}
         self._changed = False
         if path is not None and path.is_file():
@@ -27,6 +29,11 @@ class FileDigests:
                 self._known = {str(key): str(value) for key, value in known.items()}
             except (ValueError, OSError, AttributeError):
                 self._known = {}
+
+    @classmethod
+    def at(cls, cache: Path | FileDigests | None) -> FileDigests:
+        """The cache itself, or the one in a file."""
+        return cache if isinstance(cache, FileDigests) else cls(cache)
 
     def digest(self, path: Path) -> str:
         """sha256 of the file's content.
@@ -57,6 +64,6 @@ class FileDigests:
 
     def save(self) -> None:
         """Write what is new to the cache file."""
-        if self._path is not None and self._changed:
+        if self._path is not None and self._changed and not self._read_only:
             write_text_atomic(self._path, json.dumps(self._known, indent=0, sort_keys=True))
             self._changed = False

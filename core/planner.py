@@ -13,7 +13,7 @@ from typing import Any
 
 from . import keys
 from .contracts import Dataset, Method, Upscaler
-from .errors import DatasetError, ReelbenchError
+from .errors import DatasetError, Faults, ReelbenchError
 from .file_digests import FileDigests
 from .hashing import digest
 from .plan import (
@@ -31,25 +31,34 @@ from .run_file import RunFile, UpscalerEntry, build_plugin
 from .seeds import derive_seed
 from .store import Store
 from .types import ClipRef, Conditioning, Sample
-from .weights import digest_weights, resolve
+from .weights import WeightsFinder
 
 ContextReading = Callable[[Sample], Mapping[str, Any]]
 """How the reference of a sample is read by whoever measures: arguments of `datasets.video.Reading`."""
 
 
-def make_plan(run: RunFile, store: Store, context_reading: ContextReading | None = None) -> Plan:
+def make_plan(
+    run: RunFile,
+    store: Store,
+    context_reading: ContextReading | None = None,
+    weights: WeightsFinder | None = None,
+) -> Plan:
     """Expand a run file and look every clip up in the store.
 
     Args:
         context_reading: how the frames that methods of text-video prediction are given are read; without it
             they are the first ones that the reference stores. `stages.planning` gives the protocol's.
+        weights: finds weights; without it they are fetched where they are missing.
 
     Raises:
-        ReelbenchError: weights or data set files are missing or malformed.
+        ReelbenchError: weights or data set files are missing or malformed; every one is listed.
     """
-    methods = tuple(_plan_method(run, index, store) for index in range(len(run.methods)))
-    datasets = tuple(_plan_dataset(run, index) for index in range(len(run.datasets)))
-    files = FileDigests(store.file_digests("videos"))
+    weights = weights or WeightsFinder(store.digests("weights"))
+    faults = Faults()
+    methods = tuple(faults.each(range(len(run.methods)), lambda index: _plan_method(run, index, weights)))
+    datasets = tuple(faults.each(range(len(run.datasets)), lambda index: _plan_dataset(run, index)))
+    faults.refuse()
+    files = store.digests("videos")
     cells = tuple(
         _plan_cell(method, dataset, seed, _Lookup(store, files, context_reading))
         for dataset, method, seed in itertools.product(datasets, methods, run.seeds)
@@ -58,24 +67,24 @@ def make_plan(run: RunFile, store: Store, context_reading: ContextReading | None
     return Plan(run=run, methods=methods, datasets=datasets, cells=cells)
 
 
-def _plan_method(run: RunFile, index: int, store: Store) -> PlannedMethod:
+def _plan_method(run: RunFile, index: int, weights: WeightsFinder) -> PlannedMethod:
     entry = run.methods[index]
     plugin: Method = build_plugin(run, "methods", entry)
-    by_location, by_role = _weight_digests(plugin, store)
+    by_location, by_role = _weight_digests(plugin, weights)
     key = keys.method_key(plugin.name, plugin.version, _without(config_data(plugin), by_location), by_role)
     tuning_key = None
     if hasattr(plugin, "tuning_config"):
         tuned_by = _without(plugin.tuning_config(), by_location)
         tuning_key = keys.method_key(plugin.name, plugin.version, tuned_by, by_role)
-    upscaler = None if entry.upscale is None else _plan_upscaler(run, entry.upscale, store)
+    upscaler = None if entry.upscale is None else _plan_upscaler(run, entry.upscale, weights)
     if upscaler is not None:
         by_location = {**by_location, **upscaler.weight_digests}
     return PlannedMethod(entry.label, entry.name, plugin, key, by_location, tuning_key, upscaler)
 
 
-def _plan_upscaler(run: RunFile, entry: UpscalerEntry, store: Store) -> PlannedUpscaler:
+def _plan_upscaler(run: RunFile, entry: UpscalerEntry, weights: WeightsFinder) -> PlannedUpscaler:
     plugin: Upscaler = build_plugin(run, "upscalers", entry)
-    by_location, by_role = _weight_digests(plugin, store)
+    by_location, by_role = _weight_digests(plugin, weights)
     key = keys.method_key(plugin.name, plugin.version, _without(config_data(plugin), by_location), by_role)
     return PlannedUpscaler(entry.name, plugin, key, by_location)
 
@@ -87,14 +96,14 @@ def _without(config: Mapping[str, Any], locations: Mapping[str, str]) -> dict[st
     }
 
 
-def _weight_digests(plugin: Method | Upscaler, store: Store) -> tuple[dict[str, str], dict[str, str]]:
+def _weight_digests(
+    plugin: Method | Upscaler, weights: WeightsFinder
+) -> tuple[dict[str, str], dict[str, str]]:
     """Digests of a plug-in's weights by location and by role."""
     by_location: dict[str, str] = {}
     by_role: dict[str, str] = {}
     for ref in plugin.weights():
-        by_role[ref.name] = by_location[ref.location] = digest_weights(
-            resolve(ref.location, cache=store.file_digests("weights")), store.file_digests("weights")
-        )
+        by_role[ref.name] = by_location[ref.location] = weights.digest(ref)
     return by_location, by_role
 
 

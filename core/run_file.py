@@ -6,7 +6,7 @@ class that reads them. Paths in a run file are relative to the working directory
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,7 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from . import registry
-from .errors import RunFileError, UnknownNameError, nearest, unknown_name
+from .errors import Faults, ReelbenchError, RunFileError, UnknownNameError, nearest, unknown_name
 
 
 class _Model(BaseModel):
@@ -158,7 +158,8 @@ class RunFile(_Model):
         """The run file as one for each lot of data sets that share methods, metrics and protocol."""
         lots: dict[tuple[Any, ...], list[DatasetEntry]] = {}
         for entry in self.datasets:
-            lot = (entry.methods, entry.metrics or self.metrics, entry.protocol or self.protocol)
+            metrics = self.metrics if entry.metrics is None else entry.metrics
+            lot = (entry.methods, metrics, entry.protocol or self.protocol)
             lots.setdefault(lot, []).append(entry)
         return tuple(
             self.model_copy(
@@ -237,9 +238,26 @@ class RunFile(_Model):
             )
         return {"methods": methods, "datasets": datasets, "metrics": metrics}
 
+    def _without_metrics(self, names: Sequence[str]) -> RunFile:
+        def left(metrics: Sequence[str]) -> tuple[str, ...]:
+            return tuple(name for name in metrics if name not in names)
 
-def load_run_file(path: Path) -> RunFile:
+        datasets = tuple(
+            entry if entry.metrics is None else entry.model_copy(update={"metrics": left(entry.metrics)})
+            for entry in self.datasets
+        )
+        return self.model_copy(update={"metrics": left(self.metrics), "datasets": datasets})
+
+
+MoreFaults = Callable[[RunFile], Iterable[ReelbenchError]]
+
+
+def load_run_file(path: Path, more_faults: MoreFaults | None = None) -> RunFile:
     """Read and validate a run file, with the configurations of its plug-ins.
+
+    Args:
+        more_faults: asked only where something is wrong already, for what else a run would be refused for (of
+            what is sound: missing weights, data sets), so that all is told at once.
 
     Raises:
         RunFileError: it is missing, not YAML, or not valid; every fault is listed.
@@ -257,10 +275,10 @@ def load_run_file(path: Path) -> RunFile:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RunFileError(f"the run file {path} is not valid YAML: {error}") from error
-    return parse_run_file(data, where=str(path))
+    return parse_run_file(data, str(path), more_faults)
 
 
-def parse_run_file(data: Any, where: str = "run file") -> RunFile:
+def parse_run_file(data: Any, where: str = "run file", more_faults: MoreFaults | None = None) -> RunFile:
     """Validate a run file given as plain data; see `load_run_file`."""
     if not isinstance(data, dict):
         raise RunFileError(f"{where}: expected a mapping with `name`, `methods` and `datasets`")
@@ -268,28 +286,51 @@ def parse_run_file(data: Any, where: str = "run file") -> RunFile:
         run = RunFile.model_validate(data)
     except ValidationError as error:
         raise RunFileError(f"{where} is not valid:\n" + "\n".join(_faults(RunFile, error))) from None
-    for kind in ("methods", "datasets"):
-        for index, entry in enumerate(getattr(run, kind)):
-            config_class = _plugin_class(kind, entry).Config
-            try:
-                config_class.model_validate(plugin_config(run, kind, entry))
-            except ValidationError as error:
-                faults = _faults(config_class, error, prefix=f"{kind}[{index}].config (of {entry.name}).")
-                raise RunFileError(f"{where} is not valid:\n" + "\n".join(faults)) from None
-    for index, method in enumerate(run.methods):
-        if method.upscale is not None:
-            config_class = _plugin_class("upscalers", method.upscale).Config
-            try:
-                config_class.model_validate(plugin_config(run, "upscalers", method.upscale))
-            except ValidationError as error:
-                prefix = f"methods[{index}].upscale.config (of {method.upscale.name})."
-                faults = _faults(config_class, error, prefix=prefix)
-                raise RunFileError(f"{where} is not valid:\n" + "\n".join(faults)) from None
+    faults = Faults()
+    methods = [
+        entry
+        for index, entry in enumerate(run.methods)
+        # Both are looked at, whatever is wrong with the first.
+        if all(
+            [
+                _is_sound(run, "methods", entry, f"methods[{index}]", where, faults),
+                entry.upscale is None
+                or _is_sound(run, "upscalers", entry.upscale, f"methods[{index}].upscale", where, faults),
+            ]
+        )
+    ]
+    datasets = [
+        entry
+        for index, entry in enumerate(run.datasets)
+        if _is_sound(run, "datasets", entry, f"datasets[{index}]", where, faults)
+    ]
     known = registry.names("metrics")
-    for metric in run.all_metrics:
-        if metric not in known and ".py:" not in metric:
-            raise unknown_name("metric", metric, known)
+    unknown = [name for name in run.all_metrics if name not in known and ".py:" not in name]
+    for metric in unknown:
+        faults.add(unknown_name("metric", metric, known))
+    if faults.found and more_faults is not None:
+        sound = run.model_copy(update={"methods": tuple(methods), "datasets": tuple(datasets)})
+        for fault in more_faults(sound._without_metrics(unknown)):
+            faults.add(fault)
+    faults.refuse()
     return run
+
+
+def _is_sound(
+    run: RunFile, kind: str, entry: PluginEntry | UpscalerEntry, at: str, where: str, faults: Faults
+) -> bool:
+    """Whether a plug-in is there and takes its configuration; what is wrong goes to `faults`."""
+    try:
+        config_class = _plugin_class(kind, entry).Config
+        config_class.model_validate(plugin_config(run, kind, entry))
+    except ValidationError as error:
+        listed = _faults(config_class, error, prefix=f"{at}.config (of {entry.name}).")
+        faults.add(RunFileError(f"{where} is not valid:\n" + "\n".join(listed)))
+    except ReelbenchError as error:
+        faults.add(error)
+    else:
+        return True
+    return False
 
 
 _WEIGHTS_ROLES = {"methods": "pipeline", "upscalers": "upscaler"}

@@ -82,15 +82,23 @@ def check_clip(frames: Any, *, num_frames: int | None = None) -> Frames:
 
 
 class Store:
-    """Clips, features and failures by key; safe for several processes that write at once."""
+    """Clips, features and failures by key; safe for several processes that write at once.
 
-    def __init__(self, root: Path, codec: ClipCodec) -> None:
+    Args:
+        read_only: nothing is made or moved; the folder need not be there.
+    """
+
+    def __init__(self, root: Path, codec: ClipCodec, *, read_only: bool = False) -> None:
         self.root = Path(root)
         self._codec = codec
+        self._read_only = read_only
         self._feature_parts: dict[str, dict[Path, set[str]]] = {}
         self.artifacts = Artifacts(self.root / "artifacts", self._quarantine, _write_error)
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            if read_only:
+                next(_existing(self.root).iterdir(), None)  # an error where it is not a folder
+            else:
+                self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
                 f"cannot create the store {self.root}: {error.strerror}", "choose another `output` or `store`"
@@ -331,6 +339,10 @@ class Store:
         """Where digests of files ("weights", "videos") are remembered."""
         return self.root / "cache" / f"{kind}_digests.json"
 
+    def digests(self, kind: str) -> FileDigests:
+        """The remembered digests; of a store that is only read they are not written."""
+        return FileDigests(self.file_digests(kind), read_only=self._read_only)
+
     def sweep(self) -> int:
         """Delete temporary files that a killed process left over an hour ago; how many."""
         swept = 0
@@ -349,9 +361,11 @@ class Store:
 
     def free_bytes(self) -> int:
         """Free space of the disk that holds the store."""
-        return shutil.disk_usage(self.root).free
+        return shutil.disk_usage(_existing(self.root)).free
 
     def _quarantine(self, path: Path, reason: str) -> None:
+        if self._read_only:
+            return  # it counts as missing; the run moves it aside
         target = self.root / "quarantine" / f"{time.time_ns()}-{path.parent.name[:16]}-{path.name}"
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -364,6 +378,11 @@ class Store:
                 f"{path} is damaged ({reason}) and cannot be moved aside: {error.strerror}",
                 f"delete {path} by hand and run again",
             ) from error
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
 
 
 def failure_info(error: BaseException) -> FailureInfo:

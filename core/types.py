@@ -14,6 +14,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from .weights_format import EVERYTHING, WeightsFormat
+
 Frames = npt.NDArray[np.uint8]
 """A decoded clip: uint8 RGB, [T, H, W, 3], values 0 to 255."""
 
@@ -102,10 +104,12 @@ class WeightsRef:
     Attributes:
         name: its role ("pipeline", "clip", "i3d").
         location: a local folder or file, or a hub id; see `core.weights`.
+        format: what is loaded of it and what it must be; everything where none is declared.
     """
 
     name: str
     location: str
+    format: WeightsFormat = field(default=EVERYTHING, compare=False, repr=False)
 
 
 Level = Literal["clip", "set"]

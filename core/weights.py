@@ -5,8 +5,8 @@ A location is a local path, a name below a weights root, or a hub id, tried in t
 1. an absolute path, or one that begins with `./`, `../` or `~`;
 2. a name below `$REELBENCH_WEIGHTS`, when that is a folder ("sprites/t2i");
 3. a name of the embedded world that the package ships ("sprites/t2i", "sprites/clip", "sprites/i3d");
-4. a hub id ("owner/name" or "owner/name@revision"), fetched by huggingface_hub into its own cache;
-   only the caller that loads it (`fetch=True`) goes to the network.
+4. a hub id ("owner/name" or "owner/name@revision"), from huggingface_hub's own cache, and only where that
+   lacks it and the caller allows it (`fetch=True`: a run does, a plan does not) from the network.
 
 `pipeline` as a location means `$REELBENCH_WEIGHTS` itself where that names a diffusers folder
 (one with model_index.json) or a hub id, and the embedded pipeline otherwise.
@@ -14,6 +14,9 @@ A location is a local path, a name below a weights root, or a hub id, tried in t
 Any location may end in a pin, `#sha256:<64 hex digits>`: what is found must then have that digest, either
 the one of `digest_weights` (files and folders) or, for a single file, the plain sha256 of its bytes. A pin
 says which weights are meant; it is no part of any key, because keys hold the content's digest already.
+
+Of a folder or repository only what is loaded is fetched and digested, as the format of the `WeightsRef` says
+(`core.weights_format`): other variants beside it, or parts that are not read, change nothing.
 """
 
 from __future__ import annotations
@@ -22,11 +25,13 @@ import os
 import re
 from pathlib import Path
 
+from . import hub
 from .errors import ReelbenchError, WeightsError
 from .file_digests import FileDigests
 from .hashing import digest
+from .types import WeightsRef
+from .weights_format import EVERYTHING, LocalTree, OnHub, WeightsFormat
 
-_WEIGHT_SUFFIXES = {".safetensors", ".pt", ".pth", ".bin", ".json", ".txt", ".model"}
 _PACKAGED = {"sprites": Path(__file__).resolve().parent.parent / "worlds" / "sprites" / "weights"}
 _PIN = "#sha256:"
 
@@ -56,67 +61,114 @@ def with_pin(location: str, pin: str) -> str:
     return f"{location}{_PIN}{pin}" if pin else location
 
 
-def resolve(location: str, *, fetch: bool = True, cache: Path | None = None) -> Path:
-    """The local file or folder of a location, checked against its pin where it has one.
+class NotFetchedError(WeightsError):
+    """Weights of a hub that are not in its cache on this machine; a run fetches them."""
+
+
+def resolve(
+    location: str,
+    weights_format: WeightsFormat = EVERYTHING,
+    *,
+    fetch: bool = True,
+    cache: Path | FileDigests | None = None,
+) -> Path:
+    """The local file or folder of a location, checked against its format, and its pin where it has one.
 
     Args:
-        fetch: whether a hub id that is not in the hub's own cache may be fetched.
+        weights_format: what is loaded of it.
+        fetch: whether what is not in the hub's own cache may be fetched.
         cache: where digests of pinned weights are remembered; see `core.file_digests`. Within a process
             they are remembered in any case.
 
     Raises:
-        WeightsError: nothing is there (the message lists where it was looked for), or what is there does
-            not have the pinned digest (the message gives the digest it has).
+        NotFetchedError: they would have to be fetched.
+        WeightsError: nothing is there (the message lists where it was looked for), it is of another kind or
+            incomplete, or it does not have the pinned digest (the message gives the digest it has).
     """
     bare, pin = split_pin(location)
     if not bare:
         raise WeightsError("no weights are named", "name them under `weights` in the run file")
-    path = _find(bare, fetch=fetch)
+    path = weights_format.find(bare, fetch=fetch) or _find(bare, weights_format, fetch=fetch)
+    weights_format.files(LocalTree(path))
     if pin:
-        _check_pin(bare, path, pin, cache)
+        _check_pin(bare, path, pin, weights_format, cache)
     return path
 
 
-def why_missing(location: str) -> str | None:
+def why_missing(location: str, weights_format: WeightsFormat = EVERYTHING) -> str | None:
     """Why the weights of a location cannot be had, or None.
 
     Nothing is fetched: a hub id that is not in the hub's cache counts as to be had.
     """
     try:
-        bare, _ = split_pin(location)
-        if not _is_hub_id(bare):
-            resolve(location, fetch=False)
+        resolve(location, weights_format, fetch=False)
+    except NotFetchedError:
+        return None
     except ReelbenchError as error:
         return error.message
     return None
+
+
+def look(ref: WeightsRef) -> OnHub:
+    """What a hub has of weights that are not fetched yet; asks the network.
+
+    Raises:
+        WeightsError: it does not answer, does not have them, or they are of another kind.
+    """
+    bare, _ = split_pin(ref.location)
+    return ref.format.look(bare) or hub.look(bare, ref.format)
+
+
+class WeightsFinder:
+    """How one command finds weights and what they are: a run fetches what is missing, a plan asks no network.
+
+    Args:
+        digests: of files, remembered.
+        fetch: whether what is not in the hub's cache may be fetched.
+    """
+
+    def __init__(self, digests: FileDigests, *, fetch: bool = True) -> None:
+        self._digests, self._fetch = digests, fetch
+        self.not_fetched: list[WeightsRef] = []
+        """Those that a run would have to fetch first."""
+
+    def digest(self, ref: WeightsRef) -> str:
+        """The digest of what is loaded; a word in its place, which is no digest, where it is not fetched yet.
+
+        Raises:
+            WeightsError: see `resolve`.
+        """
+        try:
+            path = resolve(ref.location, ref.format, fetch=self._fetch, cache=self._digests)
+        except NotFetchedError:
+            if ref not in self.not_fetched:
+                self.not_fetched.append(ref)
+            return f"not fetched: {ref.location}"
+        return digest_weights(path, self._digests, ref.format)
 
 
 # Digests of pinned weights, so that each worker reads them once.
 _pinned_digests = FileDigests(None)
 
 
-def _check_pin(bare: str, path: Path, pin: str, cache: Path | None) -> None:
-    digests = _pinned_digests if cache is None else FileDigests(cache)
-    found = _digest(path, digests)
+def _check_pin(
+    bare: str, path: Path, pin: str, weights_format: WeightsFormat, cache: Path | FileDigests | None
+) -> None:
+    digests = _pinned_digests if cache is None else FileDigests.at(cache)
+    found = digest_weights(path, digests, weights_format)
     plain = digests.digest(path) if path.is_file() else ""
-    digests.save()
-    if pin not in (found, plain):
-        raise WeightsError(
-            f"the weights {bare!r} at {path} have the digest {plain or found}, the pin says {pin}",
-            f"fetch the pinned weights, or, if these are meant, write {with_pin(bare, plain or found)}",
-        )
+    if pin in (found, plain):
+        return
+    # Pins that were written when everything in a folder was digested.
+    if path.is_dir() and pin == digest_weights(path, digests):
+        return
+    raise WeightsError(
+        f"the weights {bare!r} at {path} have the digest {plain or found}, the pin says {pin}",
+        f"fetch the pinned weights, or, if these are meant, write {with_pin(bare, plain or found)}",
+    )
 
 
-def _is_hub_id(location: str) -> bool:
-    """Whether only the hub is left to ask; mirrors the order of `_find`."""
-    if location == "pipeline" or location.startswith(("/", "./", "../", "~")) or location.count("/") != 1:
-        return False
-    root = os.environ.get("REELBENCH_WEIGHTS", "").strip()
-    below_root = bool(root) and (Path(root).expanduser() / location).exists()
-    return not below_root and location.partition("/")[0] not in _PACKAGED and not Path(location).exists()
-
-
-def _find(location: str, *, fetch: bool) -> Path:
+def _find(location: str, weights_format: WeightsFormat, *, fetch: bool) -> Path:
     root = os.environ.get("REELBENCH_WEIGHTS", "").strip()
     if location == "pipeline":
         root_is_collection = (
@@ -141,59 +193,45 @@ def _find(location: str, *, fetch: bool) -> Path:
         return (_PACKAGED[world] / name).resolve()
     if exists(Path(location)):
         return Path(location).resolve()
-    if location.count("/") == 1 and world not in _PACKAGED:
-        return _from_hub(location, fetch=fetch)
+    if re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w./-]+)?", location) and world not in _PACKAGED:
+        there = hub.cached(location, weights_format)
+        if there is not None:
+            return there
+        if fetch:
+            return hub.fetch(location, weights_format)
+        raise _not_fetched(location, weights_format)
     hint = "give a local path, a name below REELBENCH_WEIGHTS, or a hub id (owner/name)"
     if world in _PACKAGED and name:
         hint += f"; `reelbench world train --help` lists the models of {world!r} that can be trained here"
     raise WeightsError(f"no weights for {location!r}; looked at {', '.join(tried)}", hint)
 
 
-def _from_hub(hub_id: str, *, fetch: bool) -> Path:
-    from huggingface_hub import snapshot_download
-
-    name, _, revision = hub_id.partition("@")
-    try:
-        return Path(
-            snapshot_download(
-                name,
-                revision=revision or None,
-                local_files_only=not fetch,
-                # Pickled weights are never loaded, so they are not fetched either.
-                allow_patterns=["*.json", "*.txt", "*.safetensors", "*.model"],
-            )
-        )
-    except Exception as error:  # the hub raises many kinds; all mean that it is not to be had
-        raise WeightsError(
-            f"no local folder {name!r}, and the hub did not give it ({type(error).__name__}: {error})",
-            "give a local path, or fetch the snapshot on a machine with network access",
-        ) from error
+def _not_fetched(location: str, weights_format: WeightsFormat) -> NotFetchedError:
+    about = "" if weights_format.num_files is None else f"about {weights_format.num_files} "
+    return NotFetchedError(
+        f"{location}: no local folder, and not in the hub's cache: not fetched yet; the run will fetch "
+        f"{about}files",
+        "--online asks the hub whether it has them",
+    )
 
 
-def digest_weights(path: Path, cache: Path | None = None) -> str:
-    """Digest of the weight and configuration files at `path` (a file or a folder), by content.
+def digest_weights(
+    path: Path, cache: Path | FileDigests | None = None, weights_format: WeightsFormat = EVERYTHING
+) -> str:
+    """Digest of what is loaded of `path` (a file or a folder), by content.
 
     Args:
         cache: where digests are remembered; see `core.file_digests`.
+
+    Raises:
+        WeightsError: see `WeightsFormat.files`.
     """
-    digests = FileDigests(cache)
-    found = _digest(path, digests)
+    digests = FileDigests.at(cache)
+    if path.is_file():
+        parts = [[path.name, digests.digest(path)]]
+    else:
+        # By parts of the path, as folders have been sorted since the first store.
+        names = sorted(weights_format.files(LocalTree(path)), key=lambda name: name.split("/"))
+        parts = [[name, digests.digest(path / name)] for name in names]
     digests.save()
-    return found
-
-
-def _digest(path: Path, digests: FileDigests) -> str:
-    files = (
-        [path]
-        if path.is_file()
-        else sorted(item for item in path.rglob("*") if item.is_file() and item.suffix in _WEIGHT_SUFFIXES)
-    )
-    if not files:
-        raise WeightsError(
-            f"no weight files in {path}", f"expected {', '.join(sorted(_WEIGHT_SUFFIXES))} files"
-        )
-    parts = [
-        [item.name if path.is_file() else item.relative_to(path).as_posix(), digests.digest(item)]
-        for item in files
-    ]
     return digest(parts)

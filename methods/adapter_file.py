@@ -17,11 +17,7 @@ from ..core.atomic_write import write_bytes_atomic
 from ..core.errors import WeightsError
 from ..core.hashing import canonical_json
 from .adapters import AdapterConfig, Adapters
-
-FORMAT = "reelbench-simda-1"
-"""Written into every file of adapters; another number is another layout."""
-
-_FILE = "adapters.safetensors"
+from .pipeline_formats import ADAPTERS_FILE, ADAPTERS_FORMAT
 
 
 def adapters_to_bytes(adapters: Adapters, values: dict[str, torch.Tensor] | None = None) -> bytes:
@@ -34,7 +30,7 @@ def adapters_to_bytes(adapters: Adapters, values: dict[str, torch.Tensor] | None
 
     state = adapters.state_dict() if values is None else values
     tensors = {name: value.detach().half().cpu().contiguous() for name, value in state.items()}
-    facts = {"format": FORMAT, "config": adapters.config.model_dump(mode="json")}
+    facts = {"format": ADAPTERS_FORMAT, "config": adapters.config.model_dump(mode="json")}
     # One entry, because safetensors writes several in an order that differs from process to process.
     return save(tensors, {"reelbench": canonical_json(facts)})
 
@@ -56,8 +52,8 @@ def adapters_from_bytes(data: bytes, unet: nn.Module, what: str = "the adapters"
     try:
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         facts = json.loads((header.get("__metadata__") or {}).get("reelbench", "{}"))
-        if facts.get("format") != FORMAT:
-            raise ValueError(f"its format is {facts.get('format', '(none)')!r}, not {FORMAT!r}")
+        if facts.get("format") != ADAPTERS_FORMAT:
+            raise ValueError(f"its format is {facts.get('format', '(none)')!r}, not {ADAPTERS_FORMAT!r}")
         config = AdapterConfig.model_validate(facts["config"])
         tensors = load(data)
     except (ValueError, KeyError, SafetensorError, ValidationError) as error:
@@ -84,14 +80,14 @@ def load_adapters(path: Path, unet: nn.Module) -> Adapters:
     Raises:
         WeightsError: nothing there, not such a file, or made for another UNet.
     """
-    file = path / _FILE if path.is_dir() else path
+    file = path / ADAPTERS_FILE if path.is_dir() else path
     if not file.is_file():
-        raise WeightsError(f"no adapters at {file}", f"give a folder with {_FILE}, or such a file")
+        raise WeightsError(f"no adapters at {file}", f"give a folder with {ADAPTERS_FILE}, or such a file")
     return adapters_from_bytes(file.read_bytes(), unet, f"the adapters in {file}")
 
 
 def save_adapters(path: Path, adapters: Adapters, values: dict[str, torch.Tensor] | None = None) -> Path:
     """Writes adapters to `path`/adapters.safetensors, atomically; returns the file."""
-    file = path / _FILE
+    file = path / ADAPTERS_FILE
     write_bytes_atomic(file, adapters_to_bytes(adapters, values))
     return file

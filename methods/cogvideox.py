@@ -36,29 +36,21 @@ import torch
 from ..core.errors import ClipRefusedError, ResourcesError, RunFileError, WeightsError
 from ..core.types import Frames
 from ..core.weights import resolve
+from ..core.weights_format import PipelineFolder
+from ..core.weights_view import loaded_files, said
 from .cogvideox_schedule import Sampler, VideoSchedule, schedule_of
 from .config import Dtype
 from .noise import draw
 from .pipeline import EncodedPrompt
+from .pipeline_formats import COGVIDEOX, COGVIDEOX_I2V, FRAMES_PER_LATENT
 from .sentencepiece_file import has_sentencepiece_only, t5_tokenizer
 from .training_clips import fit_frames
-
-FRAMES_PER_LATENT = 4
-"""Frames that the VAE merges into one latent frame."""
 
 _STRETCH = 8
 """Frames that the VAE encodes at once; the others follow from it."""
 
 _OFS = 2.0
 """What diffusers gives to the ofs embedding of CogVideoX 1.5's image-to-video model."""
-
-_PARTS: dict[str, tuple[str, ...]] = {
-    "transformer": ("config.json", "*.safetensors"),
-    "vae": ("config.json", "*.safetensors"),
-    "text_encoder": ("config.json", "*.safetensors"),
-    "tokenizer": ("tokenizer_config.json",),
-    "scheduler": ("scheduler_config.json",),
-}
 
 Kind = Literal["text", "image"]
 """Which model a folder holds: text-to-video, or image-to-video."""
@@ -267,11 +259,10 @@ def load_cogvideox(
     where = torch.device(device)
     if where.type == "cuda" and not torch.cuda.is_available():
         raise ResourcesError(f"device {device!r} was asked for, but torch sees no GPU", "run on the CPU")
-    folder = resolve(location)
-    check_cogvideox_folder(folder)
+    format_ = COGVIDEOX_I2V if kind == "image" else COGVIDEOX
+    folder = resolve(location, format_)
     number_format = _number_format(folder, where, dtype)
-    pipe = _from_pretrained(folder, number_format)
-    _check_parts(folder, pipe, kind)
+    pipe = _from_pretrained(folder, format_, number_format)
     for module in (pipe.transformer, pipe.vae, pipe.text_encoder):
         module.to(where).requires_grad_(False).eval()
     height, width = _frame_size(pipe, height, width)
@@ -288,47 +279,6 @@ def load_cogvideox(
     )
 
 
-def check_cogvideox_folder(folder: Path) -> None:
-    """Check, without loading anything, that a folder holds a complete CogVideoX pipeline.
-
-    Raises:
-        WeightsError: naming every file that is missing.
-    """
-    index = folder / "model_index.json"
-    if not index.is_file():
-        raise WeightsError(
-            f"{folder} is not a diffusers pipeline: model_index.json is missing",
-            "give the folder that CogVideoXPipeline.save_pretrained wrote, not a part of it",
-        )
-    try:
-        parts = json.loads(index.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{index} is not JSON: {error}", "fetch or save the pipeline again") from error
-    unknown = [name for name in _PARTS if not isinstance(parts, dict) or name not in parts]
-    if unknown or parts["transformer"][-1] != "CogVideoXTransformer3DModel":
-        kind = parts.get("_class_name", "(none)") if isinstance(parts, dict) else "(none)"
-        reason = (
-            f"its model_index.json names no {', '.join(unknown)}"
-            if unknown
-            else f"its transformer is a {parts['transformer'][-1]}"
-        )
-        raise WeightsError(
-            f"{folder} holds a {kind}, which is not a CogVideoX pipeline: {reason}",
-            "give the folder of a CogVideoXPipeline",
-        )
-    missing = [
-        f"{part}/{pattern}"
-        for part, patterns in _PARTS.items()
-        for pattern in patterns
-        if not any((folder / part).glob(pattern))
-    ]
-    if missing:
-        raise WeightsError(
-            f"the pipeline in {folder} is incomplete: missing {', '.join(missing)}",
-            "fetch or save the pipeline again, with safe_serialization=True; pickled weights are not read",
-        )
-
-
 def _number_format(folder: Path, where: torch.device, dtype: Dtype) -> torch.dtype:
     if dtype != "auto":
         chosen: torch.dtype = getattr(torch, dtype)
@@ -339,47 +289,26 @@ def _number_format(folder: Path, where: torch.device, dtype: Dtype) -> torch.dty
     return torch.bfloat16 if config.get("use_rotary_positional_embeddings") else torch.float16
 
 
-def _from_pretrained(folder: Path, dtype: torch.dtype) -> Any:
+def _from_pretrained(folder: Path, format_: PipelineFolder, dtype: torch.dtype) -> Any:
     from diffusers import CogVideoXPipeline
 
     try:
         # Loading must leave the caller's random state alone, whatever the libraries do on the way.
-        with _quiet(), torch.random.fork_rng(devices=[]):
+        with loaded_files(folder, format_) as view, _quiet(), torch.random.fork_rng(devices=[]):
             given: dict[str, Any] = {}
             if has_sentencepiece_only(folder / "tokenizer"):
                 given["tokenizer"] = t5_tokenizer(folder / "tokenizer")
             # The parts of an image-to-video folder are the same; only their wiring differs.
             return CogVideoXPipeline.from_pretrained(
-                folder, use_safetensors=True, local_files_only=True, dtype=dtype, **given
+                view, use_safetensors=True, local_files_only=True, dtype=dtype, **given
             )
     except WeightsError:
         raise
     except Exception as error:  # the libraries raise many kinds; all mean that the folder does not load
         raise WeightsError(
-            f"the pipeline in {folder} cannot be loaded ({type(error).__name__}: {error})",
+            f"the pipeline in {folder} cannot be loaded ({type(error).__name__}: {said(error, folder)})",
             "check it with CogVideoXPipeline.from_pretrained, or fetch it again",
         ) from error
-
-
-def _check_parts(folder: Path, pipe: Any, kind: Kind) -> None:
-    transformer, vae = pipe.transformer.config, pipe.vae.config
-    wanted = vae.latent_channels * (2 if kind == "image" else 1)
-    model = "an image-to-video" if kind == "image" else "a text-to-video"
-    if transformer.in_channels != wanted or transformer.out_channels != vae.latent_channels:
-        raise WeightsError(
-            f"the transformer in {folder} takes {transformer.in_channels} channels and gives "
-            f"{transformer.out_channels}, the VAE has {vae.latent_channels}: not {model} model, "
-            f"which takes {wanted}",
-            f"give {model} pipeline",
-        )
-    # Its blocks halve the number of frames until the ratio is reached, or until there are no more blocks.
-    merged = min(int(vae.temporal_compression_ratio), _spatial_factor(pipe.vae))
-    if merged != FRAMES_PER_LATENT:
-        raise WeightsError(
-            f"the VAE in {folder} merges {merged} frames into one latent frame; only {FRAMES_PER_LATENT} are "
-            "known here, as in every published CogVideoX",
-            "give a CogVideoX pipeline; its VAE has at least three blocks",
-        )
 
 
 def _spatial_factor(vae: Any) -> int:

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from ..core.contracts import Session
 from ..core.types import Conditioning, Resources, WeightsRef
+from .pipeline_formats import COGVIDEOX_I2V
 from .prediction_config import PredictionConfig
 
 
@@ -46,7 +47,7 @@ class CogVideoXImageToVideo:
         return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        return (WeightsRef("cogvideox_i2v", self.config.base),)
+        return (WeightsRef("cogvideox_i2v", self.config.base, COGVIDEOX_I2V),)
 
     def load(self, device: str) -> Session:
         from .cogvideox_i2v_session import ImageToVideoSession

@@ -13,6 +13,7 @@ from typing import ClassVar
 from ..core.contracts import Session
 from ..core.types import Conditioning, Resources, WeightsRef
 from .cogvideox_config import CogVideoXConfig
+from .pipeline_formats import COGVIDEOX
 
 
 class CogVideoXTextToVideo:
@@ -33,7 +34,7 @@ class CogVideoXTextToVideo:
         return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        return (WeightsRef("cogvideox", self.config.base),)
+        return (WeightsRef("cogvideox", self.config.base, COGVIDEOX),)
 
     def load(self, device: str) -> Session:
         from .cogvideox_session import CogVideoXSession

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ..core.contracts import Session
 from ..core.types import Conditioning, Resources, WeightsRef
 from .config import PipelineConfig
+from .pipeline_formats import STABLE_DIFFUSION
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +40,7 @@ class DdimFrames:
         return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        return (WeightsRef("pipeline", self.config.weights),)
+        return (WeightsRef("pipeline", self.config.weights, STABLE_DIFFUSION),)
 
     def load(self, device: str) -> Session:
         from .session import TextToVideoSession

@@ -26,6 +26,7 @@ from typing import Any, ClassVar
 from ..core.contracts import Session
 from ..core.types import Conditioning, Resources, WeightsRef
 from .fca_config import FcaConfig
+from .pipeline_formats import COGVIDEOX, trained_parameters
 from .prediction_config import PredictionConfig
 
 FORMAT = "reelbench-fca-1"
@@ -33,6 +34,8 @@ FORMAT = "reelbench-fca-1"
 
 FILE_NAME = "fca.safetensors"
 """Of the trained parameters in a folder."""
+
+_TRAINED = trained_parameters(FILE_NAME, FORMAT)
 
 
 class FCA:
@@ -61,9 +64,9 @@ class FCA:
         return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        base = WeightsRef("cogvideox", self.config.base)
+        base = WeightsRef("cogvideox", self.config.base, COGVIDEOX)
         trained = self.config.trained
-        return (base,) if trained is None else (base, WeightsRef("fca", trained))
+        return (base,) if trained is None else (base, WeightsRef("fca", trained, _TRAINED))
 
     def structure(self) -> dict[str, Any] | None:
         """What was trained, as the file of the parameters tells it."""
@@ -72,7 +75,7 @@ class FCA:
 
         if self.config.trained is None:
             return None
-        return trained_structure(trained_file(resolve(self.config.trained), FILE_NAME), FORMAT)
+        return trained_structure(trained_file(resolve(self.config.trained, _TRAINED), FILE_NAME), FORMAT)
 
     def load(self, device: str) -> Session:
         from ..core.weights import resolve
@@ -83,6 +86,6 @@ class FCA:
         def make(pipeline: CogVideoX) -> FcaPredictor:
             if self.config.trained is None:
                 return FcaPredictor(pipeline, self.config.untrained)
-            return load_fca(resolve(self.config.trained), pipeline)
+            return load_fca(resolve(self.config.trained, _TRAINED), pipeline)
 
         return PredictionSession(self.name, self.config, device, make)

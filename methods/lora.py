@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from ..core.contracts import Session
 from ..core.types import Conditioning, Resources, WeightsRef
+from .pipeline_formats import COGVIDEOX, trained_parameters
 from .prediction_config import PredictionConfig
 
 FORMAT = "reelbench-cogvideox-lora-1"
@@ -18,6 +19,8 @@ FORMAT = "reelbench-cogvideox-lora-1"
 
 FILE_NAME = "lora.safetensors"
 """Of the trained parameters in a folder."""
+
+_TRAINED = trained_parameters(FILE_NAME, FORMAT)
 
 
 class CogVideoXLora:
@@ -42,14 +45,17 @@ class CogVideoXLora:
         return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        return (WeightsRef("cogvideox", self.config.base), WeightsRef("lora", self.config.trained))
+        return (
+            WeightsRef("cogvideox", self.config.base, COGVIDEOX),
+            WeightsRef("lora", self.config.trained, _TRAINED),
+        )
 
     def structure(self) -> dict[str, Any]:
         """What was trained, as the file of the parameters tells it."""
         from ..core.weights import resolve
         from .predictor_header import trained_file, trained_structure
 
-        return trained_structure(trained_file(resolve(self.config.trained), FILE_NAME), FORMAT)
+        return trained_structure(trained_file(resolve(self.config.trained, _TRAINED), FILE_NAME), FORMAT)
 
     def load(self, device: str) -> Session:
         from ..core.weights import resolve
@@ -58,6 +64,6 @@ class CogVideoXLora:
         from .prediction_session import PredictionSession
 
         def make(pipeline: CogVideoX) -> LoraPredictor:
-            return load_lora(resolve(self.config.trained), pipeline)
+            return load_lora(resolve(self.config.trained, _TRAINED), pipeline)
 
         return PredictionSession(self.name, self.config, device, make)

@@ -15,7 +15,6 @@ width of the text encoder.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,20 +26,14 @@ import torch
 from ..core.errors import ClipRefusedError, ResourcesError, RunFileError, WeightsError
 from ..core.types import Frames
 from ..core.weights import resolve
+from ..core.weights_view import loaded_files, said
 from .config import Dtype
 from .ddim import DdimSchedule, schedule_of
+from .pipeline_formats import STABLE_DIFFUSION
 
 _DECODED_PIXELS = 2**21
 """Pixels that the VAE decodes at once: 8 frames of 512 by 512. Bounds memory, and depends on the frame size
 alone, so that a clip's numbers do not depend on the machine."""
-
-_PARTS: dict[str, tuple[str, ...]] = {
-    "unet": ("config.json", "*.safetensors"),
-    "vae": ("config.json", "*.safetensors"),
-    "text_encoder": ("config.json", "*.safetensors"),
-    "tokenizer": ("tokenizer_config.json",),
-    "scheduler": ("scheduler_config.json",),
-}
 
 
 @dataclass(frozen=True)
@@ -147,10 +140,9 @@ def load_pipeline(
         number_format = torch.float16 if where.type == "cuda" else torch.float32
     else:
         number_format = getattr(torch, dtype)
-    folder = resolve(location)
-    check_folder(folder)
+    folder = resolve(location, STABLE_DIFFUSION)
     pipe = _from_pretrained(folder, number_format)
-    _check_parts(folder, pipe)
+    _check_scheduler(folder, pipe)
     for module in (pipe.unet, pipe.vae, pipe.text_encoder):
         module.to(where).requires_grad_(False).eval()
     height, width = _frame_size(pipe, height, width)
@@ -168,61 +160,20 @@ def load_pipeline(
     )
 
 
-def check_folder(folder: Path) -> None:
-    """Check, without loading anything, that a folder holds a complete Stable Diffusion pipeline.
-
-    Raises:
-        WeightsError: naming every file that is missing.
-    """
-    index = folder / "model_index.json"
-    if not index.is_file():
-        raise WeightsError(
-            f"{folder} is not a diffusers pipeline: model_index.json is missing",
-            "give the folder that StableDiffusionPipeline.save_pretrained wrote, not a part of it",
-        )
-    try:
-        parts = json.loads(index.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{index} is not JSON: {error}", "fetch or save the pipeline again") from error
-    kind = parts.get("_class_name", "(none)") if isinstance(parts, dict) else "(none)"
-    unknown = [name for name in _PARTS if not isinstance(parts, dict) or name not in parts]
-    if unknown or "text_encoder_2" in parts:
-        reason = (
-            f"its model_index.json names no {', '.join(unknown)}" if unknown else "it has two text encoders"
-        )
-        raise WeightsError(
-            f"{folder} holds a {kind}, which is not a Stable Diffusion 1.x or 2.x pipeline: {reason}",
-            "give the folder of a StableDiffusionPipeline",
-        )
-    missing = [
-        f"{part}/{pattern}"
-        for part, patterns in _PARTS.items()
-        for pattern in patterns
-        if not any((folder / part).glob(pattern))
-    ]
-    if missing:
-        pickled = [path for part in _PARTS for path in (folder / part).glob("*.bin")]
-        raise WeightsError(
-            f"the pipeline in {folder} is incomplete: missing {', '.join(missing)}",
-            "pickled weights (*.bin) are not read; save it again with safe_serialization=True"
-            if pickled
-            else "fetch or save the pipeline again",
-        )
-
-
 def _from_pretrained(folder: Path, dtype: torch.dtype) -> Any:
     from diffusers import StableDiffusionPipeline
 
-    weights = [path.name for path in (folder / "unet").glob("*.safetensors")]
-    variant = "fp16" if all(".fp16." in name for name in weights) else None
     try:
         # Loading must leave the caller's random state alone, whatever the libraries do on the way.
-        with quiet_loading(), torch.random.fork_rng(devices=[]):
+        with (
+            loaded_files(folder, STABLE_DIFFUSION) as view,
+            quiet_loading(),
+            torch.random.fork_rng(devices=[]),
+        ):
             return StableDiffusionPipeline.from_pretrained(
-                folder,
+                view,
                 use_safetensors=True,
                 local_files_only=True,
-                variant=variant,
                 dtype=dtype,
                 safety_checker=None,
                 feature_extractor=None,
@@ -231,19 +182,12 @@ def _from_pretrained(folder: Path, dtype: torch.dtype) -> Any:
             )
     except Exception as error:  # the libraries raise many kinds; all mean that the folder does not load
         raise WeightsError(
-            f"the pipeline in {folder} cannot be loaded ({type(error).__name__}: {error})",
+            f"the pipeline in {folder} cannot be loaded ({type(error).__name__}: {said(error, folder)})",
             "check it with StableDiffusionPipeline.from_pretrained, or fetch it again",
         ) from error
 
 
-def _check_parts(folder: Path, pipe: Any) -> None:
-    unet, vae = pipe.unet.config, pipe.vae.config
-    if not unet.in_channels == unet.out_channels == vae.latent_channels:
-        raise WeightsError(
-            f"the UNet in {folder} takes {unet.in_channels} channels and gives {unet.out_channels}, the "
-            f"VAE has {vae.latent_channels}: not a text-to-image model (inpainting, depth, upscaling?)",
-            "give a text-to-image pipeline",
-        )
+def _check_scheduler(folder: Path, pipe: Any) -> None:
     if getattr(pipe.scheduler, "alphas_cumprod", None) is None:
         raise WeightsError(
             f"the scheduler in {folder} ({type(pipe.scheduler).__name__}) has no betas, so DDIM has no "

@@ -53,6 +53,6 @@ def trained_structure(file: Path, file_format: str) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise WeightsError(
             f"the parameters in {file} cannot be read: {error}",
-            "give a file that reelbench.methods.train_prediction wrote for this method",
+            "give a file that reelbench wrote when it trained for this method",
         ) from error
     return structure

@@ -31,6 +31,7 @@ from pydantic import Field
 from ..core.contracts import Session
 from ..core.types import Conditioning, Resources, WeightsRef
 from .config import PipelineConfig
+from .pipeline_formats import ADAPTERS, STABLE_DIFFUSION
 
 if TYPE_CHECKING:
     import torch
@@ -71,10 +72,10 @@ class SimDA:
         return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        pipeline = WeightsRef("pipeline", self.config.weights)
+        pipeline = WeightsRef("pipeline", self.config.weights, STABLE_DIFFUSION)
         if self.config.adapters is None:
             return (pipeline,)
-        return (pipeline, WeightsRef("adapters", self.config.adapters))
+        return (pipeline, WeightsRef("adapters", self.config.adapters, ADAPTERS))
 
     def load(self, device: str) -> Session:
         from .simda_session import SimdaSession

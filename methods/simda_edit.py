@@ -31,6 +31,7 @@ from pydantic import Field
 from ..core.contracts import Session
 from ..core.types import Conditioning, Resources, WeightsRef
 from .one_shot import OneShotConfig
+from .pipeline_formats import ADAPTERS, STABLE_DIFFUSION
 from .tuning_config import TuningConfig
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -96,10 +97,10 @@ class SimDAEdit:
         return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        pipeline = WeightsRef("pipeline", self.config.weights)
+        pipeline = WeightsRef("pipeline", self.config.weights, STABLE_DIFFUSION)
         if self.config.adapters is None:
             return (pipeline,)
-        return (pipeline, WeightsRef("adapters", self.config.adapters))
+        return (pipeline, WeightsRef("adapters", self.config.adapters, ADAPTERS))
 
     def tuning_config(self) -> dict[str, Any]:
         """The part of the configuration that a tuning depends on (JSON-able)."""

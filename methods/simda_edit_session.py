@@ -18,6 +18,7 @@ from ..core.weights import resolve
 from .adapter_file import load_adapters
 from .adapters import PRESETS, Adapters
 from .one_shot_session import OneShotSession, VideoModel
+from .pipeline_formats import ADAPTERS
 from .simda_edit import SimDAEdit
 
 FORMAT = "reelbench-simda-edit-1"
@@ -42,7 +43,9 @@ class SimDAEditSession(OneShotSession):
         super().__init__(config, device)
         unet = self.pipeline.unet
         self._form = PRESETS[config.form]
-        self._given = None if config.adapters is None else load_adapters(resolve(config.adapters), unet)
+        self._given = (
+            None if config.adapters is None else load_adapters(resolve(config.adapters, ADAPTERS), unet)
+        )
         adapters = Adapters(unet, self._form) if self._given is None else self._given
         self._num_parameters = sum(parameter.numel() for parameter in adapters.parameters())
 

@@ -14,6 +14,7 @@ from ..core.types import Frames, Sample
 from ..core.weights import resolve
 from .adapter_file import adapters_from_bytes, load_adapters
 from .adapters import PRESETS, Adapters
+from .pipeline_formats import ADAPTERS
 from .session import TextToVideoSession
 from .simda import SimDA, sample_latents
 
@@ -35,7 +36,7 @@ class SimdaSession(TextToVideoSession):
         if config.adapters is None:
             adapters = Adapters(self.pipeline.unet, PRESETS[config.preset], config.seed_of_adapters)
         else:
-            adapters = load_adapters(resolve(config.adapters), self.pipeline.unet)
+            adapters = load_adapters(resolve(config.adapters, ADAPTERS), self.pipeline.unet)
         self.adapters = self._placed(adapters)
 
     def generate(

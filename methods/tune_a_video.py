@@ -32,6 +32,7 @@ from ..core.contracts import Session
 from ..core.types import Conditioning, Resources, WeightsRef
 from .inflation_config import InflationConfig
 from .one_shot import OneShotConfig
+from .pipeline_formats import STABLE_DIFFUSION
 
 PRESETS: dict[str, dict[str, Any]] = {
     "released": {},
@@ -76,7 +77,7 @@ class TuneAVideo:
         return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        return (WeightsRef("pipeline", self.config.weights),)
+        return (WeightsRef("pipeline", self.config.weights, STABLE_DIFFUSION),)
 
     def tuning_config(self) -> dict[str, Any]:
         """The part of the configuration that a tuning depends on (JSON-able).

@@ -25,6 +25,7 @@ from pydantic import Field
 from ..core.contracts import FrozenConfig, UpscalerSession
 from ..core.types import Resources, WeightsRef
 from .config import Dtype
+from .pipeline_formats import ADAPTERS, UPSCALER
 
 
 class LatentUpscaler:
@@ -73,10 +74,10 @@ class LatentUpscaler:
         return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        upscaler = WeightsRef("upscaler", self.config.weights)
+        upscaler = WeightsRef("upscaler", self.config.weights, UPSCALER)
         if self.config.adapters is None:
             return (upscaler,)
-        return (upscaler, WeightsRef("adapters", self.config.adapters))
+        return (upscaler, WeightsRef("adapters", self.config.adapters, ADAPTERS))
 
     def load(self, device: str) -> UpscalerSession:
         from .upscaler_session import LatentUpscalerSession

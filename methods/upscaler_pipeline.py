@@ -25,8 +25,10 @@ import torch
 from ..core.errors import ResourcesError, RunFileError, WeightsError
 from ..core.types import Frames
 from ..core.weights import resolve
+from ..core.weights_view import loaded_files, said
 from .config import Dtype
-from .pipeline import StableDiffusion, check_folder, quiet_loading
+from .pipeline import StableDiffusion, quiet_loading
+from .pipeline_formats import UPSCALER
 from .upscaler_unet import ConditionedUNet
 
 
@@ -111,15 +113,9 @@ def load_upscaler(location: str, *, device: str, dtype: Dtype = "auto") -> Upsca
         number_format = torch.float16 if where.type == "cuda" else torch.float32
     else:
         number_format = getattr(torch, dtype)
-    folder = resolve(location)
-    check_folder(folder)
-    if not (folder / "low_res_scheduler" / "scheduler_config.json").is_file():
-        raise WeightsError(
-            f"{folder} is not a latent upscaler: low_res_scheduler/scheduler_config.json is missing",
-            "give the folder of a StableDiffusionUpscalePipeline",
-        )
+    folder = resolve(location, UPSCALER)
     pipe = _from_pretrained(folder, number_format)
-    _check_parts(folder, pipe)
+    _check_schedulers(folder, pipe)
     pipe.vae.float()
     for module in (pipe.unet, pipe.vae, pipe.text_encoder):
         module.to(where).requires_grad_(False).eval()
@@ -149,16 +145,13 @@ def load_upscaler(location: str, *, device: str, dtype: Dtype = "auto") -> Upsca
 def _from_pretrained(folder: Path, dtype: torch.dtype) -> Any:
     from diffusers import StableDiffusionUpscalePipeline
 
-    weights = [path.name for path in (folder / "unet").glob("*.safetensors")]
-    variant = "fp16" if all(".fp16." in name for name in weights) else None
     try:
         # Loading must leave the caller's random state alone, whatever the libraries do on the way.
-        with quiet_loading(), torch.random.fork_rng(devices=[]):
+        with loaded_files(folder, UPSCALER) as view, quiet_loading(), torch.random.fork_rng(devices=[]):
             return StableDiffusionUpscalePipeline.from_pretrained(
-                folder,
+                view,
                 use_safetensors=True,
                 local_files_only=True,
-                variant=variant,
                 dtype=dtype,
                 safety_checker=None,
                 feature_extractor=None,
@@ -166,25 +159,12 @@ def _from_pretrained(folder: Path, dtype: torch.dtype) -> Any:
             )
     except Exception as error:  # the libraries raise many kinds; all mean that the folder does not load
         raise WeightsError(
-            f"the upscaler in {folder} cannot be loaded ({type(error).__name__}: {error})",
+            f"the upscaler in {folder} cannot be loaded ({type(error).__name__}: {said(error, folder)})",
             "check it with StableDiffusionUpscalePipeline.from_pretrained, or fetch it again",
         ) from error
 
 
-def _check_parts(folder: Path, pipe: Any) -> None:
-    unet, latents = pipe.unet.config, pipe.vae.config.latent_channels
-    if unet.in_channels != latents + 3 or unet.out_channels != latents:
-        raise WeightsError(
-            f"the UNet in {folder} takes {unet.in_channels} channels and gives {unet.out_channels}; an "
-            f"upscaler with this VAE of {latents} channels takes {latents + 3} and gives {latents}",
-            "give the folder of a StableDiffusionUpscalePipeline",
-        )
-    if not isinstance(getattr(pipe.unet, "class_embedding", None), torch.nn.Embedding):
-        raise WeightsError(
-            f"the UNet in {folder} has no class labels (num_class_embeds), so it cannot be told the noise "
-            "level of the low resolution",
-            "give the folder of a StableDiffusionUpscalePipeline",
-        )
+def _check_schedulers(folder: Path, pipe: Any) -> None:
     for part in ("scheduler", "low_res_scheduler"):
         if getattr(getattr(pipe, part), "alphas_cumprod", None) is None:
             raise WeightsError(

@@ -21,6 +21,7 @@ from .adapter_file import load_adapters
 from .adapters import Adapters
 from .guidance import Denoiser
 from .noise import independent_noise
+from .pipeline_formats import ADAPTERS
 from .upscaler import LatentUpscaler
 from .upscaler_frames import augmentation_noise, augmented, network_range
 from .upscaler_pipeline import UpscalePipeline, load_upscaler
@@ -45,7 +46,7 @@ class LatentUpscalerSession:
         self.schedule = self.pipeline.schedule(config.num_steps)
         self.adapters: Adapters | None = None
         if config.adapters is not None:
-            adapters = load_adapters(resolve(config.adapters), self.pipeline.unet.network)
+            adapters = load_adapters(resolve(config.adapters, ADAPTERS), self.pipeline.unet.network)
             self.adapters = (
                 adapters.to(self.pipeline.device, self.pipeline.dtype).requires_grad_(False).eval()
             )

@@ -25,6 +25,7 @@ from pydantic import AliasChoices, Field, model_validator
 from ..core.contracts import Session
 from ..core.types import Conditioning, Resources, WeightsRef
 from .config import PipelineConfig
+from .pipeline_formats import STABLE_DIFFUSION
 
 if TYPE_CHECKING:
     import torch
@@ -86,7 +87,7 @@ class Zs2:
         return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        return (WeightsRef("pipeline", self.config.weights),)
+        return (WeightsRef("pipeline", self.config.weights, STABLE_DIFFUSION),)
 
     def load(self, device: str) -> Session:
         from .session import TextToVideoSession

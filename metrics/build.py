@@ -67,8 +67,7 @@ def refuse_unavailable(
     faults: dict[str, list[str]] = {}
     for metric in metrics:
         for name in metric.needs:
-            available = getattr(registry.get("extractors", name), "available", None)
-            reason = None if available is None else available(weights.get(weights_role(name)))
+            reason = why_unavailable(name, weights)
             if reason is not None and metric.name not in faults.setdefault(reason, []):
                 faults[reason].append(metric.name)
     if faults:
@@ -77,6 +76,17 @@ def refuse_unavailable(
             "some metrics cannot be computed:\n  " + "\n  ".join(lines),
             "name the weights in the run file, or leave these metrics out",
         )
+
+
+def why_unavailable(extractor: str, weights: Mapping[str, str]) -> str | None:
+    """Why an extractor says of itself that it cannot be used with these weights, or None.
+
+    Raises:
+        UnknownNameError: no such extractor.
+    """
+    available = getattr(registry.get("extractors", extractor), "available", None)
+    reason: str | None = None if available is None else available(weights.get(weights_role(extractor)))
+    return reason
 
 
 def weights_role(extractor: str) -> str:

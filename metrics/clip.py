@@ -23,7 +23,7 @@ from pydantic import model_validator
 from ..core.contracts import FrozenConfig
 from ..core.errors import MetricError
 from ..core.types import Features, Frames, Resources, WeightsRef
-from .clip_model import ClipModel, checkpoint_location, load_clip, split_location
+from .clip_model import ClipModel, load_clip, split_location, weights_ref
 from .protocol import Protocol
 from .settings import ClipSettings, ResizeStep
 
@@ -62,10 +62,7 @@ class _Clip:
         return Resources(vram_gib=2.0)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        """The checkpoint; a tag ("ViT-B-32:openai") is fetched here if it is not in open_clip's cache."""
-        return (
-            WeightsRef(self.weights_role, checkpoint_location(self.config.architecture, self.config.weights)),
-        )
+        return (weights_ref(self.weights_role, self.config.architecture, self.config.weights),)
 
 
 class ClipImage(_Clip):

@@ -13,13 +13,17 @@ Either may end in a pin (`#sha256:...`), which `core.weights` checks.
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import WeightsError
+from ..core.types import WeightsRef
 from ..core.weights import resolve, split_pin, with_pin
+from ..core.weights_view import loaded_files, said
+from .weights_formats import CLIP_CHECKPOINT, CLIP_FOLDER, is_checkpoint_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,24 +65,18 @@ def split_location(location: str) -> tuple[str, str]:
     return architecture, with_pin(rest, pin)
 
 
-def checkpoint_location(architecture: str, source: str) -> str:
-    """A location that `core.weights.resolve` understands, for digests.
+def weights_ref(role: str, architecture: str, source: str) -> WeightsRef:
+    """The weights of a location split by `split_location`; nothing is looked for.
 
-    With an architecture, the tag's checkpoint is fetched if open_clip's cache does not hold it.
-
-    Raises:
-        WeightsError: the tag is unknown, or its checkpoint cannot be had.
+    >>> weights_ref("clip", "ViT-B-32", "openai").location
+    'ViT-B-32:openai'
     """
     if not architecture:
-        return source
+        return WeightsRef(role, source, CLIP_FOLDER)
     bare, pin = split_pin(source)
-    if _is_file(bare):
-        return with_pin(str(Path(bare).expanduser().resolve()), pin)
-    return with_pin(_fetch_tag(architecture, bare), pin)
-
-
-def _is_file(source: str) -> bool:
-    return "/" in source or Path(source).suffix != ""
+    if is_checkpoint_file(bare):
+        return WeightsRef(role, with_pin(str(Path(bare).expanduser().resolve()), pin), CLIP_CHECKPOINT)
+    return WeightsRef(role, f"{architecture}:{source}", CLIP_CHECKPOINT)
 
 
 def load_clip(architecture: str, source: str, device: str) -> ClipModel:
@@ -97,28 +95,24 @@ def load_clip(architecture: str, source: str, device: str) -> ClipModel:
 def _load(architecture: str, source: str, device: str) -> ClipModel:
     import open_clip
 
-    path = resolve(checkpoint_location(architecture, source))
+    ref = weights_ref("clip", architecture, source)
+    path = resolve(ref.location, ref.format)
     options: dict[str, Any] = {}
     if architecture:
-        name = architecture
         options["pretrained"] = str(path)
         bare, _ = split_pin(source)
         # The published weights of some tags were trained with the other GELU; the tag says so.
-        if not _is_file(bare) and open_clip.get_pretrained_cfg(architecture, bare).get("quick_gelu"):
+        tag = "" if is_checkpoint_file(bare) else bare
+        if tag and open_clip.get_pretrained_cfg(architecture, tag).get("quick_gelu"):
             options["force_quick_gelu"] = True
-    else:
-        if not (path / "open_clip_config.json").is_file():
-            raise WeightsError(
-                f"{path} holds no open_clip_config.json",
-                'a CLIP is a folder that open_clip writes, a hub id, or "<architecture>:<tag or file>"',
-            )
-        name = f"local-dir:{path}"
     try:
-        network = open_clip.create_model(name, device=device, require_pretrained=True, **options)
-        tokenizer = open_clip.get_tokenizer(name)
+        with contextlib.ExitStack() as stack:
+            name = architecture or f"local-dir:{stack.enter_context(loaded_files(path, CLIP_FOLDER))}"
+            network = open_clip.create_model(name, device=device, require_pretrained=True, **options)
+            tokenizer = open_clip.get_tokenizer(name)
     except Exception as error:  # open_clip raises many kinds; all mean that the model cannot be made
         raise WeightsError(
-            f"open_clip cannot load {source!r} ({type(error).__name__}: {str(error)[:300]})",
+            f"open_clip cannot load {source!r} ({type(error).__name__}: {said(error, path)[:300]})",
             "check the folder or the architecture's name (open_clip.list_models())",
         ) from error
     preprocess = open_clip.get_model_preprocess_cfg(network)
@@ -134,20 +128,3 @@ def _load(architecture: str, source: str, device: str) -> ClipModel:
         std=tuple(preprocess["std"]),
         scale=float(network.logit_scale.detach().exp()),
     )
-
-
-def _fetch_tag(architecture: str, tag: str) -> str:
-    import open_clip
-
-    tags = open_clip.list_pretrained_tags_by_model(architecture)
-    if tag not in tags:
-        known = f"known tags: {', '.join(tags)}" if tags else "no such architecture, or it has no tags"
-        raise WeightsError(f"open_clip has no weights {tag!r} of {architecture!r}; {known}")
-    try:
-        return str(open_clip.download_pretrained(open_clip.get_pretrained_cfg(architecture, tag)))
-    except Exception as error:  # network and hub errors of many kinds
-        raise WeightsError(
-            f"the weights {architecture}:{tag} could not be fetched "
-            f"({type(error).__name__}: {str(error)[:200]})",
-            f'give the file on this machine instead: "{architecture}:/path/to/checkpoint"',
-        ) from error

@@ -14,6 +14,7 @@ from ..core.weights import resolve, why_missing
 from .optical_flow import OPENCV_MIN_SIDE, FlowFunction, dis_flow, farneback_flow
 from .protocol import Protocol
 from .settings import FlowSettings
+from .weights_formats import RAFT
 
 
 class FlowConfig(FrozenConfig):
@@ -46,7 +47,7 @@ class FlowExtractor:
     def weights(self) -> tuple[WeightsRef, ...]:
         if self.config.algorithm != "raft":
             return ()
-        return (WeightsRef(self.weights_role, self.config.weights),)
+        return (WeightsRef(self.weights_role, self.config.weights, RAFT),)
 
     @staticmethod
     def available(location: str | None) -> str | None:
@@ -55,7 +56,7 @@ class FlowExtractor:
         Without weights it can, by the algorithms that have none; a protocol that asks for RAFT is then
         refused by `from_protocol`.
         """
-        return None if location is None else why_missing(location)
+        return None if location is None else why_missing(location, RAFT)
 
     def load_raft(self, device: str) -> FlowFunction | None:
         """RAFT on a device; None where the algorithm is another."""
@@ -65,7 +66,7 @@ class FlowExtractor:
 
         if not self.config.weights:
             raise _no_weights(self.name)
-        return RaftFlow(load_raft(resolve(self.config.weights)), device)
+        return RaftFlow(load_raft(resolve(self.config.weights, RAFT)), device)
 
 
 def flow_settings(name: str, protocol: Protocol, weights: str | None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from ..core.types import Features, Frames, Resources, WeightsRef
 from ..core.weights import resolve, split_pin
 from .protocol import Protocol
 from .settings import I3dSettings, ResizeStep
+from .weights_formats import I3D
 
 if TYPE_CHECKING:
     from .i3d_network import I3dProgram, InceptionI3d
@@ -81,13 +82,13 @@ class I3dLogits:
         return Resources(vram_gib=4.0)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        return (WeightsRef(self.weights_role, self.config.weights),)
+        return (WeightsRef(self.weights_role, self.config.weights, I3D),)
 
     def load(self, device: str) -> I3dSession:
         from .i3d_formats import detect_format
         from .i3d_weights import load_i3d, load_i3d_program
 
-        path, epsilon = resolve(self.config.weights), self.config.batchnorm_epsilon
+        path, epsilon = resolve(self.config.weights, I3D), self.config.batchnorm_epsilon
         network: InceptionI3d | I3dProgram
         if detect_format(path) == "torchscript":
             network = load_i3d_program(path, split_pin(self.config.weights)[1], epsilon)

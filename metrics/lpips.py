@@ -25,6 +25,7 @@ from .pair_frames import PairResize, check_pair, frame_pairs
 from .protocol import Protocol
 from .settings import PairSettings
 from .transformers_folder import missing_reason
+from .weights_formats import LPIPS
 
 if TYPE_CHECKING:
     from .lpips_network import LpipsNetwork
@@ -70,13 +71,12 @@ class LpipsFrames:
         return Resources(vram_gib=2.0)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        return (WeightsRef(self.weights_role, self.config.weights),)
+        return (WeightsRef(self.weights_role, self.config.weights, LPIPS),)
 
     @classmethod
     def available(cls, location: str | None) -> str | None:
         """None, or why the extractor cannot be used with the weights at this location (None for none)."""
-        what = "folder with torchvision's AlexNet and LPIPS's alex.pth, or one safetensors file with both"
-        return missing_reason(cls.weights_role, what, location)
+        return missing_reason(cls.weights_role, LPIPS, location)
 
     def load(self, device: str) -> LpipsSession:
         from .lpips_weights import load_lpips
@@ -84,7 +84,7 @@ class LpipsFrames:
         reason = self.available(self.config.weights or None)
         if reason is not None:
             raise WeightsError(f"{self.name}: {reason}")
-        return LpipsSession(load_lpips(resolve(self.config.weights)).to(device), self.config, device)
+        return LpipsSession(load_lpips(resolve(self.config.weights, LPIPS)).to(device), self.config, device)
 
 
 class LpipsSession:

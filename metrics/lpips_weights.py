@@ -18,19 +18,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import WeightsError
+from ..core.weights_format import LocalTree
 from .lpips_network import LpipsNetwork
-from .tensor_files import find_one, read_tensors
+from .tensor_files import read_tensors
+from .weights_formats import LPIPS_HINT, lpips_files
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _CONVOLUTION = re.compile(r"^(?:features|net\.slice\d)\.(\d+)\.(weight|bias)$")
 _HEAD = re.compile(r"^lin(\d)\.model\.1\.weight$")
-
-_HINT = (
-    "a folder with torchvision's alexnet*.pth and LPIPS's alex.pth (version 0.1), or one safetensors file "
-    "with the tensors of both, is expected"
-)
 
 
 def load_lpips(location: Path) -> LpipsNetwork:
@@ -43,7 +40,8 @@ def load_lpips(location: Path) -> LpipsNetwork:
         WeightsError: a file is missing or cannot be read, or tensors are missing or of other shapes.
     """
     tensors: dict[str, Tensor] = {}
-    for path in _files(location):
+    files = [location / name for name in lpips_files(LocalTree(location))] or [location]
+    for path in files:
         for name, value in read_tensors(path).items():
             renamed = _renamed(name)
             if renamed is not None:
@@ -53,28 +51,16 @@ def load_lpips(location: Path) -> LpipsNetwork:
         network.load_state_dict(tensors, strict=True, assign=True)
     except RuntimeError as error:
         faults = " ".join(str(error).split())
-        raise WeightsError(f"{location} does not fit LPIPS on AlexNet: {faults[:400]}", _HINT) from None
+        raise WeightsError(f"{location} does not fit LPIPS on AlexNet: {faults[:400]}", LPIPS_HINT) from None
     negative = sorted(
         name for name, value in tensors.items() if name.startswith("heads.") and bool((value < 0).any())
     )
     if negative:
         raise WeightsError(
-            f"{location}: {', '.join(negative)} have negative weights, which LPIPS's heads never have", _HINT
+            f"{location}: {', '.join(negative)} have negative weights, which LPIPS's heads never have",
+            LPIPS_HINT,
         )
     return network.float().requires_grad_(False).eval()
-
-
-def _files(location: Path) -> tuple[Path, ...]:
-    if not location.is_dir():
-        return (location,)
-    convolutions, heads = find_one(location, "alexnet*"), find_one(location, "alex")
-    if convolutions is not None and heads is not None:
-        return (convolutions, heads)
-    both = find_one(location, "*") if convolutions is None and heads is None else None
-    if both is not None:
-        return (both,)
-    missing = [name for name, path in (("alexnet*", convolutions), ("alex.pth", heads)) if path is None]
-    raise WeightsError(f"no file {' and no file '.join(missing)} in {location}", _HINT)
 
 
 def _renamed(name: str) -> str | None:

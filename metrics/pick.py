@@ -22,9 +22,11 @@ from ..core.contracts import FrozenConfig
 from ..core.errors import MetricError, WeightsError
 from ..core.types import Features, Frames, Resources, WeightsRef
 from ..core.weights import resolve
+from ..core.weights_view import loaded_files
 from .protocol import Protocol
 from .settings import ClipSettings, ResizeStep
-from .transformers_folder import load_model, missing_reason, read_config, read_mean_and_std
+from .transformers_folder import load_model, missing_reason, read_mean_and_std
+from .weights_formats import PICKSCORE
 
 _FRAMES_AT_ONCE = 16
 """Frames in one forward pass: bounds memory for long clips. Fixed, and never across clips."""
@@ -45,14 +47,12 @@ class _Pick:
         return Resources(vram_gib=6.0)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        return (WeightsRef(self.weights_role, self.config.weights),)
+        return (WeightsRef(self.weights_role, self.config.weights, PICKSCORE),)
 
     @classmethod
     def available(cls, location: str | None) -> str | None:
         """None, or why the extractor cannot be used with the weights at this location (None for none)."""
-        return missing_reason(
-            cls.weights_role, "PickScore_v1, a transformers CLIP folder or hub id", location
-        )
+        return missing_reason(cls.weights_role, PICKSCORE, location)
 
 
 class PickImage(_Pick):
@@ -223,12 +223,14 @@ def _load(location: str, device: str) -> PickModel:
 def _load_folder(location: str, device: str) -> PickModel:
     from transformers import AutoTokenizer, CLIPModel
 
-    folder = resolve(location)
-    read_config(folder, "clip")
+    folder = resolve(location, PICKSCORE)
     mean, std = read_mean_and_std(folder)
-    network = load_model(CLIPModel, folder)
+    network = load_model(CLIPModel, folder, PICKSCORE)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        with loaded_files(folder, PICKSCORE) as view:
+            tokenizer = AutoTokenizer.from_pretrained(
+                str(view), local_files_only=True, trust_remote_code=False
+            )
     except Exception as error:  # many kinds; all mean that the tokenizer's files are not there
         raise WeightsError(
             f"{folder} holds no tokenizer that transformers can load ({type(error).__name__})",

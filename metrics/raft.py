@@ -20,17 +20,17 @@ import torch
 from torch.nn import functional
 
 from ..core.errors import WeightsError
+from ..core.weights_format import LocalTree
 from .optical_flow import FlowField, Frame
 from .precision import reference_precision
-from .tensor_files import find_one, read_tensors
+from .tensor_files import read_tensors
+from .weights_formats import RAFT_HINT, raft_files
 
 NUM_UPDATES = 20
 
 _STRIDE = 8
 _SMALLEST = 128
 """Pixels a side: the correlation pyramid halves the features, which have 1/8 of the size, three times."""
-
-_HINT = "torchvision's state dict of raft_large or raft_small is expected, as raft*.pth or raft*.safetensors"
 
 
 def load_raft(location: Path) -> Any:
@@ -44,9 +44,7 @@ def load_raft(location: Path) -> Any:
     """
     from torchvision.models.optical_flow import raft_large, raft_small
 
-    path = find_one(location, "raft*") if location.is_dir() else location
-    if path is None:
-        raise WeightsError(f"no file raft* of weights in {location}", _HINT)
+    path = location / raft_files(LocalTree(location))[0] if location.is_dir() else location
     tensors = read_tensors(path)
     # The small network enlarges its flow without a learned mask.
     build = raft_large if any(name.startswith("mask_predictor.") for name in tensors) else raft_small
@@ -56,7 +54,7 @@ def load_raft(location: Path) -> Any:
         network.load_state_dict(tensors, strict=True, assign=True)
     except RuntimeError as error:
         faults = " ".join(str(error).split())
-        raise WeightsError(f"{path} does not fit {build.__name__}: {faults[:300]}", _HINT) from None
+        raise WeightsError(f"{path} does not fit {build.__name__}: {faults[:300]}", RAFT_HINT) from None
     return network.float().requires_grad_(False).eval()
 
 

@@ -14,37 +14,32 @@ from typing import Any
 
 from ..core.errors import WeightsError
 from ..core.weights import why_missing
+from ..core.weights_format import WeightsFormat
+from ..core.weights_view import loaded_files, said
 
 _PREPROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
 
 
-def missing_reason(role: str, what: str, location: str | None) -> str | None:
+def missing_reason(role: str, weights_format: WeightsFormat, location: str | None) -> str | None:
     """Why a model without default weights cannot be used, or None; for an extractor's `available`.
 
     Args:
         role: the key in a run file's `weights`.
-        what: the weights in words.
+        weights_format: what they must be.
         location: as the run file gives it, None when it gives none.
     """
     if not location:
-        return f"no weights are named: give `weights: {{{role}: <{what}>}}`"
-    return why_missing(location)
+        return f"no weights are named: give `weights: {{{role}: <{weights_format.what}>}}`"
+    return why_missing(location, weights_format)
 
 
-def read_config(folder: Path, model_type: str) -> dict[str, Any]:
-    """`config.json` of a folder that must hold a model of this type ("clip", "videomae", "vjepa2").
+def read_config(folder: Path) -> dict[str, Any]:
+    """`config.json` of a folder.
 
     Raises:
-        WeightsError: it is missing, is not JSON, or is of another model.
+        WeightsError: it is missing, or is not JSON.
     """
-    config = _read_json(folder / "config.json")
-    found = config.get("model_type", "(none)")
-    if found != model_type:
-        raise WeightsError(
-            f"{folder} holds a model of type {found!r}, {model_type!r} is needed",
-            "give a folder that transformers' save_pretrained wrote, or a hub id of such a model",
-        )
-    return config
+    return _read_json(folder / "config.json")
 
 
 def read_mean_and_std(folder: Path) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
@@ -69,7 +64,9 @@ def read_mean_and_std(folder: Path) -> tuple[tuple[float, float, float], tuple[f
     return values[0], values[1]
 
 
-def load_model(model_class: Any, folder: Path, *, unused: Sequence[str] = ()) -> Any:
+def load_model(
+    model_class: Any, folder: Path, weights_format: WeightsFormat, *, unused: Sequence[str] = ()
+) -> Any:
     """The model in float32 and evaluation mode on the CPU.
 
     Only safetensors are read, and no code of the folder is run.
@@ -77,6 +74,7 @@ def load_model(model_class: Any, folder: Path, *, unused: Sequence[str] = ()) ->
     Args:
         model_class: one of transformers' classes.
         folder: see the module's docstring.
+        weights_format: which of its files are loaded.
         unused: beginnings of the names of tensors that features do not depend on, which may be missing.
 
     Raises:
@@ -86,9 +84,9 @@ def load_model(model_class: Any, folder: Path, *, unused: Sequence[str] = ()) ->
     import torch
 
     try:
-        with _quiet():
+        with loaded_files(folder, weights_format) as view, _quiet():
             model, report = model_class.from_pretrained(
-                str(folder),
+                str(view),
                 local_files_only=True,
                 use_safetensors=True,
                 trust_remote_code=False,
@@ -98,7 +96,7 @@ def load_model(model_class: Any, folder: Path, *, unused: Sequence[str] = ()) ->
     except Exception as error:  # transformers raises many kinds; all mean that the model cannot be made
         raise WeightsError(
             f"transformers cannot load {folder} as {model_class.__name__} "
-            f"({type(error).__name__}: {str(error)[:300]})",
+            f"({type(error).__name__}: {said(error, folder)[:300]})",
             "config.json and model.safetensors of that model are expected",
         ) from error
     faults = sorted(

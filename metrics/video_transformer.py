@@ -19,6 +19,7 @@ from pydantic import Field
 from ..core.contracts import FrozenConfig
 from ..core.errors import MetricError, WeightsError
 from ..core.types import Features, Frames, Resources, WeightsRef
+from ..core.weights_format import WeightsFormat
 from .settings import ResizeStep, VideoFeatureSettings
 from .transformers_folder import missing_reason
 
@@ -59,8 +60,8 @@ class VideoTransformerExtractor:
     name: ClassVar[str]
     weights_role: ClassVar[str]
     modality: ClassVar[str] = "video"
-    what: ClassVar[str]
-    """The weights in words, for messages."""
+    format: ClassVar[WeightsFormat]
+    """What the weights must be."""
 
     def __init__(self, config: VideoTransformerConfig) -> None:
         self.config = config
@@ -73,12 +74,12 @@ class VideoTransformerExtractor:
         return Resources(vram_gib=8.0)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        return (WeightsRef(self.weights_role, self.config.weights),)
+        return (WeightsRef(self.weights_role, self.config.weights, self.format),)
 
     @classmethod
     def available(cls, location: str | None) -> str | None:
         """None, or why the extractor cannot be used with the weights at this location (None for none)."""
-        return missing_reason(cls.weights_role, cls.what, location)
+        return missing_reason(cls.weights_role, cls.format, location)
 
     def load(self, device: str) -> VideoTransformerSession:
         reason = self.available(self.config.weights or None)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ..core.weights import resolve
+from ..core.weights_format import WeightsFormat
 from .fvd import Fvd
 from .kvd import Kvd
 from .protocol import Protocol
@@ -29,6 +30,7 @@ from .video_transformer import (
     check_num_frames,
     square_side,
 )
+from .weights_formats import VIDEOMAE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +49,7 @@ class VideoMaeFeatures(VideoTransformerExtractor):
     name: ClassVar[str] = "videomae"
     version: ClassVar[str] = "1"
     weights_role: ClassVar[str] = "videomae"
-    what: ClassVar[str] = "a transformers VideoMAE folder or hub id, or the authors' file"
+    format: ClassVar[WeightsFormat] = VIDEOMAE
 
     @classmethod
     def from_protocol(cls, protocol: Protocol, weights: str | None = None) -> Self:
@@ -69,20 +71,22 @@ class VideoMaeFeatures(VideoTransformerExtractor):
     def _load(self, device: str) -> VideoTransformer:
         from transformers import VideoMAEForVideoClassification, VideoMAEModel
 
-        folder = resolve(self.config.weights)
+        folder = resolve(self.config.weights, VIDEOMAE)
         if folder.is_file():
             return self._load_file(folder, device)
-        config = read_config(folder, "videomae")
+        config = read_config(folder)
         # Written out only where they differ from transformers' defaults.
         num_frames = int(config.get("num_frames", 16))
         check_num_frames(self.name, self.config.num_frames, exactly=num_frames, at_most=0, multiple_of=1)
         mean, std = read_mean_and_std(folder) if self.config.normalise else _NO_NORMALISATION
         has_head = "VideoMAEForVideoClassification" in (config.get("architectures") or ())
         if has_head:
-            network = load_model(VideoMAEForVideoClassification, folder, unused=("classifier.",)).to(device)
+            network = load_model(
+                VideoMAEForVideoClassification, folder, VIDEOMAE, unused=("classifier.",)
+            ).to(device)
             features = _head_input(network)
         else:
-            network = load_model(VideoMAEModel, folder).to(device)
+            network = load_model(VideoMAEModel, folder, VIDEOMAE).to(device)
             features = _mean_of_tokens(network)
         return VideoTransformer(features, square_side(self.name, network.config.image_size), mean, std)
 

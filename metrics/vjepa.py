@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ..core.weights import resolve
+from ..core.weights_format import WeightsFormat
 from .protocol import Protocol
 from .transformers_folder import load_model, read_config, read_mean_and_std
 from .video_transformer import (
@@ -22,6 +23,7 @@ from .video_transformer import (
     VideoTransformerExtractor,
     check_num_frames,
 )
+from .weights_formats import VJEPA
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +44,7 @@ class VJepaFeatures(VideoTransformerExtractor):
     name: ClassVar[str] = "vjepa"
     version: ClassVar[str] = "1"
     weights_role: ClassVar[str] = "vjepa"
-    what: ClassVar[str] = "a transformers V-JEPA 2 folder or hub id"
+    format: ClassVar[WeightsFormat] = VJEPA
 
     @classmethod
     def from_protocol(cls, protocol: Protocol, weights: str | None = None) -> Self:
@@ -64,8 +66,8 @@ class VJepaFeatures(VideoTransformerExtractor):
     def _load(self, device: str) -> VideoTransformer:
         from transformers import VJEPA2ForVideoClassification, VJEPA2Model
 
-        folder = resolve(self.config.weights)
-        config = read_config(folder, "vjepa2")
+        folder = resolve(self.config.weights, VJEPA)
+        config = read_config(folder)
         check_num_frames(
             self.name,
             self.config.num_frames,
@@ -77,11 +79,11 @@ class VJepaFeatures(VideoTransformerExtractor):
         mean, std = read_mean_and_std(folder) if self.config.normalise else _NO_NORMALISATION
         if "VJEPA2ForVideoClassification" in (config.get("architectures") or ()):
             network = load_model(
-                VJEPA2ForVideoClassification, folder, unused=("classifier.", f"vjepa2.{_PREDICTOR}")
+                VJEPA2ForVideoClassification, folder, VJEPA, unused=("classifier.", f"vjepa2.{_PREDICTOR}")
             ).to(device)
             features = _pooled(network)
         else:
-            network = load_model(VJEPA2Model, folder, unused=(_PREDICTOR,)).to(device)
+            network = load_model(VJEPA2Model, folder, VJEPA, unused=(_PREDICTOR,)).to(device)
             features = _mean_of_tokens(network)
         return VideoTransformer(features, int(network.config.crop_size), mean, std)
 

@@ -9,14 +9,14 @@ from typing import Any
 
 from ..core import keys
 from ..core.contracts import Extractor, Metric
-from ..core.errors import ProtocolError
+from ..core.errors import Faults, ProtocolError, ReelbenchError
 from ..core.hashing import digest
 from ..core.plan import config_data
 from ..core.records import ClipRecord
 from ..core.run_file import RunFile
 from ..core.store import Store
 from ..core.types import Sample
-from ..core.weights import digest_weights, resolve
+from ..core.weights import WeightsFinder
 from ..datasets.video import Reading
 from ..metrics.build import (
     ExtractorNeeds,
@@ -24,6 +24,7 @@ from ..metrics.build import (
     build_metric,
     extractors_needed,
     refuse_unavailable,
+    why_unavailable,
 )
 from ..metrics.protocol import Protocol, load_protocol
 from .extraction import ExtractorSpec
@@ -189,28 +190,43 @@ def _cut_data(cut: Cut) -> dict[str, Any]:
     return data
 
 
-def make_measuring(run: RunFile, store: Store) -> Measuring:
+def make_measuring(run: RunFile, store: Store, weights: WeightsFinder | None = None) -> Measuring:
     """The measuring of a run file.
 
     Raises:
         UnknownNameError: a metric, extractor or protocol of that name does not exist.
         WeightsError: weights are missing.
     """
-    return measuring_under(load_protocol(run.protocol), run.metrics, run.weights, store)
+    return measuring_under(load_protocol(run.protocol), run.metrics, run.weights, store, weights)
 
 
 def measuring_under(
-    protocol: Protocol, metric_names: Sequence[str], weights: Mapping[str, str], store: Store
+    protocol: Protocol,
+    metric_names: Sequence[str],
+    weights: Mapping[str, str],
+    store: Store,
+    finder: WeightsFinder | None = None,
 ) -> Measuring:
-    """The measuring of some metrics under a protocol; see `make_measuring`."""
-    metrics = tuple(build_metric(name, protocol) for name in metric_names)
-    refuse_unavailable(metrics, weights)
-    extractors: dict[str, PlannedExtractor] = {}
-    cache = store.file_digests("weights")
-    for role in sorted({role for metric in metrics for role in metric.needs}):
+    """The measuring of some metrics under a protocol; see `make_measuring`.
+
+    Args:
+        finder: finds weights; without it they are fetched where they are missing.
+    """
+    finder = finder or WeightsFinder(store.digests("weights"))
+    faults = Faults()
+    metrics = tuple(faults.each(metric_names, lambda name: build_metric(name, protocol)))
+    try:
+        refuse_unavailable(metrics, weights, ("pipeline", "upscaler"))
+    except ReelbenchError as error:
+        faults.add(error)
+
+    def plan(role: str) -> PlannedExtractor | None:
+        if why_unavailable(role, weights) is not None:
+            return None  # it was said for all of its metrics together
         plugin = build_extractor(role, protocol, weights)
-        digests = {
-            ref.name: digest_weights(resolve(ref.location, cache=cache), cache) for ref in plugin.weights()
-        }
-        extractors[role] = PlannedExtractor(role, plugin, digests)
+        return PlannedExtractor(role, plugin, {ref.name: finder.digest(ref) for ref in plugin.weights()})
+
+    roles = sorted({role for metric in metrics for role in metric.needs})
+    extractors = {planned.name: planned for planned in faults.each(roles, plan) if planned is not None}
+    faults.refuse()
     return Measuring(protocol, metrics, extractors)

@@ -14,7 +14,7 @@ from reelbench.cli.main import app
 RUN_FILE = ["RUN_FILE", "--limit", "--only", "--output"]
 
 COMMANDS = {
-    "plan": [*RUN_FILE, "--json"],
+    "plan": [*RUN_FILE, "--json", "--online"],
     "run": RUN_FILE,
     "status": RUN_FILE,
     "report": [*RUN_FILE, "--markdown", "--html", "--json"],
@@ -38,7 +38,7 @@ COMMANDS = {
         "--json",
     ],
     "ls": ["KIND", "--verbose"],
-    "doctor": ["RUN_FILE", "--output"],
+    "doctor": ["RUN_FILE", "--output", "--data", "--online"],
 }
 
 HEAVY = {"torch", "prefect", "ray", "mlflow", "pandas", "pyarrow", "numpy", "av", "diffusers", "matplotlib"}

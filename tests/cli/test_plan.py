@@ -76,14 +76,28 @@ def test_the_doctor_says_what_is_wrong(
     write_run_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     missing = {"name": "msrvtt", "config": {"root": str(tmp_path / "nothing")}}
-    path = write_run_file(datasets=[missing], weights={"i3d": "./no-such-weights"})
+    path = write_run_file(
+        datasets=[missing],
+        methods=[{"name": "zs3"}, {"name": "zs2", "config": {"num_stepz": 3}}, {"name": "ddim-frames"}],
+        metrics=["fvd", "fdv", "pickscore"],
+        weights={"i3d": "./no-such-weights"},
+    )
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     result = CliRunner().invoke(app, ["doctor", str(path), "--output", str(tmp_path)])
     assert result.exit_code == 1
     lines = {line.partition(":")[0]: line for line in result.output.splitlines()}
-    assert lines["✗ data set msrvtt"]
-    assert lines["✗ weights ./no-such-weights, of the run file"]
-    for good in ("Python", "prefect", "ray", "mlflow", "torch", "CPU", "Prefect", f"run file {path}"):
+    # All that is wrong, whatever else is.
+    bad = "\n".join(line for line in result.output.splitlines() if line.startswith("✗"))
+    for said in (
+        "did you mean 'zs2'",
+        "did you mean 'num_steps'",
+        "did you mean 'fvd'",
+        f"{tmp_path / 'nothing'}",
+        "no weights at",
+        "pickscore: no weights are named",
+    ):
+        assert said in bad, bad
+    for good in ("Python", "prefect", "ray", "mlflow", "torch", "CPU", "Prefect"):
         assert f"✓ {good}" in lines, result.output
 
 

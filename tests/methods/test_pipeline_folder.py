@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from reelbench.core.errors import ClipRefusedError, ResourcesError, RunFileError, WeightsError
-from reelbench.methods.pipeline import check_folder, load_pipeline
+from reelbench.methods.pipeline import load_pipeline
 
 
 def test_the_size_is_the_one_the_unet_was_trained_at(pipeline_folder: str) -> None:
@@ -130,12 +130,12 @@ class TestFolderThatIsNoPipeline:
         parts["text_encoder_2"] = parts["text_encoder"]
         index.write_text(json.dumps(parts))
         with pytest.raises(WeightsError, match="StableDiffusionXLPipeline"):
-            check_folder(copy)
+            load_pipeline(str(copy), device="cpu")
 
     def test_a_damaged_index(self, copy: Path) -> None:
         (copy / "model_index.json").write_text("{")
         with pytest.raises(WeightsError, match="not JSON"):
-            check_folder(copy)
+            load_pipeline(str(copy), device="cpu")
 
     def test_half_precision_files_are_found(self, copy: Path) -> None:
         for part in ("unet", "vae", "text_encoder"):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from reelbench.core.errors import MetricError, WeightsError
 from reelbench.core.weights import digest_weights
 from reelbench.metrics.clip import ClipImage, ClipText, ClipTextDepicts, ClipTextScaled
-from reelbench.metrics.clip_model import checkpoint_location, load_clip, split_location
+from reelbench.metrics.clip_model import load_clip, split_location, weights_ref
 from reelbench.metrics.i3d import I3dLogits
 from reelbench.metrics.i3d_weights import i3d_classes, load_i3d
 from reelbench.metrics.protocol import parse_protocol
@@ -280,9 +280,9 @@ def test_pinned_clips(clip_folder, tmp_path):
     assert config.architecture == "ViT-B-32"
     assert ClipText(config).weights()[0].location == f"{tmp_path}/b32.pt#sha256:{pin}"
     assert split_location(f"clip#sha256:{pin}") == ("", f"clip#sha256:{pin}")
-    assert checkpoint_location("", f"clip#sha256:{pin}") == f"clip#sha256:{pin}"
+    assert weights_ref("clip", "", f"clip#sha256:{pin}").location == f"clip#sha256:{pin}"
     with pytest.raises(WeightsError, match="no weights 'nobody'"):
-        ClipText(ClipText.Config(weights=f"ViT-B-32:nobody#sha256:{pin}")).weights()
+        ClipText(ClipText.Config(weights=f"ViT-B-32:nobody#sha256:{pin}")).load("cpu")
 
 
 def test_clip_by_architecture_and_file(clip_folder, tmp_path):
@@ -300,10 +300,10 @@ def test_bad_clip_weights_are_explained(tmp_path, clip_folder):
     with pytest.raises(WeightsError, match=r"open_clip_config\.json"):
         ClipImage(ClipImage.Config(weights=str(tmp_path))).load("cpu")
     (tmp_path / "open_clip_config.json").write_text((clip_folder / "open_clip_config.json").read_text())
-    with pytest.raises(WeightsError, match="cannot load"):
+    with pytest.raises(WeightsError, match="holds no checkpoint"):
         ClipImage(ClipImage.Config(weights=str(tmp_path))).load("cpu")
     with pytest.raises(WeightsError, match="no weights 'nobody'"):
-        ClipText(ClipText.Config(weights="ViT-B-32:nobody")).weights()
+        ClipText(ClipText.Config(weights="ViT-B-32:nobody")).load("cpu")
 
 
 @pytest.mark.gpu

@@ -1,0 +1,139 @@
+"""What `reelbench doctor` looks at in a run file: all that a run would be refused for, and its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import Faults, ReelbenchError
+from ..core.run_file import RunFile, build_plugin, load_run_file
+from ..core.store import Store
+from ..core.types import Sample, WeightsRef
+from ..core.weights import WeightsFinder, resolve
+from .checks import BAD, GOOD, WARNING, Check, one_line, weights_check
+from .checks_data import data_faults, listed
+
+Used = dict[tuple[str, str], tuple[WeightsRef, list[str]]]
+"""Weights by location and role, with the methods and metrics that read them."""
+
+
+def run_file_checks(run_file: Path, output: Path | None, every_video: bool, online: bool) -> Iterator[Check]:
+    """The run file itself, its data sets, its weights and its metrics."""
+    from ..stages.planning import run_faults
+
+    try:
+        run = load_run_file(run_file, run_faults).amended(output=output)
+    except ReelbenchError as error:
+        faults = Faults()
+        faults.add(error)
+        for fault in faults.found:
+            yield Check(BAD, f"run file {run_file}", one_line(fault))
+        return
+    yield Check(GOOD, f"run file {run_file}", f"{len(run.methods)} methods, {len(run.datasets)} data sets")
+    yield from _datasets(run, every_video)
+    used: Used = {}
+    yield from _methods(run, used)
+    yield from _metrics(run, used)
+    for ref, users in used.values():
+        check = weights_check(ref, f"weights {ref.location}, {ref.name} of {', '.join(users)}", online)
+        yield check
+        if ref.name == "i3d" and check.sign == GOOD:
+            yield from _i3d(ref)
+    for role, location in run.weights.items():
+        if location not in {read for read, _ in used}:
+            found = f"named as {role!r}, and nothing in this run reads them"
+            yield Check(WARNING, f"weights {location}", found)
+
+
+def _note(used: Used, refs: tuple[WeightsRef, ...], user: str) -> None:
+    for ref in refs:
+        users = used.setdefault((ref.location, ref.name), (ref, []))[1]
+        if user not in users:
+            users.append(user)
+
+
+def _methods(run: RunFile, used: Used) -> Iterator[Check]:
+    for entry in run.methods:
+        try:
+            _note(used, build_plugin(run, "methods", entry).weights(), entry.label)
+            if entry.upscale is not None:
+                _note(used, build_plugin(run, "upscalers", entry.upscale).weights(), entry.label)
+        except ReelbenchError as error:
+            yield Check(BAD, f"method {entry.label}", one_line(error))
+
+
+def _metrics(run: RunFile, used: Used) -> Iterator[Check]:
+    """Metrics whose extractors cannot be used; the weights of the others go to `used`."""
+    from ..metrics.build import build_extractor, build_metric, check_roles, why_unavailable
+    from ..metrics.protocol import load_protocol
+
+    try:
+        protocol = load_protocol(run.protocol)
+        check_roles(run.weights, ("pipeline", "upscaler"))
+    except ReelbenchError as error:
+        yield Check(BAD, "metrics", one_line(error))
+        return
+    for name in run.metrics:
+        try:
+            for extractor in build_metric(name, protocol).needs:
+                reason = why_unavailable(extractor, run.weights)
+                if reason is not None:
+                    yield Check(BAD, f"metric {name}", reason)
+                    break
+                _note(used, build_extractor(extractor, protocol, run.weights).weights(), name)
+        except ReelbenchError as error:
+            yield Check(BAD, f"metric {name}", one_line(error))
+
+
+def _datasets(run: RunFile, every_video: bool) -> Iterator[Check]:
+    """Each data set's list, and its reference videos as the protocol reads them."""
+    measuring = _measuring(run)
+
+    def reading(sample: Sample) -> Any:
+        return None if measuring is None else measuring.reference_reading(sample)
+
+    for entry in run.datasets:
+        what = f"data set {entry.label}"
+        try:
+            dataset = build_plugin(run, "datasets", entry)
+            may_be_short = measuring is not None and measuring.fills
+            num_samples, num_opened, faults = data_faults(
+                dataset, run.limit, reading, may_be_short, every_video
+            )
+        except ReelbenchError as error:
+            yield Check(BAD, what, one_line(error))
+            continue
+        found = f"{num_samples} samples of {dataset.split}"
+        if num_opened:
+            found += f", {num_opened} videos opened" + ("" if every_video else " (--data opens all)")
+        if faults:
+            yield Check(BAD, what, f"{found}; {len(faults)} cannot be used: {listed(faults)}")
+        else:
+            yield Check(GOOD, what, found)
+
+
+def _measuring(run: RunFile) -> Any:
+    """What the run measures; None where that cannot be said, which other checks tell."""
+    from ..datasets.codec import default_codec
+    from ..stages.measuring import make_measuring
+
+    store = Store(run.store_dir, default_codec(), read_only=True)
+    try:
+        return make_measuring(run, store, WeightsFinder(store.digests("weights"), fetch=False))
+    except ReelbenchError:
+        return None
+
+
+def _i3d(ref: WeightsRef) -> Iterator[Check]:
+    """What kind of I3D the weights are."""
+    from ..metrics.i3d_formats import describe_i3d_weights
+
+    try:
+        info = describe_i3d_weights(resolve(ref.location, ref.format, fetch=False))
+    except ReelbenchError as error:
+        yield Check(BAD, f"I3D at {ref.location}", one_line(error))
+        return
+    classes = "" if info.num_classes is None else f", {info.num_classes} classes"
+    said = f"{info.format}{classes}" + (f"; {info.caution}" if info.caution else "")
+    yield Check(WARNING if info.caution else GOOD, f"I3D at {ref.location}", said)

@@ -1,0 +1,150 @@
+"""`plan` and `doctor` on run files that are wrong in several ways, on data sets with damage, and on read-only
+folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from reelbench.cli.main import app
+
+DAMAGED = """
+import reelbench.core.types as types
+from pathlib import Path
+from reelbench.core.contracts import FrozenConfig
+
+class Clips:
+    name, split, task = "clips", "test", "text-to-video"
+    class Config(FrozenConfig):
+        root: str
+    def __init__(self, config): self.config = config
+    def __len__(self): return 6
+    def fingerprint(self): return "clips"
+    def __iter__(self):
+        for index in range(6):
+            path = Path(self.config.root) / f"{index}.mp4"
+            yield types.Sample(str(index), "a circle", str(index), types.ClipRef(path))
+"""
+
+
+@pytest.fixture
+def clips(tmp_path: Path, write_run_file: Callable[..., Path]) -> Path:
+    """A run file of six clips: the fourth is short, the fifth cut off, the sixth not there."""
+    from reelbench.datasets.video import write_preview
+
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    (tmp_path / "clips.py").write_text(DAMAGED)
+    frames = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), dtype=np.uint8)
+    for index in range(5):
+        write_preview(folder / f"{index}.mp4", frames[: 5 if index == 3 else 20], 8.0)
+    cut = folder / "4.mp4"
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    dataset = {"name": f"{tmp_path / 'clips.py'}:Clips", "label": "clips", "config": {"root": str(folder)}}
+    return write_run_file(datasets=[dataset])
+
+
+def test_the_doctor_looks_at_the_videos(clips: Path) -> None:
+    result = CliRunner().invoke(app, ["doctor", str(clips)])
+    (line,) = [line for line in result.output.splitlines() if "data set clips" in line]
+    # All places are looked at, and a few videos are opened.
+    assert line.startswith(
+        "✗ data set clips: 6 samples of test, 3 videos opened (--data opens all); 1 cannot"
+    )
+    assert "5: there is no" in line
+    result = CliRunner().invoke(app, ["doctor", str(clips), "--data"])
+    (line,) = [line for line in result.output.splitlines() if "data set clips" in line]
+    assert line.startswith("✗ data set clips: 6 samples of test, 5 videos opened; 3 cannot be used: 3: ")
+    assert "gives 5 of the 16 frames" in line
+    assert "; 4: " in line
+    assert "; 5: there is no" in line
+    assert result.exit_code == 1
+
+
+def test_a_metric_without_weights_is_told(write_run_file: Callable[..., Path]) -> None:
+    result = CliRunner().invoke(app, ["doctor", str(write_run_file(metrics=["pickscore", "fvd"]))])
+    assert "✗ metric pickscore: no weights are named" in result.output
+    assert "✓ weights sprites/i3d, i3d of fvd" in result.output
+    assert result.exit_code == 1
+
+
+def test_weights_by_architecture_are_not_called_missing(
+    write_run_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    for location, sign, said in (
+        ("ViT-B-32:openai", "!", "the run will fetch"),
+        ("ViT-B-32:opanai", "✗", "known tags"),
+        ("ViT-B-32:/no/such.pt", "✗", "no weights at"),
+    ):
+        path = write_run_file(metrics=["clipsim"], weights={"clip": location})
+        result = CliRunner().invoke(app, ["doctor", str(path)])
+        lines = [line for line in result.output.splitlines() if "clip of clipsim" in line]
+        assert lines, result.output
+        assert lines[0].startswith(sign), lines
+        assert said in lines[0]
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_all_that_is_wrong_is_listed_at_once(
+    write_run_file: Callable[..., Path], tmp_path: Path, command: str
+) -> None:
+    path = write_run_file(
+        methods=[
+            {"name": "zs3"},
+            {"name": "zs2", "config": {"num_stepz": 3, "guidance_scale": 0}},
+            {"name": "ddim-frames", "upscale": {"name": "latent-upscalar"}},
+            {"name": "text2video-zero", "config": {"weights": "./nowhere"}},
+        ],
+        datasets=[
+            {"name": "msrvt", "config": {}},
+            {"name": "msrvtt", "config": {"root": str(tmp_path / "nothing")}},
+        ],
+        metrics=["fdv", "lpips"],
+        protocol="claen",
+    )
+    result = CliRunner().invoke(app, [command, str(path)])
+    assert result.exit_code == 2
+    first, *_ = result.stderr.splitlines()
+    assert first == "error: mend 8 things:"
+    for said in (
+        "did you mean 'zs2'?",
+        "did you mean 'num_steps'?",
+        "guidance_scale",
+        "did you mean 'latent-upscaler'?",
+        "no weights at",
+        "did you mean 'msrvtt'?",
+        str(tmp_path / "nothing"),
+        "did you mean 'fvd'?",
+        "did you mean 'clean'?",
+    ):
+        assert said in result.stderr, result.stderr
+
+
+def test_the_plan_writes_nothing(
+    write_run_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_run_file(methods=[{"name": "zs2"}], metrics=["fvd", "clipsim"], limit=2)
+    before = sorted(tmp_path.rglob("*"))
+    for command in ("plan", "status"):
+        result = CliRunner().invoke(app, [command, str(path)])
+        assert result.exit_code == 0, result.output
+        assert "2 clips: 0 done, 2 missing" in result.output
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_the_plan_works_on_a_read_only_folder(write_run_file: Callable[..., Path], tmp_path: Path) -> None:
+    path = write_run_file()
+    tmp_path.chmod(0o500)
+    try:
+        assert CliRunner().invoke(app, ["plan", str(path)]).exit_code == 0
+    finally:
+        tmp_path.chmod(0o700)
