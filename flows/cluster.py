@@ -6,15 +6,21 @@ is compared with what is asked for before any worker is started.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.errors import ResourcesError
 from ..core.run_file import ResourcesEntry
+from .ray_folder import ray_folder
+
+logger = logging.getLogger(__name__)
 
 # Shards and results are small; clips go through the store. Ray's default would reserve 30% of the memory.
 _OBJECT_STORE_BYTES = 128 * 2**20
@@ -49,10 +55,12 @@ def connect() -> bool:
     if ray.is_initialized():
         return False
     address = os.environ.get("RAY_ADDRESS", "")
-    if address and address != "local":
-        _join(address)
-    else:
-        _start()
+    with _kept_sigterm():
+        if address and address != "local":
+            logger.info("joining the Ray cluster at RAY_ADDRESS=%s", address)
+            _join(address)
+        else:
+            _start()
     return True
 
 
@@ -61,7 +69,7 @@ def _join(address: str) -> None:
 
     try:
         ray.init(
-            logging_level=logging.ERROR,
+            logging_level=_ray_logging_level(),
             log_to_driver=False,
             # Workers on other machines do not inherit our environment.
             runtime_env={"env_vars": {k: v for k, v in os.environ.items() if k.startswith("REELBENCH_")}},
@@ -78,14 +86,17 @@ def _start() -> None:
 
     # A token in the environment instead of a file in the home folder.
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    folder = ray_folder()
+    logger.info("starting Ray on this machine; logs of it and its workers: %s/session_latest/logs", folder)
     for attempt in range(_NUM_STARTS):
         try:
             ray.init(
                 address="local",
                 include_dashboard=False,
-                logging_level=logging.ERROR,
+                logging_level=_ray_logging_level(),
                 log_to_driver=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
+                _temp_dir=folder,
             )
             return
         except Exception as error:  # a bare Exception where the start takes over 30 s, as on a busy machine
@@ -93,8 +104,24 @@ def _start() -> None:
             if attempt + 1 == _NUM_STARTS:
                 raise ResourcesError(
                     f"Ray cannot be started on this machine: {error}",
-                    "if the machine is busy, try again; `reelbench doctor` shows memory and settings",
+                    f"its logs are in {folder}/session_latest/logs; if the machine is busy, try again",
                 ) from error
+
+
+def _ray_logging_level() -> int:
+    """Ray's own lines, where the user asks for ours (`--verbose`)."""
+    return logging.WARNING if logger.isEnabledFor(logging.INFO) else logging.ERROR
+
+
+@contextlib.contextmanager
+def _kept_sigterm() -> Iterator[None]:
+    """Ray's own handler would exit with code 1 or 15; ours says that nothing is lost, and exits with 143."""
+    ours = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if ours is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, ours)
 
 
 def node_resources() -> list[dict[str, float]]:

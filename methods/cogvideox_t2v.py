@@ -16,7 +16,7 @@ from .cogvideox_config import CogVideoXConfig
 
 
 class CogVideoXTextToVideo:
-    """The method "cogvideox"."""
+    """CogVideoX from text alone: the base of the prediction methods, without the given frames."""
 
     class Config(CogVideoXConfig):
         """Settings of CogVideoX."""

@@ -36,7 +36,7 @@ FILE_NAME = "fca.safetensors"
 
 
 class FCA:
-    """The method "fca"."""
+    """FCA: text-video prediction by frame-wise conditioning beside a frozen text-to-video transformer."""
 
     class Config(PredictionConfig):
         """Settings of FCA at sampling."""

@@ -21,7 +21,7 @@ FILE_NAME = "lora.safetensors"
 
 
 class CogVideoXLora:
-    """The method "cogvideox-lora"."""
+    """LoRA on CogVideoX: the common way of fine-tuning, as the baseline of FCA."""
 
     class Config(PredictionConfig):
         """Settings of the LoRA at sampling."""

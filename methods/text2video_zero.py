@@ -47,7 +47,7 @@ _REFERENCE_STEPS, _REFERENCE_T0, _REFERENCE_T1 = 50, 44, 47
 
 
 class Text2VideoZero:
-    """The method "text2video-zero"."""
+    """Text2Video-Zero: video from a text-to-image model without training; one latent, shifted from frame to frame."""
 
     class Config(PipelineConfig):
         """Settings of Text2Video-Zero."""
