@@ -21,13 +21,9 @@ WIDTH = 100
 
 
 def class_lines(name: str, cls: Any) -> list[str]:
-    """A plug-in class: its name, a sentence, its settings with types, defaults and descriptions, its presets."""
+    """A plug-in class: its name, a sentence, its settings with types, defaults and descriptions, presets."""
     lines = [name, *_wrapped(_sentence(cls), "  ")]
-    facts = [
-        f"{fact}: {text}"
-        for fact in ("unit", "min_n")
-        if (text := getattr(cls, fact, None)) not in (None, "")
-    ]
+    facts = [f"{fact}: {text}" for fact in ("unit", "min_n") if (text := getattr(cls, fact, None))]
     if needs := getattr(cls, "needs", ()):
         facts.append(f"needs: {', '.join(needs)}")
     if facts:
@@ -48,10 +44,8 @@ def protocol_lines(protocol: Protocol) -> list[str]:
     for section in type(protocol).model_fields:
         value = getattr(protocol, section)
         if hasattr(value, "model_dump"):
-            values = value.model_dump(mode="json").items()
-            lines += _wrapped(
-                f"{section}: {', '.join(f'{key}={_plain(part)}' for key, part in values)}", "  ", "      "
-            )
+            values = [f"{key}={_plain(part)}" for key, part in value.model_dump(mode="json").items()]
+            lines += _wrapped(f"{section}: {', '.join(values)}", "  ", "      ")
     return lines
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import StoreError
 
-SQLITE = "sqlite:///"
+_SQLITE = ("sqlite:///", "sqlite+pysqlite:///")
 
 
 def sqlite_url(path: Path, driver: str = "sqlite") -> str:
@@ -27,6 +27,8 @@ def sqlite_url(path: Path, driver: str = "sqlite") -> str:
         return plain  # as it always was: SQLAlchemy need not be imported
     from sqlalchemy import URL, make_url
 
+    # By this longer name MLflow does not make the folder that the undecoded address seems to name.
+    driver = "sqlite+pysqlite" if driver == "sqlite" else driver
     url = URL.create(driver, database=str(path)).render_as_string()
     if make_url(url).database != str(path):
         raise StoreError(
@@ -38,10 +40,11 @@ def sqlite_url(path: Path, driver: str = "sqlite") -> str:
 
 def sqlite_path(url: str) -> Path | None:
     """The file of an address `sqlite:///...`; None for another kind of address."""
-    if not url.startswith(SQLITE):
+    prefix = next((prefix for prefix in _SQLITE if url.startswith(prefix)), None)
+    if prefix is None:
         return None
     if not set(url) & set("?%"):
-        return Path(url.removeprefix(SQLITE))
+        return Path(url.removeprefix(prefix))
     from sqlalchemy import make_url
 
     return Path(make_url(url).database or "")

@@ -6,6 +6,7 @@ limited to 107 bytes. TMPDIR itself stays as it is, for everything else.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import stat
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.errors import ResourcesError
+
+logger = logging.getLogger(__name__)
 
 # The longest socket of a session, below Ray's folder; macOS allows 103 bytes, Linux 107.
 _SOCKET = "/session_2000-01-01_00-00-00_000000_4194304/sockets/plasma_store"
@@ -41,23 +44,24 @@ def ray_folder(candidates: Sequence[str] | None = None) -> str:
     if candidates is None:
         candidates = [*_LOCAL_FOLDERS, os.environ.get("XDG_RUNTIME_DIR", "")]
     for candidate in candidates:
-        folder = f"{candidate}/reelbench-{os.geteuid()}"
-        if candidate and _is_short(folder) and _is_ours(Path(folder)) and _can_hold(Path(folder)):
+        # Ray makes its own folder writable for all: it lies in one that is this user's alone.
+        ours = Path(candidate, f"reelbench-{os.geteuid()}")
+        folder = f"{ours}/ray"
+        if candidate and _is_short(folder) and _is_ours(ours) and _can_hold(Path(folder)):
+            logger.info("Ray's folder is %s: %s will not do (RAY_TMPDIR, TMPDIR)", folder, chosen)
             return folder
     raise ResourcesError(
-        f"Ray finds no folder for its sockets: {chosen} (RAY_TMPDIR, TMPDIR or the default) is longer than "
-        f"{MAX_FOLDER_BYTES - len('/ray')} bytes, has a space or a like character in its name, or cannot be written, "
-        f"and neither can {', '.join(filter(None, candidates))}",
+        f"Ray finds no folder for its sockets: {chosen} (RAY_TMPDIR, TMPDIR or the default) and "
+        f"{', '.join(filter(None, candidates))} cannot be written, have names of more than "
+        f"{MAX_FOLDER_BYTES - len('/ray')} bytes, or a space or the like in them",
         "set RAY_TMPDIR to a folder with a short name on this machine that you may write",
     )
 
 
 def _is_short(folder: str) -> bool:
     # Ray passes the name through command lines and addresses.
-    return (
-        len(os.fsencode(folder)) <= MAX_FOLDER_BYTES
-        and re.fullmatch(r"/[\w./+=@-]+", folder, re.ASCII) is not None
-    )
+    is_plain = re.fullmatch(r"/[\w./+=@-]+", folder, re.ASCII) is not None
+    return is_plain and len(folder) <= MAX_FOLDER_BYTES
 
 
 def _is_ours(folder: Path) -> bool:

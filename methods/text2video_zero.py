@@ -47,7 +47,7 @@ _REFERENCE_STEPS, _REFERENCE_T0, _REFERENCE_T1 = 50, 44, 47
 
 
 class Text2VideoZero:
-    """Text2Video-Zero: video from a text-to-image model without training; one latent, shifted from frame to frame."""
+    """Text2Video-Zero: one image's latent, shifted from frame to frame, under cross-frame attention."""
 
     class Config(PipelineConfig):
         """Settings of Text2Video-Zero."""

@@ -35,7 +35,7 @@ Momentum = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Zs2:
-    """ZS²: video from a text-to-image model without training, by dependent noise and temporal momentum attention."""
+    """ZS²: dependency noise and temporal momentum attention on a text-to-image model, without training."""
 
     class Config(PipelineConfig):
         """Settings of ZS². `num_steps` 50 and `guidance_scale` 7.5 are assumed; the paper names neither."""
