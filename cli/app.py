@@ -98,6 +98,10 @@ def _usage_error(error: Any) -> ReelbenchError:
     """An error of the command line in our form, with the nearest of the allowed values."""
     command = error.ctx.command_path if error.ctx is not None else "reelbench"
     message = error.format_message().replace("Value error, ", "").rstrip(".")
+    # Typer takes values by pydantic, whose messages leave them out.
+    with contextlib.suppress(AttributeError, LookupError):
+        given = repr(error.__cause__.errors()[0]["input"])
+        message = message if given in message else f"{message} (given: {given})"
     hint = f"`{command} --help` shows what it takes"
     if found := re.search(r"'([^']*)' is not one of (.*)", message):
         close = nearest(found[1], re.findall(r"'([^']+)'", found[2]))
