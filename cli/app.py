@@ -88,10 +88,23 @@ def _shown_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.secho(INTERRUPTED, fg="yellow", err=True)
         raise typer.Exit(130) from None
-    except SystemExit as error:
-        if error.code == 143:  # SIGTERM
-            typer.secho(TERMINATED, fg="yellow", err=True)
-        raise
+    except BaseException as error:
+        if not _is_termination(error):
+            raise
+        typer.secho(TERMINATED, fg="yellow", err=True)
+        raise typer.Exit(143) from None
+
+
+def _is_termination(error: BaseException | None) -> bool:
+    """Whether SIGTERM is behind an exception. Prefect raises a class of its own, and what Ray waits in makes
+    a SystemError of any."""
+    while error is not None:
+        if type(error).__name__ == "TerminationSignal" or (
+            isinstance(error, SystemExit) and error.code == 143
+        ):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _usage_error(error: Any) -> ReelbenchError:
