@@ -56,9 +56,18 @@ def _settings(config: type[BaseModel], indent: str, owner: str = "") -> Iterator
         if model is not None and not owner:
             default = ""  # its settings follow
         yield f"{indent}{owner}{_written(name, field)}: {_type(field)}{default}"
-        yield from _wrapped(_paragraph(field.description), f"{indent}    ")
+        yield from _wrapped(_paragraph(field.description or _attribute(config, name)), f"{indent}    ")
         if model is not None and not owner:
             yield from _settings(model, f"{indent}  ", f"{name}.")
+
+
+def _attribute(config: type[BaseModel], name: str) -> str:
+    """What a class's docstring says of a setting under "Attributes:"; empty where it says nothing."""
+    for cls in config.__mro__:
+        text = inspect.cleandoc(cls.__dict__.get("__doc__") or "").partition("Attributes:\n")[2]
+        if found := re.search(rf"^ +{name}: ((?:.|\n {{5,}})+)", text, re.MULTILINE):
+            return found[1]
+    return ""
 
 
 def _written(name: str, field: FieldInfo) -> str:

@@ -125,6 +125,14 @@ def test_one_name_shows_its_settings_with_types_defaults_and_what_they_mean() ->
     assert "  lambda: float (>= 0.0) = 0.01\n" in CliRunner().invoke(app, ["ls", "methods", "zs2"]).output
 
 
+def test_settings_that_a_docstring_lists_are_explained_from_there() -> None:
+    output = CliRunner().invoke(app, ["ls", "datasets", "ssv2"]).output
+    assert "  root: str, required\n      folder of the data set.\n" in output
+    assert "before the subset is drawn; the fingerprint then follows what is there.\n" in " ".join(
+        line.strip() + ("\n" if line.endswith(".") else "") for line in output.splitlines()
+    )
+
+
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
     result = CliRunner().invoke(app, ["ls", "methods", "zs3"])
     assert result.exit_code == 2
