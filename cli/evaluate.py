@@ -120,32 +120,24 @@ def evaluate(
     from ..flows.environment import quiet_environment
 
     quiet_environment()
-    try:
-        result = evaluate(
-            generated,
-            reference=reference,
-            captions=captions,
-            pairs=pairs,
-            protocol=_split(protocol) or "clean",
-            metrics=_split(metrics) or None,
-            weights=_weights(weights or []),
-            output=output,
-            name=name,
-            limit=limit,
-            context_frames=context_frames,
-            frame_rate=frame_rate,
-            allow_small=allow_small,
-            workers=workers,
-            device=device,
-            progress=True,
-        )
-    except KeyboardInterrupt:
-        typer.secho(
-            "interrupted: what is finished is kept; the same command goes on from there",
-            fg="yellow",
-            err=True,
-        )
-        raise typer.Exit(130) from None
+    result = evaluate(
+        generated,
+        reference=reference,
+        captions=captions,
+        pairs=pairs,
+        protocol=_split(protocol) or "clean",
+        metrics=_split(metrics) or None,
+        weights=_weights(weights or []),
+        output=output,
+        name=name,
+        limit=limit,
+        context_frames=context_frames,
+        frame_rate=frame_rate,
+        allow_small=allow_small,
+        workers=workers,
+        device=device,
+        progress=True,
+    )
     if as_json:
         import json
 

@@ -18,10 +18,11 @@ class LazyGroup(TyperGroup):
         name: the group's name on the command line.
         module: where the app is.
         help: shown in the list of commands, without importing.
+        context_settings: of the group and its commands.
     """
 
-    def __init__(self, name: str, module: str, help: str) -> None:
-        super().__init__(name=name, help=help, no_args_is_help=True)
+    def __init__(self, name: str, module: str, help: str, context_settings: dict[str, Any]) -> None:
+        super().__init__(name=name, help=help, no_args_is_help=True, context_settings=context_settings)
         self._module = module
         self._loaded: Any = None
 
@@ -31,6 +32,9 @@ class LazyGroup(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         return self._load().get_command(ctx, cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        return self._load().resolve_command(ctx, args)  # it knows the names that are near
 
     def _load(self) -> Any:
         if self._loaded is None:

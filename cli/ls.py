@@ -1,9 +1,10 @@
-"""`reelbench ls`: the names that run files may use."""
+"""`reelbench ls`: the names that run files may use, and with -v or a name what each is and its settings."""
 
 from __future__ import annotations
 
+import contextlib
 from enum import StrEnum
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import typer
 
@@ -17,21 +18,35 @@ class Kind(StrEnum):
     PROTOCOLS = "protocols"
 
 
+def complete_name(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The names of the kind that was typed before."""
+    with contextlib.suppress(Exception):  # completion must not print errors into the command line
+        names = _names(Kind(ctx.params["kind"]))
+        return [name for name in names if name.startswith(incomplete)]
+    return []
+
+
 def ls(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Only this one, with its settings.", show_default=False, autocompletion=complete_name
+        ),
+    ] = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="With what each one is (this imports them).")
+        bool,
+        typer.Option("--verbose", "-v", help="What each one is, and its settings (this imports them)."),
     ] = False,
 ) -> None:
     """List methods, upscalers, data sets, metrics, extractors or protocols by name."""
-    names = _names(kind)
-    if not verbose:
-        for name in names:
+    if name is not None:
+        typer.echo("\n".join(_entry(kind, name)))
+    elif verbose:
+        typer.echo("\n\n".join("\n".join(_entry_or_reason(kind, name)) for name in _names(kind)))
+    else:
+        for name in _names(kind):
             typer.echo(name)
-        return
-    width = max((len(name) for name in names), default=0)
-    for name in names:
-        typer.echo(f"{name:{width}}  {_describe(kind, name)}")
 
 
 def _names(kind: Kind) -> list[str]:
@@ -44,18 +59,21 @@ def _names(kind: Kind) -> list[str]:
     return registry.names(cast(registry.Kind, kind.value))
 
 
-def _describe(kind: Kind, name: str) -> str:
+def _entry_or_reason(kind: Kind, name: str) -> list[str]:
     try:
-        if kind is Kind.PROTOCOLS:
-            from ..metrics.protocol import load_protocol
-
-            return " ".join(load_protocol(name).description.split())
-        from ..core import registry
-
-        return _first_line(registry.get(cast(registry.Kind, kind.value), name))
+        return _entry(kind, name)
     except Exception as error:  # one broken plug-in must not hide the others
-        return f"(cannot be loaded: {error})"
+        return [f"{name}  (cannot be loaded: {error})"]
 
 
-def _first_line(cls: Any) -> str:
-    return (cls.__doc__ or "").strip().partition("\n")[0]
+def _entry(kind: Kind, name: str) -> list[str]:
+    """The lines about one name."""
+    from .settings_text import class_lines, protocol_lines
+
+    if kind is Kind.PROTOCOLS:
+        from ..metrics.protocol import load_protocol
+
+        return protocol_lines(load_protocol(name))
+    from ..core import registry
+
+    return class_lines(name, registry.get(cast(registry.Kind, kind.value), name))

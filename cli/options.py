@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +12,22 @@ import typer
 if TYPE_CHECKING:
     from ..core.errors import ReelbenchError
     from ..core.run_file import RunFile
+
+
+def complete_only(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The methods, data sets and metrics of the run file that was typed before."""
+    import yaml
+
+    with contextlib.suppress(Exception):  # completion must not print errors into the command line
+        # An option without its value yet leaves the words unparsed.
+        words = [ctx.params.get("run_file"), *ctx.args]
+        run_file = next(Path(word) for word in words if word and Path(word).is_file())
+        data = yaml.safe_load(run_file.read_text(encoding="utf-8"))
+        entries = [entry for kind in ("methods", "datasets", "metrics") for entry in data.get(kind, ())]
+        names = [e if isinstance(e, str) else str(e.get("label") or e["name"]) for e in entries]
+        return [name for name in names if name.startswith(incomplete)]
+    return []
+
 
 RunFileArgument = Annotated[
     Path, typer.Argument(metavar="RUN_FILE", help="The run file (YAML), for example configs/demo.yaml.")
@@ -26,6 +44,7 @@ OnlyOption = Annotated[
         "--only",
         metavar="NAME",
         help="Only this method, data set or metric; may be given several times.",
+        autocompletion=complete_only,
         show_default=False,
     ),
 ]
@@ -47,6 +66,8 @@ def load(run_file: Path, limit: int | None, only: list[str] | None, output: Path
     from ..core.run_file import load_run_file
 
     run = load_run_file(run_file, _more_faults).amended(limit=limit, only=only or (), output=output)
+    for folder in (run.output, run.store_dir):
+        _check_name(folder)
     # Absolute, as in the flow: tables, keys of caches and printed paths are then the same.
     return run.model_copy(update={"output": run.output.absolute(), "store": run.store_dir.absolute()})
 
@@ -57,9 +78,31 @@ def _more_faults(run: RunFile) -> list[ReelbenchError]:
     return run_faults(run)
 
 
+def _check_name(folder: Path) -> None:
+    """Refuse names that databases, tables and printed commands cannot hold."""
+    from ..core.errors import RunFileError
+
+    text = str(folder)
+    bad = next((letter for letter in text if not letter.isprintable()), None)
+    if bad is not None:
+        what = "a byte that is no UTF-8" if "\ud800" <= bad <= "\udfff" else f"the character {bad!r}"
+        raise RunFileError(
+            f"the folder {text!r} has {what} in its name",
+            "choose another `output` (or --output): letters, digits, spaces and signs will do",
+        )
+
+
 def relative(path: Path) -> str:
     """A path as it is shown: relative to the working directory where it lies below it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def shell_path(path: Path) -> str:
+    """A path for a command that is printed: quoted for the shell; as an address where a browser would take
+    a part of its name for something else."""
+    if set(str(path)) & set("?#%"):
+        return shlex.quote(path.absolute().as_uri())
+    return shlex.quote(relative(path))

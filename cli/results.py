@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from .options import relative
+from .options import relative, shell_path
 
 if TYPE_CHECKING:
     from ..core.run_file import RunFile
@@ -61,6 +61,6 @@ def print_places(run: RunFile) -> None:
 
     typer.echo(f"Tables:  {relative(tables_dir(run.run_dir))}/*.parquet")
     typer.echo(f"Report:  {relative(run.run_dir / 'report.html')}")
-    typer.echo(f"         open it:  python3 -m webbrowser {relative(run.run_dir / 'report.html')}")
+    typer.echo(f"         open it:  python3 -m webbrowser {shell_path(run.run_dir / 'report.html')}")
     typer.echo("MLflow:  start its page, then open the address it prints:")
     typer.echo(f"         {mlflow_command(default_tracking_uri(run.output))}")

@@ -32,16 +32,7 @@ def run(
 
     amended = load(run_file, limit, only, output)
     require_bench("reelbench run")
-    try:
-        num_failures = _run(run_file, amended, limit, only, output)
-    except KeyboardInterrupt:
-        typer.secho(
-            "interrupted: what is finished is kept; the same command goes on from there",
-            fg="yellow",
-            err=True,
-        )
-        raise typer.Exit(130) from None
-    if num_failures:
+    if _run(run_file, amended, limit, only, output):
         raise typer.Exit(1)
 
 

@@ -21,9 +21,10 @@ from .types import Conditioning, Estimate, Features, Frames, Level, Resources, S
 
 
 class FrozenConfig(BaseModel):
-    """Base of every plug-in's Config: frozen, and unknown keys are refused."""
+    """Base of every plug-in's Config: frozen, and unknown keys are refused. The string below a setting is its
+    description, which `reelbench ls KIND NAME` shows."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 @runtime_checkable

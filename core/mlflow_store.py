@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,11 +16,12 @@ from typing import TYPE_CHECKING
 from .environment import changed_environment
 from .errors import StoreError
 from .hashing import digest
+from .proxies import proxy_changes
+from .sqlite_url import sqlite_path
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-SQLITE = "sqlite:///"
 _QUIET = {
     "DO_NOT_TRACK": "true",  # exactly "true": MLflow ignores "1"
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -30,12 +32,14 @@ _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 
 
 def quiet_environment(more: Mapping[str, str] | None = None) -> AbstractContextManager[None]:
-    """MLflow without telemetry and progress bars, while the block runs; then all is as it was.
+    """MLflow without telemetry, progress bars and proxies to this machine, while the block runs; then all is
+    as it was.
 
     Args:
         more: further variables for the block.
     """
-    return changed_environment(_QUIET | dict(more or {}))
+    changes, _ = proxy_changes(os.environ)
+    return changed_environment(_QUIET | changes | dict(more or {}))
 
 
 @contextlib.contextmanager
@@ -56,18 +60,13 @@ def quiet_logging(
             logger.setLevel(old)
 
 
-def database_path(tracking_uri: str) -> Path | None:
-    """The file of an SQLite URI, None for another kind of store."""
-    return Path(tracking_uri.removeprefix(SQLITE)) if tracking_uri.startswith(SQLITE) else None
-
-
 def checked_database(tracking_uri: str) -> Path | None:
-    """As `database_path`, but refuses a database whose place depends on the working directory.
+    """The file of an SQLite URI; None for another kind of store.
 
     Raises:
-        StoreError: it does.
+        StoreError: its place depends on the working directory.
     """
-    database = database_path(tracking_uri)
+    database = sqlite_path(tracking_uri)
     if database is not None and not database.is_absolute():
         raise StoreError(
             f"tracking URI {tracking_uri!r} is relative to the working directory",

@@ -15,11 +15,16 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import ResourcesError
+from .ray_folder import ray_folder
+
+logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 60.0
 """How long a Ray of our own may take to answer; an idle machine needs 7 to 10 s."""
@@ -64,6 +69,7 @@ def connect(log: Path) -> Connection:
         return Connection(is_ours=False)
     address = os.environ.get("RAY_ADDRESS", "")
     if address and address != "local":
+        logger.info("joining the Ray cluster at RAY_ADDRESS=%s", address)
         try:
             # Workers on other machines do not inherit our environment.
             variables = {k: v for k, v in os.environ.items() if k.startswith("REELBENCH_")}
@@ -76,7 +82,12 @@ def connect(log: Path) -> Connection:
         return Connection(is_ours=True)
     # A token in the environment instead of a file in the home folder.
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    head = _start_head(log)
+    try:
+        folder = ray_folder()
+    except ResourcesError as error:
+        raise RayNotStartedError(error.message, error.hint) from None
+    logger.info("starting Ray on this machine; logs of it and its workers: %s/session_latest/logs", folder)
+    head = _start_head(folder, log)
     try:
         _join(_address(head, log), None)
     except RayNotStartedError:
@@ -98,15 +109,37 @@ def node_resources() -> list[dict[str, float]]:
 def _join(address: str | None, runtime_env: dict[str, dict[str, str]] | None) -> None:
     import ray
 
-    ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, runtime_env=runtime_env)
+    with _kept_sigterm():
+        ray.init(
+            address=address,
+            logging_level=_ray_logging_level(),
+            log_to_driver=False,
+            runtime_env=runtime_env,
+        )
 
 
-def _start_head(log: Path) -> subprocess.Popen[bytes]:
+def _ray_logging_level() -> int:
+    """Ray's own lines, where the user asks for ours (`--verbose`)."""
+    return logging.WARNING if logger.isEnabledFor(logging.INFO) else logging.ERROR
+
+
+@contextlib.contextmanager
+def _kept_sigterm() -> Iterator[None]:
+    """Ray's own handler would exit with code 1 or 15; ours says that nothing is lost, and exits with 143."""
+    ours = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if ours is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, ours)
+
+
+def _start_head(folder: str, log: Path) -> subprocess.Popen[bytes]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
         return subprocess.Popen(
             # -P: the working directory is not a place to import from.
-            [sys.executable, "-P", "-m", _HEAD_MODULE],
+            [sys.executable, "-P", "-m", _HEAD_MODULE, folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=out,

@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import http.client
 import json
+import logging
 import os
 import signal
 import socket
@@ -28,7 +29,11 @@ from typing import IO, Any
 
 from ..core.environment import changed_environment
 from ..core.errors import ReelbenchError
+from ..core.proxies import is_loopback, proxy_changes
+from ..core.sqlite_url import sqlite_url
 from .environment import quiet_environment
+
+logger = logging.getLogger(__name__)
 
 _SERVER_MODULE = "reelbench.flows.prefect_server_process"
 _START_TIMEOUT_S = 120.0
@@ -152,7 +157,9 @@ class PrefectApi:
             headers={"Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=timeout_s) as response:
+        # No proxy reaches a server on this machine, whatever `no_proxy` says.
+        proxies = urllib.request.ProxyHandler({} if is_loopback(self.url) else None)
+        with urllib.request.build_opener(proxies).open(request, timeout=timeout_s) as response:
             return json.load(response)
 
 
@@ -171,15 +178,19 @@ def prefect_api(output: Path) -> Iterator[PrefectApi]:
     """
     quiet_environment()
     users_url = os.environ.get("PREFECT_API_URL", "").strip()
+    # What Prefect reaches by httpx and websockets is on this machine, too.
+    changes, _ = proxy_changes(os.environ)
     if users_url:
-        yield PrefectApi(users_url)
+        logger.info("using the Prefect server at PREFECT_API_URL=%s", users_url)
+        with changed_environment(changes):
+            yield PrefectApi(users_url)
         return
     home, lock = _lock_home(Path(output).absolute())
     api = None
     try:
         with _terminates_like_an_exit():
             api = _start_server(home)
-            with _environment({"PREFECT_API_URL": api.url, "PREFECT_HOME": str(home)}):
+            with _environment({**changes, "PREFECT_API_URL": api.url, "PREFECT_HOME": str(home)}):
                 try:
                     yield api
                 finally:
@@ -231,11 +242,18 @@ def _start_server(home: Path) -> PrefectApi:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+        logger.info("starting Prefect's server at %s; its log: %s", url, home / "server.log")
         with (home / "server.log").open("w") as log:
             process = subprocess.Popen(
                 # -P: the working directory is not a place to import from.
                 [sys.executable, "-P", "-m", _SERVER_MODULE, str(listener.fileno()), str(os.getpid())],
-                env={**_SERVER_SETTINGS, **os.environ, "PREFECT_HOME": str(home), "PREFECT_API_URL": url},
+                env={
+                    **_SERVER_SETTINGS,
+                    **_database(home),
+                    **os.environ,
+                    "PREFECT_HOME": str(home),
+                    "PREFECT_API_URL": url,
+                },
                 pass_fds=[listener.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -244,6 +262,17 @@ def _start_server(home: Path) -> PrefectApi:
                 start_new_session=True,
             )
     return PrefectApi(url, home, process)
+
+
+def _database(home: Path) -> dict[str, str]:
+    """The setting of the server's database; none where the user has set another one.
+
+    Prefect's default joins strings, and a `?` in the folder would cut the file's name.
+    """
+    names = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
+    if any(name in os.environ for name in names):
+        return {}
+    return {names[0]: sqlite_url(home / "prefect.db", "sqlite+aiosqlite")}
 
 
 @contextlib.contextmanager

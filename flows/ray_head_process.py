@@ -1,4 +1,4 @@
-"""The process that holds a Ray of our own: `python -m reelbench.flows.ray_head_process`.
+"""The process that holds a Ray of our own: `python -m reelbench.flows.ray_head_process FOLDER`.
 
 It starts Ray on this machine, prints the address, and ends Ray when its standard input is closed: when the
 driver says so, or is gone.
@@ -13,8 +13,8 @@ import sys
 _OBJECT_STORE_BYTES = 128 * 2**20
 
 
-def main() -> None:
-    """Hold a Ray until standard input ends."""
+def main(folder: str) -> None:
+    """Hold a Ray, with its sockets and logs in `folder`, until standard input ends."""
     import ray
 
     ray.init(
@@ -23,6 +23,7 @@ def main() -> None:
         logging_level=logging.ERROR,
         log_to_driver=False,
         object_store_memory=_OBJECT_STORE_BYTES,
+        _temp_dir=folder,
     )
     print(ray.get_runtime_context().gcs_address, flush=True)
     sys.stdin.read()
@@ -30,4 +31,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

@@ -23,7 +23,7 @@ from .prediction_config import PredictionConfig
 
 
 class CogVideoXImageToVideo:
-    """The method "cogvideox-i2v"."""
+    """CogVideoX image-to-video: a pretrained model that is given one frame."""
 
     class Config(PredictionConfig):
         """Settings of the image-to-video pipeline."""

@@ -17,7 +17,7 @@ from .pipeline_formats import COGVIDEOX
 
 
 class CogVideoXTextToVideo:
-    """The method "cogvideox"."""
+    """CogVideoX from text alone: the base of the prediction methods, without the given frames."""
 
     class Config(CogVideoXConfig):
         """Settings of CogVideoX."""

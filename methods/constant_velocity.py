@@ -36,7 +36,7 @@ _INPAINT_RADIUS = 3
 
 
 class ConstantVelocity:
-    """The method "constant-velocity"."""
+    """Lets everything move on as it moved last: the floor of text-video prediction with motion."""
 
     class Config(FloorConfig):
         """Settings of the floor."""

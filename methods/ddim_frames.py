@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class DdimFrames:
-    """The method "ddim-frames"."""
+    """Independent DDIM frames, the floor: every frame is an image of the prompt by itself."""
 
     class Config(PipelineConfig):
         """No settings but those of the pipeline."""

@@ -39,7 +39,7 @@ _TRAINED = trained_parameters(FILE_NAME, FORMAT)
 
 
 class FCA:
-    """The method "fca"."""
+    """FCA: text-video prediction by frame-wise conditioning beside a frozen text-to-video transformer."""
 
     class Config(PredictionConfig):
         """Settings of FCA at sampling."""

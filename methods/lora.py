@@ -24,7 +24,7 @@ _TRAINED = trained_parameters(FILE_NAME, FORMAT)
 
 
 class CogVideoXLora:
-    """The method "cogvideox-lora"."""
+    """LoRA on CogVideoX: the common way of fine-tuning, as the baseline of FCA."""
 
     class Config(PredictionConfig):
         """Settings of the LoRA at sampling."""

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.atomic_write import write_text_atomic
 from ..core.hashing import digest
-from ..core.mlflow_store import database_path, experiment_id
+from ..core.mlflow_store import experiment_id
+from ..core.sqlite_url import sqlite_path
 from .mlflow_run import (
     OpenRun,
     check_tracking_uri,
@@ -197,7 +198,7 @@ class MlflowListener:
         """A new run, noted in the work folder."""
         seconds = max((values.get("seconds", 0.0) for _, values in self._lines), default=0.0)
         run = client.create_run(
-            experiment_id(client, self._experiment, database_path(self._uri)),
+            experiment_id(client, self._experiment, sqlite_path(self._uri)),
             # What was trained before the run was opened lies behind it.
             start_time=int((time.time() - seconds) * 1000),
             run_name=self._name,

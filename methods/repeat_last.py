@@ -15,7 +15,7 @@ from .prediction_floor import FloorConfig, FloorSession
 
 
 class RepeatLastFrame:
-    """The method "repeat-last-frame"."""
+    """Repeats the last given frame: the floor of text-video prediction that knows no motion."""
 
     class Config(FloorConfig):
         """Settings of the floor."""

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class SimDA:
-    """The method "simda"."""
+    """SimDA: text-to-video by small trained adapters on a frozen text-to-image model."""
 
     class Config(PipelineConfig):
         """Settings of SimDA. `num_steps` 50 and `guidance_scale` 7.5 are assumed; the paper names neither."""

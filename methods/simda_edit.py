@@ -57,7 +57,7 @@ trained for text-to-video to begin with.
 
 
 class SimDAEdit:
-    """The method "simda-edit"."""
+    """SimDA's one-shot editing: adapters learn the motion of one clip and play it to another prompt."""
 
     class Config(OneShotConfig):
         """Settings of SimDA's editing mode. What a run file leaves out is the preset's; the defaults that are

@@ -48,7 +48,7 @@ _REFERENCE_STEPS, _REFERENCE_T0, _REFERENCE_T1 = 50, 44, 47
 
 
 class Text2VideoZero:
-    """The method "text2video-zero"."""
+    """Text2Video-Zero: one image's latent, shifted from frame to frame, under cross-frame attention."""
 
     class Config(PipelineConfig):
         """Settings of Text2Video-Zero."""

@@ -54,7 +54,7 @@ strong guidance moves the sprite.
 
 
 class TuneAVideo:
-    """The method "tune-a-video"."""
+    """Tune-A-Video: an image model learns the motion of one clip and plays it to another prompt."""
 
     class Config(OneShotConfig):
         """Settings of Tune-A-Video. What a run file leaves out is the preset's; the defaults that are written

@@ -29,7 +29,7 @@ from .pipeline_formats import ADAPTERS, UPSCALER
 
 
 class LatentUpscaler:
-    """The upscaler "latent-upscaler"."""
+    """SimDA's super-resolution stage: a latent image upscaler with adapters enlarges a clip."""
 
     class Config(FrozenConfig):
         """Settings of the stage. The published values are not known; the defaults are for the embedded

@@ -36,7 +36,7 @@ Momentum = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Zs2:
-    """The method "zs2"."""
+    """ZS²: dependency noise and temporal momentum attention on a text-to-image model, without training."""
 
     class Config(PipelineConfig):
         """Settings of ZS². `num_steps` 50 and `guidance_scale` 7.5 are assumed; the paper names neither."""

@@ -14,7 +14,7 @@ from ..core.seeds import derive_seed
 
 
 class Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     later: ClassVar[frozenset[str]] = frozenset()
     """Fields that came after protocols with this section had been used. At their default they are left out of

@@ -13,12 +13,12 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
-from ..core.mlflow_store import SQLITE, database_path
+from ..core.sqlite_url import sqlite_path, sqlite_url
 
 
 def default_tracking_uri(output: Path) -> str:
     """`sqlite:///<output>/mlflow/mlflow.db`, absolute: a relative one would follow the working directory."""
-    return f"{SQLITE}{output.resolve() / 'mlflow' / 'mlflow.db'}"
+    return sqlite_url(output.resolve() / "mlflow" / "mlflow.db")
 
 
 def mlflow_command(tracking_uri: str, port: int = 5000) -> str:
@@ -39,7 +39,7 @@ def logged_run(tracking_uri: str, tags: dict[str, str]) -> str | None:
     None where there is no such run, no such file, or a database of a form that is not known here:
     the caller then asks MLflow itself.
     """
-    path = database_path(tracking_uri)
+    path = sqlite_path(tracking_uri)
     if path is None or not path.is_file() or not tags:
         return None
     conditions = " AND ".join(

@@ -7,8 +7,10 @@ that was killed is finished by the next. Log from one process, after the tables 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,10 +104,13 @@ def _log(
 ) -> str:
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
+    from sqlalchemy.exc import SQLAlchemyError
 
     database = checked_database(tracking_uri)
     note = to_markdown(load_comparison_table(tables_folder))
     try:
+        if database is not None:
+            _open_once(database)
         client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
         found_id = experiment_id(client, experiment, database)
         short_note = note if len(note) <= _MAX_NOTE else "The comparison is in the artifact comparison.md."
@@ -118,12 +123,21 @@ def _log(
         _log_files(client, parent_id, sources, {"comparison.md": note})
         # Last: from now on the parent counts as logged.
         client.set_tag(parent_id, COMPLETE_TAG, artifacts_digest)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        reason = str(error).partition("\n")[0]
         raise StoreError(
-            f"cannot log to MLflow at {tracking_uri}: {error}",
-            "MLflow's data is a view of the tables: delete its folder and run the same command again",
+            f"cannot log to MLflow at {tracking_uri}: {reason}",
+            "MLflow's data is a view of the tables: free space or delete its folder, and run again",
         ) from error
     return parent_id
+
+
+def _open_once(database: Path) -> None:
+    """Raise at once where a database cannot be opened or written: MLflow would try for two minutes."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(database, timeout=30.0)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
 
 
 def _upsert(

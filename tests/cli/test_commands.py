@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from typer.main import get_command
@@ -37,9 +40,12 @@ COMMANDS = {
         "--device",
         "--json",
     ],
-    "ls": ["KIND", "--verbose"],
+    "ls": ["KIND", "NAME", "--verbose"],
     "doctor": ["RUN_FILE", "--output", "--data", "--online"],
 }
+
+for command in COMMANDS.keys() - {"ls", "doctor"}:
+    COMMANDS[command] = [*COMMANDS[command], "--verbose"]
 
 HEAVY = {"torch", "prefect", "ray", "mlflow", "pandas", "pyarrow", "numpy", "av", "diffusers", "matplotlib"}
 
@@ -101,11 +107,92 @@ def test_names_are_listed() -> None:
 
 
 @pytest.mark.smoke
-def test_names_are_listed_with_what_they_are() -> None:
-    result = CliRunner().invoke(app, ["ls", "metrics", "-v"])
+def test_names_are_listed_with_what_they_are_and_their_settings() -> None:
+    for kind in ("methods", "upscalers", "datasets", "metrics", "extractors", "protocols"):
+        result = CliRunner().invoke(app, ["ls", kind, "-v"])
+        assert result.exit_code == 0
+        assert "cannot be loaded" not in result.output
+        for entry in result.output.strip().split("\n\n"):
+            name, what = entry.splitlines()[:2]
+            assert len(what.split()) >= 4, name
+            assert "The method" not in what
+
+
+def test_one_name_shows_its_settings_with_types_defaults_and_what_they_mean() -> None:
+    result = CliRunner().invoke(app, ["ls", "methods", "tune-a-video"])
     assert result.exit_code == 0
-    (line,) = [line for line in result.output.splitlines() if line.startswith("fvd ")]
-    assert "FVD" in line.partition(" ")[2]
+    assert result.output.startswith("tune-a-video\n  Tune-A-Video: an image model learns")
+    assert "  presets: released, paper, sprites\n" in result.output
+    assert "  num_steps: int (>= 1, <= 999) = 50\n      DDIM steps.\n" in result.output
+    assert '  dtype: "auto" | "float32" | "float16" | "bfloat16" = "auto"\n' in result.output
+    assert "    tuning.learning_rate: float (> 0) = 3e-05\n" in result.output
+    assert "  lambda: float (>= 0.0) = 0.01\n" in CliRunner().invoke(app, ["ls", "methods", "zs2"]).output
+
+
+def test_settings_that_a_docstring_lists_are_explained_from_there() -> None:
+    output = CliRunner().invoke(app, ["ls", "datasets", "ssv2"]).output
+    assert "  root: str, required\n      folder of the data set.\n" in output
+    assert "before the subset is drawn; the fingerprint then follows what is there.\n" in " ".join(
+        line.strip() + ("\n" if line.endswith(".") else "") for line in output.splitlines()
+    )
+
+
+def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+    result = CliRunner().invoke(app, ["ls", "methods", "zs3"])
+    assert result.exit_code == 2
+    assert "did you mean 'zs2'?" in result.output
+
+
+def test_versions_are_read_without_importing() -> None:
+    code = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from reelbench.cli.main import app\n"
+        "print(CliRunner().invoke(app, ['--version']).output)\n"
+        f"print('heavy:', {HEAVY!r} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("reelbench ")
+    for name in ("python", "torch", "open_clip_torch", "prefect", "ray", "mlflow", "pyarrow"):
+        assert any(line.split()[0] == name and len(line.split()) >= 2 for line in lines if line.strip()), name
+    assert "heavy: set()" in lines
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("reelbench sta", "status"),
+        ("reelbench run --lim", "--limit"),
+        ("reelbench ls meth", "methods"),
+        ("reelbench ls methods tune", "tune-a-video"),
+        ("reelbench ls protocols cle", "clean"),
+        ("reelbench plan {run_file} --only dri", "drift"),
+        ("reelbench world qua", "quality"),
+    ],
+)
+def test_the_shell_completes(write_run_file: Callable[..., Path], typed: str, completed: str) -> None:
+    words = typed.format(run_file=write_run_file())
+    done = subprocess.run(
+        [sys.executable, "-m", "reelbench"],
+        env={
+            **os.environ,
+            "_REELBENCH_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == [completed], done.stderr
+
+
+def test_help_by_h_everywhere() -> None:
+    for command in ([], *([name] for name in COMMANDS), ["world"], ["world", "train"]):
+        result = CliRunner().invoke(app, [*command, "-h"])
+        assert result.exit_code == 0, command
+        assert "Usage" in result.output
 
 
 def test_an_unknown_kind_is_answered_with_the_known_ones() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from reelbench.flows.prefect_server import is_running
+
 pytestmark = pytest.mark.e2e
 
 
@@ -39,3 +41,17 @@ def test_interrupted_then_finished_with_a_failure(
     assert "no clip for w01" in printed
     assert "75%" in printed
     assert "Traceback" not in printed + errors
+
+
+def test_terminated_by_the_batch_system(bench: Any, tmp_path: Path) -> None:
+    output, diary = tmp_path / "out", tmp_path / "diary"
+    diary.mkdir()
+    process = bench.start(output, TINY_DIARY=str(diary), TINY_SECONDS="3.0")
+    bench.wait_for(lambda: any(diary.iterdir()) or process.poll() is not None, "a worker at work")
+    process.send_signal(signal.SIGTERM)
+    printed, errors = bench.end(process)
+    assert process.returncode == 143, printed + errors
+    assert errors.splitlines()[-1].startswith("terminated: what is finished is kept")
+    assert "Traceback" not in printed + errors
+    bench.wait_for(lambda: not bench.workers_in(diary), "the workers to end")
+    bench.wait_for(lambda: not is_running(output), "the server to end")
