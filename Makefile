@@ -1,4 +1,5 @@
-# make demo: install, run the two benchmarks on the embedded world (text-to-video, editing), show what comes out.
+# make demo: install, run the first clips of the benchmark on the embedded world, say what they reproduce.
+# make benchmark: the same with 256 clips of each method, for hours; kill it and start it again as you like.
 # make test: install, run the whole test suite.
 # make smoke: install, run the tests that show within two minutes whether the installation works.
 # make lock: write requirements.lock anew; UPGRADE=--upgrade takes the newest versions.
@@ -12,7 +13,8 @@ ifndef PYTHON
 PYTHON := $(or $(shell $(BIN)/python -c 'import os, sys; print(os.path.realpath(sys.executable))' 2>/dev/null),python3)
 endif
 RUN_FILE ?= configs/demo.yaml
-EDITING_FILE ?= configs/editing.yaml
+DEMO_CLIPS ?= 4
+BENCHMARK_CLIPS ?= 256
 
 STAMP := $(VENV)/.installed
 # Without bytecode each of the many processes takes 20 s more to import torch and transformers.
@@ -24,16 +26,21 @@ LOCKS := requirements-bootstrap.lock requirements.lock pyproject.toml
 
 PYTHON_IS := -c 'import sys; print(sys.version)'
 
-.PHONY: demo test smoke venv lock lint clean
+.PHONY: demo benchmark test smoke venv lock lint clean
 .DEFAULT_GOAL := demo
 
+# Clips and captions of the first N samples are those of the first N of more.
+WORLD = $(BIN)/reelbench world write data/demo --train 4
+
 demo: venv
-	@$(BIN)/reelbench world write data/sprites --layout msrvtt
-	@$(BIN)/reelbench run $(RUN_FILE)
-	@$(BIN)/reelbench contact-sheet $(RUN_FILE)
-	@$(BIN)/reelbench world write data/sprites --layout loveu --test 8
-	@$(BIN)/reelbench run $(EDITING_FILE)
-	@$(BIN)/reelbench contact-sheet $(EDITING_FILE)
+	@$(WORLD) --layout msrvtt --validate 4 --test $(DEMO_CLIPS)
+	@$(WORLD) --layout ssv2 --validate $(DEMO_CLIPS) --test 4
+	@$(BIN)/reelbench run $(RUN_FILE) --limit $(DEMO_CLIPS) --against docs/benchmark
+
+benchmark: venv
+	@$(WORLD) --layout msrvtt --validate 4 --test $(BENCHMARK_CLIPS)
+	@$(WORLD) --layout ssv2 --validate $(BENCHMARK_CLIPS) --test 4
+	@$(BIN)/reelbench run $(RUN_FILE) --limit $(BENCHMARK_CLIPS) --output out/benchmark --against docs/benchmark
 
 test: venv
 	@$(BIN)/python -m pytest

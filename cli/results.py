@@ -54,13 +54,34 @@ def print_failures(run_dir: Path) -> None:
         typer.echo(f"... and {len(failures) - NUM_FAILURES_SHOWN} more causes; the report lists them all")
 
 
+def check_recorded(folder: Path) -> None:
+    """Refuse a folder without recorded tables, before anything is made.
+
+    Raises:
+        StoreError: a table is missing or cannot be read.
+    """
+    from ..reports.recorded import RECORDED_TABLES, read_recorded
+
+    for name in RECORDED_TABLES:
+        read_recorded(folder, name)
+
+
+def print_reproduction(run_dir: Path, recorded: Path) -> bool:
+    """Which of a run's scores are the recorded ones; whether all are."""
+    from ..reports.reproduction import compare_with_recorded
+    from ..reports.reproduction_text import reproduction_text
+    from ..stages.results import tables_dir
+
+    found = compare_with_recorded(tables_dir(run_dir), recorded)
+    typer.echo(reproduction_text(found))
+    return found.is_whole
+
+
 def print_places(run: RunFile) -> None:
-    """Where the tables and the report are, and the commands that open the report and MLflow."""
+    """Where the tables are, and the commands that open the report and MLflow."""
     from ..reports.mlflow_database import default_tracking_uri, mlflow_command
     from ..stages.results import tables_dir
 
     typer.echo(f"Tables:  {relative(tables_dir(run.run_dir))}/*.parquet")
-    typer.echo(f"Report:  {relative(run.run_dir / 'report.html')}")
-    typer.echo(f"         open it:  python3 -m webbrowser {shell_path(run.run_dir / 'report.html')}")
-    typer.echo("MLflow:  start its page, then open the address it prints:")
-    typer.echo(f"         {mlflow_command(default_tracking_uri(run.output))}")
+    typer.echo(f"Report:  python3 -m webbrowser {shell_path(run.run_dir / 'report.html')}")
+    typer.echo(f"MLflow:  {mlflow_command(default_tracking_uri(run.output))}")

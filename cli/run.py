@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .options import LimitOption, OnlyOption, OutputOption, RunFileArgument, load, relative
 from .plan import summary_line
-from .results import print_failures, print_places, print_tables
+from .results import check_recorded, print_failures, print_places, print_reproduction, print_tables
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ..core.run_file import RunFile
 
 
@@ -22,17 +21,30 @@ def run(
     limit: LimitOption = None,
     only: OnlyOption = None,
     output: OutputOption = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Say of each score whether it is the recorded one, for example of docs/benchmark.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Sample, measure, tabulate and report. What the store already holds is not done again.
 
-    Exit code 0: complete; 1: finished with failures; 2: something to mend first; 130: interrupted, and
-    the same command goes on where it stopped.
+    Exit code 0: complete; 1: finished with failures, or with scores that are not the recorded ones;
+    2: something to mend first; 130: interrupted, and the same command goes on where it stopped.
     """
     from ..core.extras import require_bench
 
     amended = load(run_file, limit, only, output)
     require_bench("reelbench run")
-    if _run(run_file, amended, limit, only, output):
+    if against is not None:
+        check_recorded(against)
+    num_failures = _run(run_file, amended, limit, only, output)
+    is_reproduced = against is None or print_reproduction(amended.run_dir, against)
+    print_places(amended)
+    if num_failures or not is_reproduced:
         raise typer.Exit(1)
 
 
@@ -57,7 +69,6 @@ def _run(
         )
     print_tables(amended.run_dir)
     print_failures(amended.run_dir)
-    print_places(amended)
     if result["num_failures"]:
         typer.secho(
             f"{result['num_failures']} failures: the values above are over what is there (see coverage). "

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import EvaluationError
 from ..core.free_memory import release_free_memory
-from ..core.run_file import MethodEntry, PluginEntry, RunFile
+from ..core.run_file import DatasetEntry, MethodEntry, RunFile
 from ..core.store import Store
 from ..core.tables import read_table
 from ..core.types import Features
@@ -151,7 +151,7 @@ def evaluate(
             MethodEntry(name="videos", label=label, config={"folder": str(folder)})
             for label, folder in systems.items()
         ),
-        datasets=(PluginEntry(name="videos", label=Path(reference).name if reference else "no reference"),),
+        datasets=(DatasetEntry(name="videos", label=Path(reference).name if reference else "no reference"),),
         metrics=names,
         protocol=", ".join(item.name for item in protocols),
         weights=dict(weights or {}),
