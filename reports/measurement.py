@@ -13,6 +13,8 @@ DASH = "–"
 
 _DIGITS_WITHOUT_ERROR = 4
 _LARGEST_NUM_DECIMALS = 8
+_ROUNDING = 1e-12
+"""An error of so small a share of the value is what sums of equal numbers leave, and counts as none."""
 
 
 def is_value(value: float | None) -> bool:
@@ -36,7 +38,7 @@ def format_measurement(value: float | None, standard_error: float | None = None)
         return DASH
     if standard_error is None or not math.isfinite(standard_error) or standard_error < 0:
         return _fixed(value, _num_decimals(value, _DIGITS_WITHOUT_ERROR))
-    if standard_error == 0:
+    if standard_error <= _ROUNDING * abs(value):
         return f"{_fixed(value, _num_decimals(value, _DIGITS_WITHOUT_ERROR))} ± 0"
     num_decimals = _num_decimals(standard_error, 2)
     return f"{_fixed(value, num_decimals)} ± {_fixed(standard_error, num_decimals)}"
@@ -57,7 +59,11 @@ def format_interval(low: float, high: float, standard_error: float | None) -> st
     >>> format_interval(0.29204, 0.29699, 0.001234)
     '0.2920 to 0.2970'
     """
-    if standard_error is None or not math.isfinite(standard_error) or standard_error <= 0:
+    if (
+        standard_error is None
+        or not math.isfinite(standard_error)
+        or standard_error <= _ROUNDING * max(abs(low), abs(high))
+    ):
         return f"{format_measurement(low)} to {format_measurement(high)}"
     num_decimals = _num_decimals(standard_error, 2)
     return f"{_fixed(low, num_decimals)} to {_fixed(high, num_decimals)}"

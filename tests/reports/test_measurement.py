@@ -24,6 +24,7 @@ from reelbench.reports.measurement import format_count, format_measurement, form
         (123456.7, None, "123457"),
         (0.0, None, "0.000"),
         (2.5, 0.0, "2.500 ± 0"),
+        (1.0, 1.0e-17, "1.000 ± 0"),  # what a sum of equal numbers leaves is no error
         (None, 1.0, "–"),
         (math.nan, 1.0, "–"),
         (math.inf, None, "–"),
