@@ -27,9 +27,9 @@ A metric that is not named takes `SPREAD_SHARE` of the spread of its recorded sc
 
 SPREAD_SHARE = 0.1
 """The default tolerance as a share of the spread: the standard deviation of the recorded scores of a metric
-on a data set about the mean of their method. It is pooled over methods, since those of one (a floor) may all
-score the same. Measured on the demo's clips: between an H200 and two kinds of CPU, with two versions of torch,
-the largest difference was 5.7% of the spread (docs/benchmark.md)."""
+on a data set about the mean of their method. It is pooled over methods, since those of one (a floor) may
+all score the same. Measured on the demo's clips: between an H200 and two kinds of CPU, with two versions of
+torch, the largest difference was 5.7% of the spread (docs/benchmark.md)."""
 
 ROUNDING = 1e-6
 """Of a recorded score: the least tolerance, since recorded scores have single precision."""

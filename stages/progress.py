@@ -134,10 +134,14 @@ class RunProgress:
     def watch(self, steps: Sequence[Step]) -> None:
         """Show the progress of these steps."""
         self._steps = tuple(steps)
-        if self._stream.isatty() and any(step.num_left for step in steps):
+        if not any(step.num_left for step in steps):
+            return
+        if not self._stream.isatty():
+            print(f"{self.summary()}; starting workers", file=self._stream, flush=True)
+        else:
             self._progress = _bars(self._stream)
             self._progress.start()
-            self._whole = self._progress.add_task("all", total=None, failures="")
+            self._whole = self._progress.add_task("starting workers", total=None, failures="")
 
     def __exit__(
         self,
