@@ -151,14 +151,17 @@ def _address(head: subprocess.Popen[bytes], log: Path) -> str:
     """The address that the head tells, within the time it has."""
     assert head.stdout is not None
     deadline = time.monotonic() + START_TIMEOUT_S
+    answer = b""
     with selectors.DefaultSelector() as selector:
         selector.register(head.stdout, selectors.EVENT_READ)
-        if not selector.select(deadline - time.monotonic()):
-            raise _not_started(f"it did not answer within {START_TIMEOUT_S:.0f} s", log)
-    address = head.stdout.readline().decode().strip()
-    if not address:
-        raise _not_started(_last_line(log), log)
-    return address
+        while not answer.endswith(b"\n"):
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                raise _not_started(f"it did not answer within {START_TIMEOUT_S:.0f} s", log)
+            read = os.read(head.stdout.fileno(), 1024)
+            if not read:
+                raise _not_started(_last_line(log), log)
+            answer += read
+    return answer.decode().strip()
 
 
 def _not_started(why: str, log: Path) -> RayNotStartedError:

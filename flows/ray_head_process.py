@@ -7,6 +7,7 @@ driver says so, or is gone.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 # Shards and results are small; clips go through the store. Ray's default would reserve 30% of the memory.
@@ -15,6 +16,10 @@ _OBJECT_STORE_BYTES = 128 * 2**20
 
 def main(folder: str) -> None:
     """Hold a Ray, with its sockets and logs in `folder`, until standard input ends."""
+    # Whatever else is printed goes to the log: the answer is the address alone.
+    answer = os.dup(1)
+    os.dup2(2, 1)
+
     import ray
 
     ray.init(
@@ -25,7 +30,7 @@ def main(folder: str) -> None:
         object_store_memory=_OBJECT_STORE_BYTES,
         _temp_dir=folder,
     )
-    print(ray.get_runtime_context().gcs_address, flush=True)
+    os.write(answer, f"{ray.get_runtime_context().gcs_address}\n".encode())
     sys.stdin.read()
     ray.shutdown()
 

@@ -1,0 +1,183 @@
+"""Which executor a run gets, and what it says when that is not the usual one."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reelbench.core.errors import ResourcesError
+from reelbench.core.run_file import RunFile, parse_run_file
+from reelbench.flows import cluster, executor
+from reelbench.flows.cluster import RayNotStartedError
+from reelbench.flows.executor import choose_workers
+from reelbench.flows.local_workers import LocalWorkers
+from reelbench.flows.pool import Pool
+from reelbench.flows.ray_workers import RayWorkers
+
+TINY = Path(__file__).parent.parent / "plugins" / "tiny.py"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., RunFile]:
+    def made(**changes: Any) -> RunFile:
+        data = {
+            "name": "tiny",
+            "output": str(tmp_path),
+            "methods": [{"name": f"{TINY}:Drift", "label": "drift"}],
+            "datasets": [{"name": f"{TINY}:Words", "label": "words"}],
+            "metrics": [f"{TINY}:Steadiness"],
+        }
+        return parse_run_file(data | changes)
+
+    return made
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle machine of two cores without a GPU or a cluster."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(executor, "num_cores", lambda: 2)
+    monkeypatch.setattr(executor, "gpu_ids", list)
+    monkeypatch.setattr("reelbench.flows.local_workers.num_cores", lambda: 2)
+    monkeypatch.setattr("reelbench.flows.local_workers.gpu_ids", list)
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
+
+
+@pytest.fixture
+def ray_starts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ray comes up at once, and leaves an entry for each start."""
+    starts: list[str] = []
+
+    def start(self: RayWorkers) -> int:
+        starts.append("ray")
+        return 2
+
+    monkeypatch.setattr(RayWorkers, "start", start)
+    return starts
+
+
+def test_what_the_run_file_says_is_taken(run: Callable[..., RunFile]) -> None:
+    assert isinstance(choose_workers(run(executor="local")), LocalWorkers)
+    assert isinstance(choose_workers(run(executor="ray")), RayWorkers)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_several_workers_run_on_ray(run: Callable[..., RunFile], ray_starts: list[str]) -> None:
+    said: list[str] = []
+    assert choose_workers(run(), said.append).start() == 2
+    assert ray_starts == ["ray"]
+    assert said == []
+
+
+@pytest.mark.usefixtures("quiet")
+def test_one_worker_needs_no_ray_and_no_word(run: Callable[..., RunFile], ray_starts: list[str]) -> None:
+    said: list[str] = []
+    assert choose_workers(run(resources={"num_actors": 1}), said.append).start() == 1
+    assert ray_starts == []
+    assert said == []
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_busy_machine_does_not_wait_for_ray(
+    run: Callable[..., RunFile], ray_starts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (20.0, 9.0, 3.0))
+    said: list[str] = []
+    assert choose_workers(run(), said.append).start() == 2
+    assert ray_starts == []
+    (line,) = said
+    assert "load 20 on 2 cores" in line
+    assert "2 worker processes without Ray" in line
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_cluster_is_joined_however_busy_this_machine_is(
+    run: Callable[..., RunFile], ray_starts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (20.0, 9.0, 3.0))
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    choose_workers(run()).start()
+    assert ray_starts == ["ray"]
+
+
+@pytest.mark.usefixtures("quiet")
+def test_without_ray_installed_runs_go_on(
+    run: Callable[..., RunFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else found(name))
+    said: list[str] = []
+    assert choose_workers(run(), said.append).start() == 2
+    assert said == ["Ray is not installed; going on with 2 worker processes without Ray"]
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_ray_that_does_not_answer_in_time_is_ended_and_the_run_goes_on(
+    run: Callable[..., RunFile], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "half_a_head.py").write_text("print('10.0', end='', flush=True); input(); input()")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(cluster, "_HEAD_MODULE", "half_a_head")
+    monkeypatch.setattr(cluster, "START_TIMEOUT_S", 1.0)
+    heads = []
+    started = cluster._start_head
+    monkeypatch.setattr(cluster, "_start_head", lambda *given: heads.append(started(*given)) or heads[-1])
+    said: list[str] = []
+    workers = choose_workers(run(), said.append)
+    assert workers.start() == 2
+    assert said == [
+        "Ray cannot be started on this machine: it did not answer within 1 s; "
+        "going on with 2 worker processes without Ray"
+    ]
+    assert heads[0].poll() is not None, "nothing is left of it"
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_ray_that_dies_as_it_starts_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cluster, "_HEAD_MODULE", "no_such_module")
+    with pytest.raises(RayNotStartedError, match="No module named no_such_module") as caught:
+        cluster.connect(tmp_path / "logs" / "ray.log")
+    assert "executor: local" in str(caught.value.hint)
+
+
+@pytest.mark.usefixtures("quiet")
+def test_what_does_not_fit_is_told_and_not_worked_around(run: Callable[..., RunFile], tmp_path: Path) -> None:
+    asked = run(executor="local", resources={"num_actors": 99})
+    with pytest.raises(ResourcesError, match="this machine has 0 GPU and 2 CPU"):
+        choose_workers(asked).start()
+
+
+def test_a_worker_of_this_machine_gets_its_gpus(
+    run: Callable[..., RunFile], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("reelbench.flows.local_workers.num_cores", lambda: 8)
+    monkeypatch.setattr("reelbench.flows.local_workers.gpu_ids", lambda: ["4", "7"])
+    for resources, expected in (
+        ({}, [["4"], ["7"]]),
+        ({"gpus_per_actor": 0.5}, [["4"], ["4"], ["7"], ["7"]]),
+        ({"gpus_per_actor": 2}, [["4", "7"]]),
+    ):
+        workers = choose_workers(run(executor="local", resources=resources))
+        assert isinstance(workers, LocalWorkers)
+        count = workers.start()
+        assert [workers._gpus(index) for index in range(count)] == expected
+
+
+def test_importing_what_chooses_an_executor_imports_no_ray() -> None:
+    import subprocess
+
+    code = "import sys, reelbench.flows.missing_work; print({'ray', 'prefect', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_pool_without_work_starts_nobody(run: Callable[..., RunFile], tmp_path: Path) -> None:
+    with Pool(choose_workers(run()), tmp_path) as pool:
+        assert list(pool.map([])) == []
+        assert pool.num_workers is None
