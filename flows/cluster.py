@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import ResourcesError
+from .log_file import last_line
 from .ray_folder import ray_folder
 
 logger = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ def _address(head: subprocess.Popen[bytes], log: Path) -> str:
                 raise _not_started(f"it did not answer within {START_TIMEOUT_S:.0f} s", log)
             read = os.read(head.stdout.fileno(), 1024)
             if not read:
-                raise _not_started(_last_line(log), log)
+                raise _not_started(last_line(log) or "it ended as it started", log)
             answer += read
     return answer.decode().strip()
 
@@ -182,11 +183,3 @@ def _end(head: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(head.pid, signal.SIGKILL)
     head.wait()
-
-
-def _last_line(log: Path) -> str:
-    with contextlib.suppress(OSError):
-        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-        if lines:
-            return lines[-1][:300]
-    return "it ended as it started"

@@ -32,6 +32,7 @@ from ..core.errors import ReelbenchError
 from ..core.proxies import is_loopback, proxy_changes
 from ..core.sqlite_url import sqlite_url
 from .environment import quiet_environment
+from .log_file import last_line
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class PrefectApi:
             if self._process.poll() is not None:
                 raise PrefectServerError(
                     f"the Prefect server stopped as it started (exit code {self._process.returncode}): "
-                    f"{_last_line(self.home / 'server.log')}",
+                    f"{last_line(self.home / 'server.log') or 'no message'}",
                     f"see {self.home / 'server.log'}; delete {self.home} to begin with a new database",
                 )
             try:
@@ -326,11 +327,3 @@ def _terminates_like_an_exit() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _last_line(path: Path) -> str:
-    with contextlib.suppress(OSError):
-        lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
-        if lines:
-            return lines[-1][:300]
-    return "no message"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,14 @@ import pytest
 pytestmark = pytest.mark.e2e
 
 
-def test_a_killed_run_goes_on_where_it_stopped(bench: Any, undisturbed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("executor", ["auto", "local"])
+def test_a_killed_run_goes_on_where_it_stopped(
+    bench: Any, undisturbed: Path, tmp_path: Path, executor: str
+) -> None:
+    """On Ray, where it comes up, and in processes of this machine."""
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text(bench.run_file.read_text() + f"\nexecutor: {executor}\n")
+    bench = replace(bench, run_file=run_file)
     output, diary = tmp_path / "out", tmp_path / "diary"
     diary.mkdir()
 
