@@ -18,7 +18,7 @@ RUN_FILE = ["RUN_FILE", "--limit", "--only", "--output"]
 
 COMMANDS = {
     "plan": [*RUN_FILE, "--json", "--online"],
-    "run": RUN_FILE,
+    "run": [*RUN_FILE, "--against"],
     "status": RUN_FILE,
     "report": [*RUN_FILE, "--markdown", "--html", "--json"],
     "contact-sheet": [*RUN_FILE, "--to", "--prompts", "--columns", "--dataset", "--seed"],

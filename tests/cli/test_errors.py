@@ -118,3 +118,11 @@ def test_a_full_disk_is_one_line(
     result = failing("plan", str(write_run_file()))
     assert "/data/out: No space left on device" in result.stderr
     assert "free some space" in result.stderr
+
+
+def test_recorded_scores_that_are_not_there_are_told_before_anything_runs(
+    write_run_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    result = failing("run", str(write_run_file()), "--against", str(tmp_path / "nothing"))
+    assert "no recorded table" in result.stderr
+    assert not (tmp_path / "out").exists()
