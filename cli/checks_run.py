@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import Faults, ReelbenchError
 from ..core.run_file import RunFile, build_plugin, load_run_file
@@ -13,6 +13,9 @@ from ..core.types import Sample, WeightsRef
 from ..core.weights import WeightsFinder, resolve
 from .checks import BAD, GOOD, WARNING, Check, one_line, weights_check
 from .checks_data import data_faults, listed
+
+if TYPE_CHECKING:
+    from ..metrics.protocol import Protocol
 
 Used = dict[tuple[str, str], tuple[WeightsRef, list[str]]]
 """Weights by location and role, with the methods and metrics that read them."""
@@ -65,15 +68,26 @@ def _methods(run: RunFile, used: Used) -> Iterator[Check]:
 
 def _metrics(run: RunFile, used: Used) -> Iterator[Check]:
     """Metrics whose extractors cannot be used; the weights of the others go to `used`."""
-    from ..metrics.build import build_extractor, build_metric, check_roles, why_unavailable
+    from ..metrics.build import check_roles
     from ..metrics.protocol import load_protocol
 
-    try:
-        protocol = load_protocol(run.protocol)
-        check_roles(run.weights, ("pipeline", "upscaler"))
-    except ReelbenchError as error:
-        yield Check(BAD, "metrics", one_line(error))
-        return
+    said = set()
+    for part in run.parts():
+        try:
+            protocol = load_protocol(part.protocol)
+            check_roles(run.weights, ("pipeline", "upscaler"))
+        except ReelbenchError as error:
+            yield Check(BAD, "metrics", one_line(error))
+            continue
+        for check in _part_metrics(part, protocol, used):
+            if (line := (check.what, check.found)) not in said:
+                said.add(line)
+                yield check
+
+
+def _part_metrics(run: RunFile, protocol: Protocol, used: Used) -> Iterator[Check]:
+    from ..metrics.build import build_extractor, build_metric, why_unavailable
+
     for name in run.metrics:
         try:
             for extractor in build_metric(name, protocol).needs:
@@ -88,6 +102,11 @@ def _metrics(run: RunFile, used: Used) -> Iterator[Check]:
 
 def _datasets(run: RunFile, every_video: bool) -> Iterator[Check]:
     """Each data set's list, and its reference videos as the protocol reads them."""
+    for part in run.parts():
+        yield from _part_datasets(part, every_video)
+
+
+def _part_datasets(run: RunFile, every_video: bool) -> Iterator[Check]:
     measuring = _measuring(run)
 
     def reading(sample: Sample) -> Any:

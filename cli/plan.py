@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 OnlineOption = Annotated[
     bool, typer.Option("--online", help="Ask the hub whether it has what is not on this machine.")
 ]
+
+
+_WIDTH_OF_A_PIPE = 200
 
 
 def plan(
@@ -129,7 +133,8 @@ def print_plan(planned: Plan) -> None:
             *([str(len(cell.missing_tunings) or "")] if tunes else []),
             *_estimates(cell.estimate_s, cell.estimate_bytes),
         )
-    Console().print(table)
+    # Names must stay whole where nobody can widen the window.
+    Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE).print(table)
     for label, note in dataset_notes(planned):
         typer.echo(f"{label}: {note}")
     typer.echo(summary_line(planned))

@@ -53,11 +53,18 @@ def _run(
 ) -> int:
     """Run the flow; the number of failures."""
     from ..flows.environment import quiet_environment
-    from ..flows.prefect_server import prefect_api
+    from ..flows.prefect_server import is_running, prefect_api
 
     # Prefect would log an exception with its traceback; the command shows it, once.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     quiet_environment()
+    if is_running(amended.output):
+        typer.secho(
+            f"Another run is going on in {relative(amended.output)}: both do what is missing, and what both "
+            "lack is done twice.",
+            fg="yellow",
+            err=True,
+        )
     # The server starts in its own process while the plan is made and the flow is imported here.
     with prefect_api(amended.output) as api:
         _print_plan(amended)

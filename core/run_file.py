@@ -354,8 +354,14 @@ def build_plugin(run: RunFile, kind: str, entry: PluginEntry | UpscalerEntry) ->
 
 def _plugin_class(kind: Any, entry: PluginEntry | UpscalerEntry) -> Any:
     try:
-        return registry.get(kind, entry.name)
-    except UnknownNameError:
+        found = registry.get(kind, entry.name)
+        if not hasattr(getattr(found, "Config", None), "model_validate"):
+            raise RunFileError(
+                f"{kind[:-1]} {entry.name!r} has no nested pydantic class `Config`",
+                "give it one of FrozenConfig, and an __init__ that takes it; see core/contracts.py",
+            )
+        return found
+    except (UnknownNameError, RunFileError):
         raise
     except ImportError as error:
         raise RunFileError(f"{kind[:-1]} {entry.name!r} cannot be imported: {error}") from error
@@ -364,6 +370,9 @@ def _plugin_class(kind: Any, entry: PluginEntry | UpscalerEntry) -> Any:
 def _faults(model: type[BaseModel], error: ValidationError, prefix: str = "") -> Iterable[str]:
     for fault in error.errors(include_url=False):
         where = prefix + ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "value_error" and not fault["loc"]:  # ours, over several keys: it says all
+            yield f"  {fault['msg'].removeprefix('Value error, ')}"
+            continue
         if fault["type"] == "extra_forbidden":
             allowed = _fields_at(model, fault["loc"][:-1])
             close = nearest(str(fault["loc"][-1]), allowed)

@@ -12,7 +12,7 @@ from ..core.errors import EvaluationError
 from ..datasets.frame_folder import PICTURE_SUFFIXES
 
 VIDEO_SUFFIXES = frozenset(
-    {
+    [
         ".mp4",
         ".mkv",
         ".webm",
@@ -27,8 +27,51 @@ VIDEO_SUFFIXES = frozenset(
         ".wmv",
         ".ts",
         ".ogv",
-    }
+        ".3gp",
+        ".asf",
+        ".divx",
+        ".dv",
+        ".f4v",
+        ".m1v",
+        ".m2t",
+        ".m2ts",
+        ".m2v",
+        ".mpv",
+        ".mts",
+        ".mxf",
+        ".nut",
+        ".ogg",
+        ".ogm",
+        ".vob",
+        ".y4m",
+    ]
 )
+
+SIDE_SUFFIXES = frozenset(
+    [
+        ".csv",
+        ".html",
+        ".json",
+        ".jsonl",
+        ".log",
+        ".md",
+        ".npy",
+        ".npz",
+        ".parquet",
+        ".pdf",
+        ".pt",
+        ".py",
+        ".safetensors",
+        ".srt",
+        ".tsv",
+        ".txt",
+        ".vtt",
+        ".wav",
+        ".yaml",
+        ".yml",
+    ]
+) | {""}
+"""Endings of what may lie beside clips without being taken for one."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +123,21 @@ def find_clips(folder: Path) -> dict[str, StoredClip]:
             f"({', '.join(sorted(PICTURE_SUFFIXES))})",
         )
     return dict(sorted(found.items()))
+
+
+def other_files(folder: Path) -> list[str]:
+    """Names of files in a folder and below it that are no clips and may have been meant as such, sorted: of
+    unknown endings, and WebP pictures beside videos, since they can be animated."""
+    found = []
+    for above, _, names in os.walk(Path(folder).expanduser()):
+        endings = {name: Path(name).suffix.lower() for name in names if name[0] != "."}
+        known = VIDEO_SUFFIXES | PICTURE_SUFFIXES | SIDE_SUFFIXES
+        if VIDEO_SUFFIXES & set(endings.values()):
+            known -= {".webp"}
+        found += [
+            str(Path(above, name).relative_to(folder)) for name in names if endings.get(name, "") not in known
+        ]
+    return sorted(found)
 
 
 def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[StoredClip]:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from ..stages.extraction import extract
 from ..stages.measuring import Measuring, measuring_under
 from ..stages.progress import StageProgress
 from ..stages.work import ShardResult, WorkerContext
-from .clip_list import find_clips
+from .clip_list import find_clips, other_files
 from .clip_measuring import WorkList
 from .matched_systems import Matching, match_systems
 from .result_tables import write_results
@@ -138,6 +138,8 @@ def evaluate(
         limit=limit,
         num_context_frames=context_frames,
     )
+    folders = [*systems.values(), *([] if reference is None else [Path(reference)])]
+    matching = replace(matching, problems=(*matching.problems, *_ignored(folders)))
     names = tuple(metrics) if metrics else _possible_metrics(matching)
     _check_metrics(names, protocols[0], matching)
     refuse_unavailable([build_metric(item, protocols[0]) for item in names], dict(weights or {}))
@@ -166,6 +168,14 @@ def evaluate(
     context = WorkerContext(store, device or _device(measurings), num_threads)
     _extract(work, context, progress)
     return write_results(run, store, measurings, matching, drafts, facts, frame_rate)
+
+
+def _ignored(folders: Sequence[Path]) -> Iterator[str]:
+    """What lies in the folders and is not measured, a line for each folder."""
+    for folder in folders:
+        if others := other_files(folder):
+            more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+            yield f"{folder}: no clips, by their endings, and not measured: {', '.join(others[:3])}{more}"
 
 
 def _extract(work: WorkList, context: WorkerContext, progress: bool) -> None:

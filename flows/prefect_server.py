@@ -15,6 +15,7 @@ import http.client
 import json
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 _SERVER_MODULE = "reelbench.flows.prefect_server_process"
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 10.0
+_LEAST_FREE_BYTES = 2**21  # what an empty database takes
 _RECORD_TIMEOUT_S = 15.0
 _RECORD_POLL_S = 0.4
 
@@ -87,6 +89,11 @@ class PrefectApi:
         deadline = time.monotonic() + _START_TIMEOUT_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
+                if shutil.disk_usage(self.home).free < _LEAST_FREE_BYTES:
+                    raise PrefectServerError(
+                        f"the Prefect server stopped as it started: the disk of {self.home} is full",
+                        "free some space there, or choose another folder with --output",
+                    )
                 raise PrefectServerError(
                     f"the Prefect server stopped as it started (exit code {self._process.returncode}): "
                     f"{last_line(self.home / 'server.log') or 'no message'}",

@@ -8,6 +8,7 @@ that was killed is finished by the next. Log from one process, after the tables 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import shutil
 import sqlite3
@@ -89,7 +90,7 @@ def log_run(
     found = logged_run(tracking_uri, finished)
     if found is not None:
         return found
-    with quiet_environment(), quiet_logging():
+    with _alone(tracking_uri), quiet_environment(), quiet_logging():
         return _log(tables_folder, tracking_uri, experiment, records, sources, previews, artifacts_digest)
 
 
@@ -130,6 +131,24 @@ def _log(
             "MLflow's data is a view of the tables: free space or delete its folder, and run again",
         ) from error
     return parent_id
+
+
+@contextlib.contextmanager
+def _alone(tracking_uri: str) -> Iterator[None]:
+    """One process at a time logs to a database of our own: two that made its tables at once would fail."""
+    database = checked_database(tracking_uri)
+    if database is None:
+        yield
+        return
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        lock = database.with_name(f"{database.name}.lock").open("w")
+    except OSError:  # what cannot be written is told by who opens the database
+        yield
+        return
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _open_once(database: Path) -> None:

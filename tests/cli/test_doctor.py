@@ -148,3 +148,14 @@ def test_the_plan_works_on_a_read_only_folder(write_run_file: Callable[..., Path
         assert CliRunner().invoke(app, ["plan", str(path)]).exit_code == 0
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_a_data_set_is_read_as_its_own_protocol_reads_it(clips: Path) -> None:
+    """The run's protocol asks for 16 frames; one of the data set's own fills short clips up."""
+    text = clips.read_text() + "\nprotocol: clean\n"
+    clips.write_text(text)
+    before = CliRunner().invoke(app, ["doctor", str(clips), "--data"]).output
+    assert "gives 5 of the 16 frames" in before
+    clips.write_text(text.replace("  label: clips\n", "  label: clips\n  protocol: seer\n"))
+    after = CliRunner().invoke(app, ["doctor", str(clips), "--data"]).output
+    assert "5 videos opened; 2 cannot be used: 4: " in after

@@ -91,3 +91,40 @@ def test_only_keeps_the_named_and_leaves_other_kinds_whole():
         parse_run_file(GOOD).amended(only=["zs"])
     with pytest.raises(ReelbenchError, match="--limit 0"):
         parse_run_file(GOOD).amended(limit=0)
+
+
+def test_a_fault_over_several_keys_is_said_without_the_whole_file():
+    with pytest.raises(RunFileError) as caught:
+        parse_run_file(GOOD | {"seeds": [0, 0]})
+    assert caught.value.message.splitlines()[1:] == ["  seeds holds an entry twice: [0, 0]"]
+
+
+def test_a_plug_in_without_a_config_is_refused_in_words(tmp_path):
+    (tmp_path / "mine.py").write_text("class Foo: pass\n")
+    with pytest.raises(RunFileError, match=r"mine\.py:Foo' has no nested pydantic class `Config`"):
+        parse_run_file(GOOD | {"methods": [{"name": f"{tmp_path / 'mine.py'}:Foo"}]})
+
+
+def test_data_sets_may_name_their_methods_metrics_and_protocol():
+    ssv2 = {"name": "ssv2", "config": {"root": "data"}, "methods": ["zs2"], "metrics": ["psnr"]}
+    run = parse_run_file(GOOD | {"datasets": [*GOOD["datasets"], ssv2 | {"protocol": "predicted"}]})
+    first, second = run.parts()
+    assert [entry.label for entry in first.methods] == ["ddim-frames", "zs2"]
+    assert (first.protocol, second.protocol) == ("clean", "predicted")
+    assert [entry.label for entry in second.methods] == ["zs2"]
+    assert second.metrics == ("psnr",)
+    assert [entry.label for entry in run.amended(only=["ddim-frames"]).datasets] == ["msrvtt"]
+    (kept,) = run.amended(only=["psnr"]).datasets
+    assert kept.label == "ssv2"
+
+
+def test_a_data_set_that_names_an_unknown_method_and_a_method_that_none_names_are_refused():
+    dataset = GOOD["datasets"][0]
+    with pytest.raises(RunFileError, match="names the method 'zs3'"):
+        parse_run_file(GOOD | {"datasets": [dataset | {"methods": ["zs3"]}]})
+    with pytest.raises(RunFileError, match="no data set names these methods: ddim-frames"):
+        parse_run_file(GOOD | {"datasets": [dataset | {"methods": ["zs2"]}]})
+
+
+def test_a_run_of_one_kind_of_data_set_is_one_part():
+    assert [part.model_dump() for part in parse_run_file(GOOD).parts()] == [parse_run_file(GOOD).model_dump()]

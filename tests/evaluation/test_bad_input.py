@@ -22,7 +22,8 @@ from reelbench.core.errors import EvaluationError, VideoError
 from reelbench.core.types import ClipRef, Frames
 from reelbench.datasets.frame_folder import read_frame_folder
 from reelbench.datasets.video import Reading, probe, read_clip, read_clips
-from reelbench.evaluation.clip_list import StoredClip, find_clips
+from reelbench.evaluation import evaluate
+from reelbench.evaluation.clip_list import StoredClip, find_clips, other_files
 from reelbench.evaluation.matching import match
 
 UNEVEN_MS = [0, *itertools.accumulate([40, 40, 420, 40, 500, 33, 34, 120, 40, 420, 33, 500])]
@@ -358,3 +359,13 @@ def test_an_empty_text_file_among_captions_is_named(tmp_path) -> None:
     (tmp_path / "captions" / "a.txt").touch()
     with pytest.raises(EvaluationError, match=r"1 caption files .* are empty: a\.txt"):
         match(find_clips(tmp_path / "clips"), None, tmp_path / "captions", None)
+
+
+def test_files_that_may_have_been_meant_as_clips_are_named(folders) -> None:
+    (folders.generated / "more").mkdir()
+    for name in ("animated.webp", "more/clip.xyz", "notes.txt", ".hidden.xyz"):
+        (folders.generated / name).write_bytes(b"x")
+    assert other_files(folders.generated) == ["animated.webp", "more/clip.xyz"]
+    result = evaluate(folders.generated, output=folders.root / "out", metrics=["temporal_flickering"])
+    (line,) = [line for line in result.problems if "not measured" in line]
+    assert "animated.webp, more/clip.xyz" in line

@@ -106,3 +106,10 @@ def test_unknown_layouts_and_splits_are_named(tmp_path: Path) -> None:
         write_world(tmp_path, ["ucf"])
     with pytest.raises(ValueError, match="dev"):
         write_world(tmp_path, ["ssv2"], {"dev": 3})
+
+
+def test_the_same_clips_are_the_same_files_also_beside_others(world: Path, tmp_path: Path) -> None:
+    """Digests of references are in keys: more clips must not make finished ones missing."""
+    write_world(tmp_path, ("msrvtt", "ssv2"), {**COUNTS, "test": 5}, show_progress=False)
+    for path in ("ssv2/20bn-something-something-v2/1.webm", "msrvtt/TestVideo/video5.mp4"):
+        assert (tmp_path / path).read_bytes() == (world / path).read_bytes(), path

@@ -77,7 +77,9 @@ def write_video(path: Path, frames_THWC: np.ndarray, fps: int = FRAMES_PER_SECON
     codec, container_format, options = _CODECS[path.suffix]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
-    with av.open(str(temporary), "w", format=container_format) as container:
+    # Matroska's ids are random otherwise: the same clip must be the same file, or its digest changes keys.
+    bitexact = {"fflags": "+bitexact"}
+    with av.open(str(temporary), "w", format=container_format, container_options=bitexact) as container:
         stream = container.add_stream(codec, rate=fps, options=options)
         stream.height, stream.width = frames_THWC.shape[1:3]
         stream.pix_fmt = "yuv444p"
