@@ -128,8 +128,8 @@ def find_clips(folder: Path) -> dict[str, StoredClip]:
 def other_files(folder: Path) -> list[str]:
     """Names of files in a folder and below it that are no clips and may have been meant as such, sorted: of
     unknown endings, and WebP pictures beside videos, since they can be animated."""
-    found = []
-    for above, _, names in os.walk(Path(folder).expanduser()):
+    folder, found = Path(folder).expanduser(), []
+    for above, _, names in os.walk(folder):
         endings = {name: Path(name).suffix.lower() for name in names if name[0] != "."}
         known = VIDEO_SUFFIXES | PICTURE_SUFFIXES | SIDE_SUFFIXES
         if VIDEO_SUFFIXES & set(endings.values()):
