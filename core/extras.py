@@ -22,6 +22,8 @@ BENCH_MODULES = (
     "uvicorn",
     "google.protobuf",
     "matplotlib",
+    "cloudpickle",
+    "sqlalchemy",
 )
 """The modules of the packages that pyproject.toml lists under `bench`."""
 
