@@ -95,3 +95,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         state = {name: value.contiguous() for name, value in clip.state_dict().items()}
         save_file(state, root / "clip" / "open_clip_model.safetensors")
     return {"i3d": str(root / "i3d"), "clip": str(root / "clip")}
+
+
+@pytest.fixture(autouse=True)
+def _no_server_of_another_test() -> Iterator[None]:
+    """A test that leaves the address of its Prefect server behind must not send later ones there."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("PREFECT_")}
+    yield
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        if name not in before:
+            del os.environ[name]
+    os.environ.update(before)
