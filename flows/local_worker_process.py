@@ -7,6 +7,7 @@ once, also in the middle of a shard, as it would with a machine that loses power
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -47,12 +48,12 @@ def _read(connection: Connection, shards: queue.SimpleQueue[Any]) -> None:
 
 
 def _plain(error: Exception) -> Exception:
-    """The exception, or one that says the same, where it cannot cross to the driver."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+    """The exception, or one that says the same, where it might not cross: plug-ins are not imported there."""
+    if type(error).__module__.partition(".")[0] in ("builtins", "reelbench"):
+        with contextlib.suppress(Exception):
+            pickle.loads(pickle.dumps(error))
+            return error
+    return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ class Step:
     failures: list[tuple[str, str, str]] = field(default_factory=list)
     pending: deque[Shard] = field(default_factory=deque)
     num_running: int = 0
+    is_started: bool = False
 
     @property
     def name(self) -> str:
@@ -143,7 +144,8 @@ class Schedule:
         shard = step.pending.popleft()
         self._step_of[id(shard)] = step
         step.num_running += 1
-        if step.num_running == 1 and not step.num_done and not step.num_failed:
+        if not step.is_started:
+            step.is_started = True
             for listener in self._listeners:
                 listener.started(step)
         return shard
