@@ -168,13 +168,19 @@ def _run_facts(row: Mapping[str, Any]) -> dict[str, str]:
         "Run": row["run"],
         "Run key": (row["run_key"] or "")[:12],
         "Clips": "" if row["num_clips"] is None else f"{row['num_clips']}, {row['num_failures'] or 0} failed",
-        "Protocol": f"{row['protocol']} ({(row['protocol_digest'] or '')[:12]})",
+        "Protocol": _protocols(row["protocol"] or "", row["protocol_digest"] or ""),
         "Hardware": row["hardware"],
         "Reelbench": row["reelbench_version"],
         "Libraries": _json_line(row["library_versions"], " "),
         "Weights": _json_line(row["weights"], " ", 12),
     }
     return {name: text for name, text in facts.items() if text}
+
+
+def _protocols(names: str, digests: str) -> str:
+    """ "clean (f57ed2ba23b0), predicted (b4c449e63e19)": each of a run's protocols with its digest."""
+    pairs = zip(names.split(", "), digests.split(", "), strict=False)
+    return ", ".join(f"{name} ({digest[:12]})" for name, digest in pairs)
 
 
 def _json_line(text: str | None, separator: str, num_characters: int | None = None) -> str:

@@ -87,15 +87,17 @@ def _run_row(run: RunFile, parts: Sequence[Part], clips: list[Row], failures: in
         for role, extractor in part.measuring.extractors.items()
         for name, value in extractor.weight_digests.items()
     }
-    protocols = {part.measuring.protocol.name: part.measuring.protocol.digest for part in parts}
+    protocols = dict.fromkeys(
+        (part.measuring.protocol.name, part.measuring.protocol.digest) for part in parts
+    )
     generated = [row for row in clips if row["side"] == "generated"]
     content = [[row["clip_key"], row["status"], row.get("content_digest")] for row in clips]
-    protocol_digest = ", ".join(protocols.values())
+    protocol_digest = ", ".join(digest for _, digest in protocols)
     return {
         "run": run.name,
         "run_key": digest({"run": run_data, "protocol": protocol_digest, "clips": content}),
         "run_file": canonical_json(run_data),
-        "protocol": ", ".join(protocols),
+        "protocol": ", ".join(name for name, _ in protocols),
         "protocol_digest": protocol_digest,
         "weights": canonical_json(weights),
         "num_clips": sum(row["status"] == "done" for row in generated),

@@ -113,3 +113,10 @@ def test_a_run_without_results_gives_a_report(make_tables: Callable[..., Path], 
 def test_missing_tables_are_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no table"):
         write_html_report(tmp_path, tmp_path / "report.html")
+
+
+def test_each_protocol_of_a_run_stands_beside_its_own_digest() -> None:
+    from reelbench.reports.html_report import _protocols
+
+    assert _protocols("clean, seer", "a" * 64 + ", " + "b" * 64) == f"clean ({'a' * 12}), seer ({'b' * 12})"
+    assert _protocols("clean", "c" * 64) == f"clean ({'c' * 12})"
