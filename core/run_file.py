@@ -133,19 +133,6 @@ class RunFile(_Model):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 raise ValueError(f"{name} holds an entry twice: {list(values)}")
-        labels = [entry.label for entry in self.methods]
-        for dataset in self.datasets:
-            for label in dataset.methods or ():
-                if label not in labels:
-                    raise ValueError(
-                        f"the data set {dataset.label!r} names the method {label!r}; the run has "
-                        f"{', '.join(labels)}"
-                    )
-        idle = [x for x in labels if all(d.methods and x not in d.methods for d in self.datasets)]
-        if idle:
-            raise ValueError(
-                f"no data set names these methods: {', '.join(idle)}; add them, or leave them out"
-            )
         return self
 
     @property
@@ -304,6 +291,8 @@ def parse_run_file(data: Any, where: str = "run file", more_faults: MoreFaults |
         for index, entry in enumerate(run.datasets)
         if _is_sound(run, "datasets", entry, f"datasets[{index}]", where, faults)
     ]
+    for fault in _label_faults(run):
+        faults.add(fault)
     known = registry.names("metrics")
     unknown = [name for name in run.all_metrics if name not in known and ".py:" not in name]
     for metric in unknown:
@@ -314,6 +303,22 @@ def parse_run_file(data: Any, where: str = "run file", more_faults: MoreFaults |
             faults.add(fault)
     faults.refuse()
     return run
+
+
+def _label_faults(run: RunFile) -> Iterable[ReelbenchError]:
+    """Methods that a data set names and the run has not, and such as no data set names."""
+    labels = [entry.label for entry in run.methods]
+    named = [label for dataset in run.datasets for label in dataset.methods or labels]
+    for dataset in run.datasets:
+        for label in dataset.methods or ():
+            if label not in labels:
+                yield unknown_name(f"method of the data set {dataset.label!r}:", label, labels)
+    idle = [label for label in labels if label not in named]
+    if idle:
+        yield RunFileError(
+            f"no data set names these methods: {', '.join(idle)}",
+            "add them to the `methods` of one, or leave them out",
+        )
 
 
 def _is_sound(

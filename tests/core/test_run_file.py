@@ -120,8 +120,17 @@ def test_data_sets_may_name_their_methods_metrics_and_protocol():
 
 def test_a_data_set_that_names_an_unknown_method_and_a_method_that_none_names_are_refused():
     dataset = GOOD["datasets"][0]
-    with pytest.raises(RunFileError, match="names the method 'zs3'"):
-        parse_run_file(GOOD | {"datasets": [dataset | {"methods": ["zs3"]}]})
+    with pytest.raises(RunFileError) as caught:
+        parse_run_file(
+            GOOD | {"datasets": [dataset | {"methods": ["zs3", "ddim-frames"]}], "metrics": ["fvdd"]}
+        )
+    for said in (
+        "unknown method of the data set 'msrvtt': 'zs3'",
+        "did you mean 'zs2'",
+        "methods: zs2",
+        "'fvdd'",
+    ):
+        assert said in str(caught.value)
     with pytest.raises(RunFileError, match="no data set names these methods: ddim-frames"):
         parse_run_file(GOOD | {"datasets": [dataset | {"methods": ["zs2"]}]})
 
