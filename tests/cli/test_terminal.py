@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -76,7 +75,7 @@ main.main()
 @pytest.mark.parametrize("moment", ["import", "command", "end"])
 def test_a_signal_at_any_moment_is_one_line(number: signal.Signals, code: int, moment: str) -> None:
     """The place where the time goes is made longer, so that the signal meets it."""
-    sleep = "(print('here', flush=True), time.sleep(60))"
+    sleep = "(print('here', flush=True), time.sleep(600))"
     patch = {
         "import": f"main.repair_streams = lambda: {sleep}",
         "command": f"from reelbench.cli import ls; ls._names = lambda kind: {sleep}",
@@ -94,12 +93,10 @@ def test_a_signal_at_any_moment_is_one_line(number: signal.Signals, code: int, m
     while process.stdout.readline() != "here\n":
         assert process.poll() is None
     process.send_signal(number)
-    begun = time.monotonic()
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == code, errors
     assert len(errors.splitlines()) == 1
     assert "the same command goes on from there" in errors
-    assert time.monotonic() - begun < 50
 
 
 def test_printed_paths_are_quoted_for_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

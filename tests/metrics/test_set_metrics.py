@@ -166,17 +166,20 @@ def test_protocols_change_the_number(clean):
     assert Fvd(clean).parameters() != Fvd(old).parameters()
 
 
-def test_2990_clips_with_jackknife_take_about_a_second(clean):
-    import time
-
+def test_the_jackknife_of_2990_clips_decomposes_no_matrix_for_each_of_them(clean, monkeypatch):
+    names = ("svd", "eigh", "eigvalsh", "qr", "cholesky")
+    called: list[str] = []
+    for name in names:
+        real = getattr(np.linalg, name)
+        monkeypatch.setattr(
+            np.linalg, name, lambda *a, n=name, f=real, **k: (called.append(n), f(*a, **k))[1]
+        )
     rng = np.random.default_rng(0)
     spectrum = np.arange(1, 401) ** -0.5
     x, y = (rng.standard_normal((2990, 400)) * spectrum for _ in range(2))
     ids = [str(i) for i in range(2990)]
-    started = time.process_time()
     Fvd(clean).compute(x, y, ids, ids)
-    # 0.6 s of one core where measured; the bound leaves room for slow and busy machines.
-    assert time.process_time() - started < 6.0
+    assert 0 < len(called) < 299
 
 
 def test_fvd_of_fewer_clips_than_dimensions_has_no_interval_and_says_why(clean):
