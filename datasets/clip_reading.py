@@ -15,8 +15,8 @@ from ..core.file_digests import FileDigests
 from ..core.types import ClipRef, Frames
 from . import video
 from .frame_folder import frame_files, frame_folder_digest, read_frame_files
-from .transparency import video_digest
 from .video import MAX_CLIP_BYTES, Reading
+from .video_digest import video_digest
 
 
 def is_folder(ref: ClipRef) -> bool:
@@ -103,7 +103,7 @@ def reference_clip(ref: ClipRef, num_frames: int | None) -> Frames:
 
 
 def clip_digest(ref: ClipRef, files: FileDigests) -> str:
-    """Digest of a clip's content: of the whole file (see `transparency.video_digest`), or of the names and
+    """Digest of a clip's content: of the whole file (see `video_digest`), or of the names and
     contents of the window's pictures.
 
     The window of a file and the rate of a folder do not enter: they are no content.

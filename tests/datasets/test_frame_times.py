@@ -12,7 +12,10 @@ import pytest
 from av.video.stream import VideoStream
 
 from reelbench.core.errors import VideoError
+from reelbench.core.file_digests import FileDigests
+from reelbench.core.hashing import digest_file
 from reelbench.core.types import ClipRef
+from reelbench.datasets.clip_reading import clip_digest
 from reelbench.datasets.video import Reading, read_clip, read_clips
 
 Numbers = Callable[[np.ndarray], list[int]]
@@ -110,6 +113,18 @@ def test_packed_b_frames_are_timed_by_their_order(
     packed: Callable[[int], Path], frame_numbers: Numbers, num_b_frames: int
 ) -> None:
     check(packed(num_b_frames), frame_numbers)
+
+
+def test_what_was_made_of_such_files_by_guessed_times_is_not_served(
+    pyramid: Path, packed: Callable[[int], Path], encode_video: EncodeVideo, tmp_path: Path
+) -> None:
+    files = FileDigests(None)
+    for path in (pyramid, packed(1), packed(2)):
+        assert clip_digest(ClipRef(path), files) != digest_file(path)
+    in_order = encode_video(tmp_path / "in_order.avi", num_frames=31, codec_options={"bf": "0"})
+    timed = encode_video(tmp_path / "timed.mkv", num_frames=31, codec_options=PYRAMID)
+    for path in (in_order, timed):
+        assert clip_digest(ClipRef(path), files) == digest_file(path)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".ts", ".flv"])
