@@ -159,8 +159,8 @@ def _print(result: Evaluation) -> None:
     typer.echo(f"Report:  {relative(result.folder / 'report.html')}")
     if result.num_failures:
         typer.secho(
-            f"{result.num_failures} failures: the values are over what is there (see coverage). "
-            "The same command tries them again.",
+            f"{result.num_failures} clips or features failed: the values are over what is there "
+            "(see coverage). The same command tries them again.",
             fg="yellow",
         )
 

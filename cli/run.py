@@ -35,10 +35,11 @@ def run(
     Exit code 0: complete; 1: finished with failures, or with scores that are not the recorded ones;
     2: something to mend first; 130: interrupted, and the same command goes on where it stopped.
     """
-    from ..core.extras import require_bench
+    from ..core.extras import BENCH_MODULES, require_bench
 
     amended = load(run_file, limit, only, output)
-    require_bench("reelbench run")
+    is_ray_needed = amended.executor == "ray"  # "auto" goes on without
+    require_bench("reelbench run", [name for name in BENCH_MODULES if name != "ray" or is_ray_needed])
     if against is not None:
         check_recorded(against)
     num_failures = _run(run_file, amended, limit, only, output)
@@ -78,8 +79,8 @@ def _run(
     print_failures(amended.run_dir)
     if result["num_failures"]:
         typer.secho(
-            f"{result['num_failures']} failures: the values above are over what is there (see coverage). "
-            "The same command tries them again.",
+            f"{result['num_failures']} clips or features failed: the values above are over what is there "
+            "(see coverage). The same command tries them again.",
             fg="yellow",
         )
     return int(result["num_failures"])

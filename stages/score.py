@@ -364,6 +364,14 @@ def _set_estimate(metric: Any, items: Sequence[Observation], references: Sequenc
     return key, estimate, ""
 
 
+def _num_there(metric: Metric, items: Sequence[Observation]) -> int:
+    """How many clips a metric without a value had: too few, but none of them failed."""
+    if metric.level != "set":
+        return 0
+    generated, _ = _both_sides(metric, items, ())
+    return len(generated)
+
+
 def _over_seeds(keyed: Sequence[tuple[str | None, Estimate]], reasons: Sequence[str]) -> _Scored:
     """A set metric over several seeds: the mean of the seeds' values, at the N of one seed.
 
@@ -434,7 +442,7 @@ def _metric_columns(
     # A set metric stands for the N of one seed also in the row of all seeds.
     seeds = len({item.cell.seed for item in items}) if metric.level == "set" else 1
     asked = len(items) // max(1, seeds)
-    n = estimate.n if estimate else 0
+    n = estimate.n if estimate else _num_there(metric, items) // max(1, seeds)
     notes = list(estimate.notes) if estimate else [reason]
     digests: Mapping[str, str] = {
         name: value

@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from typer.testing import CliRunner
 
+from reelbench.cli import run as run_command
+from reelbench.cli.main import app
 from reelbench.core import extras
 from reelbench.datasets.video import write_lossless
 
@@ -237,6 +240,18 @@ def test_a_run_is_planned_without_the_extra(
     done = run(*REELBENCH, "plan", run_file, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "2 missing" in done.stdout
+
+
+@pytest.mark.parametrize(("executor", "code"), [("auto", 0), ("local", 0), ("ray", 2)])
+def test_a_run_goes_on_without_ray_unless_its_file_asks_for_it(
+    write_run_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, executor: str, code: int
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    for name in ("_run", "print_places"):
+        monkeypatch.setattr(run_command, name, lambda *_: 0)
+    done = CliRunner().invoke(app, ["run", str(write_run_file(executor=executor))])
+    assert done.exit_code == code
+    assert ("needs ray, which is not installed" in done.output) == (code == 2)
 
 
 def test_a_part_of_the_extra_that_is_missing_is_named() -> None:
