@@ -10,6 +10,14 @@ from ..core.errors import DatasetError
 
 _LINE_END = re.compile(rb"\r\n?|\n")
 
+_OTHER_KINDS = {
+    b"PK\x03\x04": "a workbook (Excel, LibreOffice) or another zip archive",
+    b"\xd0\xcf\x11\xe0": "a workbook of an old Excel",
+    b"PAR1": "a Parquet table",
+    b"\x1f\x8b": "packed by gzip",
+}
+"""What people give where text is read, by how it begins."""
+
 
 def text_lines(path: Path) -> Iterator[str]:
     """The lines of a text file with their ends as they are ("\\n", "\\r\\n" or "\\r"), one at a time.
@@ -17,9 +25,11 @@ def text_lines(path: Path) -> Iterator[str]:
     Unicode's other line marks end no line: captions hold them.
 
     Raises:
-        DatasetError: unreadable, not UTF-8 (with line and byte), or with a NUL (with the line).
+        DatasetError: unreadable, of another kind (a workbook), not UTF-8 (with line and byte), or with a NUL
+            (with the line).
     """
     try:
+        _refuse_other_kinds(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             for number, line in enumerate(file, 1):
                 if "\0" in line:
@@ -42,6 +52,14 @@ def read_text(path: Path) -> str:
         DatasetError: as `text_lines`.
     """
     return "".join(text_lines(path))
+
+
+def _refuse_other_kinds(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(4)
+    for mark, kind in _OTHER_KINDS.items():
+        if start.startswith(mark):
+            raise DatasetError(f"{path} is {kind}, not text", "save it as text: CSV, UTF-8")
 
 
 def _not_utf8(path: Path) -> DatasetError:

@@ -100,7 +100,8 @@ def _check_side(
         raise MetricError(
             f"{metric}: {len(array)} clips on the {side} side; at least {min_n} are needed"
             + (f" for {needed_for}" if min_n > 1 else ""),
-            "measure more clips, leave out the metric, or use --allow-small (FVD only)",
+            "measure more clips, or leave out the metric; FVD takes one clip by `single_clip: no-covariance` "
+            "of a protocol (`reelbench evaluate --allow-small`)",
         )
     if len(sources) != len(array):
         raise MetricError(f"{metric}: {len(array)} {side} clips but {len(sources)} source ids")

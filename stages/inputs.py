@@ -91,8 +91,8 @@ class Cut:
                 given = f" after the {self.skip} given ones" if self.skip else ""
                 raise MetricError(
                     f"the clip has {len(kept)} frames{given}, the protocol measures {self.num_frames}",
-                    "use longer clips, a protocol of fewer frames, or --allow-small, which repeats the last "
-                    "frame and marks the number",
+                    "use longer clips, a protocol of fewer frames, or one with `short_clips: repeat-last` "
+                    "(`reelbench evaluate --allow-small`), which repeats the last frame and marks the number",
                 )
             missing = self.num_frames - len(kept)
             kept = np.concatenate([kept, np.repeat(kept[-1:], missing, axis=0)])

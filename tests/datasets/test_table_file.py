@@ -129,6 +129,8 @@ def test_what_the_csv_module_writes_is_read_back_exactly(
         (b'id,x,name\n1,the "big,red" dog\n', "line 2: a double quote without its partner", None),
         (b"id,name\n1,ok\n2,caf\xe9\n", r"line 3: not UTF-8 \(byte 18 of the file is 0xe9\)", "UTF-8"),
         (b"id,name\r1,ok\r2,caf\xe9\r", r"line 3: not UTF-8 \(byte 18", None),
+        (b"PK\x03\x04\x14\0\x06", "is a workbook .* not text", "save it as text"),
+        (b"\x1f\x8b\x08\0", "is packed by gzip, not text", "save it as text"),
         ("id,name\n1,a\n".encode("utf-16"), "line 1: not UTF-8 .it is UTF-16", "UTF-8"),
         ("id,name\n1,a\n".encode("utf-16-be"), "line 1: holds a NUL", "UTF-8"),
         (b"id,name\n1,a\n2,b\0c\n", "line 3: holds a NUL", None),
