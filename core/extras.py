@@ -23,6 +23,7 @@ BENCH_MODULES = (
     "google.protobuf",
     "matplotlib",
     "cloudpickle",
+    "psutil",
     "sqlalchemy",
 )
 """The modules of the packages that pyproject.toml lists under `bench`."""

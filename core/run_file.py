@@ -373,7 +373,12 @@ def _plugin_class(kind: Any, entry: PluginEntry | UpscalerEntry) -> Any:
 
 
 def _faults(model: type[BaseModel], error: ValidationError, prefix: str = "") -> Iterable[str]:
-    for fault in error.errors(include_url=False):
+    all_faults = error.errors(include_url=False)
+    places = [fault["loc"] for fault in all_faults]
+    for fault in all_faults:
+        here = fault["loc"]
+        if fault["type"] == "too_short" and any(p[: len(here)] == here and p != here for p in places):
+            continue  # none is left because none was valid, which the others say
         where = prefix + ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "value_error" and not fault["loc"]:  # ours, over several keys: it says all
             yield f"  {fault['msg'].removeprefix('Value error, ')}"
@@ -382,6 +387,8 @@ def _faults(model: type[BaseModel], error: ValidationError, prefix: str = "") ->
             allowed = _fields_at(model, fault["loc"][:-1])
             close = nearest(str(fault["loc"][-1]), allowed)
             hint = f"did you mean {close!r}?" if close else f"allowed: {', '.join(sorted(allowed))}"
+            if "config" in allowed and close != "config":
+                hint += f" (a setting of the {where.partition('.')[0].rstrip('s')}'s own goes under `config`)"
             yield f"  {where}: unknown key; {hint}"
         elif fault["type"] == "missing":
             yield f"  {where}: required, but missing"

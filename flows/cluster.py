@@ -8,6 +8,7 @@ has begun cannot be called off.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import secrets
@@ -20,6 +21,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from ..core.errors import ResourcesError
 from .log_file import last_line
@@ -30,11 +34,17 @@ logger = logging.getLogger(__name__)
 START_TIMEOUT_S = 60.0
 """How long a Ray of our own may take to answer; an idle machine needs 7 to 10 s."""
 
+_VITAL = ("gcs_server", "raylet")
+
 _HEAD_MODULE = "reelbench.flows.ray_head_process"
 
 
 class RayNotStartedError(ResourcesError):
     """A Ray of our own did not come up on this machine."""
+
+
+class RayLostError(ResourcesError):
+    """A Ray of our own is gone, with all of its workers."""
 
 
 @dataclass
@@ -43,6 +53,14 @@ class Connection:
 
     is_ours: bool
     head: subprocess.Popen[bytes] | None = None
+    vital: tuple[psutil.Process, ...] = ()
+    """The processes of a Ray of our own without which it answers nobody."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether a Ray of our own is gone, or answers nobody any more; of a cluster that was joined, Ray
+        itself tells."""
+        return self.head is not None and not (self.head.poll() is None and all(map(_is_alive, self.vital)))
 
     def close(self) -> None:
         """Leave the cluster; end a Ray of our own."""
@@ -81,8 +99,7 @@ def connect(log: Path) -> Connection:
                 "check that it runs (`ray status`), or unset RAY_ADDRESS to run on this machine alone",
             ) from error
         return Connection(is_ours=True)
-    # A token in the environment instead of a file in the home folder.
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    _set_token()
     try:
         folder = ray_folder()
     except ResourcesError as error:
@@ -97,7 +114,7 @@ def connect(log: Path) -> Connection:
     except Exception as error:
         _end(head)
         raise _not_started(f"it does not answer: {error}", log) from error
-    return Connection(is_ours=True, head=head)
+    return Connection(is_ours=True, head=head, vital=_vital(head))
 
 
 def node_resources() -> list[dict[str, float]]:
@@ -105,6 +122,20 @@ def node_resources() -> list[dict[str, float]]:
     import ray
 
     return [dict(node["Resources"]) for node in ray.nodes() if node["Alive"]]
+
+
+def _set_token() -> None:
+    """A token for a Ray of our own, in the environment instead of a file in the home folder.
+
+    Ray reads the environment when it is imported: where that was before (by a plug-in, or by the program that
+    calls the flow), it is asked to read it again, or the head would not know this process.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    with contextlib.suppress(ImportError, AttributeError):  # no interface that Ray promises
+        ray_internals: Any = importlib.import_module("ray._raylet")
+        ray_internals.Config.initialize("")
+        ray_internals.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _join(address: str | None, runtime_env: dict[str, dict[str, str]] | None) -> None:
@@ -163,6 +194,20 @@ def _address(head: subprocess.Popen[bytes], log: Path) -> str:
                 raise _not_started(last_line(log) or "it ended as it started", log)
             answer += read
     return answer.decode().strip()
+
+
+def _vital(head: subprocess.Popen[bytes]) -> tuple[psutil.Process, ...]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        children = psutil.Process(head.pid).children(recursive=True)
+        return tuple(child for child in children if child.name() in _VITAL)
+    return ()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _not_started(why: str, log: Path) -> RayNotStartedError:

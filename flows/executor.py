@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ..core.errors import ResourcesError
 from ..core.run_file import RunFile
-from .cluster import RayNotStartedError
+from .cluster import RayLostError, RayNotStartedError
 from .local_workers import LocalWorkers, gpu_ids, num_cores
-from .pool import Worker, Workers
+from .pool import Worker, Workers, WorkersLostError
 from .ray_workers import RayWorkers
 
 BUSY_LOAD_PER_CORE = 3.0
@@ -85,7 +85,12 @@ class _AutoWorkers:
         return self._chosen.new(index)
 
     def wait(self, workers: Sequence[Worker], timeout_s: float) -> list[Worker]:
-        return self._chosen.wait(workers, timeout_s)
+        try:
+            return self._chosen.wait(workers, timeout_s)
+        except RayLostError as error:
+            self._on_ray.close()
+            self._start_local(error.message)
+            raise WorkersLostError(error.message) from None
 
     def why_none(self) -> str:
         return self._chosen.why_none()

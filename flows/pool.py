@@ -40,6 +40,10 @@ class WorkerLostError(Exception):
     """A worker is gone; the message says what is known of it."""
 
 
+class WorkersLostError(Exception):
+    """All workers are gone at once, through no fault of theirs, and new ones can be had."""
+
+
 class ShardRaisedError(Exception):
     """The worker lives, but the shard raised `cause`."""
 
@@ -85,7 +89,12 @@ class Workers(Protocol):
         ...
 
     def wait(self, workers: Sequence[Worker], timeout_s: float) -> list[Worker]:
-        """Those with an answer ready, or gone; when there is one, or the time is up."""
+        """Those with an answer ready, or gone; when there is one, or the time is up.
+
+        Raises:
+            WorkersLostError: all are gone, also those that were not asked about.
+            ResourcesError: all are gone, and there are no others.
+        """
         ...
 
     def why_none(self) -> str:
@@ -186,7 +195,11 @@ class Pool:
             if not (source.num_ready or self._retry or any(slot.jobs for slot in self._slots)):
                 return
             waiting = {id(slot.worker): index for index, slot in enumerate(self._slots) if self._owes(slot)}
-            ready = self._workers.wait([self._slots[i].worker for i in waiting.values()], _POLL_S)
+            try:
+                ready = self._workers.wait([self._slots[i].worker for i in waiting.values()], _POLL_S)
+            except WorkersLostError:
+                self._replace_all()
+                continue
             if ready:
                 last_sign_of_life = time.monotonic()
             elif not any(slot.is_up for slot in self._slots):
@@ -258,6 +271,11 @@ class Pool:
             self._num_failed_starts = 0
             return
         source.finish(slot.jobs.popleft().shard, result)
+
+    def _replace_all(self) -> None:
+        for index, slot in enumerate(self._slots):
+            self._retry.extend(slot.jobs)
+            self._slots[index] = _Slot(self._workers.new(index))
 
     def _blame(self, slot: _Slot, error: WorkerLostError, source: Source) -> None:
         """The jobs of a worker that died are run again, alone.

@@ -11,6 +11,7 @@ from ..core.errors import ResourcesError
 from ..core.run_file import ResourcesEntry
 from ..stages.work import Shard, ShardResult
 from . import cluster
+from .cluster import RayLostError
 from .pool import ShardRaisedError, Worker, WorkerLostError
 from .worker import Worker as WorkerProcess
 from .worker_layout import WorkerLayout, plan_workers
@@ -58,6 +59,12 @@ class RayWorkers:
 
         heads = {worker.references[0]: worker for worker in workers if isinstance(worker, _RayWorker)}
         ready, _ = ray.wait(list(heads), num_returns=1, timeout=timeout_s)
+        # After the wait: that its workers are gone is known later than that Ray is.
+        if self._connection is not None and self._connection.has_ended:
+            raise RayLostError(
+                "Ray on this machine has ended while it was at work",
+                "the same command goes on; `executor: local` in the run file does without Ray",
+            )
         return [heads[reference] for reference in ready]
 
     def why_none(self) -> str:

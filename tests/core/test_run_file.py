@@ -30,6 +30,10 @@ def test_defaults_are_filled_in():
         ({"limit": "many"}, "limit: .*valid integer.*'many'"),
         ({"limit": 0}, "limit: .*greater than or equal to 1"),
         ({"methods": []}, "methods: .*at least 1"),
+        (
+            {"methods": [{"name": "zs2", "num_steps": 3}]},
+            r"^run file is not valid:\n  methods.0.num_steps: unknown key; .*`config`\)$",
+        ),
         ({"name": "../../etc"}, "name: "),
         ({"seeds": [1, 1]}, "seeds holds an entry twice"),
         ({"methods": [{"name": "zs2"}, {"name": "zs2"}]}, "labelled alike.*zs2.*label"),
