@@ -16,21 +16,22 @@ if TYPE_CHECKING:
 NUM_FAILURES_SHOWN = 10
 
 
-def print_tables(run_dir: Path) -> None:
+def print_tables(run_dir: Path, is_brief: bool = False) -> None:
     """The comparison table on the terminal, or as Markdown where the output is not one; then the tables of
-    editing and prediction."""
+    editing and prediction, unless `is_brief`."""
     from ..reports.comparison_table import load_comparison_table
-    from ..reports.markdown_report import markdown_report, task_markdown
-    from ..reports.table_text import print_table
+    from ..reports.markdown_report import task_markdown
+    from ..reports.table_text import print_table, to_markdown
     from ..stages.results import tables_dir
 
     folder = tables_dir(run_dir)
     typer.echo("")
-    if not sys.stdout.isatty():
-        typer.echo(markdown_report(folder))
-        return
-    print_table(load_comparison_table(folder))
-    if more := task_markdown(folder):
+    table = load_comparison_table(folder)
+    if sys.stdout.isatty():
+        print_table(table)
+    else:
+        typer.echo(to_markdown(table))
+    if not is_brief and (more := task_markdown(folder)):
         typer.echo(more)
 
 

@@ -42,7 +42,7 @@ def run(
     require_bench("reelbench run", [name for name in BENCH_MODULES if name != "ray" or is_ray_needed])
     if against is not None:
         check_recorded(against)
-    num_failures = _run(run_file, amended, limit, only, output)
+    num_failures = _run(run_file, amended, limit, only, output, is_brief=against is not None)
     is_reproduced = against is None or print_reproduction(amended.run_dir, against)
     print_places(amended)
     if num_failures or not is_reproduced:
@@ -50,9 +50,14 @@ def run(
 
 
 def _run(
-    run_file: Path, amended: RunFile, limit: int | None, only: list[str] | None, output: Path | None
+    run_file: Path,
+    amended: RunFile,
+    limit: int | None,
+    only: list[str] | None,
+    output: Path | None,
+    is_brief: bool,
 ) -> int:
-    """Run the flow; the number of failures."""
+    """Run the flow and print its tables; the number of failures."""
     from ..flows.environment import quiet_environment
     from ..flows.prefect_server import is_running, prefect_api
 
@@ -75,7 +80,7 @@ def _run(
         result: dict[str, Any] = benchmark(
             str(run_file), limit, list(only or ()), None if output is None else str(output)
         )
-    print_tables(amended.run_dir)
+    print_tables(amended.run_dir, is_brief)
     print_failures(amended.run_dir)
     if result["num_failures"]:
         typer.secho(

@@ -248,7 +248,7 @@ def test_a_run_goes_on_without_ray_unless_its_file_asks_for_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     for name in ("_run", "print_places"):
-        monkeypatch.setattr(run_command, name, lambda *_: 0)
+        monkeypatch.setattr(run_command, name, lambda *_, **__: 0)
     done = CliRunner().invoke(app, ["run", str(write_run_file(executor=executor))])
     assert done.exit_code == code
     assert ("needs ray, which is not installed" in done.output) == (code == 2)

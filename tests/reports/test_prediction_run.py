@@ -184,3 +184,5 @@ def test_a_finished_run_prints_them(
     printed = capsys.readouterr().out
     assert printed.index("Protocol") < printed.index(task_markdown(tables_folder))
     assert ("| Method |" in printed.split("### Text-video")[0]) is not is_terminal
+    print_tables(tables_folder.parent, is_brief=True)
+    assert "### Text-video" not in capsys.readouterr().out
