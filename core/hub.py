@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import WeightsError
-from .weights_format import MissingFilesError, OnHub, WeightsFormat
+from .weights_format import OnHub, WeightsFormat
+from .weights_tree import MissingFilesError
 
 _TIMEOUT_S = 10.0
 """For the first question to a hub, which is asked once: whoever has no network is told so at once."""

@@ -30,7 +30,8 @@ from .errors import ReelbenchError, WeightsError
 from .file_digests import FileDigests
 from .hashing import digest
 from .types import WeightsRef
-from .weights_format import EVERYTHING, LocalTree, OnHub, WeightsFormat
+from .weights_format import EVERYTHING, OnHub, WeightsFormat
+from .weights_tree import LocalTree
 
 _PACKAGED = {"sprites": Path(__file__).resolve().parent.parent / "worlds" / "sprites" / "weights"}
 _PIN = "#sha256:"

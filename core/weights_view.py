@@ -13,7 +13,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from .weights_format import LocalTree, WeightsFormat, plain_name
+from .weights_format import WeightsFormat
+from .weights_tree import LocalTree, plain_name
 
 _PREFIX = "reelbench-weights-"
 

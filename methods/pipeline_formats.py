@@ -9,15 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.weights_format import (
-    SCHEDULER,
-    TOKENIZER,
-    NamedFiles,
-    PipelineFolder,
-    Tree,
-    network,
-    text_encoder,
-)
+from ..core.weights_format import SCHEDULER, TOKENIZER, NamedFiles, PipelineFolder, network, text_encoder
+from ..core.weights_tree import Tree
 from .predictor_header import trained_file, trained_structure
 
 FRAMES_PER_LATENT = 4

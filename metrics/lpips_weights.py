@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..core.errors import WeightsError
-from ..core.weights_format import LocalTree
+from ..core.weights_tree import LocalTree
 from .lpips_network import LpipsNetwork
 from .tensor_files import read_tensors
 from .weights_formats import LPIPS_HINT, lpips_files

@@ -20,7 +20,7 @@ import torch
 from torch.nn import functional
 
 from ..core.errors import WeightsError
-from ..core.weights_format import LocalTree
+from ..core.weights_tree import LocalTree
 from .optical_flow import FlowField, Frame
 from .precision import reference_precision
 from .tensor_files import read_tensors

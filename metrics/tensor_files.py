@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import WeightsError
-from ..core.weights_format import Tree
+from ..core.weights_tree import Tree
 
 if TYPE_CHECKING:
     from torch import Tensor

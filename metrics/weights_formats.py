@@ -11,18 +11,8 @@ from typing import Any
 from ..core import hub
 from ..core.errors import WeightsError
 from ..core.weights import NotFetchedError
-from ..core.weights_format import (
-    TOKENIZER_FILES,
-    LocalTree,
-    MissingFilesError,
-    ModelFolder,
-    NamedFiles,
-    OnHub,
-    Tree,
-    WeightsFormat,
-    one_of,
-    read_json,
-)
+from ..core.weights_format import TOKENIZER_FILES, ModelFolder, NamedFiles, OnHub, WeightsFormat
+from ..core.weights_tree import LocalTree, MissingFilesError, Tree, one_of, read_json
 from .i3d_formats import FIRST_TENSOR, LAST_TENSOR, detect_format, read_i3d_config
 from .tensor_files import find_one, refuse_other_tensors
 
