@@ -75,7 +75,8 @@ main.main()
 @pytest.mark.parametrize("moment", ["import", "command", "end"])
 def test_a_signal_at_any_moment_is_one_line(number: signal.Signals, code: int, moment: str) -> None:
     """The place where the time goes is made longer, so that the signal meets it."""
-    sleep = "(print('here', flush=True), time.sleep(600))"
+    # Many short ones: a signal between "here" and one long sleep would wait for its end.
+    sleep = "(print('here', flush=True), [time.sleep(0.1) for _ in range(6000)])"
     patch = {
         "import": f"main.repair_streams = lambda: {sleep}",
         "command": f"from reelbench.cli import ls; ls._names = lambda kind: {sleep}",
