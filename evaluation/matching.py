@@ -197,6 +197,11 @@ def _problems(
     lost = [item.id for item in samples if item.generated is None]
     if lost:
         found.append(_counted("listed clips are not there", lost))
+    uses = Counter(item.generated.name for item in samples if item.generated is not None)
+    if several := sorted(name for name, count in uses.items() if count > 1):
+        found.append(
+            _counted("clips have several captions or pairs and count once for each, in FVD too", several)
+        )
     measured = {item.generated for item in samples}
     if pairs is not None and (left := sorted(name for name, clip in ours.items() if clip not in measured)):
         found.append(_counted(f"clips are not named in {_named(pairs)} and left out", left))

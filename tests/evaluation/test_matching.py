@@ -211,6 +211,7 @@ def test_several_captions_of_a_clip_are_samples_of_one_source(tmp_path) -> None:
     path = write(tmp_path / "c.csv", "name,caption\na,one\nb,other\na,two\n")
     matched = match(clips("a", "b"), clips("a", "b"), path, None)
     assert captions_of(matched) == {"a#0": "one", "a#1": "two", "b": "other"}
+    assert "1 clips have several captions or pairs and count once for each, in FVD too: a" in matched.problems
     assert [sample.source for sample in matched.samples] == ["a", "a", "b"]
     assert matched.samples[0].generated is matched.samples[1].generated
     assert references_of(matched.samples) == {"a#0": "a", "a#1": "a", "b": "b"}
