@@ -14,6 +14,7 @@ import os
 import secrets
 import selectors
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -33,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 60.0
 """How long a Ray of our own may take to answer; an idle machine needs 7 to 10 s."""
+
+_LISTEN_TIMEOUT_S = 5.0
 
 _VITAL = ("gcs_server", "raylet")
 
@@ -90,13 +93,15 @@ def connect(log: Path) -> Connection:
     if address and address != "local":
         logger.info("joining the Ray cluster at RAY_ADDRESS=%s", address)
         try:
+            check_listens(address)  # Ray itself tries for over two minutes
             # Workers on other machines do not inherit our environment.
             variables = {k: v for k, v in os.environ.items() if k.startswith("REELBENCH_")}
             _join(None, {"env_vars": variables})
         except Exception as error:  # Ray raises many kinds
             raise ResourcesError(
                 f"the Ray cluster at RAY_ADDRESS={address} does not answer: {error}",
-                "check that it runs (`ray status`), or unset RAY_ADDRESS to run on this machine alone",
+                "check that it runs (`ray status`) and whether it asks for a token (RAY_AUTH_TOKEN), or "
+                "unset RAY_ADDRESS to run on this machine alone",
             ) from error
         return Connection(is_ours=True)
     _set_token()
@@ -117,6 +122,17 @@ def connect(log: Path) -> Connection:
     return Connection(is_ours=True, head=head, vital=_vital(head))
 
 
+def check_listens(address: str) -> None:
+    """Refuse a RAY_ADDRESS where nothing listens; "auto", which names no place, is left to Ray.
+
+    Raises:
+        OSError: nothing listens there, or there is no such host.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), _LISTEN_TIMEOUT_S).close()
+
+
 def node_resources() -> list[dict[str, float]]:
     """The resources of each living node of the cluster."""
     import ray
@@ -125,7 +141,8 @@ def node_resources() -> list[dict[str, float]]:
 
 
 def _set_token() -> None:
-    """A token for a Ray of our own, in the environment instead of a file in the home folder.
+    """A token for a Ray of our own, in the environment instead of a file in the home folder: its processes
+    listen on every interface. A cluster that is joined has its own ways.
 
     Ray reads the environment when it is imported: where that was before (by a plug-in, or by the program that
     calls the flow), it is asked to read it again, or the head would not know this process.

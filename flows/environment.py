@@ -21,9 +21,6 @@ _DEFAULTS = {
     # The default of 10 s is how long a worker may take to notice a new run.
     "PREFECT_WORKER_QUERY_SECONDS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Ray's processes listen on every interface: keep them behind a token. Unset, Ray does the same
-    # with warnings.
-    "RAY_AUTH_MODE": "token",
     "RAY_SCHEDULER_EVENTS": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",

@@ -109,6 +109,7 @@ class _LocalWorker:
             {
                 "sys_path": sys.path,
                 "worker": {
+                    "folder": str(Path.cwd()),
                     "store_dir": str(store_dir),
                     "num_threads": num_threads,
                     "require_gpu": require_gpu,

@@ -50,9 +50,8 @@ class RayWorkers:
         actor_class = ray.remote(
             num_gpus=self._layout.num_gpus, num_cpus=self._layout.num_cpus, max_restarts=0, max_task_retries=0
         )(WorkerProcess)
-        return _RayWorker(
-            actor_class.remote(str(self._store_dir), self._layout.num_threads, self._resources.require_gpu)
-        )
+        settings = (str(self._store_dir), self._layout.num_threads, self._resources.require_gpu)
+        return _RayWorker(actor_class.remote(str(Path.cwd()), *settings))
 
     def wait(self, workers: Sequence[Worker], timeout_s: float) -> list[Worker]:
         import ray

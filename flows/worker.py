@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +22,14 @@ class Worker:
     the first shard.
 
     Args:
+        folder: the run's working directory, in which relative paths are meant; the same path on every node.
         store_dir: the content-addressed store, the same path on every node.
         num_threads: CPU threads of torch and of the numerical libraries.
         require_gpu: refuse to work on a CPU.
     """
 
-    def __init__(self, store_dir: str, num_threads: int, require_gpu: bool = False) -> None:
+    def __init__(self, folder: str, store_dir: str, num_threads: int, require_gpu: bool = False) -> None:
+        self._folder = folder
         self._store_dir = Path(store_dir)
         self._num_threads = num_threads
         self._require_gpu = require_gpu
@@ -42,7 +45,8 @@ class Worker:
         """Run one shard.
 
         Raises:
-            ResourcesError: a GPU is required, and torch does not see one here.
+            ResourcesError: a GPU is required, and torch does not see one here; or the run's working directory
+                is not there.
         """
         if self._context is None:
             self._context = self._open()
@@ -54,6 +58,13 @@ class Worker:
         return shard.run(self._context)
 
     def _open(self) -> WorkerContext:
+        try:
+            os.chdir(self._folder)  # a node of a cluster was started somewhere else
+        except OSError as error:
+            raise ResourcesError(
+                f"the run's working directory {self._folder} is not there on {socket.gethostname()}: {error}",
+                "all nodes must see it, and the output folder, under the same path",
+            ) from error
         from ..core.store import Store
         from ..datasets.codec import default_codec
         from ..stages.work import WorkerContext

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -136,6 +137,23 @@ def test_a_ray_that_does_not_answer_in_time_is_ended_and_the_run_goes_on(
         "going on with 2 worker processes without Ray"
     ]
     assert heads[0].poll() is not None, "nothing is left of it"
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_cluster_that_does_not_listen_is_told_at_once(
+    run: Callable[..., RunFile], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    joined: list[str] = []
+    monkeypatch.setattr(cluster, "_join", lambda *_: joined.append("ray"))
+    with socket.socket() as taken:  # bound and not listening: nobody else gets it meanwhile
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{taken.getsockname()[1]}")
+        with pytest.raises(ResourcesError, match=r"RAY_ADDRESS=127.*does not answer.*refused"):
+            cluster.connect(tmp_path / "ray.log")
+    assert not joined
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    cluster.connect(tmp_path / "ray.log")
+    assert joined
 
 
 @pytest.mark.usefixtures("quiet")

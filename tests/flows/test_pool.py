@@ -16,10 +16,11 @@ import pytest
 from reelbench.core.errors import ResourcesError
 from reelbench.core.run_file import ResourcesEntry
 from reelbench.core.store import Store
-from reelbench.flows.cluster import RayNotStartedError, connect
+from reelbench.flows.cluster import RayNotStartedError, _address, _end, _start_head, connect
 from reelbench.flows.environment import quiet_environment
 from reelbench.flows.local_workers import LocalWorkers, num_cores
 from reelbench.flows.pool import MAX_DEATHS, Pool, Workers
+from reelbench.flows.ray_folder import ray_folder
 from reelbench.flows.ray_workers import RayWorkers
 from reelbench.stages.work import ShardResult, WorkerContext
 
@@ -319,3 +320,53 @@ def test_a_ray_that_is_killed_costs_no_shard(tmp_path: Path, executor: str) -> N
         assert f"{said}; going on with 2 worker processes without Ray" in done.stdout
         results = [line.split() for line in done.stdout.splitlines() if line.startswith("result")]
         assert sorted(int(number) for _, number, _ in results) == [0, 1, 2, 3]
+
+
+JOINING = """
+from pathlib import Path
+from reelbench.flows.environment import quiet_environment
+quiet_environment()
+import sys, cloudpickle
+from reelbench.core.run_file import ResourcesEntry
+from reelbench.flows.pool import Pool
+from reelbench.flows.ray_workers import RayWorkers
+from reelbench.stages.work import ShardResult
+
+class Read:
+    label, size, model = "read", 1, "model"
+    def run(self, context):
+        return ShardResult(1, 0, 0.0, payload=Path("here.txt").read_text())
+    def failed(self, error, store):
+        return ShardResult(0, 1, 0.0, payload=str(error))
+
+cloudpickle.register_pickle_by_value(sys.modules["__main__"])
+with Pool(RayWorkers(ResourcesEntry(num_actors=1), Path("store"), Path("logs")), Path("store")) as pool:
+    print(*[result.payload for result in pool.map([Read()])])
+"""
+
+
+def test_a_cluster_that_is_joined_works_in_the_runs_folder_and_asks_for_no_token_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: dict[str, str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "here.txt").write_text("found")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    head = _start_head(ray_folder(), tmp_path / "ray.log")
+    try:
+        try:
+            address = _address(head, tmp_path / "ray.log")
+        except RayNotStartedError as error:
+            skip_if_busy(error.message)
+        done = subprocess.run(
+            [sys.executable, "-c", JOINING],
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+            cwd=tmp_path / "run",
+            env={**clean_environment, "RAY_ADDRESS": address},
+        )
+    finally:
+        _end(head)
+    assert done.stdout == "found\n", done.stderr
