@@ -55,17 +55,19 @@ lint: venv
 	MYPYPATH=.types $(BIN)/mypy -p reelbench
 
 # Redone when a lock, pyproject.toml or the Python changes; the stamp is written last, so an install that was
-# interrupted is begun again. The checksum in it, and not the files' times, decides: a fresh clone or a
-# checkout gives every file a new time.
+# interrupted is begun again. The checksum in it, and not the files' times, decides: a fresh clone or a checkout
+# gives every file a new time. One that was moved or copied is made anew: its programs name their place.
 venv:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Reelbench needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; try: make PYTHON=python3.12")'
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) comes without venv; install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
-	@python="$$($(PYTHON) $(PYTHON_IS))"; wanted="$$(cat $(LOCKS) | cksum) $$python"; \
-	if [ "$$wanted" != "$$(cat $(STAMP) 2>/dev/null)" ]; then \
+	@python="$$($(PYTHON) $(PYTHON_IS))"; place="$$(cd $(BIN) 2>/dev/null && pwd -P || echo new)"; \
+	wanted="$$(cat $(LOCKS) | cksum) $$python"; \
+	if [ "$$wanted" != "$$(cat $(STAMP) 2>/dev/null)" ] || ! grep -qsF "$$place/" $(BIN)/pip; then \
 	  set -e; \
 	  echo "Installing into $(VENV) (several GB the first time) ..."; \
 	  rm -f $(STAMP); \
-	  [ "$$python" = "$$($(BIN)/python $(PYTHON_IS) 2>/dev/null)" ] && $(BIN)/python -m pip --version >/dev/null 2>&1 \
+	  [ "$$python" = "$$($(BIN)/python $(PYTHON_IS) 2>/dev/null)" ] && grep -qsF "$$place/" $(BIN)/pip \
+	    && $(BIN)/python -m pip --version >/dev/null 2>&1 \
 	    || $(PYTHON) -m venv --clear $(VENV); \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/uv \
 	    --require-hashes -r requirements-bootstrap.lock; \
