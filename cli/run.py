@@ -77,9 +77,13 @@ def _run(
         from ..flows.benchmark import benchmark
 
         api.wait()
-        result: dict[str, Any] = benchmark(
-            str(run_file), limit, list(only or ()), None if output is None else str(output)
-        )
+        try:
+            result: dict[str, Any] = benchmark(
+                str(run_file), limit, list(only or ()), None if output is None else str(output)
+            )
+        except Exception:
+            api.check()
+            raise
     print_tables(amended.run_dir, is_brief)
     print_failures(amended.run_dir)
     if result["num_failures"]:

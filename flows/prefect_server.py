@@ -111,6 +111,19 @@ class PrefectApi:
             f"see {self.home / 'server.log'}; a busy machine may need another try",
         )
 
+    def check(self) -> None:
+        """Say so where a server of our own is gone, which explains any other error.
+
+        Raises:
+            PrefectServerError: it is.
+        """
+        code = None if self._process is None else self._process.poll()
+        if code is not None:
+            raise PrefectServerError(
+                f"the run's own Prefect server has ended in the middle of it (exit code {code})",
+                f"what is finished is kept, the same command goes on; its log is {self.home}/server.log",
+            )
+
     def stop(self) -> None:
         """Stop a server of our own, after it has got everything; the user's goes on."""
         if self._process is None or self._process.poll() is not None:
@@ -232,7 +245,7 @@ def _lock_home(output: Path) -> tuple[Path, IO[str]]:
             lock = (home / "lock").open("w")
         except OSError as error:
             raise PrefectServerError(
-                f"cannot write to {home}: {error.strerror}", "choose another `output`, or set PREFECT_API_URL"
+                f"cannot write to {home}: {error.strerror}", "choose another folder with --output"
             ) from error
         try:
             # Held by this process and not inherited: a kill releases it.

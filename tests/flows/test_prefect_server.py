@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from reelbench.flows.prefect_server import PrefectServerError, prefect_api
+from reelbench.flows.prefect_server import PrefectApi, PrefectServerError, prefect_api
 
 pytestmark = pytest.mark.e2e
 
@@ -129,3 +129,17 @@ def test_an_output_that_cannot_be_written_is_a_clear_error(
     (tmp_path / "file").touch()
     with pytest.raises(PrefectServerError, match="cannot write"), prefect_api(tmp_path / "file"):
         pass
+
+
+def test_a_server_that_was_killed_explains_what_failed_without_it(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as server:
+        api = PrefectApi("http://127.0.0.1:9/api", tmp_path, server)
+        api.check()
+        server.kill()
+        server.wait()
+        with pytest.raises(
+            PrefectServerError, match=r"has ended in the middle of it \(exit code -9\)"
+        ) as caught:
+            api.check()
+    assert "the same command goes on" in str(caught.value.hint)
+    PrefectApi("http://127.0.0.1:9/api").check()
