@@ -106,7 +106,7 @@ def evaluate(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option("--device", help="cpu or cuda.", show_default="a GPU where there is one"),
+        typer.Option("--device", help="cpu, cuda or cuda:N.", show_default="a GPU where there is one"),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -41,7 +42,12 @@ if TYPE_CHECKING:
 FLUSH_ITEMS = 64
 """So many items' features are kept in memory before they are written: what a kill costs at most."""
 
+STORE = "store"
+"""The folder of the features, beside those of the results."""
+
 PathLike = str | Path
+
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # as a run's
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def evaluate(
     captions: PathLike | None = None,
     pairs: PathLike | None = None,
     protocol: PathLike | Sequence[PathLike] = "clean",
-    metrics: Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
     weights: Mapping[str, str] | None = None,
     output: PathLike = "evaluations",
     name: str | None = None,
@@ -107,27 +113,29 @@ def evaluate(
         pairs: CSV that says which generated clip belongs to which reference, caption and source, where the
             names do not.
         protocol: names or files; several are computed from one decoding of each clip.
-        metrics: names; None takes those that what is given allows.
+        metrics: a name or several; None takes those that what is given allows.
         weights: location by extractor role ("i3d", "clip"); roles that are missing get the embedded world's
             small models, which is said beside every number.
         output: the folder of the store and of the results.
         name: of the results' folder; made from the names of the folders when None.
-        limit: the first so many samples only.
+        limit: the first so many samples only; at least 1.
         context_frames: so many first frames of each clip were given to the method (prediction tasks); the
             protocol says whether they are measured.
         frame_rate: frames per second of folders of frames, which state none.
         allow_small: measure clips and sets that are too small for a metric, and mark the numbers.
         workers: threads; None takes the machine's cores. No number depends on it.
-        device: "cpu" or "cuda"; None takes a GPU where there is one.
+        device: "cpu", "cuda" or "cuda:N"; None takes a GPU where there is one.
         progress: show a progress bar on standard error.
 
     Raises:
         ReelbenchError: a folder, file, name or combination that cannot work. Single clips that cannot be read
             do not raise: they are recorded, and the coverage shows them.
     """
+    _check_arguments(name, limit, context_frames, workers)
+    _check_device(device)
     systems = _systems(generated)
     protocols = [_loaded(item, allow_small) for item in _as_list(protocol)]
-    _refuse_equal(protocols)
+    _refuse_twice("protocol", [item.name for item in protocols])
     found = {label: find_clips(folder) for label, folder in systems.items()}
     references = find_clips(Path(reference)) if reference is not None else None
     matching = match_systems(
@@ -140,15 +148,16 @@ def evaluate(
     )
     folders = [*systems.values(), *([] if reference is None else [Path(reference)])]
     matching = replace(matching, problems=(*matching.problems, *_ignored(folders)))
-    names = tuple(metrics) if metrics else _possible_metrics(matching)
+    names = tuple(map(str, _as_list(metrics))) if metrics else _possible_metrics(matching)
+    _refuse_twice("metric", names)
     _check_metrics(names, protocols[0], matching)
-    refuse_unavailable([build_metric(item, protocols[0]) for item in names], dict(weights or {}))
+    refuse_unavailable([build_metric(item, protocols[0]) for item in names], dict(weights or {}), ())
 
     output_dir = Path(output).absolute()
     run = RunFile(
         name=name or _name(systems, reference),
         output=output_dir,
-        store=output_dir / "store",
+        store=output_dir / STORE,
         methods=tuple(
             MethodEntry(name="videos", label=label, config={"folder": str(folder)})
             for label, folder in systems.items()
@@ -242,11 +251,26 @@ def _loaded(name: PathLike, allow_small: bool) -> Protocol:
     )
 
 
-def _refuse_equal(protocols: Sequence[Protocol]) -> None:
-    names = [protocol.name for protocol in protocols]
+def _refuse_twice(kind: str, names: Sequence[str]) -> None:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise EvaluationError(f"the protocol {twice!r} was given twice", "give each once")
+        raise EvaluationError(f"the {kind} {twice!r} was given twice", "give each once")
+
+
+def _check_arguments(name: str | None, limit: int | None, context_frames: int, workers: int | None) -> None:
+    """Refuse a name that is no folder's, and numbers out of range, before anything is read."""
+    if name is not None and (not _NAME.fullmatch(name) or name == STORE):
+        raise EvaluationError(
+            f"the name {name!r} cannot be that of the results' folder: it takes 1 to 64 of A-Za-z0-9._-, "
+            f"begins with a letter or digit, and is not {STORE!r}",
+            "give another --name, or none; --output says in which folder",
+        )
+    least = {"limit": (limit, 1), "context_frames": (context_frames, 0), "workers": (workers, 1)}
+    for what, (value, lowest) in least.items():
+        if value is not None and value < lowest:
+            raise EvaluationError(
+                f"{what} is {value}; it must be at least {lowest}", "raise it, or leave it out"
+            )
 
 
 def _possible_metrics(matching: Matching) -> tuple[str, ...]:
@@ -291,6 +315,31 @@ def _open_store(run: RunFile) -> Store:
     from ..datasets.codec import default_codec
 
     return Store(run.store_dir, default_codec())
+
+
+def _check_device(device: str | None) -> None:
+    """Refuse a device that is not there, before anything is read.
+
+    Raises:
+        EvaluationError: no device of that name, or no such GPU on this machine.
+    """
+    if device is None or device == "cpu":
+        return
+    found = re.fullmatch(r"cuda(?::(\d+))?", device)
+    if found is None:
+        raise EvaluationError(
+            f"unknown device {device!r}; allowed: cpu, cuda, cuda:0, cuda:1, ...",
+            "leave --device out to take a GPU where there is one",
+        )
+    import torch
+
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(found[1] or 0) >= num_gpus:
+        raise EvaluationError(
+            f"the device {device!r} is not there: torch {torch.__version__} finds {num_gpus or 'no'} "
+            f"{'GPU' if num_gpus == 1 else 'GPUs'} on this machine",
+            "give --device cpu, or leave it out to take a GPU where there is one",
+        )
 
 
 def _device(measurings: Sequence[Measuring]) -> str:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from reelbench.core.errors import EvaluationError, UnknownNameError
+from reelbench.core.errors import EvaluationError, UnknownNameError, WeightsError
 from reelbench.core.tables import PROVENANCE_COLUMNS
 from reelbench.core.types import ClipRef
 from reelbench.datasets.temporal_interpolation import seer_frames
@@ -313,3 +313,53 @@ def test_metrics_without_what_they_need_are_refused_before_anything_is_read(meas
         measure(generated=[folders.generated, folders.generated])
     with pytest.raises(EvaluationError, match="given twice"):
         measure(protocol=["clean", "clean"])
+
+
+@pytest.mark.parametrize("name", ["my results", "../../x", "", "-x", "a" * 65, "store"])
+def test_a_name_that_is_no_folders_is_refused_before_anything_is_read(measure, tmp_path, name):
+    with pytest.raises(EvaluationError, match="cannot be that of the results' folder") as error:
+        measure(name=name)
+    assert repr(name) in error.value.message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"limit": 0}, "limit is 0; it must be at least 1"),
+        ({"context_frames": -1}, "context_frames is -1; it must be at least 0"),
+        ({"workers": 0}, "workers is 0; it must be at least 1"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_as_on_the_command_line(measure, changes, said):
+    with pytest.raises(EvaluationError, match=said):
+        measure(**changes)
+
+
+def test_one_metric_may_be_a_string_and_none_is_given_twice(measure):
+    assert set(measure(metrics="fvd", limit=2).summary["metric"]) == {"fvd"}
+    with pytest.raises(EvaluationError, match="the metric 'fvd' was given twice"):
+        measure(metrics=["fvd", "fvd"])
+
+
+@pytest.mark.parametrize("device", ["gpu", "mps", "cuda:x", "cuda:99", ""])
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(measure, tmp_path, device):
+    with pytest.raises(EvaluationError, match=f"device {device!r}") as error:
+        measure(device=device)
+    assert "cpu" in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_cuda_without_a_gpu_is_refused_also_when_nothing_is_to_be_made(measure, monkeypatch):
+    settings = {"metrics": "frame_consistency_consecutive", "limit": 1}
+    measure(**settings)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(EvaluationError, match=r"'cuda' is not there: torch .* finds no GPUs on this machine"):
+        measure(device="cuda", **settings)
+
+
+def test_weights_for_a_role_that_nothing_measures_with_are_refused(measure, weights):
+    for role in ("pipeline", "zzz"):
+        with pytest.raises(WeightsError, match=f"unknown role {role!r}") as error:
+            measure(weights={**weights, role: "somewhere"})
+        assert "run file" not in str(error.value)
