@@ -33,6 +33,7 @@ from ..stages.work import ShardResult, WorkerContext
 from .clip_list import find_clips, other_files
 from .clip_measuring import WorkList
 from .matched_systems import Matching, match_systems
+from .result_folder import STORE, check_name, free_name, record_inputs
 from .result_tables import write_results
 from .stored_clips import ClipCatalogue
 
@@ -42,12 +43,7 @@ if TYPE_CHECKING:
 FLUSH_ITEMS = 64
 """So many items' features are kept in memory before they are written: what a kill costs at most."""
 
-STORE = "store"
-"""The folder of the features, beside those of the results."""
-
 PathLike = str | Path
-
-_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # as a run's
 
 
 @dataclass(frozen=True)
@@ -117,7 +113,8 @@ def evaluate(
         weights: location by extractor role ("i3d", "clip"); roles that are missing get the embedded world's
             small models, which is said beside every number.
         output: the folder of the store and of the results.
-        name: of the results' folder; made from the names of the folders when None.
+        name: of the results' folder, whatever it holds; made from the names of the folders when None, with a
+            digest of them where that folder holds what others gave.
         limit: the first so many samples only; at least 1.
         context_frames: so many first frames of each clip were given to the method (prediction tasks); the
             protocol says whether they are measured.
@@ -131,13 +128,16 @@ def evaluate(
         ReelbenchError: a folder, file, name or combination that cannot work. Single clips that cannot be read
             do not raise: they are recorded, and the coverage shows them.
     """
-    _check_arguments(name, limit, context_frames, workers)
+    if name is not None:
+        check_name(name)
+    _check_numbers(limit, context_frames, workers)
     _check_device(device)
     systems = _systems(generated)
     protocols = [_loaded(item, allow_small) for item in _as_list(protocol)]
     _refuse_twice("protocol", [item.name for item in protocols])
     found = {label: find_clips(folder) for label, folder in systems.items()}
-    references = find_clips(Path(reference)) if reference is not None else None
+    real = Path(reference) if reference is not None else None
+    references = find_clips(real) if real is not None else None
     matching = match_systems(
         found,
         references,
@@ -146,23 +146,27 @@ def evaluate(
         limit=limit,
         num_context_frames=context_frames,
     )
-    folders = [*systems.values(), *([] if reference is None else [Path(reference)])]
-    matching = replace(matching, problems=(*matching.problems, *_ignored(folders)))
+    folders = [*systems.values(), *([] if real is None else [real])]
+    problems = (*matching.problems, *_ignored(folders))
     names = tuple(map(str, _as_list(metrics))) if metrics else _possible_metrics(matching)
     _refuse_twice("metric", names)
     _check_metrics(names, protocols[0], matching)
     refuse_unavailable([build_metric(item, protocols[0]) for item in names], dict(weights or {}), ())
 
     output_dir = Path(output).absolute()
+    if name is None:
+        name, note = free_name(output_dir, systems, real)
+        problems += () if note is None else (note,)
+    matching = replace(matching, problems=problems)
     run = RunFile(
-        name=name or _name(systems, reference),
+        name=name,
         output=output_dir,
         store=output_dir / STORE,
         methods=tuple(
             MethodEntry(name="videos", label=label, config={"folder": str(folder)})
             for label, folder in systems.items()
         ),
-        datasets=(DatasetEntry(name="videos", label=Path(reference).name if reference else "no reference"),),
+        datasets=(DatasetEntry(name="videos", label=real.name if real is not None else "no reference"),),
         metrics=names,
         protocol=", ".join(item.name for item in protocols),
         weights=dict(weights or {}),
@@ -176,6 +180,7 @@ def evaluate(
     drafts = [matching.draft(measuring, work) for measuring in measurings]
     context = WorkerContext(store, device or _device(measurings), num_threads)
     _extract(work, context, progress)
+    record_inputs(run.run_dir, systems, real)
     return write_results(run, store, measurings, matching, drafts, facts, frame_rate)
 
 
@@ -257,14 +262,8 @@ def _refuse_twice(kind: str, names: Sequence[str]) -> None:
         raise EvaluationError(f"the {kind} {twice!r} was given twice", "give each once")
 
 
-def _check_arguments(name: str | None, limit: int | None, context_frames: int, workers: int | None) -> None:
-    """Refuse a name that is no folder's, and numbers out of range, before anything is read."""
-    if name is not None and (not _NAME.fullmatch(name) or name == STORE):
-        raise EvaluationError(
-            f"the name {name!r} cannot be that of the results' folder: it takes 1 to 64 of A-Za-z0-9._-, "
-            f"begins with a letter or digit, and is not {STORE!r}",
-            "give another --name, or none; --output says in which folder",
-        )
+def _check_numbers(limit: int | None, context_frames: int, workers: int | None) -> None:
+    """Refuse numbers out of range, before anything is read."""
     least = {"limit": (limit, 1), "context_frames": (context_frames, 0), "workers": (workers, 1)}
     for what, (value, lowest) in least.items():
         if value is not None and value < lowest:
@@ -302,13 +301,6 @@ def _check_metrics(names: Sequence[str], protocol: Protocol, matching: Matching)
                 f"the metric {name!r} reads captions, and no generated clip has one",
                 "give them with --captions FILE (CSV: name,caption), or leave the metric out",
             )
-
-
-def _name(systems: Mapping[str, Path], reference: PathLike | None) -> str:
-    """A folder's name from the labels: letters, digits, dot, dash and underscore."""
-    text = "+".join(systems) + (f"-vs-{Path(reference).name}" if reference is not None else "")
-    plain = "".join(character if character.isascii() and character.isalnum() else "-" for character in text)
-    return plain.strip("-")[:64].strip("-") or "evaluation"
 
 
 def _open_store(run: RunFile) -> Store:

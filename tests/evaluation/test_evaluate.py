@@ -363,3 +363,41 @@ def test_weights_for_a_role_that_nothing_measures_with_are_refused(measure, weig
         with pytest.raises(WeightsError, match=f"unknown role {role!r}") as error:
             measure(weights={**weights, role: "somewhere"})
         assert "run file" not in str(error.value)
+
+
+def test_folders_of_one_name_do_not_replace_each_others_tables(measure, folders, tmp_path):
+    """The second has a place of its own, the same each time, and says so; --name replaces."""
+    settings = {"reference": None, "captions": None, "metrics": "frame_consistency_consecutive"}
+    for side in ("A", "B"):
+        shutil.copytree(folders.generated, tmp_path / side / "videos")
+    first = measure(generated=tmp_path / "A" / "videos", **settings)
+    kept = comparable(first)
+    second = measure(generated=tmp_path / "B" / "videos", limit=2, **settings)
+    assert comparable(first) == kept
+    assert first.folder.name == "videos" != second.folder.name
+    assert any(second.folder.name in problem for problem in second.problems)
+    again = [
+        measure(generated=tmp_path / "A" / ".." / "A" / "videos", **settings),
+        measure(generated=tmp_path / "B" / "videos", **settings),
+    ]
+    assert [item.folder for item in again] == [first.folder, second.folder]
+    assert not any("digest" in problem for problem in again[0].problems)
+    shutil.rmtree(first.folder)
+    assert measure(generated=tmp_path / "B" / "videos", **settings).folder == second.folder
+    named = measure(generated=tmp_path / "A" / "videos", name=second.folder.name, **settings)
+    assert named.folder == second.folder
+
+
+def test_names_without_a_letter_of_ascii_have_places_of_their_own(measure, folders, tmp_path):
+    settings = {"reference": None, "captions": None, "metrics": "frame_consistency_consecutive"}
+    places = set()
+    for name in ("視頻", "動画", "store"):
+        shutil.copytree(folders.generated, tmp_path / name)
+        places.add(measure(generated=tmp_path / name, limit=1, **settings).folder.name)
+    assert len(places) == 3
+    assert "store" not in places
+
+
+def test_tables_of_unknown_folders_are_not_replaced(measure, tmp_path):
+    (tmp_path / "out" / "generated-vs-real" / "tables").mkdir(parents=True)
+    assert measure(metrics="fvd", limit=2).folder.name.startswith("generated-vs-real-")
