@@ -47,8 +47,8 @@ def free_name(output: Path, systems: Mapping[str, Path], reference: Path | None)
     if plain != STORE and (held[plain] == mine or (held[plain] is None and held[own] is None)):
         return plain, None
     return own, (
-        f"{plain!r} holds what other folders gave, so the results of these are in {own!r}: a digest of the "
-        "folders follows the name (--name gives another one)"
+        f"{plain!r} holds tables of other folders (or an earlier version's), so the results are in {own!r}, "
+        "with a digest of these folders; --name gives another name"
     )
 
 

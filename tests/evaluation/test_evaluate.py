@@ -401,3 +401,22 @@ def test_names_without_a_letter_of_ascii_have_places_of_their_own(measure, folde
 def test_tables_of_unknown_folders_are_not_replaced(measure, tmp_path):
     (tmp_path / "out" / "generated-vs-real" / "tables").mkdir(parents=True)
     assert measure(metrics="fvd", limit=2).folder.name.startswith("generated-vs-real-")
+
+
+def test_folders_of_frames_with_a_gap_are_named_and_measured_all_the_same(measure, tmp_path):
+    for name, numbers in {
+        "gap": [*range(5), *range(8, 24)],
+        "fifth": range(0, 90, 5),
+        "whole": range(18),
+    }.items():
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        for frame, number in zip(moving_noise(1, 24), numbers, strict=False):
+            Image.fromarray(frame).save(tmp_path / "frames" / name / f"frame{number:03d}.png")
+    settings = {"reference": None, "captions": None, "metrics": "frame_consistency_consecutive"}
+    result = measure(generated=tmp_path / "frames", **settings)
+    (note,) = [problem for problem in result.problems if "gaps" in problem]
+    assert note.startswith("frames: 1 folders")
+    assert note.endswith(": gap (3 missing, the first is frame 5)")
+    assert note in row(result, "frame_consistency_consecutive")["notes"]
+    assert row(result, "frame_consistency_consecutive")["n"] == 3
+    assert result.num_failures == 0
