@@ -53,7 +53,8 @@ class Evaluation:
     Attributes:
         folder: where its tables and its report are.
         problems: what did not fit together (captions without a clip, ...) or has to be known of all numbers.
-        num_failures: clips and features that could not be read or made.
+        num_failures: clips that were asked for and are not there, and clips, features and scores that could
+            not be read or made.
     """
 
     folder: Path
@@ -349,13 +350,13 @@ def as_json_data(evaluation: Evaluation) -> dict[str, Any]:
     from ..reports.failures import failures_of
 
     folder = evaluation.tables_dir
-    clips, features = (read_table(folder, name).to_pylist() for name in ("clips", "features"))
+    tables = [read_table(folder, name).to_pylist() for name in ("clips", "features", "scores")]
     return {
         "folder": str(evaluation.folder),
         "summary": _plain_rows(folder, "summary"),
         "comparisons": _plain_rows(folder, "comparisons"),
         "problems": list(evaluation.problems),
-        "failures": [asdict(failure) for failure in failures_of(clips, features)],
+        "failures": [asdict(failure) for failure in failures_of(*tables)],
     }
 
 
