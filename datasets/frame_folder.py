@@ -22,7 +22,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..core.errors import TooShortError, VideoError
 from ..core.file_digests import FileDigests
@@ -307,7 +307,11 @@ def read_picture(path: Path) -> np.ndarray:
             opened.load()
             image: Image.Image = ImageOps.exif_transpose(opened)
     except Exception as error:  # Pillow's readers let through whatever damaged bytes lead them to
-        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
+        if isinstance(error, UnidentifiedImageError):
+            reason = "its bytes are of no known format"  # Pillow names the buffer that holds them
+        else:
+            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            reason = said.splitlines()[0][:120]
         raise VideoError(
             f"{str(path)!r} cannot be read as a picture ({reason})",
             "the file may be cut off or damaged: copy it again",

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import EvaluationError
+from ..core.errors import EvaluationError, StoreError
 from ..core.free_memory import release_free_memory
 from ..core.run_file import DatasetEntry, MethodEntry, RunFile
 from ..core.store import Store
@@ -307,7 +307,10 @@ def _check_metrics(names: Sequence[str], protocol: Protocol, matching: Matching)
 def _open_store(run: RunFile) -> Store:
     from ..datasets.codec import default_codec
 
-    return Store(run.store_dir, default_codec())
+    try:
+        return Store(run.store_dir, default_codec())
+    except StoreError as error:
+        raise EvaluationError(error.message, "choose another folder with --output") from error
 
 
 def _check_device(device: str | None) -> None:

@@ -420,3 +420,25 @@ def test_folders_of_frames_with_a_gap_are_named_and_measured_all_the_same(measur
     assert note in row(result, "frame_consistency_consecutive")["notes"]
     assert row(result, "frame_consistency_consecutive")["n"] == 3
     assert result.num_failures == 0
+
+
+def test_messages_about_files_are_in_words(measure, folders, tmp_path):
+    for name, target in {"junk": None, "link": tmp_path / "nowhere.png"}.items():
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        picture = tmp_path / "frames" / name / "f0.png"
+        picture.write_bytes(b"no picture") if target is None else picture.symlink_to(target)
+    (tmp_path / "frames" / "gone.mkv").symlink_to(tmp_path / "nowhere.mkv")
+    shutil.copy(folders.generated / "a.mkv", tmp_path / "frames")
+    settings = {"reference": None, "captions": None, "metrics": "frame_consistency_consecutive"}
+    result = measure(generated=tmp_path / "frames", **settings)
+    rows = pq.read_table(result.tables_dir / "clips.parquet").to_pylist()
+    said = {item["sample_id"]: item["error_message"] for item in rows if item["status"] == "failed"}
+    assert "no known format" in said["junk"]
+    assert said["link"] == f"cannot read '{tmp_path}/frames/link/f0.png': No such file or directory"
+    assert said["gone"] == f"cannot read '{tmp_path}/frames/gone.mkv': No such file or directory"
+
+
+def test_a_place_that_cannot_be_written_names_the_option(measure, folders):
+    with pytest.raises(EvaluationError, match="cannot create the store") as error:
+        measure(output=folders.captions)
+    assert error.value.hint == "choose another folder with --output"
