@@ -131,7 +131,9 @@ def evaluate(
     """
     if name is not None:
         check_name(name)
-    _check_numbers(limit, context_frames, workers)
+    _check_at_least(1, limit=limit, workers=workers)
+    _check_at_least(0, context_frames=context_frames)
+    _check_at_least(0.001, frame_rate=frame_rate)
     _check_device(device)
     systems = _systems(generated)
     protocols = [_loaded(item, allow_small) for item in _as_list(protocol)]
@@ -263,13 +265,12 @@ def _refuse_twice(kind: str, names: Sequence[str]) -> None:
         raise EvaluationError(f"the {kind} {twice!r} was given twice", "give each once")
 
 
-def _check_numbers(limit: int | None, context_frames: int, workers: int | None) -> None:
-    """Refuse numbers out of range, before anything is read."""
-    least = {"limit": (limit, 1), "context_frames": (context_frames, 0), "workers": (workers, 1)}
-    for what, (value, lowest) in least.items():
-        if value is not None and value < lowest:
+def _check_at_least(least: float, **given: float | None) -> None:
+    """Refuse numbers that are too small, before anything is read."""
+    for name, value in given.items():
+        if value is not None and not value >= least:
             raise EvaluationError(
-                f"{what} is {value}; it must be at least {lowest}", "raise it, or leave it out"
+                f"{name} is {value}; it must be at least {least}", "raise it, or leave it out"
             )
 
 

@@ -329,6 +329,7 @@ def test_a_name_that_is_no_folders_is_refused_before_anything_is_read(measure, t
         ({"limit": 0}, "limit is 0; it must be at least 1"),
         ({"context_frames": -1}, "context_frames is -1; it must be at least 0"),
         ({"workers": 0}, "workers is 0; it must be at least 1"),
+        ({"frame_rate": 0.0}, "frame_rate is 0.0; it must be at least 0.001"),
     ],
 )
 def test_numbers_out_of_range_are_refused_as_on_the_command_line(measure, changes, said):
