@@ -106,7 +106,7 @@ def evaluate(
     ] = None,
     device: Annotated[
         str | None,
-        typer.Option("--device", help="cpu or cuda.", show_default="a GPU where there is one"),
+        typer.Option("--device", help="cpu, cuda or cuda:N.", show_default="a GPU where there is one"),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -114,7 +114,7 @@ def evaluate(
 
     What was measured is kept by content: the same command goes on where it was stopped, and another
     metric or protocol decodes and extracts only what is missing. Exit code 0: complete; 1: some clips
-    could not be measured; 2: something to mend first; 130: interrupted.
+    are not there or could not be measured; 2: something to mend first; 130 (SIGTERM: 143): interrupted.
     """
     from ..evaluation.evaluator import as_json_data, evaluate
     from ..flows.environment import quiet_environment
@@ -152,15 +152,15 @@ def _print(result: Evaluation) -> None:
     from .results import print_failures, print_tables
 
     print_tables(result.folder)
-    print_failures(result.folder)
+    print_failures(result.folder, ("clips", "features", "scores"))
     for problem in result.problems:
         typer.secho(f"note: {problem}", fg="yellow")
     typer.echo(f"Tables:  {relative(result.tables_dir)}/*.parquet")
     typer.echo(f"Report:  {relative(result.folder / 'report.html')}")
     if result.num_failures:
         typer.secho(
-            f"{result.num_failures} clips or features failed: the values are over what is there "
-            "(see coverage). The same command tries them again.",
+            f"{result.num_failures} clips, features or scores are missing or failed: the values are over "
+            "what is there (see coverage). The same command tries them again.",
             fg="yellow",
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,20 +36,21 @@ def print_tables(run_dir: Path, is_brief: bool = False) -> None:
         typer.echo(more)
 
 
-def print_failures(run_dir: Path) -> None:
-    """The causes of failures, the first ones."""
+def print_failures(run_dir: Path, tables: Sequence[str] = ("clips", "features")) -> None:
+    """The causes of failures in some tables, the first ones."""
     from ..core.tables import read_table
     from ..reports.failures import failures_of
     from ..stages.results import tables_dir
 
     folder = tables_dir(run_dir)
-    rows = [read_table(folder, name).to_pylist() for name in ("clips", "features")]
+    rows = [read_table(folder, name).to_pylist() for name in tables]
     failures = failures_of(*rows)
     for failure in failures[:NUM_FAILURES_SHOWN]:
         samples = ", ".join(failure.samples[:3]) + (", ..." if failure.num_items > 3 else "")
+        what, why = ("missing", "") if failure.cause == "missing" else ("failed", f": {failure.cause}")
         typer.secho(
-            f"failed: {failure.stage}, {failure.method} on {failure.dataset}, {failure.num_items} x "
-            f"({samples}): {failure.cause}",
+            f"{what}: {failure.stage}, {failure.method} on {failure.dataset}, {failure.num_items} x "
+            f"({samples}){why}",
             fg="red",
         )
     if len(failures) > NUM_FAILURES_SHOWN:

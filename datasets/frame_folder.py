@@ -17,12 +17,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import av
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageOps
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ..core.errors import TooShortError, VideoError
 from ..core.file_digests import FileDigests
@@ -61,13 +61,7 @@ def frame_files(folder: Path, first: int | None = None, last: int | None = None)
             f"one, got {first} to {last}"
         )
     is_window = first is not None or last is not None
-    try:
-        listing = _listing(folder, folder.stat().st_mtime_ns)
-    except OSError as error:
-        raise VideoError(
-            f"cannot read the folder of frames {str(folder)!r}: {error.strerror}",
-            "copy it again, or correct the annotation that names it",
-        ) from error
+    listing = _listed(folder)
     if not listing.names:
         raise VideoError(
             f"the folder {str(folder)!r} holds no picture", f"expected {', '.join(sorted(PICTURE_SUFFIXES))}"
@@ -91,6 +85,22 @@ def frame_files(folder: Path, first: int | None = None, last: int | None = None)
     return [folder / by_number[number] for number in wanted]
 
 
+def left_out(folder: Path) -> tuple[int, int]:
+    """How many numbers are missing between the pictures of a folder, and the first of them; (0, 0) for none.
+
+    The smallest step between two neighbours is the folder's: every fifth frame (0, 5, 10) has no gap, and
+    neither has a step that is rounded (0, 3, 7, 11).
+
+    Raises:
+        VideoError: the folder cannot be listed.
+    """
+    numbers = sorted(_listed(folder).by_number)
+    pairs = list(pairwise(numbers))
+    step = min((after - before for before, after in pairs), default=1)
+    gaps = [(before + step, (after - before) // step - 1) for before, after in pairs]
+    return sum(num for _, num in gaps), next((number for number, num in gaps if num), 0)
+
+
 @dataclass(frozen=True)
 class _Listing:
     """The pictures of a folder.
@@ -106,6 +116,16 @@ class _Listing:
     by_number: Mapping[int, str]
     unnumbered: str | None
     double: tuple[str, str, int] | None
+
+
+def _listed(folder: Path) -> _Listing:
+    try:
+        return _listing(folder, folder.stat().st_mtime_ns)
+    except OSError as error:
+        raise VideoError(
+            f"cannot read the folder of frames {str(folder)!r}: {error.strerror}",
+            "copy it again, or correct the annotation that names it",
+        ) from error
 
 
 @lru_cache(maxsize=8)
@@ -287,7 +307,11 @@ def read_picture(path: Path) -> np.ndarray:
             opened.load()
             image: Image.Image = ImageOps.exif_transpose(opened)
     except Exception as error:  # Pillow's readers let through whatever damaged bytes lead them to
-        reason = (str(error) or type(error).__name__).splitlines()[0][:120]
+        if isinstance(error, UnidentifiedImageError):
+            reason = "its bytes are of no known format"  # Pillow names the buffer that holds them
+        else:
+            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            reason = said.splitlines()[0][:120]
         raise VideoError(
             f"{str(path)!r} cannot be read as a picture ({reason})",
             "the file may be cut off or damaged: copy it again",

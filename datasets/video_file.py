@@ -51,7 +51,10 @@ def open_video(path: Path, num_threads: int = 1) -> Iterator[tuple[InputContaine
     try:
         size = path.stat().st_size if path.is_file() else None
     except (OSError, ValueError) as error:
-        raise VideoError(f"cannot read the video {str(path)!r}: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise VideoError(
+            f"cannot read the video {str(path)!r}: {why}", "check the folder of the videos"
+        ) from error
     if size is None:
         kind = "is a folder, not a video" if path.is_dir() else "does not exist"
         raise VideoError(f"the video {str(path)!r} {kind}", "check the folder of the videos")

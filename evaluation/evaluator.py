@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import EvaluationError
+from ..core.errors import EvaluationError, StoreError
 from ..core.free_memory import release_free_memory
 from ..core.run_file import DatasetEntry, MethodEntry, RunFile
 from ..core.store import Store
@@ -32,6 +33,7 @@ from ..stages.work import ShardResult, WorkerContext
 from .clip_list import find_clips, other_files
 from .clip_measuring import WorkList
 from .matched_systems import Matching, match_systems
+from .result_folder import STORE, check_name, free_name, record_inputs
 from .result_tables import write_results
 from .stored_clips import ClipCatalogue
 
@@ -51,7 +53,8 @@ class Evaluation:
     Attributes:
         folder: where its tables and its report are.
         problems: what did not fit together (captions without a clip, ...) or has to be known of all numbers.
-        num_failures: clips and features that could not be read or made.
+        num_failures: clips that were asked for and are not there, and clips, features and scores that could
+            not be read or made.
     """
 
     folder: Path
@@ -86,7 +89,7 @@ def evaluate(
     captions: PathLike | None = None,
     pairs: PathLike | None = None,
     protocol: PathLike | Sequence[PathLike] = "clean",
-    metrics: Sequence[str] | None = None,
+    metrics: str | Sequence[str] | None = None,
     weights: Mapping[str, str] | None = None,
     output: PathLike = "evaluations",
     name: str | None = None,
@@ -107,29 +110,37 @@ def evaluate(
         pairs: CSV that says which generated clip belongs to which reference, caption and source, where the
             names do not.
         protocol: names or files; several are computed from one decoding of each clip.
-        metrics: names; None takes those that what is given allows.
+        metrics: a name or several; None takes those that what is given allows.
         weights: location by extractor role ("i3d", "clip"); roles that are missing get the embedded world's
             small models, which is said beside every number.
         output: the folder of the store and of the results.
-        name: of the results' folder; made from the names of the folders when None.
-        limit: the first so many samples only.
+        name: of the results' folder, whatever it holds; made from the names of the folders when None, with a
+            digest of them where that folder holds what others gave.
+        limit: the first so many samples only; at least 1.
         context_frames: so many first frames of each clip were given to the method (prediction tasks); the
             protocol says whether they are measured.
         frame_rate: frames per second of folders of frames, which state none.
         allow_small: measure clips and sets that are too small for a metric, and mark the numbers.
         workers: threads; None takes the machine's cores. No number depends on it.
-        device: "cpu" or "cuda"; None takes a GPU where there is one.
+        device: "cpu", "cuda" or "cuda:N"; None takes a GPU where there is one.
         progress: show a progress bar on standard error.
 
     Raises:
         ReelbenchError: a folder, file, name or combination that cannot work. Single clips that cannot be read
             do not raise: they are recorded, and the coverage shows them.
     """
+    if name is not None:
+        check_name(name)
+    _check_at_least(1, limit=limit, workers=workers)
+    _check_at_least(0, context_frames=context_frames)
+    _check_at_least(0.001, frame_rate=frame_rate)
+    _check_device(device)
     systems = _systems(generated)
     protocols = [_loaded(item, allow_small) for item in _as_list(protocol)]
-    _refuse_equal(protocols)
+    _refuse_twice("protocol", [item.name for item in protocols])
     found = {label: find_clips(folder) for label, folder in systems.items()}
-    references = find_clips(Path(reference)) if reference is not None else None
+    real = Path(reference) if reference is not None else None
+    references = find_clips(real) if real is not None else None
     matching = match_systems(
         found,
         references,
@@ -138,22 +149,27 @@ def evaluate(
         limit=limit,
         num_context_frames=context_frames,
     )
-    folders = [*systems.values(), *([] if reference is None else [Path(reference)])]
-    matching = replace(matching, problems=(*matching.problems, *_ignored(folders)))
-    names = tuple(metrics) if metrics else _possible_metrics(matching)
+    folders = [*systems.values(), *([] if real is None else [real])]
+    problems = (*matching.problems, *_ignored(folders))
+    names = tuple(map(str, _as_list(metrics))) if metrics else _possible_metrics(matching)
+    _refuse_twice("metric", names)
     _check_metrics(names, protocols[0], matching)
-    refuse_unavailable([build_metric(item, protocols[0]) for item in names], dict(weights or {}))
+    refuse_unavailable([build_metric(item, protocols[0]) for item in names], dict(weights or {}), ())
 
     output_dir = Path(output).absolute()
+    if name is None:
+        name, note = free_name(output_dir, systems, real)
+        problems += () if note is None else (note,)
+    matching = replace(matching, problems=problems)
     run = RunFile(
-        name=name or _name(systems, reference),
+        name=name,
         output=output_dir,
-        store=output_dir / "store",
+        store=output_dir / STORE,
         methods=tuple(
             MethodEntry(name="videos", label=label, config={"folder": str(folder)})
             for label, folder in systems.items()
         ),
-        datasets=(DatasetEntry(name="videos", label=Path(reference).name if reference else "no reference"),),
+        datasets=(DatasetEntry(name="videos", label=real.name if real is not None else "no reference"),),
         metrics=names,
         protocol=", ".join(item.name for item in protocols),
         weights=dict(weights or {}),
@@ -167,6 +183,7 @@ def evaluate(
     drafts = [matching.draft(measuring, work) for measuring in measurings]
     context = WorkerContext(store, device or _device(measurings), num_threads)
     _extract(work, context, progress)
+    record_inputs(run.run_dir, systems, real)
     return write_results(run, store, measurings, matching, drafts, facts, frame_rate)
 
 
@@ -242,11 +259,19 @@ def _loaded(name: PathLike, allow_small: bool) -> Protocol:
     )
 
 
-def _refuse_equal(protocols: Sequence[Protocol]) -> None:
-    names = [protocol.name for protocol in protocols]
+def _refuse_twice(kind: str, names: Sequence[str]) -> None:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise EvaluationError(f"the protocol {twice!r} was given twice", "give each once")
+        raise EvaluationError(f"the {kind} {twice!r} was given twice", "give each once")
+
+
+def _check_at_least(least: float, **given: float | None) -> None:
+    """Refuse numbers that are too small, before anything is read."""
+    for name, value in given.items():
+        if value is not None and not value >= least:
+            raise EvaluationError(
+                f"{name} is {value}; it must be at least {least}", "raise it, or leave it out"
+            )
 
 
 def _possible_metrics(matching: Matching) -> tuple[str, ...]:
@@ -280,17 +305,38 @@ def _check_metrics(names: Sequence[str], protocol: Protocol, matching: Matching)
             )
 
 
-def _name(systems: Mapping[str, Path], reference: PathLike | None) -> str:
-    """A folder's name from the labels: letters, digits, dot, dash and underscore."""
-    text = "+".join(systems) + (f"-vs-{Path(reference).name}" if reference is not None else "")
-    plain = "".join(character if character.isascii() and character.isalnum() else "-" for character in text)
-    return plain.strip("-")[:64].strip("-") or "evaluation"
-
-
 def _open_store(run: RunFile) -> Store:
     from ..datasets.codec import default_codec
 
-    return Store(run.store_dir, default_codec())
+    try:
+        return Store(run.store_dir, default_codec())
+    except StoreError as error:
+        raise EvaluationError(error.message, "choose another folder with --output") from error
+
+
+def _check_device(device: str | None) -> None:
+    """Refuse a device that is not there, before anything is read.
+
+    Raises:
+        EvaluationError: no device of that name, or no such GPU on this machine.
+    """
+    if device is None or device == "cpu":
+        return
+    found = re.fullmatch(r"cuda(?::(\d+))?", device)
+    if found is None:
+        raise EvaluationError(
+            f"unknown device {device!r}; allowed: cpu, cuda, cuda:0, cuda:1, ...",
+            "leave --device out to take a GPU where there is one",
+        )
+    import torch
+
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(found[1] or 0) >= num_gpus:
+        raise EvaluationError(
+            f"the device {device!r} is not there: torch {torch.__version__} finds {num_gpus or 'no'} "
+            f"{'GPU' if num_gpus == 1 else 'GPUs'} on this machine",
+            "give --device cpu, or leave it out to take a GPU where there is one",
+        )
 
 
 def _device(measurings: Sequence[Measuring]) -> str:
@@ -308,13 +354,13 @@ def as_json_data(evaluation: Evaluation) -> dict[str, Any]:
     from ..reports.failures import failures_of
 
     folder = evaluation.tables_dir
-    clips, features = (read_table(folder, name).to_pylist() for name in ("clips", "features"))
+    tables = [read_table(folder, name).to_pylist() for name in ("clips", "features", "scores")]
     return {
         "folder": str(evaluation.folder),
         "summary": _plain_rows(folder, "summary"),
         "comparisons": _plain_rows(folder, "comparisons"),
         "problems": list(evaluation.problems),
-        "failures": [asdict(failure) for failure in failures_of(clips, features)],
+        "failures": [asdict(failure) for failure in failures_of(*tables)],
     }
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..core.weights import resolve
+from ..datasets.frame_folder import left_out
 from ..metrics.i3d_formats import describe_i3d_weights
 from ..metrics.protocol import protocol_names
 from ..stages.measuring import Measuring
@@ -60,7 +61,7 @@ def clip_notes(
     facts: Mapping[StoredClip, ClipFacts],
     frame_rate: float | None,
 ) -> tuple[str, ...]:
-    """Differences between the two sides, and clips that are there twice.
+    """Differences between the two sides, clips that are there twice, and folders of frames with gaps.
 
     Args:
         frame_rate: of folders of frames, where it was given.
@@ -76,6 +77,19 @@ def clip_notes(
         if repeated:
             notes.append(
                 f"{name}: {repeated} files repeat another one's content; they add to N, not to what N tells"
+            )
+        folders = [clip for clip in set(clips) if clip.kind == "frames" and facts[clip].error is None]
+        gaps = [
+            f"{clip.name} ({missing} missing, the first is frame {first})"
+            for clip in sorted(folders, key=lambda clip: clip.name)
+            for missing, first in [left_out(clip.path)]
+            if missing
+        ]
+        if gaps:
+            shown = ", ".join(gaps[:_NUM_SHOWN]) + (", ..." if len(gaps) > _NUM_SHOWN else "")
+            notes.append(
+                f"{name}: {len(gaps)} folders of frames have gaps in their numbers and were measured as if "
+                f"the frames followed each other: {shown}"
             )
     if not matching.references or not any(_compares(item) for item in measurings):
         return tuple(notes)

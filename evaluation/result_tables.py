@@ -81,12 +81,17 @@ def write_results(
     ]
     clips = _clip_rows(run, matching, facts)
     features = [row for part in scored for row in part.features]
-    num_failures = sum(row["status"] == "failed" for row in (*clips, *features))
+    scores = [row for part in scored for row in part.scores]
+    # Asked for and not there, unreadable, or without a value (one frame has no neighbour). A clip that has no
+    # caption or reference was not asked about it.
+    num_failures = sum(row["status"] == "missing" for row in clips)
+    num_failures += sum(row["status"] == "failed" for row in (*clips, *features))
+    num_failures += sum(row["value"] is None for row in scores)
     folder = run.run_dir / "tables"
     rows = {
         "clips": clips,
         "features": features,
-        "scores": [row for part in scored for row in part.scores],
+        "scores": scores,
         "summary": [row for part in scored for row in part.summary],
         "comparisons": [row for part in scored for row in part.comparisons],
         "curves": [row for part in scored for row in part.curves],

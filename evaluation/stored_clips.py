@@ -77,8 +77,12 @@ class ClipCatalogue:
         is_folder = clip.kind == "frames"
         try:
             digest = clip_digest(ClipRef(clip.path), self._files)
-        except (OSError, VideoError) as error:
-            return ClipFacts(None, error=str(error))
+        except VideoError as error:
+            return ClipFacts(None, error=error.message)
+        except OSError as error:
+            return ClipFacts(
+                None, error=f"cannot read {str(error.filename or clip.path)!r}: {error.strerror}"
+            )
         if digest in self._known:
             return self._known[digest]
         try:

@@ -74,7 +74,7 @@ def refuse_unavailable(
         lines = [f"{', '.join(names)}: {reason}" for reason, names in faults.items()]
         raise WeightsError(
             "some metrics cannot be computed:\n  " + "\n  ".join(lines),
-            "name the weights in the run file, or leave these metrics out",
+            "name their weights (`weights` of a run file, or --weights), or leave these metrics out",
         )
 
 
@@ -118,7 +118,7 @@ def check_roles(weights: Mapping[str, str], more: Iterable[str] = ()) -> None:
         close = nearest(unknown[0], known)
         raise WeightsError(
             f"unknown role {unknown[0]!r} in weights; known: {', '.join(sorted(known))}",
-            f"did you mean {close!r}?" if close else "remove it from the run file",
+            f"did you mean {close!r}?" if close else "remove it",
         )
 
 

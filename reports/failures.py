@@ -14,7 +14,7 @@ class Failure:
     """One cause.
 
     Attributes:
-        stage: "sample" (making the clip) or "extract <extractor>".
+        stage: "sample" (making the clip), "extract <extractor>" or "score <metric>".
         method: label of the method, or "reference".
         dataset: name of the data set.
         cause: the error's type and message.
@@ -30,10 +30,20 @@ class Failure:
     samples: tuple[str, ...]
 
 
-def failures_of(clips: Iterable[Mapping[str, Any]], features: Iterable[Mapping[str, Any]]) -> list[Failure]:
-    """All clips and features that are not done, by stage, data set, method and cause."""
+def failures_of(
+    clips: Iterable[Mapping[str, Any]],
+    features: Iterable[Mapping[str, Any]],
+    scores: Iterable[Mapping[str, Any]] = (),
+) -> list[Failure]:
+    """All clips and features that are not done, and scores without a value, by stage, data set, method and
+    cause."""
+    unscored = [
+        {**row, "status": "failed", "side": "generated", "error_type": None}
+        for row in scores
+        if row["value"] is None
+    ]
     found: dict[tuple[str, str, str, str], list[str]] = {}
-    for stage_of, rows in ((_sample_stage, clips), (_extract_stage, features)):
+    for stage_of, rows in ((_sample_stage, clips), (_extract_stage, features), (_score_stage, unscored)):
         for row in rows:
             if row["status"] != "done":
                 method = row["method"] or row["side"] or ""
@@ -51,6 +61,10 @@ def _sample_stage(row: Mapping[str, Any]) -> str:
 
 def _extract_stage(row: Mapping[str, Any]) -> str:
     return f"extract {row['extractor']}"
+
+
+def _score_stage(row: Mapping[str, Any]) -> str:
+    return f"score {row['metric']}"
 
 
 def _cause(row: Mapping[str, Any]) -> str:

@@ -62,7 +62,7 @@ def missing_reason(row: Mapping[str, Any] | None, metric: str = "") -> str:
     if not parts:
         parts = ["undefined"] if row["value"] is not None else ["no value"]
     if row["num_failures"]:
-        parts.append(f"{row['num_failures']} clips failed")
+        parts.append(f"{row['num_failures']} clips without a value")
     elif is_value(row["coverage"]) and row["coverage"] < 1:
         parts.append(f"coverage {row['coverage']:.0%}")
     return "; ".join(parts)
@@ -89,7 +89,7 @@ def section_facts(
             text += f", {_span(seeds)} {'seed' if seeds == [1] else 'seeds'}"
         failures = max((row["num_failures"] or 0 for row in rows), default=0)
         if failures:
-            text += f"; up to {failures} failed"
+            text += f"; up to {failures} without a value"
         facts.append(("Samples", text))
     references = _values(measured, "n_reference")
     if references:

@@ -62,3 +62,35 @@ def test_errors_name_the_option_and_the_value(videos, weights) -> None:
     unknown = run(*options(videos, weights), "--protocol", "cleen")
     assert unknown.exit_code == 2
     assert "did you mean 'clean'?" in unknown.output
+
+
+def test_a_clip_that_a_metric_cannot_score_is_a_failure(videos, weights) -> None:
+    write_lossless(videos / "made" / "a.mkv", np.full((1, 32, 32, 3), 90, np.uint8), 8.0)
+    metric = "frame_consistency_consecutive"
+    result = run(*options(videos, weights), "--metrics", metric, "--allow-small")
+    assert result.exit_code == 1, result.output
+    assert f"failed: score {metric}, made on real, 1 x (a): " in result.output
+    data = json.loads(run(*options(videos, weights), "--metrics", metric, "--allow-small", "--json").stdout)
+    assert [failure["stage"] for failure in data["failures"]] == [f"score {metric}"]
+
+
+def test_a_listed_clip_that_is_not_there_is_missing_and_one_without_a_caption_is_no_failure(
+    videos, weights
+) -> None:
+    captions = videos / "captions.csv"
+    captions.write_text("name,caption\na,one\n")
+    given = [*options(videos, weights), "--metrics", "clipsim", "--captions", captions]
+    silent = run(*given)
+    assert silent.exit_code == 0, silent.output
+    assert "2 clips have no caption: b, c" in silent.output
+    assert "failed" not in silent.output
+    captions.write_text("name,caption\na,one\nb,two\nc,three\nd,four\n")
+    listed = run(*given)
+    assert listed.exit_code == 1, listed.output
+    assert "missing: sample, made on real, 1 x (d)\n" in listed.output
+    assert "1 clips, features or scores are missing or failed" in listed.output
+    assert "failed: sample" not in listed.output
+
+
+def test_help_names_both_ways_of_being_interrupted() -> None:
+    assert "143" in CliRunner().invoke(app, ["evaluate", "--help"]).output

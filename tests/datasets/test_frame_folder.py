@@ -24,6 +24,7 @@ from reelbench.datasets.frame_folder import (
     frame_files,
     frame_folder_digest,
     frame_folder_size,
+    left_out,
     read_frame_folder,
     read_picture,
 )
@@ -401,3 +402,22 @@ def test_ten_thousand_frames_are_listed_in_a_moment(tmp_path) -> None:
     for index in range(10_000):
         os.close(os.open(tmp_path / f"{index}.png", os.O_CREAT))
     assert [int(path.stem) for path in frame_files(tmp_path)] == list(range(10_000))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ([7], (0, 0)),
+        ([1, 2, 3], (0, 0)),
+        ([0, 5, 10, 15], (0, 0)),
+        ([0, 3, 7, 11, 14], (0, 0)),
+        ([0, 1, 2, 6, 7, 9], (4, 3)),
+        ([0, 5, 10, 20], (1, 15)),
+        ([], (0, 0)),
+    ],
+)
+def test_gaps_are_numbers_left_out_of_the_folders_own_step(tmp_path, numbers, expected):
+    for number in numbers:
+        (tmp_path / f"f{number:03d}.png").touch()
+    (tmp_path / "note.txt").touch()
+    assert left_out(tmp_path) == expected

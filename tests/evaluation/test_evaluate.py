@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from reelbench.core.errors import EvaluationError, UnknownNameError
+from reelbench.core.errors import EvaluationError, UnknownNameError, WeightsError
 from reelbench.core.tables import PROVENANCE_COLUMNS
 from reelbench.core.types import ClipRef
 from reelbench.datasets.temporal_interpolation import seer_frames
@@ -313,3 +313,133 @@ def test_metrics_without_what_they_need_are_refused_before_anything_is_read(meas
         measure(generated=[folders.generated, folders.generated])
     with pytest.raises(EvaluationError, match="given twice"):
         measure(protocol=["clean", "clean"])
+
+
+@pytest.mark.parametrize("name", ["my results", "../../x", "", "-x", "a" * 65, "store"])
+def test_a_name_that_is_no_folders_is_refused_before_anything_is_read(measure, tmp_path, name):
+    with pytest.raises(EvaluationError, match="cannot be that of the results' folder") as error:
+        measure(name=name)
+    assert repr(name) in error.value.message
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"limit": 0}, "limit is 0; it must be at least 1"),
+        ({"context_frames": -1}, "context_frames is -1; it must be at least 0"),
+        ({"workers": 0}, "workers is 0; it must be at least 1"),
+        ({"frame_rate": 0.0}, "frame_rate is 0.0; it must be at least 0.001"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_as_on_the_command_line(measure, changes, said):
+    with pytest.raises(EvaluationError, match=said):
+        measure(**changes)
+
+
+def test_one_metric_may_be_a_string_and_none_is_given_twice(measure):
+    assert set(measure(metrics="fvd", limit=2).summary["metric"]) == {"fvd"}
+    with pytest.raises(EvaluationError, match="the metric 'fvd' was given twice"):
+        measure(metrics=["fvd", "fvd"])
+
+
+@pytest.mark.parametrize("device", ["gpu", "mps", "cuda:x", "cuda:99", ""])
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(measure, tmp_path, device):
+    with pytest.raises(EvaluationError, match=f"device {device!r}") as error:
+        measure(device=device)
+    assert "cpu" in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_cuda_without_a_gpu_is_refused_also_when_nothing_is_to_be_made(measure, monkeypatch):
+    settings = {"metrics": "frame_consistency_consecutive", "limit": 1}
+    measure(**settings)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(EvaluationError, match=r"'cuda' is not there: torch .* finds no GPUs on this machine"):
+        measure(device="cuda", **settings)
+
+
+def test_weights_for_a_role_that_nothing_measures_with_are_refused(measure, weights):
+    for role in ("pipeline", "zzz"):
+        with pytest.raises(WeightsError, match=f"unknown role {role!r}") as error:
+            measure(weights={**weights, role: "somewhere"})
+        assert "run file" not in str(error.value)
+
+
+def test_folders_of_one_name_do_not_replace_each_others_tables(measure, folders, tmp_path):
+    """The second has a place of its own, the same each time, and says so; --name replaces."""
+    settings = {"reference": None, "captions": None, "metrics": "frame_consistency_consecutive"}
+    for side in ("A", "B"):
+        shutil.copytree(folders.generated, tmp_path / side / "videos")
+    first = measure(generated=tmp_path / "A" / "videos", **settings)
+    kept = comparable(first)
+    second = measure(generated=tmp_path / "B" / "videos", limit=2, **settings)
+    assert comparable(first) == kept
+    assert first.folder.name == "videos" != second.folder.name
+    assert any(second.folder.name in problem for problem in second.problems)
+    again = [
+        measure(generated=tmp_path / "A" / ".." / "A" / "videos", **settings),
+        measure(generated=tmp_path / "B" / "videos", **settings),
+    ]
+    assert [item.folder for item in again] == [first.folder, second.folder]
+    assert not any("digest" in problem for problem in again[0].problems)
+    shutil.rmtree(first.folder)
+    assert measure(generated=tmp_path / "B" / "videos", **settings).folder == second.folder
+    named = measure(generated=tmp_path / "A" / "videos", name=second.folder.name, **settings)
+    assert named.folder == second.folder
+
+
+def test_names_without_a_letter_of_ascii_have_places_of_their_own(measure, folders, tmp_path):
+    settings = {"reference": None, "captions": None, "metrics": "frame_consistency_consecutive"}
+    places = set()
+    for name in ("視頻", "動画", "store"):
+        shutil.copytree(folders.generated, tmp_path / name)
+        places.add(measure(generated=tmp_path / name, limit=1, **settings).folder.name)
+    assert len(places) == 3
+    assert "store" not in places
+
+
+def test_tables_of_unknown_folders_are_not_replaced(measure, tmp_path):
+    (tmp_path / "out" / "generated-vs-real" / "tables").mkdir(parents=True)
+    assert measure(metrics="fvd", limit=2).folder.name.startswith("generated-vs-real-")
+
+
+def test_folders_of_frames_with_a_gap_are_named_and_measured_all_the_same(measure, tmp_path):
+    for name, numbers in {
+        "gap": [*range(5), *range(8, 24)],
+        "fifth": range(0, 90, 5),
+        "whole": range(18),
+    }.items():
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        for frame, number in zip(moving_noise(1, 24), numbers, strict=False):
+            Image.fromarray(frame).save(tmp_path / "frames" / name / f"frame{number:03d}.png")
+    settings = {"reference": None, "captions": None, "metrics": "frame_consistency_consecutive"}
+    result = measure(generated=tmp_path / "frames", **settings)
+    (note,) = [problem for problem in result.problems if "gaps" in problem]
+    assert note.startswith("frames: 1 folders")
+    assert note.endswith(": gap (3 missing, the first is frame 5)")
+    assert note in row(result, "frame_consistency_consecutive")["notes"]
+    assert row(result, "frame_consistency_consecutive")["n"] == 3
+    assert result.num_failures == 0
+
+
+def test_messages_about_files_are_in_words(measure, folders, tmp_path):
+    for name, target in {"junk": None, "link": tmp_path / "nowhere.png"}.items():
+        (tmp_path / "frames" / name).mkdir(parents=True)
+        picture = tmp_path / "frames" / name / "f0.png"
+        picture.write_bytes(b"no picture") if target is None else picture.symlink_to(target)
+    (tmp_path / "frames" / "gone.mkv").symlink_to(tmp_path / "nowhere.mkv")
+    shutil.copy(folders.generated / "a.mkv", tmp_path / "frames")
+    settings = {"reference": None, "captions": None, "metrics": "frame_consistency_consecutive"}
+    result = measure(generated=tmp_path / "frames", **settings)
+    rows = pq.read_table(result.tables_dir / "clips.parquet").to_pylist()
+    said = {item["sample_id"]: item["error_message"] for item in rows if item["status"] == "failed"}
+    assert "no known format" in said["junk"]
+    assert said["link"] == f"cannot read '{tmp_path}/frames/link/f0.png': No such file or directory"
+    assert said["gone"] == f"cannot read '{tmp_path}/frames/gone.mkv': No such file or directory"
+
+
+def test_a_place_that_cannot_be_written_names_the_option(measure, folders):
+    with pytest.raises(EvaluationError, match="cannot create the store") as error:
+        measure(output=folders.captions)
+    assert error.value.hint == "choose another folder with --output"

@@ -163,7 +163,7 @@ def test_a_missing_value_is_a_dash_with_its_reason(
     ]
     text = to_markdown(build_comparison_table(rows))
     assert "| b | – \\[1\\] | 2 | 12.5% |" in text
-    assert "- \\[1\\] needs 10 clips, got 2; 14 clips failed" in text
+    assert "- \\[1\\] needs 10 clips, got 2; 14 clips without a value" in text
 
 
 def test_a_metric_without_a_row_is_a_dash_too(summary_row: Callable[..., dict[str, Any]]) -> None:

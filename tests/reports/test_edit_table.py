@@ -182,7 +182,7 @@ def test_a_method_without_any_clip_is_a_row_of_dashes(edits: Tables) -> None:
     edits["scores"] = [row for row in edits["scores"] if row["method"] != "simda-edit"]
     (table,) = build(edits)
     assert {cell.text for cell in cells(table, "Style", "simda-edit").values()} == {"–"}
-    assert "2 clips failed" in " ".join(table.footnotes)
+    assert "2 clips without a value" in " ".join(table.footnotes)
 
 
 def test_one_kind_is_one_part_and_unknown_kinds_come_last(edits: Tables) -> None:

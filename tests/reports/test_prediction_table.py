@@ -193,7 +193,7 @@ def test_missing_clips_show_in_the_coverage(summary: Rows) -> None:
     assert table.shows_n
     fca = next(row for row in table.groups[1].rows if row.method == "fca")
     assert (fca.n, fca.coverage) == ("60 to 64", "93.7%")
-    assert "up to 4 failed" in dict(table.facts)["arm"]
+    assert "up to 4 without a value" in dict(table.facts)["arm"]
     # FVD depends on N: with other counts, nothing is the best.
     assert not any(cells(table, method)["arm fvd"].is_best for method in SAW)
     assert any("arm fvd: depends on the number of samples" in note for note in table.footnotes)
@@ -216,7 +216,7 @@ def test_a_method_without_a_value_is_a_dash_with_the_reason(summary: Rows) -> No
     rows = [row for row in summary if (row["method"], row["dataset"]) != ("cogvideox", "arm")]
     (table,) = build_prediction_tables(rows, runs())
     for method, column, reason in (
-        ("cogvideox-lora", "epic kvd", "1 clip is too few; 63 clips failed"),
+        ("cogvideox-lora", "epic kvd", "1 clip is too few; 63 clips without a value"),
         ("cogvideox", "arm fvd", "not computed for this method"),
     ):
         cell = cells(table, method)[column]
