@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from . import registry
 from .errors import Faults, ReelbenchError, RunFileError, UnknownNameError, nearest, unknown_name
+from .yaml_text import load_yaml
 
 
 class _Model(BaseModel):
@@ -259,7 +260,7 @@ def load_run_file(path: Path, more_faults: MoreFaults | None = None) -> RunFile:
     except UnicodeDecodeError as error:
         raise RunFileError(f"the run file {path} is not UTF-8: {error}") from error
     try:
-        data = yaml.safe_load(text)
+        data = load_yaml(text)
     except yaml.YAMLError as error:
         raise RunFileError(f"the run file {path} is not valid YAML: {error}") from error
     return parse_run_file(data, str(path), more_faults)

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from ..core.errors import DatasetError, nearest
+from ..core.yaml_text import load_yaml
 from .text_file import read_text
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
@@ -103,31 +104,16 @@ def load_yaml_list(path: Path) -> list[Any]:
     """
     text = read_text(path)
     try:
-        value = yaml.load(text, _UniqueKeys)
+        value = load_yaml(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise DatasetError(f"{path}{place}: not valid YAML ({error.problem or error.context})") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: not readable as YAML ({error})") from error
+    except yaml.YAMLError as error:
+        raise DatasetError(f"{path}: not valid YAML ({error})") from error
     if not isinstance(value, list):
         raise DatasetError(f"{path}: expected a list at the top, got {_type_name(value)}")
     return value
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """`yaml.safe_load`, but a key that stands twice in a mapping is refused."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r:.80} stands twice in one mapping", key.start_mark
-                )
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def plain_name(value: object, what: str, where: str) -> str:

@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError
 from ..core.errors import ProtocolError, nearest, unknown_name
 from ..core.hashing import digest
 from ..core.weights import split_pin
+from ..core.yaml_text import load_yaml
 from .settings import (
     ClipSettings,
     FlowSettings,
@@ -118,7 +119,7 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
         if text not in protocol_names():
             raise unknown_name("protocol", text, protocol_names())
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ProtocolError(
             f"cannot read the protocol {path}: {error.strerror}",

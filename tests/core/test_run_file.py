@@ -80,6 +80,39 @@ def test_files_that_are_no_run_files_are_clear_errors(tmp_path, content, message
         load_run_file(path)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            "name: a\nlimit: 4\nmethods: []\nlimit: 2\n",
+            "the key 'limit' stands twice in one mapping, in lines 2 and 4",
+        ),
+        ("methods:\n- name: zs2\n  config:\n    eta: 0\n    eta: 1\n", "the key 'eta' .* in lines 4 and 5"),
+        (
+            "a: 1\nb: {c: 1, c: 2}\na: 2\na: 3",
+            "'c' stands twice .* 2 and 2; the key 'a' stands 3 times .* 1, 3 and 4",
+        ),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_with_its_lines(tmp_path, content, said):
+    path = tmp_path / "run.yaml"
+    path.write_text(content)
+    with pytest.raises(RunFileError, match=said):
+        load_run_file(path)
+
+
+def test_merged_keys_are_no_doubled_ones(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        "name: merged\n"
+        "methods:\n"
+        "- &first {name: zs2, label: a, config: &steps {num_steps: 2}}\n"
+        "- {<<: *first, label: b, config: {<<: *steps, num_steps: 3}}\n"
+        "datasets: [{name: msrvtt, config: {root: data}}]\n"
+    )
+    assert [entry.config for entry in load_run_file(path).methods] == [{"num_steps": 2}, {"num_steps": 3}]
+
+
 def test_a_missing_run_file_is_a_clear_error(tmp_path):
     with pytest.raises(RunFileError, match="cannot read the run file"):
         load_run_file(tmp_path / "absent.yaml")
