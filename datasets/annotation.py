@@ -23,6 +23,25 @@ from .text_file import read_text
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 
 
+def require_folder(folder: Path, what: str, setting: str = "root") -> None:
+    """Check that the folder of a data set is there.
+
+    Args:
+        what: the data set and its part, for the error message.
+        setting: which of its settings names the folder.
+
+    Raises:
+        DatasetError: it does not exist, or is a file.
+    """
+    if folder.is_dir():
+        return
+    why = "is not a folder" if folder.exists() else "does not exist"
+    raise DatasetError(
+        f"{what}: the {setting.replace('_', ' ')} folder {str(folder)!r} {why}",
+        f"set `{setting}` of the data set to the folder that holds its files",
+    )
+
+
 def find_file(root: Path, names: Sequence[str], folders: Sequence[str], what: str) -> Path:
     """The first of `names` that lies in one of `folders` (relative to `root`, "" is the root itself).
 
@@ -33,11 +52,7 @@ def find_file(root: Path, names: Sequence[str], folders: Sequence[str], what: st
     Raises:
         DatasetError: the root is not a folder, or no folder has the file; says where it is expected.
     """
-    if not root.is_dir():
-        raise DatasetError(
-            f"{what}: the root folder {str(root)!r} does not exist",
-            "set `root` of the data set to the folder that holds its files",
-        )
+    require_folder(root, what)
     for name in names:
         for folder in folders:
             path = root / folder / name

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from reelbench.core import registry
 from reelbench.core.errors import DatasetError
 from reelbench.datasets.annotation import (
     caption_text,
@@ -121,3 +122,13 @@ def test_find_file_takes_the_first_and_says_where_it_looked(tmp_path) -> None:
         find_file(tmp_path, ("a.json",), ("", "sub"), "X")
     with pytest.raises(DatasetError, match=r"the root folder .*nowhere' does not exist"):
         find_file(tmp_path / "nowhere", ("a.json",), ("",), "X")
+
+
+@pytest.mark.parametrize("name", registry.names("datasets"))
+def test_a_root_that_is_not_there_is_said_so(tmp_path, name) -> None:
+    (tmp_path / "file").touch()
+    cls = registry.get("datasets", name)
+    for root, why in (("nothing", "does not exist"), ("file", "is not a folder")):
+        with pytest.raises(DatasetError, match=f"the root folder '{tmp_path / root}' {why}") as caught:
+            list(cls(cls.Config(root=str(tmp_path / root))))
+        assert "set `root`" in str(caught.value.hint)
