@@ -29,6 +29,13 @@ def complete_only(ctx: typer.Context, incomplete: str) -> list[str]:
     return []
 
 
+def folder_path(text: str | Path) -> Path:
+    """The folder that an option names; an empty name (an unset shell variable) would be the current one."""
+    if not str(text).strip():
+        raise typer.BadParameter("the name of the folder is empty; name one ('.' is the current folder)")
+    return Path(text)
+
+
 RunFileArgument = Annotated[
     Path, typer.Argument(metavar="RUN_FILE", help="The run file (YAML), for example configs/demo.yaml.")
 ]
@@ -51,7 +58,11 @@ OnlyOption = Annotated[
 OutputOption = Annotated[
     Path | None,
     typer.Option(
-        "--output", metavar="FOLDER", help="Where results go, instead of the run file's.", show_default=False
+        "--output",
+        metavar="FOLDER",
+        parser=folder_path,
+        help="Where results go, instead of the run file's.",
+        show_default=False,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

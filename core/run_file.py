@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from . import registry
 from .errors import Faults, ReelbenchError, RunFileError, UnknownNameError, nearest, unknown_name
@@ -122,6 +122,13 @@ class RunFile(_Model):
     executor: Literal["auto", "ray", "local"] = "auto"
     """Where shards run: on Ray, or in worker processes of this machine. "auto" takes Ray where there is a
     cluster, a GPU or more than one worker, and worker processes where Ray does not start. It is in no key."""
+
+    @field_validator("output", "store", mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        if isinstance(given, str) and not given.strip():
+            raise ValueError("the name of the folder is empty; name one ('.' is the current folder)")
+        return given
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
@@ -393,6 +400,8 @@ def _faults(model: type[BaseModel], error: ValidationError, prefix: str = "") ->
             yield f"  {where}: unknown key; {hint}"
         elif fault["type"] == "missing":
             yield f"  {where}: required, but missing"
+        elif fault["type"] == "value_error":
+            yield f"  {where}: {fault['msg'].removeprefix('Value error, ')}"
         else:
             yield f"  {where}: {fault['msg']} (got {fault['input']!r:.80})"
 

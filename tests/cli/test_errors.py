@@ -70,6 +70,16 @@ def test_an_output_that_cannot_be_written(write_run_file: Callable[..., Path], t
     assert "cannot create the store" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["plan", "run", "status", "evaluate"])
+def test_an_output_without_a_name(
+    write_run_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    path = write_run_file()
+    monkeypatch.chdir(tmp_path)
+    assert "the name of the folder is empty" in failing(command, str(path), "--output", "").stderr
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.yaml"]
+
+
 def test_missing_data(write_run_file: Callable[..., Path], tmp_path: Path) -> None:
     missing = {"name": "msrvtt", "config": {"root": str(tmp_path / "nothing")}}
     assert str(tmp_path / "nothing") in failing("plan", str(write_run_file(datasets=[missing]))).stderr

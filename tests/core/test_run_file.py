@@ -30,6 +30,8 @@ def test_defaults_are_filled_in():
         ({"limit": "many"}, "limit: .*valid integer.*'many'"),
         ({"limit": 0}, "limit: .*greater than or equal to 1"),
         ({"methods": []}, "methods: .*at least 1"),
+        ({"output": ""}, "output: the name of the folder is empty"),
+        ({"store": " "}, "store: the name of the folder is empty"),
         (
             {"methods": [{"name": "zs2", "num_steps": 3}]},
             r"^run file is not valid:\n  methods.0.num_steps: unknown key; .*`config`\)$",
