@@ -58,8 +58,8 @@ class _UniqueKeys(yaml.SafeLoader):
                 self._doubled.append(f"the key {keys[0].value!r:.80} stands {times} in one mapping, {where}")
         return node
 
-    def compose_document(self) -> yaml.Node:
-        node: yaml.Node = super().compose_document()
+    def compose_document(self) -> Any:
+        node = super().compose_document()
         if self._doubled:
             raise DoubledKeyError("; ".join(self._doubled) + ": write it once, with all that is meant")
         return node
