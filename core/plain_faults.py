@@ -111,8 +111,9 @@ def place(data: Any, path: Sequence[int | str]) -> str:
         except (LookupError, TypeError):
             data = None
         if isinstance(part, int):
-            label = (data.get("label") or data.get("name")) if isinstance(data, Mapping) else None
-            text += f"[{part}]" + (f" ({label})" if isinstance(label, str) else "")
+            names = [data.get(key) for key in ("label", "name")] if isinstance(data, Mapping) else []
+            label = next((name for name in names if name and isinstance(name, str)), None)
+            text += f"[{part}]" + (f" ({label})" if label else "")
         else:
             text += f".{part}" if text else part
     return text
