@@ -83,7 +83,7 @@ def refuse_unavailable(
         found.add(
             WeightsError(
                 "some metrics cannot be computed:\n  " + "\n  ".join(lines),
-                "name the weights in the run file, or leave these metrics out",
+                "name their weights (`weights` of a run file, or --weights), or leave these metrics out",
             )
         )
     found.refuse()
@@ -130,7 +130,7 @@ def check_roles(weights: Mapping[str, str], more: Iterable[str] = ()) -> None:
         faults.add(
             WeightsError(
                 f"unknown role {role!r} in weights; known: {', '.join(sorted(known))}",
-                f"did you mean {close!r}?" if close else "remove it from the run file",
+                f"did you mean {close!r}?" if close else "remove it",
             )
         )
     faults.refuse()
