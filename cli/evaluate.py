@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import JsonOption, relative
+from .options import JsonOption, folder_path, relative
 
 if TYPE_CHECKING:
     from ..evaluation.evaluator import Evaluation
@@ -72,7 +72,9 @@ def evaluate(
     ] = None,
     output: Annotated[
         Path,
-        typer.Option("--output", metavar="FOLDER", help="Where features and results are kept."),
+        typer.Option(
+            "--output", metavar="FOLDER", parser=folder_path, help="Where features and results are kept."
+        ),
     ] = Path("evaluations"),
     name: Annotated[
         str | None,

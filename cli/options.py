@@ -16,17 +16,24 @@ if TYPE_CHECKING:
 
 def complete_only(ctx: typer.Context, incomplete: str) -> list[str]:
     """The methods, data sets and metrics of the run file that was typed before."""
-    import yaml
+    from ..core.yaml_text import load_yaml
 
     with contextlib.suppress(Exception):  # completion must not print errors into the command line
         # An option without its value yet leaves the words unparsed.
         words = [ctx.params.get("run_file"), *ctx.args]
         run_file = next(Path(word) for word in words if word and Path(word).is_file())
-        data = yaml.safe_load(run_file.read_text(encoding="utf-8"))
+        data = load_yaml(run_file.read_text(encoding="utf-8"))
         entries = [entry for kind in ("methods", "datasets", "metrics") for entry in data.get(kind, ())]
         names = [e if isinstance(e, str) else str(e.get("label") or e["name"]) for e in entries]
         return [name for name in names if name.startswith(incomplete)]
     return []
+
+
+def folder_path(text: str | Path) -> Path:
+    """The folder that an option names; an empty name (an unset shell variable) would be the current one."""
+    if not str(text).strip():
+        raise typer.BadParameter("the name of the folder is empty; name one ('.' is the current folder)")
+    return Path(text)
 
 
 RunFileArgument = Annotated[
@@ -51,7 +58,11 @@ OnlyOption = Annotated[
 OutputOption = Annotated[
     Path | None,
     typer.Option(
-        "--output", metavar="FOLDER", help="Where results go, instead of the run file's.", show_default=False
+        "--output",
+        metavar="FOLDER",
+        parser=folder_path,
+        help="Where results go, instead of the run file's.",
+        show_default=False,
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -88,7 +88,10 @@ def plan_data(planned: Plan, free_bytes: int) -> dict[str, Any]:
         "estimate_s": _total([cell.estimate_s for cell in planned.cells]),
         "estimate_bytes": _total([cell.estimate_bytes for cell in planned.cells]),
         "free_bytes": free_bytes,
-        "notes": [f"{label}: {note}" for label, note in dataset_notes(planned)],
+        "notes": [
+            *(f"{label}: {note}" for label, note in dataset_notes(planned)),
+            *([f"limit: {short}"] if (short := short_lists(planned)) else []),
+        ],
         "cells": [
             {
                 "method": cell.method_label,
@@ -137,6 +140,8 @@ def print_plan(planned: Plan) -> None:
     Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE).print(table)
     for label, note in dataset_notes(planned):
         typer.echo(f"{label}: {note}")
+    if short := short_lists(planned):
+        typer.secho(f"limit: {short}", fg="yellow")
     typer.echo(summary_line(planned))
 
 
@@ -147,6 +152,13 @@ def dataset_notes(planned: Plan) -> list[tuple[str, str]]:
         for dataset in planned.datasets
         for note in getattr(dataset.plugin, "notes", tuple)()
     ]
+
+
+def short_lists(planned: Plan) -> str | None:
+    """Which data sets hold fewer samples than the limit asks for, and how many; None where none does."""
+    limit = planned.run.limit
+    short = [f"{d.label} holds {len(d.samples)}" for d in planned.datasets if len(d.samples) < (limit or 0)]
+    return f"of the {limit} samples asked for, {', '.join(short)}" if short else None
 
 
 def summary_line(planned: Plan) -> str:

@@ -50,12 +50,14 @@ def protocol_lines(protocol: Protocol) -> list[str]:
 
 
 def _settings(config: type[BaseModel], indent: str, owner: str = "") -> Iterator[str]:
+    from ..core.plain_faults import written
+
     for name, field in config.model_fields.items():
         model = _model(field.annotation)
         default = ", required" if field.is_required() else f" = {_plain(field.get_default())}"
         if model is not None and not owner:
             default = ""  # its settings follow
-        yield f"{indent}{owner}{_written(name, field)}: {_type(field)}{default}"
+        yield f"{indent}{owner}{written(name, field)}: {_type(field)}{default}"
         yield from _wrapped(_paragraph(field.description or _attribute(config, name)), f"{indent}    ")
         if model is not None and not owner:
             yield from _settings(model, f"{indent}  ", f"{name}.")
@@ -68,12 +70,6 @@ def _attribute(config: type[BaseModel], name: str) -> str:
         if found := re.search(rf"^ +{name}: ((?:.|\n {{5,}})+)", text, re.MULTILINE):
             return found[1]
     return ""
-
-
-def _written(name: str, field: FieldInfo) -> str:
-    """How a run file writes the name."""
-    choices = getattr(field.validation_alias, "choices", ())
-    return next((choice for choice in reversed(choices) if isinstance(choice, str)), name)
 
 
 def _model(annotation: Any) -> type[BaseModel] | None:

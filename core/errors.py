@@ -127,8 +127,8 @@ class Faults:
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:
-    """The allowed name most like `name`, or None when nothing is close."""
-    matches = difflib.get_close_matches(name, sorted(allowed), n=1, cutoff=0.5)
+    """The allowed name most like `name`, or None when nothing is really close (`root` is no `protocol`)."""
+    matches = difflib.get_close_matches(name, sorted(allowed), n=1, cutoff=0.65)
     return matches[0] if matches else None
 
 

@@ -110,7 +110,12 @@ def _weight_digests(
 def _plan_dataset(run: RunFile, index: int) -> PlannedDataset:
     entry = run.datasets[index]
     plugin: Dataset = build_plugin(run, "datasets", entry)
-    samples = tuple(itertools.islice(iter(plugin), run.limit))
+    try:
+        samples = tuple(itertools.islice(iter(plugin), run.limit))
+    except DatasetError as error:
+        if entry.label == entry.name:
+            raise
+        raise DatasetError(f"data set {entry.label!r}: {error.message}", error.hint) from error
     if not samples:
         raise DatasetError(f"the data set {entry.label!r} (split {plugin.split!r}) has no samples")
     ids = [sample.id for sample in samples]

@@ -6,15 +6,17 @@ class that reads them. Paths in a run file are relative to the working directory
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from . import registry
-from .errors import Faults, ReelbenchError, RunFileError, UnknownNameError, nearest, unknown_name
+from .errors import ReelbenchError, RunFileError, UnknownNameError, unknown_name
+from .yaml_text import load_yaml
 
 
 class _Model(BaseModel):
@@ -87,10 +89,14 @@ class ResourcesEntry(_Model):
     """Refuse to run without a GPU instead of falling back to the CPU."""
 
 
+ONE_BY_ONE = {"doubled": "left to the caller"}
+"""Context of a validation whose caller asks for `RunFile.doubled` itself."""
+
+
 class RunFile(_Model):
     """A benchmark: methods x data sets x seeds."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    name: str
     """Names the run's folder and its MLflow experiment."""
     description: str = ""
     output: Path = Path("out")
@@ -122,18 +128,41 @@ class RunFile(_Model):
     """Where shards run: on Ray, or in worker processes of this machine. "auto" takes Ray where there is a
     cluster, a GPU or more than one worker, and worker processes where Ray does not start. It is in no key."""
 
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+            raise ValueError(
+                f"{name!r:.80} is no plain name: letters, digits, '.', '_' and '-', the first a letter or a "
+                "digit, at most 64"
+            )
+        return name
+
+    @field_validator("output", "store", mode="before")
+    @classmethod
+    def _named(cls, given: Any) -> Any:
+        if isinstance(given, str) and not given.strip():
+            raise ValueError("the name of the folder is empty; name one ('.' is the current folder)")
+        return given
+
     @model_validator(mode="after")
-    def _unique(self) -> Self:
+    def _unique(self, info: ValidationInfo) -> Self:
+        if info.context is not ONE_BY_ONE:
+            for fault in self.doubled():
+                raise ValueError(fault)
+        return self
+
+    def doubled(self) -> Iterator[str]:
+        """What stands twice and must not."""
         for kind in ("methods", "datasets"):
             labels = [entry.label for entry in getattr(self, kind)]
             twice = sorted({label for label in labels if labels.count(label) > 1})
             if twice:
-                raise ValueError(f"{kind} are labelled alike: {twice}; give each a `label`")
+                yield f"{kind} are labelled alike: {twice}; give each a `label`"
         for name in ("seeds", "metrics"):
             values = getattr(self, name)
             if len(set(values)) != len(values):
-                raise ValueError(f"{name} holds an entry twice: {list(values)}")
-        return self
+                yield f"{name} holds an entry twice: {list(values)}"
 
     @property
     def all_metrics(self) -> tuple[str, ...]:
@@ -225,7 +254,9 @@ class RunFile(_Model):
             )
         return {"methods": methods, "datasets": datasets, "metrics": metrics}
 
-    def _without_metrics(self, names: Sequence[str]) -> RunFile:
+    def without_metrics(self, names: Sequence[str]) -> RunFile:
+        """The run file with metrics left out, also of its data sets."""
+
         def left(metrics: Sequence[str]) -> tuple[str, ...]:
             return tuple(name for name in metrics if name not in names)
 
@@ -259,7 +290,7 @@ def load_run_file(path: Path, more_faults: MoreFaults | None = None) -> RunFile:
     except UnicodeDecodeError as error:
         raise RunFileError(f"the run file {path} is not UTF-8: {error}") from error
     try:
-        data = yaml.safe_load(text)
+        data = load_yaml(text)
     except yaml.YAMLError as error:
         raise RunFileError(f"the run file {path} is not valid YAML: {error}") from error
     return parse_run_file(data, str(path), more_faults)
@@ -269,73 +300,9 @@ def parse_run_file(data: Any, where: str = "run file", more_faults: MoreFaults |
     """Validate a run file given as plain data; see `load_run_file`."""
     if not isinstance(data, dict):
         raise RunFileError(f"{where}: expected a mapping with `name`, `methods` and `datasets`")
-    try:
-        run = RunFile.model_validate(data)
-    except ValidationError as error:
-        raise RunFileError(f"{where} is not valid:\n" + "\n".join(_faults(RunFile, error))) from None
-    faults = Faults()
-    methods = [
-        entry
-        for index, entry in enumerate(run.methods)
-        # Both are looked at, whatever is wrong with the first.
-        if all(
-            [
-                _is_sound(run, "methods", entry, f"methods[{index}]", where, faults),
-                entry.upscale is None
-                or _is_sound(run, "upscalers", entry.upscale, f"methods[{index}].upscale", where, faults),
-            ]
-        )
-    ]
-    datasets = [
-        entry
-        for index, entry in enumerate(run.datasets)
-        if _is_sound(run, "datasets", entry, f"datasets[{index}]", where, faults)
-    ]
-    for fault in _label_faults(run):
-        faults.add(fault)
-    known = registry.names("metrics")
-    unknown = [name for name in run.all_metrics if name not in known and ".py:" not in name]
-    for metric in unknown:
-        faults.add(unknown_name("metric", metric, known))
-    if faults.found and more_faults is not None:
-        sound = run.model_copy(update={"methods": tuple(methods), "datasets": tuple(datasets)})
-        for fault in more_faults(sound._without_metrics(unknown)):
-            faults.add(fault)
-    faults.refuse()
-    return run
+    from .run_file_faults import checked
 
-
-def _label_faults(run: RunFile) -> Iterable[ReelbenchError]:
-    """Methods that a data set names and the run has not, and such as no data set names."""
-    labels = [entry.label for entry in run.methods]
-    named = [label for dataset in run.datasets for label in dataset.methods or labels]
-    for dataset in run.datasets:
-        for label in dataset.methods or ():
-            if label not in labels:
-                yield unknown_name(f"method of the data set {dataset.label!r}:", label, labels)
-    idle = [label for label in labels if label not in named]
-    if idle:
-        yield RunFileError(
-            f"no data set names these methods: {', '.join(idle)}",
-            "add them to the `methods` of one, or leave them out",
-        )
-
-
-def _is_sound(
-    run: RunFile, kind: str, entry: PluginEntry | UpscalerEntry, at: str, where: str, faults: Faults
-) -> bool:
-    """Whether a plug-in is there and takes its configuration; what is wrong goes to `faults`."""
-    try:
-        config_class = _plugin_class(kind, entry).Config
-        config_class.model_validate(plugin_config(run, kind, entry))
-    except ValidationError as error:
-        listed = _faults(config_class, error, prefix=f"{at}.config (of {entry.name}).")
-        faults.add(RunFileError(f"{where} is not valid:\n" + "\n".join(listed)))
-    except ReelbenchError as error:
-        faults.add(error)
-    else:
-        return True
-    return False
+    return checked(data, where, more_faults)
 
 
 _WEIGHTS_ROLES = {"methods": "pipeline", "upscalers": "upscaler"}
@@ -345,7 +312,7 @@ def plugin_config(run: RunFile, kind: str, entry: PluginEntry | UpscalerEntry) -
     """The configuration of an entry, with the run's `weights: {pipeline: ..., upscaler: ...}` as the default
     of methods and upscalers."""
     default = run.weights.get(_WEIGHTS_ROLES.get(kind, ""))
-    takes_weights = kind in _WEIGHTS_ROLES and "weights" in _plugin_class(kind, entry).Config.model_fields
+    takes_weights = kind in _WEIGHTS_ROLES and "weights" in plugin_class(kind, entry).Config.model_fields
     if default is not None and takes_weights and "weights" not in entry.config:
         return {**entry.config, "weights": default}
     return dict(entry.config)
@@ -353,11 +320,17 @@ def plugin_config(run: RunFile, kind: str, entry: PluginEntry | UpscalerEntry) -
 
 def build_plugin(run: RunFile, kind: str, entry: PluginEntry | UpscalerEntry) -> Any:
     """The plug-in of an entry, constructed with its validated configuration."""
-    cls = _plugin_class(kind, entry)
+    cls = plugin_class(kind, entry)
     return cls(cls.Config.model_validate(plugin_config(run, kind, entry)))
 
 
-def _plugin_class(kind: Any, entry: PluginEntry | UpscalerEntry) -> Any:
+def plugin_class(kind: Any, entry: PluginEntry | UpscalerEntry) -> Any:
+    """The class of an entry.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+        ReelbenchError: it cannot be imported, or has no `Config`.
+    """
     try:
         found = registry.get(kind, entry.name)
         if not hasattr(getattr(found, "Config", None), "model_validate"):
@@ -370,43 +343,3 @@ def _plugin_class(kind: Any, entry: PluginEntry | UpscalerEntry) -> Any:
         raise
     except ImportError as error:
         raise RunFileError(f"{kind[:-1]} {entry.name!r} cannot be imported: {error}") from error
-
-
-def _faults(model: type[BaseModel], error: ValidationError, prefix: str = "") -> Iterable[str]:
-    all_faults = error.errors(include_url=False)
-    places = [fault["loc"] for fault in all_faults]
-    for fault in all_faults:
-        here = fault["loc"]
-        if fault["type"] == "too_short" and any(p[: len(here)] == here and p != here for p in places):
-            continue  # none is left because none was valid, which the others say
-        where = prefix + ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "value_error" and not fault["loc"]:  # ours, over several keys: it says all
-            yield f"  {fault['msg'].removeprefix('Value error, ')}"
-            continue
-        if fault["type"] == "extra_forbidden":
-            allowed = _fields_at(model, fault["loc"][:-1])
-            close = nearest(str(fault["loc"][-1]), allowed)
-            hint = f"did you mean {close!r}?" if close else f"allowed: {', '.join(sorted(allowed))}"
-            if "config" in allowed and close != "config":
-                hint += f" (a setting of the {where.partition('.')[0].rstrip('s')}'s own goes under `config`)"
-            yield f"  {where}: unknown key; {hint}"
-        elif fault["type"] == "missing":
-            yield f"  {where}: required, but missing"
-        else:
-            yield f"  {where}: {fault['msg']} (got {fault['input']!r:.80})"
-
-
-def _fields_at(model: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
-    """The field names of the model that an error's location leads to."""
-    current: Any = model
-    for part in loc:
-        if isinstance(part, int) or current is None:
-            continue
-        field = current.model_fields.get(part)
-        if field is None:
-            return []
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        current = next(
-            (item for item in candidates if isinstance(item, type) and issubclass(item, BaseModel)), None
-        )
-    return list(current.model_fields) if current is not None else []

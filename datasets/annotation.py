@@ -17,9 +17,29 @@ from typing import Any
 import yaml
 
 from ..core.errors import DatasetError, nearest
+from ..core.yaml_text import load_yaml
 from .text_file import read_text
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+
+
+def require_folder(folder: Path, what: str, setting: str = "root") -> None:
+    """Check that the folder of a data set is there.
+
+    Args:
+        what: the data set and its part, for the error message.
+        setting: which of its settings names the folder.
+
+    Raises:
+        DatasetError: it does not exist, or is a file.
+    """
+    if folder.is_dir():
+        return
+    why = "is not a folder" if folder.exists() else "does not exist"
+    raise DatasetError(
+        f"{what}: the {setting.replace('_', ' ')} folder {str(folder)!r} {why}",
+        f"set `{setting}` of the data set to the folder that holds its files",
+    )
 
 
 def find_file(root: Path, names: Sequence[str], folders: Sequence[str], what: str) -> Path:
@@ -32,11 +52,7 @@ def find_file(root: Path, names: Sequence[str], folders: Sequence[str], what: st
     Raises:
         DatasetError: the root is not a folder, or no folder has the file; says where it is expected.
     """
-    if not root.is_dir():
-        raise DatasetError(
-            f"{what}: the root folder {str(root)!r} does not exist",
-            "set `root` of the data set to the folder that holds its files",
-        )
+    require_folder(root, what)
     for name in names:
         for folder in folders:
             path = root / folder / name
@@ -103,31 +119,16 @@ def load_yaml_list(path: Path) -> list[Any]:
     """
     text = read_text(path)
     try:
-        value = yaml.load(text, _UniqueKeys)
+        value = load_yaml(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise DatasetError(f"{path}{place}: not valid YAML ({error.problem or error.context})") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: not readable as YAML ({error})") from error
+    except yaml.YAMLError as error:
+        raise DatasetError(f"{path}: not valid YAML ({error})") from error
     if not isinstance(value, list):
         raise DatasetError(f"{path}: expected a list at the top, got {_type_name(value)}")
     return value
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """`yaml.safe_load`, but a key that stands twice in a mapping is refused."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r:.80} stands twice in one mapping", key.start_mark
-                )
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def plain_name(value: object, what: str, where: str) -> str:

@@ -30,7 +30,7 @@ from pydantic import Field
 from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError, nearest
 from ..core.types import Sample
-from .annotation import caption_text, field, load_yaml_list, plain_name
+from .annotation import caption_text, field, load_yaml_list, plain_name, require_folder
 from .edit_list import EDIT_KINDS, Edit, EditedVideo, EditKind, FrameFolders, edit_samples, ordered
 from .sample_list import list_fingerprint
 from .table_file import read_rows
@@ -157,6 +157,7 @@ class Davis:
 
     @cached_property
     def _prompts(self) -> Path:
+        require_folder(self._root, _WHAT)
         path = self._root / Path(self.config.prompts).expanduser()
         if not path.is_file():
             raise DatasetError(

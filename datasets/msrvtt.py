@@ -32,7 +32,7 @@ from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError
 from ..core.seeds import derive_seed
 from ..core.types import ClipRef, Sample
-from .annotation import caption_text, field, find_file, load_json, plain_name
+from .annotation import caption_text, field, find_file, load_json, plain_name, require_folder
 from .sample_list import list_fingerprint, natural_rank, shuffled_rank
 from .table_file import read_rows
 from .video_folders import VideoFolders
@@ -131,8 +131,11 @@ class MsrVtt:
         """The samples.
 
         Raises:
-            DatasetError: an annotation file or the video folders are missing, or malformed.
+            DatasetError: the root, an annotation file or the video folders are missing, or malformed.
         """
+        require_folder(self._root, "MSR-VTT")
+        if self.config.video_root is not None:
+            require_folder(Path(self.config.video_root).expanduser(), "MSR-VTT", "video_root")
         self._videos.require_any()
         return self._samples()
 

@@ -98,8 +98,10 @@ def yaml_mapping(text: str, option: str) -> dict[str, Any]:
     """
     import yaml
 
+    from ..core.yaml_text import load_yaml
+
     try:
-        values = yaml.safe_load(text)
+        values = load_yaml(text)
     except yaml.YAMLError as error:
         raise typer.BadParameter(f"{option} is not YAML: {error}") from error
     if not isinstance(values, dict):

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core import registry
 from ..core.contracts import Extractor, Metric
-from ..core.errors import MetricError, WeightsError, nearest
+from ..core.errors import Faults, MetricError, ReelbenchError, WeightsError, nearest
 from .protocol import Protocol
 
 
@@ -60,22 +60,33 @@ def refuse_unavailable(
     Raises:
         WeightsError: extractors say that they are not available (no weights), naming every metric and the
             reason; or `weights` has a role that nothing reads, with the nearest one that exists.
+        FaultsError: both.
         UnknownNameError: a metric needs an extractor that is not registered.
     """
     metrics = tuple(metrics)
-    check_roles(weights, {*other_roles, *(weights_role(name) for metric in metrics for name in metric.needs)})
+    found = Faults()
+    try:
+        known = {weights_role(name) for metric in metrics for name in metric.needs}
+        check_roles(weights, {*other_roles, *known})
+    except ReelbenchError as error:
+        found.add(error)
     faults: dict[str, list[str]] = {}
     for metric in metrics:
         for name in metric.needs:
             reason = why_unavailable(name, weights)
+            if found.found and any(nearest(role, [weights_role(name)]) for role in weights):
+                continue  # its role is misspelt, which is told
             if reason is not None and metric.name not in faults.setdefault(reason, []):
                 faults[reason].append(metric.name)
     if faults:
         lines = [f"{', '.join(names)}: {reason}" for reason, names in faults.items()]
-        raise WeightsError(
-            "some metrics cannot be computed:\n  " + "\n  ".join(lines),
-            "name their weights (`weights` of a run file, or --weights), or leave these metrics out",
+        found.add(
+            WeightsError(
+                "some metrics cannot be computed:\n  " + "\n  ".join(lines),
+                "name their weights (`weights` of a run file, or --weights), or leave these metrics out",
+            )
         )
+    found.refuse()
 
 
 def why_unavailable(extractor: str, weights: Mapping[str, str]) -> str | None:
@@ -107,19 +118,22 @@ def check_roles(weights: Mapping[str, str], more: Iterable[str] = ()) -> None:
         more: further roles that are allowed.
 
     Raises:
-        WeightsError: naming the role and the nearest one that exists.
+        WeightsError: naming the role and the nearest one that exists; a `FaultsError` where they are more.
     """
     more = set(more)
     if set(weights) <= more:
         return
     known = more | {weights_role(name) for name in registry.names("extractors") if _reads_weights(name)}
-    unknown = sorted(set(weights) - known)
-    if unknown:
-        close = nearest(unknown[0], known)
-        raise WeightsError(
-            f"unknown role {unknown[0]!r} in weights; known: {', '.join(sorted(known))}",
-            f"did you mean {close!r}?" if close else "remove it",
+    faults = Faults()
+    for role in sorted(set(weights) - known):
+        close = nearest(role, known)
+        faults.add(
+            WeightsError(
+                f"unknown role {role!r} in weights; known: {', '.join(sorted(known))}",
+                f"did you mean {close!r}?" if close else "remove it",
+            )
         )
+    faults.refuse()
 
 
 def _reads_weights(extractor: str) -> bool:

@@ -19,9 +19,11 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
-from ..core.errors import ProtocolError, nearest, unknown_name
+from ..core.errors import ProtocolError, unknown_name
 from ..core.hashing import digest
+from ..core.plain_faults import place, plain_faults
 from ..core.weights import split_pin
+from ..core.yaml_text import load_yaml
 from .settings import (
     ClipSettings,
     FlowSettings,
@@ -29,7 +31,6 @@ from .settings import (
     I3dSettings,
     KernelSettings,
     PairSettings,
-    ResizeStep,
     Sampling,
     Settings,
     VideoFeatureSettings,
@@ -118,7 +119,7 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
         if text not in protocol_names():
             raise unknown_name("protocol", text, protocol_names())
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = load_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ProtocolError(
             f"cannot read the protocol {path}: {error.strerror}",
@@ -138,21 +139,11 @@ def parse_protocol(data: Any, where: str = "protocol") -> Protocol:
     try:
         return Protocol.model_validate(data)
     except ValidationError as error:
-        faults = [_fault(fault["type"], fault["loc"], fault["msg"]) for fault in error.errors()]
+        faults = [
+            f"{place(data, fault.path) or 'settings'}: {fault.what}"
+            for fault in plain_faults(Protocol, data, error)
+        ]
         raise ProtocolError(f"{where} is not valid:\n  " + "\n  ".join(faults)) from None
-
-
-def _fault(kind: str, loc: tuple[int | str, ...], message: str) -> str:
-    where = ".".join(str(part) for part in loc)
-    if kind != "extra_forbidden":
-        return f"{where or 'settings'}: {message.removeprefix('Value error, ')}"
-    names = [part for part in loc if isinstance(part, str)]
-    owner: type[Settings] = ResizeStep if "resize" in names else _SECTIONS.get(names[0], Protocol)
-    allowed = list((owner if len(names) > 1 else Protocol).model_fields)
-    close = nearest(names[-1], allowed)
-    return f"{where}: unknown key; " + (
-        f"did you mean {close!r}?" if close else f"allowed: {', '.join(sorted(allowed))}"
-    )
 
 
 _SECTIONS: dict[str, type[Settings]] = {

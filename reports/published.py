@@ -129,9 +129,11 @@ def load_published(path: Path | None = None) -> PublishedFigures:
     """
     import yaml
 
+    from ..core.yaml_text import load_yaml
+
     path = path or Path(__file__).with_name("published.yaml")
     try:
-        return PublishedFigures.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return PublishedFigures.model_validate(load_yaml(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ReelbenchError(f"cannot read the published figures in {path}: {error}") from error
 

@@ -195,9 +195,22 @@ def make_measuring(run: RunFile, store: Store, weights: WeightsFinder | None = N
 
     Raises:
         UnknownNameError: a metric, extractor or protocol of that name does not exist.
+        ProtocolError: the protocol is missing or not valid.
         WeightsError: weights are missing.
+        FaultsError: several of these.
     """
-    return measuring_under(load_protocol(run.protocol), run.metrics, run.weights, store, weights)
+    faults = Faults()
+    try:
+        protocol = load_protocol(run.protocol)
+    except ReelbenchError as error:
+        faults.add(error)
+        protocol = Protocol(name="none", version="0")  # weights are looked at all the same
+    try:
+        measuring = measuring_under(protocol, run.metrics, run.weights, store, weights)
+    except ReelbenchError as error:
+        faults.add(error)
+    faults.refuse()
+    return measuring
 
 
 def measuring_under(

@@ -71,7 +71,7 @@ def _plan_parts(run: RunFile, store: Store) -> tuple[tuple[Part, ...], WeightsFi
     weights = WeightsFinder(store.digests("weights"), fetch=False)
     faults = Faults()
     parts = []
-    for part in run.parts():
+    for part in run.parts() or (run,):  # without data sets the rest is looked at
         # Both are looked at, whatever is wrong with the first.
         measuring = next(faults.each([part], lambda part: make_measuring(part, store, weights)), None)
         reading = None if measuring is None else measuring.reading

@@ -113,7 +113,7 @@ def test_all_that_is_wrong_is_listed_at_once(
     result = CliRunner().invoke(app, [command, str(path)])
     assert result.exit_code == 2
     first, *_ = result.stderr.splitlines()
-    assert first == "error: mend 8 things:"
+    assert first == "error: mend 10 things:"
     for said in (
         "did you mean 'zs2'?",
         "did you mean 'num_steps'?",
@@ -124,6 +124,7 @@ def test_all_that_is_wrong_is_listed_at_once(
         str(tmp_path / "nothing"),
         "did you mean 'fvd'?",
         "did you mean 'clean'?",
+        "lpips: ",
     ):
         assert said in result.stderr, result.stderr
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,16 @@ def test_an_output_that_cannot_be_written(write_run_file: Callable[..., Path], t
     assert "cannot create the store" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["plan", "run", "status", "evaluate"])
+def test_an_output_without_a_name(
+    write_run_file: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    path = write_run_file()
+    monkeypatch.chdir(tmp_path)
+    assert "the name of the folder is empty" in failing(command, str(path), "--output", "").stderr
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.yaml"]
+
+
 def test_missing_data(write_run_file: Callable[..., Path], tmp_path: Path) -> None:
     missing = {"name": "msrvtt", "config": {"root": str(tmp_path / "nothing")}}
     assert str(tmp_path / "nothing") in failing("plan", str(write_run_file(datasets=[missing]))).stderr
@@ -126,3 +137,37 @@ def test_recorded_scores_that_are_not_there_are_told_before_anything_runs(
     result = failing("run", str(write_run_file()), "--against", str(tmp_path / "nothing"))
     assert "no recorded table" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "doctor"])
+def test_what_is_faulty_hides_nothing_else(
+    write_run_file: Callable[..., Path], tmp_path: Path, command: str
+) -> None:
+    path = write_run_file(
+        methods=[
+            {"name": "zs2", "upscale": "simda"},
+            {"name": "zs2", "label": "b", "config": {"weights": "./no"}},
+        ],
+        datasets=[
+            {"name": "msrvtt", "config": {"root": "data", "split": "tset"}, "protocol": "./none.yaml"},
+            {"name": "ssv2", "label": "own", "root": str(tmp_path / "nothing")},
+        ],
+        metrics=["pickscore"],
+        weights={"i3dd": "x", "vjepaa": "y"},
+    )
+    result = CliRunner().invoke(app, [command, str(path)])
+    told = re.findall(r"^(?:✗|\d+\.) ", result.output, re.MULTILINE)
+    said = (
+        "(own).root: `root` is a setting of ssv2: put it under `config`",
+        "methods[0] (zs2).upscale: must be a mapping",
+        "datasets[0] (msrvtt).config.split: must be 'test'",
+        "unknown role 'i3dd'",
+        "unknown role 'vjepaa'",
+        "pickscore: no weights are named",
+        "no weights at",
+        "data set 'own': Something-Something V2, split 'validation': the root folder",
+        "cannot read the protocol none.yaml",
+    )
+    for text in said:
+        assert text in result.output
+    assert len(told) == len(said), result.output

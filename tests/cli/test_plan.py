@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from reelbench.cli.main import app
 from reelbench.cli.plan import duration_text, plan_data, print_plan, size_text
+from reelbench.cli.run import _print_plan
 from reelbench.core.planner import make_plan
 from reelbench.core.run_file import load_run_file
 from reelbench.core.store import Store
@@ -57,6 +58,25 @@ def test_the_plan_says_what_a_data_set_says_of_itself(
     assert plan_data(planned, 1)["notes"] == ["words: 2 rows are left out"]
     print_plan(planned)
     assert "words: 2 rows are left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("options", [["--limit", "1000"], []])
+def test_a_limit_above_what_a_data_set_holds_is_told(
+    write_run_file: Callable[..., Path], options: list[str]
+) -> None:
+    path = write_run_file(limit=None if options else 1000)
+    said = "limit: of the 1000 samples asked for, words holds 12"
+    assert said in CliRunner().invoke(app, ["plan", str(path), *options]).output
+    data = json.loads(CliRunner().invoke(app, ["plan", str(path), *options, "--json"]).output)
+    assert data["notes"] == [said]
+    assert "limit" not in CliRunner().invoke(app, ["plan", str(path), "--limit", "12"]).output
+
+
+def test_the_run_tells_it_too(
+    write_run_file: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _print_plan(load_run_file(write_run_file(limit=13)))
+    assert "of the 13 samples asked for, words holds 12" in capsys.readouterr().out
 
 
 def test_without_timings_there_is_no_estimate(write_run_file: Callable[..., Path]) -> None:

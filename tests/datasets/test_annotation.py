@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from reelbench.core import registry
 from reelbench.core.errors import DatasetError
 from reelbench.datasets.annotation import (
     caption_text,
@@ -58,7 +59,7 @@ def test_a_name_that_stands_twice_is_refused_in_json_and_yaml(tmp_path) -> None:
     with pytest.raises(DatasetError, match="the name 'id' stands twice in one object"):
         load_json(path)
     path.write_text("- video: bear\n  prompt: a lion\n- video: bear\n  prompt: a cat\n  prompt: a dog\n")
-    with pytest.raises(DatasetError, match=r"line 5, column 3: .*the key 'prompt' stands twice"):
+    with pytest.raises(DatasetError, match=r"the key 'prompt' stands twice in one mapping, in lines 4 and 5"):
         load_yaml_list(path)
     path.write_text("- {video: bear}\n- {video: bear, prompt: a cat}\n")
     assert load_yaml_list(path) == [{"video": "bear"}, {"video": "bear", "prompt": "a cat"}]
@@ -121,3 +122,13 @@ def test_find_file_takes_the_first_and_says_where_it_looked(tmp_path) -> None:
         find_file(tmp_path, ("a.json",), ("", "sub"), "X")
     with pytest.raises(DatasetError, match=r"the root folder .*nowhere' does not exist"):
         find_file(tmp_path / "nowhere", ("a.json",), ("",), "X")
+
+
+@pytest.mark.parametrize("name", registry.names("datasets"))
+def test_a_root_that_is_not_there_is_said_so(tmp_path, name) -> None:
+    (tmp_path / "file").touch()
+    cls = registry.get("datasets", name)
+    for root, why in (("nothing", "does not exist"), ("file", "is not a folder")):
+        with pytest.raises(DatasetError, match=f"the root folder '{tmp_path / root}' {why}") as caught:
+            list(cls(cls.Config(root=str(tmp_path / root))))
+        assert "set `root`" in str(caught.value.hint)

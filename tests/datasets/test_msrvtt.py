@@ -291,6 +291,11 @@ def test_no_video_folder_at_all(root) -> None:
         iter(data)
 
 
+def test_a_video_root_that_is_not_there(root, tmp_path) -> None:
+    with pytest.raises(DatasetError, match=r"the video root folder '.*nothing' does not exist"):
+        iter(open_(root, video_root=str(tmp_path / "nothing")))
+
+
 def test_missing_files_are_named(root, tmp_path) -> None:
     (root / "test_videodatainfo.json").unlink()
     with pytest.raises(DatasetError, match=r"split 'test': test_videodatainfo\.json") as caught:

@@ -87,6 +87,9 @@ def test_files(tmp_path):
     file.write_text("name: [")
     with pytest.raises(ProtocolError, match="not valid YAML"):
         load_protocol(file)
+    file.write_text("name: mine\nversion: '3'\nsampling: {stride: 2}\nname: other\n")
+    with pytest.raises(ProtocolError, match="the key 'name' stands twice in one mapping, in lines 1 and 4"):
+        load_protocol(file)
     file.write_text("- 1")
     with pytest.raises(ProtocolError, match="expected a mapping"):
         load_protocol(file)
