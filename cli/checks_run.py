@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import Faults, ReelbenchError
-from ..core.run_file import RunFile, build_plugin, load_run_file
+from ..core.run_file import RunFile, build_plugin
+from ..core.run_file_loading import load_run_file
 from ..core.store import Store
 from ..core.types import Sample, WeightsRef
 from ..core.weights import WeightsFinder, resolve

@@ -74,7 +74,7 @@ def load(run_file: Path, limit: int | None, only: list[str] | None, output: Path
     Raises:
         ReelbenchError: the run file or an option is not valid.
     """
-    from ..core.run_file import load_run_file
+    from ..core.run_file_loading import load_run_file
 
     run = load_run_file(run_file, _more_faults).amended(limit=limit, only=only or (), output=output)
     for folder in (run.output, run.store_dir):

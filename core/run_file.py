@@ -7,16 +7,14 @@ class that reads them. Paths in a run file are relative to the working directory
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from . import registry
-from .errors import ReelbenchError, RunFileError, UnknownNameError, unknown_name
-from .yaml_text import load_yaml
+from .errors import RunFileError, UnknownNameError, unknown_name
 
 
 class _Model(BaseModel):
@@ -265,44 +263,6 @@ class RunFile(_Model):
             for entry in self.datasets
         )
         return self.model_copy(update={"metrics": left(self.metrics), "datasets": datasets})
-
-
-MoreFaults = Callable[[RunFile], Iterable[ReelbenchError]]
-
-
-def load_run_file(path: Path, more_faults: MoreFaults | None = None) -> RunFile:
-    """Read and validate a run file, with the configurations of its plug-ins.
-
-    Args:
-        more_faults: asked only where something is wrong already, for what else a run would be refused for (of
-            what is sound: missing weights, data sets), so that all is told at once.
-
-    Raises:
-        RunFileError: it is missing, not YAML, or not valid; every fault is listed.
-        UnknownNameError: it names a method, data set or metric that does not exist.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RunFileError(
-            f"cannot read the run file {path}: {error.strerror}", "see configs/demo.yaml for an example"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise RunFileError(f"the run file {path} is not UTF-8: {error}") from error
-    try:
-        data = load_yaml(text)
-    except yaml.YAMLError as error:
-        raise RunFileError(f"the run file {path} is not valid YAML: {error}") from error
-    return parse_run_file(data, str(path), more_faults)
-
-
-def parse_run_file(data: Any, where: str = "run file", more_faults: MoreFaults | None = None) -> RunFile:
-    """Validate a run file given as plain data; see `load_run_file`."""
-    if not isinstance(data, dict):
-        raise RunFileError(f"{where}: expected a mapping with `name`, `methods` and `datasets`")
-    from .run_file_faults import checked
-
-    return checked(data, where, more_faults)
 
 
 _WEIGHTS_ROLES = {"methods": "pipeline", "upscalers": "upscaler"}

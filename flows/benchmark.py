@@ -17,7 +17,8 @@ from prefect import Task, flow, task
 from prefect.cache_policies import NO_CACHE
 
 from ..core.errors import ReelbenchError
-from ..core.run_file import RunFile, load_run_file
+from ..core.run_file import RunFile
+from ..core.run_file_loading import load_run_file
 from ..stages.results import RunResult, build_results
 from ..stages.schedule import Stage, Step
 from .environment import quiet_environment

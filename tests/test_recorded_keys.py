@@ -15,7 +15,7 @@ import pytest
 import reelbench
 from reelbench.core.file_digests import FileDigests
 from reelbench.core.planner import make_plan
-from reelbench.core.run_file import parse_run_file
+from reelbench.core.run_file_loading import parse_run_file
 from reelbench.core.store import Store
 from reelbench.core.weights import WeightsFinder, digest_weights
 from reelbench.datasets.codec import default_codec

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from reelbench.core import registry
-from reelbench.core.run_file import load_run_file
+from reelbench.core.run_file_loading import load_run_file
 from reelbench.methods.fca_config import FcaConfig
 from reelbench.metrics.protocol import load_protocol
 

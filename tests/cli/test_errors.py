@@ -125,7 +125,7 @@ def test_a_full_disk_is_one_line(
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/data/out")
 
-    monkeypatch.setattr("reelbench.core.run_file.load_run_file", full)
+    monkeypatch.setattr("reelbench.core.run_file_loading.load_run_file", full)
     result = failing("plan", str(write_run_file()))
     assert "/data/out: No space left on device" in result.stderr
     assert "free some space" in result.stderr

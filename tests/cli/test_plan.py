@@ -13,7 +13,7 @@ from reelbench.cli.main import app
 from reelbench.cli.plan import duration_text, plan_data, print_plan, size_text
 from reelbench.cli.run import _print_plan
 from reelbench.core.planner import make_plan
-from reelbench.core.run_file import load_run_file
+from reelbench.core.run_file_loading import load_run_file
 from reelbench.core.store import Store
 from reelbench.datasets.codec import default_codec
 from reelbench.stages.sample import sample_shards

@@ -5,7 +5,7 @@ import pytest
 
 from reelbench.core.errors import DatasetError
 from reelbench.core.planner import make_plan
-from reelbench.core.run_file import parse_run_file
+from reelbench.core.run_file_loading import parse_run_file
 
 PLUGINS = """
 from reelbench.core.contracts import FrozenConfig

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reelbench.core.errors import ReelbenchError, RunFileError, UnknownNameError
-from reelbench.core.run_file import load_run_file, parse_run_file
+from reelbench.core.run_file_loading import load_run_file, parse_run_file
 
 GOOD = {
     "name": "tiny",

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from reelbench.core.errors import ResourcesError
-from reelbench.core.run_file import RunFile, parse_run_file
+from reelbench.core.run_file import RunFile
+from reelbench.core.run_file_loading import parse_run_file
 from reelbench.flows import cluster, executor
 from reelbench.flows.cluster import RayNotStartedError
 from reelbench.flows.executor import choose_workers

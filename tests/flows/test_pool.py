@@ -271,7 +271,7 @@ from pathlib import Path
 from reelbench.flows.environment import quiet_environment
 quiet_environment()
 import cloudpickle
-from reelbench.core.run_file import parse_run_file
+from reelbench.core.run_file_loading import parse_run_file
 from reelbench.flows.executor import choose_workers
 from reelbench.flows.pool import Pool
 from reelbench.stages.work import ShardResult

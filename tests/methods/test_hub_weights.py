@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from reelbench.cli.main import app
 from reelbench.core.errors import WeightsError
 from reelbench.core.file_digests import FileDigests
-from reelbench.core.run_file import load_run_file
+from reelbench.core.run_file_loading import load_run_file
 from reelbench.core.store import Store
 from reelbench.core.types import WeightsRef
 from reelbench.core.weights import NotFetchedError, WeightsFinder, digest_weights, look, resolve

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reelbench.core.errors import WeightsError
-from reelbench.core.run_file import parse_run_file
+from reelbench.core.run_file_loading import parse_run_file
 from reelbench.methods.pipeline import load_pipeline
 from reelbench.stages.planning import look_at_run
 

@@ -11,7 +11,7 @@ import pytest
 
 from reelbench.cli.results import print_tables
 from reelbench.core.file_digests import FileDigests
-from reelbench.core.run_file import parse_run_file
+from reelbench.core.run_file_loading import parse_run_file
 from reelbench.core.store import Store
 from reelbench.core.tables import read_table
 from reelbench.datasets.codec import default_codec

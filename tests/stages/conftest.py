@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reelbench.core.file_digests import FileDigests
-from reelbench.core.run_file import parse_run_file
+from reelbench.core.run_file_loading import parse_run_file
 from reelbench.core.store import Store
 from reelbench.datasets.codec import default_codec
 from reelbench.datasets.video import write_lossless

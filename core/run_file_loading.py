@@ -1,4 +1,4 @@
-"""All that is wrong with a run file, told at once.
+"""Reading a run file; all that is wrong with it is told at once.
 
 What is faulty is noted and taken out, and the rest is checked as a run file of its own. What only follows
 from something that was taken out is not told.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from . import registry
@@ -26,6 +28,7 @@ from .run_file import (
     plugin_class,
     plugin_config,
 )
+from .yaml_text import load_yaml
 
 MoreFaults = Callable[[RunFile], Iterable[ReelbenchError]]
 
@@ -53,13 +56,37 @@ class _Entry:
     """The registered name that may be meant by an unknown one."""
 
 
-def checked(given: Mapping[str, Any], where: str, more_faults: MoreFaults | None) -> RunFile:
-    """The run file; see `run_file.parse_run_file`.
+def load_run_file(path: Path, more_faults: MoreFaults | None = None) -> RunFile:
+    """Read and validate a run file, with the configurations of its plug-ins.
+
+    Args:
+        more_faults: asked only where something is wrong already, for what else a run would be refused for (of
+            what is sound: missing weights, data sets), so that all is told at once.
 
     Raises:
-        ReelbenchError: everything that is wrong with it.
+        RunFileError: it is missing, not YAML, or not valid; every fault is listed.
+        UnknownNameError: it names a method, data set or metric that does not exist.
     """
-    return _Check(where).run_file(given, more_faults)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RunFileError(
+            f"cannot read the run file {path}: {error.strerror}", "see configs/demo.yaml for an example"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise RunFileError(f"the run file {path} is not UTF-8: {error}") from error
+    try:
+        data = load_yaml(text)
+    except yaml.YAMLError as error:
+        raise RunFileError(f"the run file {path} is not valid YAML: {error}") from error
+    return parse_run_file(data, str(path), more_faults)
+
+
+def parse_run_file(data: Any, where: str = "run file", more_faults: MoreFaults | None = None) -> RunFile:
+    """Validate a run file given as plain data; see `load_run_file`."""
+    if not isinstance(data, dict):
+        raise RunFileError(f"{where}: expected a mapping with `name`, `methods` and `datasets`")
+    return _Check(where).run_file(data, more_faults)
 
 
 class _Check:
