@@ -87,7 +87,7 @@ def test_the_doctor_says_what_is_wrong(
     assert result.exit_code == 1
     lines = {line.partition(":")[0]: line for line in result.output.splitlines()}
     # All that is wrong, whatever else is.
-    bad = "\n".join(line for line in result.output.splitlines() if line.startswith("✗"))
+    bad = "\n".join(line for line in result.output.splitlines() if line.startswith(("✗", "    ")))
     for said in (
         "did you mean 'zs2'",
         "did you mean 'num_steps'",
