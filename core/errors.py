@@ -82,6 +82,12 @@ class StoreError(ReelbenchError):
     """The store cannot be read or written."""
 
 
+class NothingMadeError(ReelbenchError):
+    """A run has not made anything yet."""
+
+    exit_code = 1
+
+
 class ResourcesError(ReelbenchError):
     """The cluster cannot give what the run asks for."""
 
