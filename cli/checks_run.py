@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import Faults, ReelbenchError
+from ..core.errors import Faults, MismatchError, ReelbenchError
 from ..core.run_file import RunFile, build_plugin, load_run_file
 from ..core.store import Store
 from ..core.types import Sample, WeightsRef
@@ -34,6 +34,9 @@ def run_file_checks(run_file: Path, output: Path | None, every_video: bool, onli
             yield Check(BAD, f"run file {run_file}", fault_text(fault))
         return
     yield Check(GOOD, f"run file {run_file}", f"{len(run.methods)} methods, {len(run.datasets)} data sets")
+    for fault in run_faults(run):
+        if isinstance(fault, MismatchError):  # all others are told below, with what is in order
+            yield Check(BAD, "plan", fault_text(fault))
     yield from _datasets(run, every_video)
     used: Used = {}
     yield from _methods(run, used)

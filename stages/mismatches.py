@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..core.errors import ReelbenchError, RunFileError, VideoError
+from ..core.errors import MismatchError, VideoError
 from ..core.plan import PlannedDataset, PlannedMethod
 from ..core.types import ClipRef, Conditioning
 from ..datasets.clip_reading import is_folder
@@ -18,7 +18,7 @@ from .measuring import Measuring
 
 def mismatches(
     method: PlannedMethod, dataset: PlannedDataset, measuring: Measuring | None
-) -> Iterator[ReelbenchError]:
+) -> Iterator[MismatchError]:
     """Why no clip of a method on a data set could be made, or measured by some metric.
 
     Args:
@@ -27,7 +27,7 @@ def mismatches(
     if method.plugin.conditioning is Conditioning.TEXT_AND_FRAMES and not any(
         sample.num_context_frames and sample.reference is not None for sample in dataset.samples
     ):
-        yield RunFileError(
+        yield MismatchError(
             f"method {method.label!r} needs first frames of a clip, and data set {dataset.label!r} gives 0",
             "give it a text-video prediction data set, with num_context_frames of at least 1, or name the "
             "methods of each data set in its `methods`",
@@ -39,7 +39,7 @@ def mismatches(
 
 def _too_few_to_measure(
     method: PlannedMethod, dataset: PlannedDataset, measuring: Measuring | None
-) -> Iterator[ReelbenchError]:
+) -> Iterator[MismatchError]:
     """Clips shorter than what metrics read of them; of a method that does not say how long they are, none."""
     num_frames = getattr(method.plugin.config, "num_frames", None)
     if measuring is None or not isinstance(num_frames, int):
@@ -55,7 +55,7 @@ def _too_few_to_measure(
     if not metrics:
         return
     after = f" after the {given} given ones" if given else ""
-    yield RunFileError(
+    yield MismatchError(
         f"method {method.label!r} makes clips of {num_frames} frames, and the protocol "
         f"{measuring.protocol.name!r} measures {needed - given}{after} on data set {dataset.label!r}: "
         f"{', '.join(metrics)} could measure none",
@@ -64,7 +64,7 @@ def _too_few_to_measure(
     )
 
 
-def _too_few_to_tune(method: PlannedMethod, dataset: PlannedDataset) -> Iterator[ReelbenchError]:
+def _too_few_to_tune(method: PlannedMethod, dataset: PlannedDataset) -> Iterator[MismatchError]:
     """References shorter than what a method takes of them; only folders of frames are counted at planning."""
     source_frames = getattr(method.plugin, "source_frames", None)
     references = {sample.reference for sample in dataset.samples}
@@ -79,7 +79,7 @@ def _too_few_to_tune(method: PlannedMethod, dataset: PlannedDataset) -> Iterator
     try:
         chosen_frames(longest, **choice)
     except VideoError as error:
-        yield RunFileError(
+        yield MismatchError(
             f"method {method.label!r} on data set {dataset.label!r}, which has no longer clip: "
             f"{error.message}",
             error.hint,

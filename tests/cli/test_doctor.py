@@ -166,6 +166,18 @@ def test_a_data_set_is_read_as_its_own_protocol_reads_it(clips: Path) -> None:
     assert "5 videos opened; 2 cannot be used:\n    4: " in after
 
 
+@pytest.mark.parametrize("command", ["doctor", "plan", "run"])
+def test_what_cannot_fit_together_is_told_before_anything_is_made(
+    write_run_file: Callable[..., Path], command: str
+) -> None:
+    path = write_run_file(methods=[{"name": "ddim-frames", "config": {"num_frames": 8}}], metrics=["fvd"])
+    result = CliRunner().invoke(app, [command, str(path)])
+    assert result.exit_code == (1 if command == "doctor" else 2)
+    prefix = "✗ plan: " if command == "doctor" else "error: "
+    assert f"{prefix}method 'ddim-frames' makes clips of 8 frames, and the protocol 'clean'" in result.output
+    assert "set num_frames of the method to at least 16" in result.output
+
+
 @pytest.mark.parametrize("option", ["--data", "--online"])
 def test_options_about_a_run_file_need_one(option: str) -> None:
     result = CliRunner().invoke(app, ["doctor", option])
