@@ -24,15 +24,17 @@ def mismatches(
     Args:
         measuring: what is measured; None where that is not known.
     """
-    if method.plugin.conditioning is Conditioning.TEXT_AND_FRAMES and not any(
-        sample.num_context_frames and sample.reference is not None for sample in dataset.samples
-    ):
-        yield MismatchError(
-            f"method {method.label!r} needs first frames of a clip, and data set {dataset.label!r} gives 0",
-            "give it a text-video prediction data set, with num_context_frames of at least 1, or name the "
-            "methods of each data set in its `methods`",
-        )
-        return
+    if method.plugin.conditioning is Conditioning.TEXT_AND_FRAMES:
+        needed = getattr(method.plugin, "min_context_frames", 1)
+        given = max(sample.num_context_frames if sample.reference else 0 for sample in dataset.samples)
+        if given < needed:
+            yield MismatchError(
+                f"method {method.label!r} needs at least {needed} first frames of a clip, and data set "
+                f"{dataset.label!r} gives {given}",
+                f"give it a text-video prediction data set, with num_context_frames of at least {needed}, or "
+                "name the methods of each data set in its `methods`",
+            )
+            return
     yield from _too_few_to_measure(method, dataset, measuring)
     yield from _too_few_to_tune(method, dataset)
 

@@ -77,8 +77,19 @@ class TestFirstFrames:
         world.write(PROMPTS)
         methods = [{"name": "repeat-last-frame", "label": "floor"}, world.method("Noise")]
         (fault,) = faults(world, methods=methods, metrics=["clipsim"])
-        assert "method 'floor' needs first frames of a clip, and data set 'folder' gives 0" in fault
+        assert (
+            "method 'floor' needs at least 1 first frames of a clip, and data set 'folder' gives 0" in fault
+        )
         assert "num_context_frames" in fault
+
+    def test_one_is_too_few_for_constant_velocity_and_enough_for_the_other_floor(self, world):
+        world.write(PROMPTS)
+        dataset = world.data["datasets"][0]
+        datasets = [{**dataset, "config": {**dataset["config"], "num_context_frames": 1}}]
+        methods = [{"name": "repeat-last-frame"}, {"name": "constant-velocity"}]
+        (fault,) = faults(world, methods=methods, datasets=datasets, metrics=["psnr"], protocol="seer")
+        assert "method 'constant-velocity' needs at least 2 first frames" in fault
+        assert "data set 'folder' gives 1" in fault
 
 
 class TestFramesOfTheReference:

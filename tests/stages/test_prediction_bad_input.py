@@ -263,16 +263,6 @@ class TestTheGivenFrames:
             run(world, copy_of("ssv2"), "predicted", methods=methods, limit=2, metrics=["psnr"])
         assert "measures 14 after the 2 given ones" in str(caught.value)
 
-    def test_one_is_too_few_for_constant_velocity_and_enough_for_the_other_floor(
-        self, world: Any, copy_of: Callable[[str], Copy]
-    ) -> None:
-        tables, _, _ = run(world, copy_of("bridge"), "seer", given=1, limit=3, metrics=["psnr"])
-        assert {row["status"] for row in generated(tables, "repeat-last-frame").values()} == {"done"}
-        for id, row in generated(tables, "constant-velocity").items():
-            assert (
-                f"{id!r} gives 1 first frames, and constant-velocity needs at least 2" in row["error_message"]
-            )
-
     def test_of_another_size_than_the_models_own_are_brought_to_it(
         self, world: Any, copy_of: Callable[[str], Copy]
     ) -> None:
