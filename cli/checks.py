@@ -5,18 +5,24 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ..core.extras import BENCH_MODULES, is_installed
 
 if TYPE_CHECKING:
+    from ..core.errors import ReelbenchError
     from ..core.types import WeightsRef
 
-from ..core.extras import BENCH_MODULES
-
 GOOD, WARNING, BAD = "✓", "!", "✗"
+
+CONTINUED = "\n    "
+"""Between the lines of one check."""
 
 _LIBRARIES = (
     "prefect",
@@ -36,6 +42,7 @@ _LIBRARIES = (
 )
 _MIN_MEMORY_GIB = 4.0
 _MIN_DISK_GIB = 5.0
+_RAY_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -136,24 +143,53 @@ def machine(output: Path) -> Iterator[Check]:
 
 
 def settings() -> Iterator[Check]:
-    """Which Ray and which Prefect a run would use."""
+    """Which Ray and which Prefect a run would use; nothing of what is not installed."""
+    if is_installed("ray"):
+        yield _ray()
+    if is_installed("prefect"):
+        yield _prefect()
+
+
+def _ray() -> Check:
+    """Whether something listens at `RAY_ADDRESS`; joining a cluster would take seconds."""
     address = os.environ.get("RAY_ADDRESS", "")
-    yield Check(
-        GOOD,
-        "Ray",
-        f"joins the cluster at RAY_ADDRESS={address}" if address else "each run starts one on this machine",
-    )
+    if address in ("", "local"):
+        return Check(GOOD, "Ray", "each run starts one on this machine")
+    joins = f"joins the cluster at RAY_ADDRESS={address}"
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    else:
+        if address == "auto" or parts.scheme not in ("", "ray"):
+            return Check(WARNING, "Ray", f"{joins}; whether there is one shows when a run starts")
+    if not host or not port:
+        allowed = "HOST:PORT, ray://HOST:PORT, auto or local"
+        return Check(BAD, "Ray", f"RAY_ADDRESS={address} has no host and port; set it to {allowed}")
+    try:
+        socket.create_connection((host, port), timeout=_RAY_TIMEOUT_S).close()
+    except OSError as error:
+        return Check(
+            BAD,
+            "Ray",
+            f"nothing answers at RAY_ADDRESS={address}: {error}; check that the cluster runs (`ray status`), "
+            "or unset RAY_ADDRESS to run on this machine alone",
+        )
+    return Check(GOOD, "Ray", joins)
+
+
+def _prefect() -> Check:
     url = os.environ.get("PREFECT_API_URL", "")
     if not url:
-        yield Check(GOOD, "Prefect", "each run starts a server of its own (PREFECT_API_URL is not set)")
-        return
+        return Check(GOOD, "Prefect", "each run starts a server of its own (PREFECT_API_URL is not set)")
     from ..flows.prefect_server import PrefectApi, PrefectServerError
 
     try:
         PrefectApi(url).wait()
-        yield Check(GOOD, "Prefect", f"the server at PREFECT_API_URL={url} answers")
     except PrefectServerError as error:
-        yield Check(BAD, "Prefect", f"{error.message}; {error.hint}")
+        return Check(BAD, "Prefect", f"{error.message}; {error.hint}")
+    return Check(GOOD, "Prefect", f"the server at PREFECT_API_URL={url} answers")
 
 
 def weights() -> Iterator[Check]:
@@ -182,9 +218,9 @@ def weights_check(ref: WeightsRef, what: str, online: bool = False) -> Check:
         try:
             return Check(WARNING, what, fetch_text(ref, online))
         except ReelbenchError as error:
-            return Check(BAD, what, one_line(error))
+            return Check(BAD, what, fault_text(error))
     except ReelbenchError as error:
-        return Check(BAD, what, one_line(error))
+        return Check(BAD, what, fault_text(error))
 
 
 def _python() -> Check:
@@ -192,9 +228,10 @@ def _python() -> Check:
     return Check(GOOD if sys.version_info >= (3, 11) else BAD, "Python", f"{version} at {sys.executable}")
 
 
-def one_line(error: Exception) -> str:
-    """An error's message and hint without line breaks."""
-    return " ".join(str(error).split())
+def fault_text(error: ReelbenchError) -> str:
+    """An error's message and hint in one line; a message of several lines stays one line each, indented."""
+    lines = [" ".join(line.split()) for line in error.message.splitlines()]
+    return CONTINUED.join(lines) + (f" -> {error.hint}" if error.hint else "")
 
 
 def _normal(name: str) -> str:

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from .checks import CONTINUED
+
 if TYPE_CHECKING:
     from ..core.contracts import Dataset
     from ..core.types import Sample
@@ -70,6 +72,6 @@ def _faults_of(
 
 
 def listed(faults: list[str]) -> str:
-    """The first of the faults, and how many more there are."""
+    """The first of the faults, and how many more there are; one line each."""
     more = len(faults) - _NUM_LISTED
-    return "; ".join([*faults[:_NUM_LISTED], *([f"and {more} more"] if more > 0 else [])])
+    return CONTINUED.join(["", *faults[:_NUM_LISTED], *([f"and {more} more"] if more > 0 else [])])

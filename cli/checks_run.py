@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import Faults, ReelbenchError
+from ..core.errors import Faults, MismatchError, ReelbenchError
 from ..core.run_file import RunFile, build_plugin
 from ..core.run_file_loading import load_run_file
 from ..core.store import Store
 from ..core.types import Sample, WeightsRef
 from ..core.weights import WeightsFinder, resolve
-from .checks import BAD, GOOD, WARNING, Check, one_line, weights_check
+from .checks import BAD, GOOD, WARNING, Check, fault_text, weights_check
 from .checks_data import data_faults, listed
 
 if TYPE_CHECKING:
@@ -32,9 +32,12 @@ def run_file_checks(run_file: Path, output: Path | None, every_video: bool, onli
         faults = Faults()
         faults.add(error)
         for fault in faults.found:
-            yield Check(BAD, f"run file {run_file}", one_line(fault))
+            yield Check(BAD, f"run file {run_file}", fault_text(fault))
         return
     yield Check(GOOD, f"run file {run_file}", f"{len(run.methods)} methods, {len(run.datasets)} data sets")
+    for fault in run_faults(run):
+        if isinstance(fault, MismatchError):  # all others are told below, with what is in order
+            yield Check(BAD, "plan", fault_text(fault))
     yield from _datasets(run, every_video)
     used: Used = {}
     yield from _methods(run, used)
@@ -64,7 +67,7 @@ def _methods(run: RunFile, used: Used) -> Iterator[Check]:
             if entry.upscale is not None:
                 _note(used, build_plugin(run, "upscalers", entry.upscale).weights(), entry.label)
         except ReelbenchError as error:
-            yield Check(BAD, f"method {entry.label}", one_line(error))
+            yield Check(BAD, f"method {entry.label}", fault_text(error))
 
 
 def _metrics(run: RunFile, used: Used) -> Iterator[Check]:
@@ -78,7 +81,7 @@ def _metrics(run: RunFile, used: Used) -> Iterator[Check]:
             protocol = load_protocol(part.protocol)
             check_roles(run.weights, ("pipeline", "upscaler"))
         except ReelbenchError as error:
-            yield Check(BAD, "metrics", one_line(error))
+            yield Check(BAD, "metrics", fault_text(error))
             continue
         for check in _part_metrics(part, protocol, used):
             if (line := (check.what, check.found)) not in said:
@@ -98,7 +101,7 @@ def _part_metrics(run: RunFile, protocol: Protocol, used: Used) -> Iterator[Chec
                     break
                 _note(used, build_extractor(extractor, protocol, run.weights).weights(), name)
         except ReelbenchError as error:
-            yield Check(BAD, f"metric {name}", one_line(error))
+            yield Check(BAD, f"metric {name}", fault_text(error))
 
 
 def _datasets(run: RunFile, every_video: bool) -> Iterator[Check]:
@@ -122,13 +125,13 @@ def _part_datasets(run: RunFile, every_video: bool) -> Iterator[Check]:
                 dataset, run.limit, reading, may_be_short, every_video
             )
         except ReelbenchError as error:
-            yield Check(BAD, what, one_line(error))
+            yield Check(BAD, what, fault_text(error))
             continue
         found = f"{num_samples} samples of {dataset.split}"
         if num_opened:
             found += f", {num_opened} videos opened" + ("" if every_video else " (--data opens all)")
         if faults:
-            yield Check(BAD, what, f"{found}; {len(faults)} cannot be used: {listed(faults)}")
+            yield Check(BAD, what, f"{found}; {len(faults)} cannot be used:{listed(faults)}")
         else:
             yield Check(GOOD, what, found)
 
@@ -152,7 +155,7 @@ def _i3d(ref: WeightsRef) -> Iterator[Check]:
     try:
         info = describe_i3d_weights(resolve(ref.location, ref.format, fetch=False))
     except ReelbenchError as error:
-        yield Check(BAD, f"I3D at {ref.location}", one_line(error))
+        yield Check(BAD, f"I3D at {ref.location}", fault_text(error))
         return
     classes = "" if info.num_classes is None else f", {info.num_classes} classes"
     said = f"{info.format}{classes}" + (f"; {info.caution}" if info.caution else "")

@@ -29,9 +29,17 @@ def doctor(
         bool, typer.Option("--online", help="Ask the hub whether it has what is not on this machine.")
     ] = False,
 ) -> None:
-    """Check versions, hardware, settings, weights and data sets. Exit code 1 when something is broken."""
+    """Check versions, hardware, settings, weights and data sets. Exit code 1 when something is broken, 2 when
+    an option needs a run file."""
+    from ..core.errors import ReelbenchError
     from .checks import BAD, all_checks
 
+    for name, is_given in (("--data", data), ("--online", online)):
+        if is_given and run_file is None:
+            raise ReelbenchError(
+                f"{name} needs a run file: it looks at the data sets and weights that one names",
+                f"reelbench doctor RUN_FILE {name}, for example with configs/demo.yaml",
+            )
     colours = {"✓": "green", "!": "yellow", "✗": "red"}
     num_bad = 0
     for check in all_checks(run_file, output, every_video=data, online=online):

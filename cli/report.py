@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from .options import JsonOption, LimitOption, OnlyOption, OutputOption, RunFileArgument, load
+from .options import (
+    JsonOption,
+    LimitOption,
+    OnlyOption,
+    OutputOption,
+    RunFileArgument,
+    load,
+    relative,
+    shell_path,
+)
 from .results import print_failures, print_places, print_tables
 
 
@@ -26,7 +35,11 @@ def report(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Build the tables, the report and the MLflow runs anew from what the store holds."""
+    """Build the tables, the report and the MLflow runs anew from what the store holds.
+
+    Exit code 0: written; 1: nothing of the run is made yet; 2: something to mend first.
+    """
+    from ..core.errors import NothingMadeError
     from ..core.extras import require_bench
     from ..core.file_digests import FileDigests
     from ..core.store import Store
@@ -42,7 +55,13 @@ def report(
     quiet_environment()
     run = load(run_file, limit, only, output)
     store = Store(run.store_dir, default_codec())
-    _, parts = plan_run(run, store)
+    planned, parts = plan_run(run, store)
+    if not any(cell.records for cell in planned.cells):
+        raise NothingMadeError(
+            f"nothing of the run {run.name!r} is made yet: {relative(run.store_dir)} has none of its "
+            f"{planned.num_samples} clips",
+            f"reelbench run {shell_path(run_file)}, with the same options",
+        )
     files = FileDigests(store.file_digests("videos"))
     result = build_results(run, parts, store, files)
     files.save()

@@ -22,7 +22,7 @@ def print_tables(run_dir: Path, is_brief: bool = False) -> None:
     editing and prediction, unless `is_brief`."""
     from ..reports.comparison_table import load_comparison_table
     from ..reports.markdown_report import task_markdown
-    from ..reports.table_text import print_table, to_markdown
+    from ..reports.table_text import print_table, to_markdown, unescape_markdown
     from ..stages.results import tables_dir
 
     folder = tables_dir(run_dir)
@@ -33,7 +33,7 @@ def print_tables(run_dir: Path, is_brief: bool = False) -> None:
     else:
         typer.echo(to_markdown(table))
     if not is_brief and (more := task_markdown(folder)):
-        typer.echo(more)
+        typer.echo(unescape_markdown(more) if sys.stdout.isatty() else more)
 
 
 def print_failures(run_dir: Path, tables: Sequence[str] = ("clips", "features")) -> None:

@@ -30,14 +30,18 @@ def status(
     run = load(run_file, limit, only, output)
     planned, _ = look_at_run(run)
     print_plan(planned)
-    if is_running(run.output):
+    is_going_on = is_running(run.output)
+    if is_going_on:
         typer.secho(f"A run is going on in {relative(run.output)}.", fg="green")
-    _print_last_run(run)
+    _print_last_run(run, is_going_on)
     _print_files(run)
 
 
-def _print_last_run(run: RunFile) -> None:
-    """What the run's own Prefect server recorded last, read from its database."""
+def _print_last_run(run: RunFile, is_going_on: bool) -> None:
+    """What the run's own Prefect server recorded last, read from its database.
+
+    A killed run leaves its state as it was: without an end, and nobody holds the database.
+    """
     import contextlib
     import sqlite3
 
@@ -56,6 +60,8 @@ def _print_last_run(run: RunFile) -> None:
         if row is not None:
             name, state, start, end = row
             times = [str(time)[:19] if time else "-" for time in (start, end)]
+            if not end and not is_going_on:
+                state = f"{state}, but not running any more (killed?)"
             typer.echo(f"Last run: {name}, {state}, started {times[0]}, ended {times[1]} (UTC)")
 
 

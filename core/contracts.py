@@ -86,6 +86,11 @@ class Method(Protocol):
     `source_frames()`, the keyword arguments of `methods.frame_choice.chosen_frames`, it says which of them
     its clips stand beside: metrics of pairs then read these, whatever the protocol reads of a reference.
 
+    A method that is given first frames and needs more than 1 says so by `min_context_frames`.
+
+    A setting `num_frames` is the number of frames of each of its clips. A run that measures more, or
+    gives fewer first frames than are needed, is refused before anything is made.
+
     A method whose trained weights say themselves what they are offers `structure()`: that, as JSON, for
     tables; None where there are none. It raises WeightsError like `load`.
     """

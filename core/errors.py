@@ -42,6 +42,10 @@ class RunFileError(ReelbenchError):
     """The run file is not valid."""
 
 
+class MismatchError(RunFileError):
+    """A method, a data set and a protocol cannot fit together."""
+
+
 class UnknownNameError(ReelbenchError):
     """A method, data set, metric, extractor or protocol of that name does not exist."""
 
@@ -80,6 +84,12 @@ class EvaluationError(ReelbenchError):
 
 class StoreError(ReelbenchError):
     """The store cannot be read or written."""
+
+
+class NothingMadeError(ReelbenchError):
+    """A run has not made anything yet."""
+
+    exit_code = 1
 
 
 class ResourcesError(ReelbenchError):

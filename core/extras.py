@@ -42,7 +42,7 @@ def require_bench(what: str, modules: Sequence[str] = BENCH_MODULES) -> None:
     Raises:
         MissingExtraError: names those that are missing.
     """
-    missing = [name for name in modules if not _is_there(name)]
+    missing = [name for name in modules if not is_installed(name)]
     if missing:
         raise _missing(what, missing)
 
@@ -63,7 +63,8 @@ def _missing(what: str, modules: Sequence[str]) -> MissingExtraError:
     )
 
 
-def _is_there(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Whether a module can be imported; it is not."""
     try:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # what holds it is missing: google, of google.protobuf

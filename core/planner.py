@@ -7,7 +7,7 @@ the reference from its file's digest: planning decodes no video and loads no mod
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,12 +36,16 @@ from .weights import WeightsFinder
 ContextReading = Callable[[Sample], Mapping[str, Any]]
 """How the reference of a sample is read by whoever measures: arguments of `datasets.video.Reading`."""
 
+Mismatches = Callable[[PlannedMethod, PlannedDataset], Iterable[ReelbenchError]]
+"""Why a method cannot run on a data set."""
+
 
 def make_plan(
     run: RunFile,
     store: Store,
     context_reading: ContextReading | None = None,
     weights: WeightsFinder | None = None,
+    mismatches: Mismatches | None = None,
 ) -> Plan:
     """Expand a run file and look every clip up in the store.
 
@@ -49,14 +53,20 @@ def make_plan(
         context_reading: how the frames that methods of text-video prediction are given are read; without it
             they are the first ones that the reference stores. `stages.planning` gives the protocol's.
         weights: finds weights; without it they are fetched where they are missing.
+        mismatches: what is sure to fail; nothing is refused for it without. `stages.planning` knows it.
 
     Raises:
-        ReelbenchError: weights or data set files are missing or malformed; every one is listed.
+        ReelbenchError: weights or data set files are missing or malformed, or a method and a data set do not
+            fit; every one is listed.
     """
     weights = weights or WeightsFinder(store.digests("weights"))
     faults = Faults()
     methods = tuple(faults.each(range(len(run.methods)), lambda index: _plan_method(run, index, weights)))
     datasets = tuple(faults.each(range(len(run.datasets)), lambda index: _plan_dataset(run, index)))
+    if mismatches is not None:
+        for dataset, method in itertools.product(datasets, methods):
+            for fault in mismatches(method, dataset):
+                faults.add(fault)
     faults.refuse()
     files = store.digests("videos")
     cells = tuple(

@@ -44,6 +44,7 @@ class ConstantVelocity:
     name: ClassVar[str] = "constant-velocity"
     version: ClassVar[str] = "1"
     conditioning: ClassVar[Conditioning] = Conditioning.TEXT_AND_FRAMES
+    min_context_frames: ClassVar[int] = 2
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -57,7 +58,7 @@ class ConstantVelocity:
         return ()
 
     def load(self, device: str) -> Session:
-        return FloorSession(self.name, self.config, extrapolate, at_least=2)
+        return FloorSession(self.name, self.config, extrapolate, at_least=self.min_context_frames)
 
 
 def extrapolate(given_THW3: Frames, num_frames: int) -> Frames:

@@ -72,9 +72,11 @@ def contact_sheet(
         `out_png`.
 
     Raises:
-        ReelbenchError: the run has no clips to show.
+        ReelbenchError: `out_png` is not named *.png, or the run has no clips to show.
         UnknownNameError: it has no such data set or method.
     """
+    if out_png.suffix.lower() != ".png":
+        raise ReelbenchError(f"a contact sheet is a PNG, and {out_png} is not named as one", "give FILE.png")
     if num_prompts < 1 or num_columns < 1 or tile_px < 16:
         raise ValueError(
             f"expected at least 1 prompt, 1 column and 16 px, got {num_prompts}, {num_columns} and {tile_px}"

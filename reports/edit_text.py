@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from .edit_table import EditTable
 from .published import PublishedTable, published_by_method, published_markdown
 from .table_text import (
-    LEGEND,
     count_cells,
     count_headings,
     escape_markdown,
     heading_text,
+    legend,
     markdown_cell,
     table_line,
 )
@@ -55,7 +55,7 @@ def _markdown(table: EditTable, heading_level: int) -> str:
             for row in group.rows:
                 cells = [markdown_cell(cell) for cell in row.cells]
                 lines.append(table_line([escape_markdown(row.method), *cells, *count_cells(table, row)]))
-    lines += ["", LEGEND, ""]
+    lines += ["", legend(table.columns), ""]
     lines += [f"- {name}: {escape_markdown(text)}" for name, text in table.facts]
     lines += [f"- \\[{number}\\] {escape_markdown(text)}" for number, text in enumerate(table.footnotes, 1)]
     return "\n".join(lines) + "\n"

@@ -33,7 +33,7 @@ from .prediction_text import published_prediction
 from .run_clips import PromptClips, clips_by_prompt, locate, methods_of
 from .size_plot import size_plots
 from .table_parts import table_parts, whole_table
-from .table_text import LEGEND, count_cells, count_headings, marks_text, section_titles
+from .table_text import count_cells, count_headings, legend, marks_text, section_titles
 
 if TYPE_CHECKING:
     from .published import PublishedTable
@@ -118,7 +118,7 @@ def write_html_report(
             runs=[_run_facts(row) for row in rows["runs"]],
             title=table.run or "Reelbench",
             table=table,
-            legend=LEGEND,
+            legend=legend([column for section in table.sections for column in section.columns]),
             edit_tables=edit_tables,
             published_editing=published_editing() if edit_tables else (),
             prediction_tables=prediction_tables,

@@ -18,10 +18,11 @@ from .measurement import format_rounded, is_value
 
 Row = Mapping[str, Any]
 
-LEGEND_BOLD = (
+_LEGEND_BOLD = (
     "Bold: better than every other method that saw the same, by the paired test (Holm over all metrics and "
-    f"pairs, {ALPHA:.0%}); of trained parameters: fewer than all others."
+    f"pairs, {ALPHA:.0%})"
 )
+_LEGEND_COUNTED = "; of trained parameters: fewer than all others"
 
 NOT_TOLD_APART = f"Not told apart (paired test, Holm, {ALPHA:.0%})"
 NO_TEST = "No paired test, so nothing marked"
@@ -47,6 +48,22 @@ class Lead:
 
 
 UNRANKED = Lead()
+
+
+class Ranked(Protocol):
+    """A column."""
+
+    @property
+    def level(self) -> str: ...
+
+    @property
+    def higher_is_better(self) -> bool | None: ...
+
+
+def legend_bold(columns: Iterable[Ranked]) -> str:
+    """What bold means in a table of these columns; of costs only a count is ranked."""
+    is_counted = any(column.level == "cost" and column.higher_is_better is not None for column in columns)
+    return _LEGEND_BOLD + (_LEGEND_COUNTED if is_counted else "") + "."
 
 
 class PairedTests:

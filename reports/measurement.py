@@ -104,5 +104,7 @@ def _num_decimals(value: float, num_digits: int) -> int:
 
 def _fixed(value: float, num_decimals: int) -> str:
     text = f"{value:.{num_decimals}f}"
-    is_negative_zero = text.startswith("-") and not text.strip("-0.")
-    return text[1:] if is_negative_zero else text
+    if text.strip("-0."):
+        return text
+    # Too small for any digit, and no negative zero.
+    return "0" if num_decimals == _LARGEST_NUM_DECIMALS else text.removeprefix("-")

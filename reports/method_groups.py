@@ -255,5 +255,5 @@ def _range(counts: Sequence[int]) -> str:
 
 
 def _percent(coverage: float) -> str:
-    # Rounded down: 99.96 % must not read as whole.
-    return "100%" if coverage >= 1 else f"{int(coverage * 1000) / 10:g}%"
+    # 99.96 % must not read as whole.
+    return "100%" if coverage >= 1 else f"{min(round(coverage * 100, 1), 99.9):g}%"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .ablation_table import AblationTable
-from .method_groups import Group
+from .method_groups import Column, Group
 from .prediction_table import PredictionTable
 from .published import PublishedTable, published_markdown, published_together
 from .table_text import (
-    LEGEND,
     count_cells,
     count_headings,
     escape_markdown,
     heading_text,
+    legend,
     markdown_cell,
     table_line,
 )
@@ -56,14 +56,14 @@ def _table_markdown(table: PredictionTable, heading_level: int) -> str:
     headings = ["Method", *map(heading_text, table.columns), *count_headings(table)]
     lines = _head(f"Text-video prediction, {table.title}", headings, 1, heading_level)
     lines += _rows(table, table.groups, len(headings), {})
-    return _under(lines, table.facts, table.footnotes)
+    return _under(lines, table.columns, table.facts, table.footnotes)
 
 
 def _ablation_markdown(table: AblationTable, heading_level: int) -> str:
     headings = ["Variant", *table.settings, *map(heading_text, table.columns), *count_headings(table)]
     lines = _head(f"Variants of {table.title}", headings, 1 + len(table.settings), heading_level)
     lines += _rows(table, table.groups, len(headings), table.values)
-    return _under(lines, table.facts, table.footnotes)
+    return _under(lines, table.columns, table.facts, table.footnotes)
 
 
 def _head(title: str, headings: Sequence[str], num_texts: int, heading_level: int) -> list[str]:
@@ -92,8 +92,13 @@ def _rows(
     return lines
 
 
-def _under(lines: list[str], facts: Sequence[tuple[str, str]], footnotes: Sequence[str]) -> str:
-    lines += ["", LEGEND, ""]
+def _under(
+    lines: list[str],
+    columns: Sequence[Column],
+    facts: Sequence[tuple[str, str]],
+    footnotes: Sequence[str],
+) -> str:
+    lines += ["", legend(columns), ""]
     lines += [f"- {escape_markdown(name)}: {escape_markdown(text)}" for name, text in facts]
     lines += [f"- \\[{number}\\] {escape_markdown(text)}" for number, text in enumerate(footnotes, 1)]
     return "\n".join(lines) + "\n"

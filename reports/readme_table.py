@@ -8,7 +8,7 @@ from ..core.atomic_write import write_text_atomic
 from ..core.errors import ReelbenchError
 from ..core.tables import PROVENANCE_COLUMNS
 from .comparison_table import Section, build_comparison_table, load_method_order
-from .lead import LEGEND_BOLD, NO_TEST, NOT_TOLD_APART
+from .lead import NO_TEST, NOT_TOLD_APART, legend_bold
 from .measurement import DASH, format_interval
 from .method_groups import Cell
 from .recorded import read_recorded
@@ -19,7 +19,7 @@ BEGIN = (
 )
 END = "<!-- End of the table that is made from docs/benchmark. -->"
 
-LEGEND = f"Under each value its 95% interval, or ± one standard error where it has none. {LEGEND_BOLD}"
+_LEGEND = "Under each value its 95% interval, or ± one standard error where it has none."
 
 _SHOWN_FACTS = ("Protocol", "Samples", "Reference clips")
 
@@ -100,7 +100,7 @@ def _section(section: Section, title: str) -> str:
             ]
             lines.append(table_line([escape_markdown(row.method), *cells]))
     facts = dict(section.facts)
-    lines += ["", LEGEND, ""]
+    lines += ["", f"{_LEGEND} {legend_bold(section.columns)}", ""]
     lines += [
         f"- {name}: {escape_markdown(facts[name])}" for name in (NOT_TOLD_APART, NO_TEST) if name in facts
     ]

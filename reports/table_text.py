@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from .comparison_table import ComparisonTable, Section
-from .lead import LEGEND_BOLD
+from .lead import legend_bold
 from .method_groups import Cell, Column, MethodRow
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-LEGEND = f"Values ± one standard error. {LEGEND_BOLD}"
-
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
+_ESCAPED = re.compile(rf"\\{_MARKDOWN_SPECIAL.pattern}")
 
 
 def to_markdown(table: ComparisonTable, heading_level: int = 3) -> str:
@@ -41,6 +40,16 @@ def to_markdown(table: ComparisonTable, heading_level: int = 3) -> str:
 def escape_markdown(text: str) -> str:
     """`text` with everything escaped that Markdown or HTML would read as markup, on one line."""
     return _MARKDOWN_SPECIAL.sub(r"\\\1", " ".join(text.split())).replace("&", "&amp;").replace("\\<", "&lt;")
+
+
+def unescape_markdown(text: str) -> str:
+    """Markdown as a terminal shows it: without the signs of `escape_markdown`."""
+    return _ESCAPED.sub(r"\1", text.replace("&lt;", "<")).replace("&amp;", "&")
+
+
+def legend(columns: Sequence[Column]) -> str:
+    """What stands under a table of these columns."""
+    return f"Values ± one standard error. {legend_bold(columns)}"
 
 
 def section_title(section: Section) -> str:
@@ -94,7 +103,7 @@ def _markdown_section(section: Section, title: str, heading_level: int) -> str:
         for row in group.rows:
             cells = [markdown_cell(cell) for cell in row.cells]
             lines.append(table_line([escape_markdown(row.method), *cells, *count_cells(section, row)]))
-    lines += ["", LEGEND, ""]
+    lines += ["", legend(section.columns), ""]
     lines += [f"- {name}: {escape_markdown(text)}" for name, text in section.facts]
     # Not a Markdown list: renderers would renumber or reflow the marks.
     lines += [f"- \\[{number}\\] {escape_markdown(text)}" for number, text in enumerate(section.footnotes, 1)]
@@ -134,7 +143,7 @@ def _print_section(section: Section, title: str, console: Console) -> None:
     console.print(Text(title, style="bold"))
     for part in _column_parts(section, console.width):
         console.print(_grid(section, part))
-    console.print(LEGEND, markup=False, highlight=False)
+    console.print(legend(section.columns), markup=False, highlight=False)
     for name, text in section.facts:
         console.print(Text(f"{name}: ", style="dim") + Text(text))
     for number, text in enumerate(section.footnotes, 1):

@@ -72,6 +72,11 @@ class Cut:
     num_frames: int | None = None
     fill: bool = False
 
+    @property
+    def num_needed(self) -> int:
+        """A clip of fewer frames is refused."""
+        return self.skip + (1 if self.num_frames is None or self.fill else self.num_frames)
+
     def of(self, frames: Frames) -> Frames:
         """The frames [T, H, W, 3] that are measured.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from ..core.errors import Faults, ReelbenchError
 from ..core.plan import Plan
@@ -12,6 +13,7 @@ from ..core.store import Store
 from ..core.weights import WeightsFinder, resolve
 from ..datasets.codec import default_codec
 from .measuring import Measuring, make_measuring
+from .mismatches import mismatches
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,9 @@ def plan_run(run: RunFile, store: Store) -> tuple[Plan, tuple[Part, ...]]:
     Weights that are not on this machine are fetched, and only when nothing else is wrong.
 
     Raises:
-        ReelbenchError: the run file names what does not exist, weights or data sets are missing, or the
-            protocol measures nothing but given frames; whatever is wrong is listed at once.
+        ReelbenchError: the run file names what does not exist, weights or data sets are missing, the
+            protocol measures nothing but given frames, or a method, a data set and a protocol cannot fit
+            together; whatever is wrong is listed at once.
     """
     parts, weights = _plan_parts(run, store)
     if weights.not_fetched:
@@ -75,7 +78,8 @@ def _plan_parts(run: RunFile, store: Store) -> tuple[tuple[Part, ...], WeightsFi
         # Both are looked at, whatever is wrong with the first.
         measuring = next(faults.each([part], lambda part: make_measuring(part, store, weights)), None)
         reading = None if measuring is None else measuring.reading
-        for plan in faults.each([part], lambda part: make_plan(part, store, reading, weights)):  # noqa: B023
+        fit = partial(mismatches, measuring=measuring)
+        for plan in faults.each([part], lambda part: make_plan(part, store, reading, weights, fit)):  # noqa: B023
             if measuring is not None:
                 parts.append(Part(plan, measuring))
     faults.refuse()

@@ -210,6 +210,7 @@ def test_the_doctor_says_what_the_extra_is_for(run: Run, tmp_path: Path) -> None
     doctor = run(*REELBENCH, "doctor", cwd=tmp_path)
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
     assert "! prefect: not installed" in doctor.stdout
+    assert "each run starts" not in doctor.stdout
 
 
 @pytest.mark.parametrize(

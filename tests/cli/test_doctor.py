@@ -4,6 +4,7 @@ folders."""
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from reelbench.cli.checks import settings
 from reelbench.cli.main import app
 
 DAMAGED = """
@@ -56,13 +58,16 @@ def test_the_doctor_looks_at_the_videos(clips: Path) -> None:
     assert line.startswith(
         "✗ data set clips: 6 samples of test, 3 videos opened (--data opens all); 1 cannot"
     )
-    assert "5: there is no" in line
+    assert "\n    5: there is no" in result.output
     result = CliRunner().invoke(app, ["doctor", str(clips), "--data"])
     (line,) = [line for line in result.output.splitlines() if "data set clips" in line]
-    assert line.startswith("✗ data set clips: 6 samples of test, 5 videos opened; 3 cannot be used: 3: ")
-    assert "gives 5 of the 16 frames" in line
-    assert "; 4: " in line
-    assert "; 5: there is no" in line
+    assert line.startswith("✗ data set clips: 6 samples of test, 5 videos opened; 3 cannot be used:")
+    # One line for each.
+    short, cut, missing = result.output.partition(line)[2].splitlines()[1:4]
+    assert short.startswith("    3: ")
+    assert "gives 5 of the 16 frames" in short
+    assert cut.startswith("    4: ")
+    assert missing.startswith("    5: there is no")
     assert result.exit_code == 1
 
 
@@ -159,4 +164,68 @@ def test_a_data_set_is_read_as_its_own_protocol_reads_it(clips: Path) -> None:
     assert "gives 5 of the 16 frames" in before
     clips.write_text(text.replace("  label: clips\n", "  label: clips\n  protocol: seer\n"))
     after = CliRunner().invoke(app, ["doctor", str(clips), "--data"]).output
-    assert "5 videos opened; 2 cannot be used: 4: " in after
+    assert "5 videos opened; 2 cannot be used:\n    4: " in after
+
+
+@pytest.mark.parametrize("command", ["doctor", "plan", "run"])
+def test_what_cannot_fit_together_is_told_before_anything_is_made(
+    write_run_file: Callable[..., Path], command: str
+) -> None:
+    path = write_run_file(methods=[{"name": "ddim-frames", "config": {"num_frames": 8}}], metrics=["fvd"])
+    result = CliRunner().invoke(app, [command, str(path)])
+    assert result.exit_code == (1 if command == "doctor" else 2)
+    prefix = "✗ plan: " if command == "doctor" else "error: "
+    assert f"{prefix}method 'ddim-frames' makes clips of 8 frames, and the protocol 'clean'" in result.output
+    assert "set num_frames of the method to at least 16" in result.output
+
+
+@pytest.mark.parametrize("option", ["--data", "--online"])
+def test_options_about_a_run_file_need_one(option: str) -> None:
+    result = CliRunner().invoke(app, ["doctor", option])
+    assert result.exit_code == 2
+    assert f"{option} needs a run file" in result.stderr
+
+
+def test_several_faults_of_a_run_file_are_a_line_each(write_run_file: Callable[..., Path]) -> None:
+    path = write_run_file(methods=[{"name": "zs2", "config": {"num_stepz": 3, "guidance_scale": 0}}])
+    lines = CliRunner().invoke(app, ["doctor", str(path)]).output.splitlines()
+    (index,) = (index for index, line in enumerate(lines) if line.startswith("✗ run file"))
+    assert lines[index].endswith("is not valid:")
+    first, second = sorted(lines[index + 1 : index + 3])
+    assert first.startswith("    methods[0].config (of zs2).guidance_scale: ")
+    assert second.startswith("    methods[0].config (of zs2).num_stepz: ")
+
+
+class TestTheRayThatARunUses:
+    @pytest.fixture
+    def line(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+        def line(address: str) -> str:
+            monkeypatch.setenv("RAY_ADDRESS", address)
+            check = next(check for check in settings() if check.what == "Ray")
+            return f"{check.sign} {check.found}"
+
+        return line
+
+    @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "[::1]:1"])
+    def test_a_dead_address_is_told_with_what_to_do(self, line: Callable[[str], str], address: str) -> None:
+        assert line(address).startswith(f"✗ nothing answers at RAY_ADDRESS={address}: ")
+        assert "unset RAY_ADDRESS" in line(address)
+
+    @pytest.mark.parametrize("address", ["head", "head:port", "ray://", "head:99999999"])
+    def test_an_address_without_host_and_port_is_told(self, line: Callable[[str], str], address: str) -> None:
+        assert line(address).startswith(f"✗ RAY_ADDRESS={address} has no host and port; set it to HOST:PORT")
+
+    @pytest.mark.parametrize("scheme", ["", "ray://"])
+    def test_one_that_answers_is_joined(self, line: Callable[[str], str], scheme: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            address = f"{scheme}127.0.0.1:{server.getsockname()[1]}"
+            assert line(address) == f"✓ joins the cluster at RAY_ADDRESS={address}"
+
+    def test_words_for_no_address(self, line: Callable[[str], str]) -> None:
+        assert line("local") == line("") == "✓ each run starts one on this machine"
+        assert line("auto").startswith("! joins the cluster at RAY_ADDRESS=auto; whether there is one")
+
+
+def test_what_is_not_installed_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reelbench.cli.checks.is_installed", lambda module: False)
+    assert list(settings()) == []

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,7 +110,7 @@ def test_the_doctor_says_what_is_wrong(
     assert result.exit_code == 1
     lines = {line.partition(":")[0]: line for line in result.output.splitlines()}
     # All that is wrong, whatever else is.
-    bad = "\n".join(line for line in result.output.splitlines() if line.startswith("✗"))
+    bad = "\n".join(line for line in result.output.splitlines() if line.startswith(("✗", "    ")))
     for said in (
         "did you mean 'zs2'",
         "did you mean 'num_steps'",
@@ -131,3 +134,39 @@ def test_durations(seconds: float, text: str) -> None:
 )
 def test_sizes(num_bytes: float, text: str) -> None:
     assert size_text(num_bytes) == text
+
+
+def test_a_report_of_a_run_that_was_never_started_says_so(
+    write_run_file: Callable[..., Path], tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(app, ["report", str(write_run_file(limit=2))])
+    assert result.exit_code == 1
+    assert "nothing of the run 'tiny' is made yet" in result.stderr
+    assert "none of its 2 clips" in result.stderr
+    assert "-> reelbench run " in result.stderr
+    assert not (tmp_path / "out" / "tiny").exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "end", "is_locked", "said"),
+    [
+        ("Running", None, False, "Running, but not running any more (killed?), started"),
+        ("Running", None, True, "Running, started"),
+        ("Completed", "2026-01-02 03:09:05", False, "Completed, started"),
+    ],
+)
+def test_the_status_of_a_killed_run(
+    run_file: Path, tmp_path: Path, state: str, end: str | None, is_locked: bool, said: str
+) -> None:
+    folder = tmp_path / "out" / "prefect"
+    folder.mkdir(parents=True)
+    with contextlib.closing(sqlite3.connect(folder / "prefect.db")) as database, database:
+        database.execute("create table flow_run (name, state_name, start_time, end_time, created)")
+        row = ("calm-owl", state, "2026-01-02 03:04:05", end, 1)
+        database.execute("insert into flow_run values (?, ?, ?, ?, ?)", row)
+    with (folder / "lock").open("w") as lock:
+        if is_locked:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        result = CliRunner().invoke(app, ["status", str(run_file)])
+    assert f"Last run: calm-owl, {said} 2026-01-02 03:04:05" in result.output
+    assert ("A run is going on" in result.output) is is_locked

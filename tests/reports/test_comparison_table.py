@@ -13,7 +13,7 @@ import pytest
 
 from reelbench.core.tables import read_table, write_table
 from reelbench.reports.comparison_table import ComparisonTable, build_comparison_table, load_comparison_table
-from reelbench.reports.table_text import print_table, to_markdown
+from reelbench.reports.table_text import escape_markdown, print_table, to_markdown, unescape_markdown
 
 GOLDEN = """\
 ### sprites, test
@@ -28,7 +28,7 @@ GOLDEN = """\
 | tune-a-video | 233.6 ± 5.3 | 0.3275 ± 0.0012 | 1.710 ± 0.012 |
 
 Values ± one standard error. Bold: better than every other method that saw the same, by the paired test \
-(Holm over all metrics and pairs, 5%); of trained parameters: fewer than all others.
+(Holm over all metrics and pairs, 5%).
 
 - Not told apart (paired test, Holm, 5%): FVD: zs2 and text2video-zero (detectable: 18)
 - Protocol: fvd-demo-16x64 (af8a2851503d)
@@ -206,6 +206,18 @@ def test_n_and_coverage_are_columns_only_where_they_matter(
         [summary_row(method="a"), summary_row(method="b", n=15, coverage=0.9996)]
     )
     assert "| b | 298.1 ± 5.3 | 15 | 99.9% |" in to_markdown(partial)
+    thirds = build_comparison_table([summary_row(method="a", n=4, coverage=4 / 6)])
+    assert "| a | 298.1 ± 5.3 | 4 | 66.7% |" in to_markdown(thirds)
+
+
+def test_the_legend_speaks_of_parameters_only_where_they_are_a_column(
+    summary_row: Callable[..., dict[str, Any]],
+) -> None:
+    count = summary_row(
+        metric="trainable_parameters", label="Trained", unit="parameters", level="cost", value=3.0
+    )
+    for rows, is_said in (([summary_row()], False), ([summary_row(), count], True)):
+        assert ("of trained parameters: fewer" in to_markdown(build_comparison_table(rows))) is is_said
 
 
 def test_notes_are_numbered_once_and_common_ones_stand_at_the_heading(
@@ -231,6 +243,11 @@ def test_a_signature_that_differs_within_a_column_names_the_methods(
 def test_names_cannot_break_markdown(summary_row: Callable[..., dict[str, Any]]) -> None:
     text = to_markdown(build_comparison_table([summary_row(method="<img src=x>|**b**\n# c")]))
     assert "| &lt;img src=x\\>\\|\\*\\*b\\*\\* \\# c | 298.1 ± 5.3 |" in text
+
+
+@pytest.mark.parametrize("text", ["FVD [1, 2] s|n:6", "<a> & *b* \\ `c`", "&lt; &amp; #_~"])
+def test_a_terminal_gets_no_signs_of_markdown(text: str) -> None:
+    assert unescape_markdown(escape_markdown(text)) == text
 
 
 def test_two_rows_for_one_cell_are_a_defect(summary_row: Callable[..., dict[str, Any]]) -> None:

@@ -71,3 +71,12 @@ def test_unknown_names_are_answered(make_tables: Callable[..., Path], tmp_path: 
         contact_sheet(tables, tmp_path / "sheet.png", seed=5)
     with pytest.raises(ValueError, match="at least 1 prompt"):
         contact_sheet(tables, tmp_path / "sheet.png", num_prompts=0)
+
+
+@pytest.mark.parametrize("name", ["sheet.jpg", "sheet"])
+def test_other_names_than_a_pngs_are_refused(
+    make_tables: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(ReelbenchError, match=rf"is a PNG, and .*{name} is not named as one"):
+        contact_sheet(make_tables(), tmp_path / name)
+    assert not (tmp_path / name).exists()

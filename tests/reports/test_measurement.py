@@ -25,6 +25,9 @@ from reelbench.reports.measurement import format_count, format_measurement, form
         (0.0, None, "0.000"),
         (2.5, 0.0, "2.500 ± 0"),
         (1.0, 1.0e-17, "1.000 ± 0"),  # what a sum of equal numbers leaves is no error
+        (0.0, 3.0e-12, "0 ± 0"),  # below every digit that is shown
+        (-4.0e-12, 1.2e-7, "0 ± 0.00000012"),
+        (3.0e-12, None, "0"),
         (None, 1.0, "–"),
         (math.nan, 1.0, "–"),
         (math.inf, None, "–"),

@@ -22,6 +22,7 @@ from reelbench.reports.prediction_table import load_prediction_tables
 from reelbench.reports.readme_table import readme_table
 from reelbench.reports.recorded import record_tables
 from reelbench.reports.reproduction import compare_with_recorded
+from reelbench.reports.table_text import unescape_markdown
 from reelbench.stages.extract import extract_shards, generated_items, reference_items
 from reelbench.stages.planning import plan_run
 from reelbench.stages.results import build_results
@@ -182,7 +183,9 @@ def test_a_finished_run_prints_them(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
     print_tables(tables_folder.parent)
     printed = capsys.readouterr().out
-    assert printed.index("Protocol") < printed.index(task_markdown(tables_folder))
+    more = task_markdown(tables_folder)
+    assert printed.index("Protocol") < printed.index(unescape_markdown(more) if is_terminal else more)
+    assert ("\\[1\\]" in printed) is not is_terminal
     assert ("| Method |" in printed.split("### Text-video")[0]) is not is_terminal
     print_tables(tables_folder.parent, is_brief=True)
     assert "### Text-video" not in capsys.readouterr().out

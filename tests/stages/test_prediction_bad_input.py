@@ -255,27 +255,13 @@ class TestTheGivenFrames:
         told = generated(tables, FLOORS[0])[sample.id]["error_message"]
         assert "gives 12 frames, and the first 12 are for the method: none is left to predict" in told
 
-    def test_as_many_as_the_method_makes_are_a_failure_that_names_both(
+    def test_as_many_as_the_method_makes_are_refused_before_the_run(
         self, world: Any, copy_of: Callable[[str], Copy]
     ) -> None:
-        methods = [{"name": name, "config": {"num_frames": 2}} for name in FLOORS]
-        data = copy_of("ssv2")
-        tables, _, _ = run(world, data, "predicted", methods=methods, limit=2, metrics=["psnr"])
-        for method in FLOORS:
-            for id, row in generated(tables, method).items():
-                told = f"{method} is to make 2 frames, and the sample {id!r} gives 2: none is left to predict"
-                assert told in row["error_message"]
-                assert "raise num_frames of the method" in row["error_message"]
-
-    def test_one_is_too_few_for_constant_velocity_and_enough_for_the_other_floor(
-        self, world: Any, copy_of: Callable[[str], Copy]
-    ) -> None:
-        tables, _, _ = run(world, copy_of("bridge"), "seer", given=1, limit=3, metrics=["psnr"])
-        assert {row["status"] for row in generated(tables, "repeat-last-frame").values()} == {"done"}
-        for id, row in generated(tables, "constant-velocity").items():
-            assert (
-                f"{id!r} gives 1 first frames, and constant-velocity needs at least 2" in row["error_message"]
-            )
+        methods = [{"name": FLOORS[0], "config": {"num_frames": 2}}]
+        with pytest.raises(ReelbenchError, match="makes clips of 2 frames") as caught:
+            run(world, copy_of("ssv2"), "predicted", methods=methods, limit=2, metrics=["psnr"])
+        assert "measures 14 after the 2 given ones" in str(caught.value)
 
     def test_of_another_size_than_the_models_own_are_brought_to_it(
         self, world: Any, copy_of: Callable[[str], Copy]
