@@ -5,13 +5,11 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from ..core.extras import BENCH_MODULES, is_installed
 
@@ -42,7 +40,6 @@ _LIBRARIES = (
 )
 _MIN_MEMORY_GIB = 4.0
 _MIN_DISK_GIB = 5.0
-_RAY_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -155,28 +152,16 @@ def _ray() -> Check:
     address = os.environ.get("RAY_ADDRESS", "")
     if address in ("", "local"):
         return Check(GOOD, "Ray", "each run starts one on this machine")
+    from ..core.errors import ResourcesError
+    from ..flows.ray_address import check_ray_address
+
     joins = f"joins the cluster at RAY_ADDRESS={address}"
     try:
-        parts = urlsplit(address if "://" in address else f"//{address}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    else:
-        if address == "auto" or parts.scheme not in ("", "ray"):
-            return Check(WARNING, "Ray", f"{joins}; whether there is one shows when a run starts")
-    if not host or not port:
-        allowed = "HOST:PORT, ray://HOST:PORT, auto or local"
-        return Check(BAD, "Ray", f"RAY_ADDRESS={address} has no host and port; set it to {allowed}")
-    try:
-        socket.create_connection((host, port), timeout=_RAY_TIMEOUT_S).close()
-    except OSError as error:
-        return Check(
-            BAD,
-            "Ray",
-            f"nothing answers at RAY_ADDRESS={address}: {error}; check that the cluster runs (`ray status`), "
-            "or unset RAY_ADDRESS to run on this machine alone",
-        )
-    return Check(GOOD, "Ray", joins)
+        if check_ray_address(address):
+            return Check(GOOD, "Ray", joins)
+    except ResourcesError as error:
+        return Check(BAD, "Ray", fault_text(error))
+    return Check(WARNING, "Ray", f"{joins}; whether there is one shows when a run starts")
 
 
 def _prefect() -> Check:

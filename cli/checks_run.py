@@ -32,7 +32,7 @@ def run_file_checks(run_file: Path, output: Path | None, every_video: bool, onli
         faults = Faults()
         faults.add(error)
         for fault in faults.found:
-            yield Check(BAD, f"run file {run_file}", fault_text(fault))
+            yield Check(BAD, f"run file {run_file}", fault_text(fault).removeprefix(f"{run_file}: "))
         return
     yield Check(GOOD, f"run file {run_file}", f"{len(run.methods)} methods, {len(run.datasets)} data sets")
     for fault in run_faults(run):

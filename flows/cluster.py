@@ -14,7 +14,6 @@ import os
 import secrets
 import selectors
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,14 +27,13 @@ import psutil
 
 from ..core.errors import ResourcesError
 from .log_file import last_line
+from .ray_address import check_ray_address
 from .ray_folder import ray_folder
 
 logger = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 60.0
 """How long a Ray of our own may take to answer; an idle machine needs 7 to 10 s."""
-
-_LISTEN_TIMEOUT_S = 5.0
 
 _VITAL = ("gcs_server", "raylet")
 
@@ -92,8 +90,8 @@ def connect(log: Path) -> Connection:
     address = os.environ.get("RAY_ADDRESS", "")
     if address and address != "local":
         logger.info("joining the Ray cluster at RAY_ADDRESS=%s", address)
+        check_ray_address(address)
         try:
-            check_listens(address)  # Ray itself tries for over two minutes
             # Workers on other machines do not inherit our environment.
             variables = {k: v for k, v in os.environ.items() if k.startswith("REELBENCH_")}
             _join(None, {"env_vars": variables})
@@ -120,17 +118,6 @@ def connect(log: Path) -> Connection:
         _end(head)
         raise _not_started(f"it does not answer: {error}", log) from error
     return Connection(is_ours=True, head=head, vital=_vital(head))
-
-
-def check_listens(address: str) -> None:
-    """Refuse a RAY_ADDRESS where nothing listens; "auto", which names no place, is left to Ray.
-
-    Raises:
-        OSError: nothing listens there, or there is no such host.
-    """
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if colon and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), _LISTEN_TIMEOUT_S).close()
 
 
 def node_resources() -> list[dict[str, float]]:
