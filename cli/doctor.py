@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .options import folder_path
+
 
 def doctor(
     run_file: Annotated[
@@ -19,7 +21,13 @@ def doctor(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="FOLDER", help="Where results would go.", show_default=False),
+        typer.Option(
+            "--output",
+            metavar="FOLDER",
+            parser=folder_path,
+            help="Where results would go.",
+            show_default=False,
+        ),
     ] = None,
     data: Annotated[
         bool,
