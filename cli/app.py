@@ -36,6 +36,9 @@ _SURROUNDINGS = {
     errno.EACCES: "choose a folder that you may write with --output, or change its permissions",
     errno.EPERM: "choose a folder that you may write with --output, or change its permissions",
     errno.ENAMETOOLONG: "choose a folder with a shorter name with --output",
+    errno.ENOENT: "there is no such place, and it cannot be made: choose another one",
+    errno.EEXIST: "something else of that name is there: choose another one",
+    errno.ENOTDIR: "a part of it is a file, not a folder: choose another one",
     errno.EMFILE: "raise the limit of open files: `ulimit -n 4096`",
 }
 """Errors of the system that are no defect of ours, and what to do."""

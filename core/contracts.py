@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
+from .plain_faults import refuse_boolean
 from .types import Conditioning, Estimate, Features, Frames, Level, Resources, Sample, WeightsRef
 
 
@@ -25,6 +26,11 @@ class FrozenConfig(BaseModel):
     description, which `reelbench ls KIND NAME` shows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean_for_a_number(cls, given: Any, info: ValidationInfo) -> Any:
+        return refuse_boolean(cls, given, info)
 
 
 @runtime_checkable

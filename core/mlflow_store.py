@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -83,13 +84,34 @@ def experiment_id(client: MlflowClient, name: str, database: Path | None) -> str
     """
     if database is not None:
         database.parent.mkdir(parents=True, exist_ok=True)
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        if found.lifecycle_stage != "active":
-            client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
     # Without a location of its own an experiment writes below the working directory of its maker.
     location = None
     if database is not None:
         location = (database.parent / "artifacts" / digest(name)[:16]).as_uri()
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        if database is not None and location is not None and found.artifact_location != location:
+            _relocate(database, str(found.experiment_id), str(found.artifact_location), location)
+        if found.lifecycle_stage != "active":
+            client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
     return str(client.create_experiment(name, artifact_location=location, tags=_EXPERIMENT_TAGS))
+
+
+def _relocate(database: Path, experiment: str, before: str, after: str) -> None:
+    """Tell an experiment where its artifacts are now: the folder was moved or copied, with the database.
+
+    MLflow stores absolute places and has no call to change them. Artifacts at a place that is not of our
+    making stay there.
+    """
+    if before.rsplit("/", 2)[-2:] != after.rsplit("/", 2)[-2:]:
+        return
+    with contextlib.closing(sqlite3.connect(database, timeout=30.0)) as connection, connection:
+        connection.execute(
+            "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?", (after, int(experiment))
+        )
+        connection.execute(
+            "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) "
+            "WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?",
+            (after, len(before) + 1, int(experiment), len(before), before),
+        )

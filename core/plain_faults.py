@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
 
 from .errors import nearest
@@ -98,6 +98,26 @@ def plain_faults(model: type[BaseModel], data: Any, error: ValidationError) -> l
         Fault(path, _either(of_place) + (_got(of_place, given[path]) if path in given else ""))
         for path, of_place in found.items()
     ]
+
+
+def refuse_boolean(model: type[BaseModel], given: Any, info: ValidationInfo) -> Any:
+    """The value of a field as it was given; for validators of all fields.
+
+    Raises:
+        ValueError: true or false stands where a field takes none; pydantic would take them for 1 and 0.
+    """
+    values = given if isinstance(given, list | tuple) else [given]
+    has_boolean = any(isinstance(value, bool) for value in values)
+    if has_boolean and not _takes_boolean(model.model_fields[info.field_name or ""].annotation):
+        raise ValueError(f"must not be true or false (got {given!r:.60})")
+    return given
+
+
+def _takes_boolean(annotation: Any) -> bool:
+    arguments = get_args(annotation)
+    if get_origin(annotation) is Annotated:
+        arguments = arguments[:1]
+    return annotation in (bool, Any) or isinstance(annotation, bool) or any(map(_takes_boolean, arguments))
 
 
 def place(data: Any, path: Sequence[int | str]) -> str:

@@ -9,16 +9,29 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from . import registry
 from .errors import RunFileError, UnknownNameError, unknown_name
+from .plain_faults import refuse_boolean
+
+MAX_SEED = 2**63
+
+Seed = Annotated[int, Field(ge=-MAX_SEED, lt=MAX_SEED)]
+"""As tables hold it: a signed word of 64 bits."""
+
+_MAX_LABEL = 100
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_boolean_for_a_number(cls, given: Any, info: ValidationInfo) -> Any:
+        return refuse_boolean(cls, given, info)
 
 
 class PluginEntry(_Model):
@@ -30,6 +43,13 @@ class PluginEntry(_Model):
     """How tables call it; must be unique in the run. Default: the name."""
     config: dict[str, Any] = Field(default_factory=dict)
     """Passed to the plug-in's Config."""
+
+    @field_validator("label")
+    @classmethod
+    def _one_line(cls, label: str) -> str:
+        if not label.isprintable() or len(label) > _MAX_LABEL:
+            raise ValueError(f"a label is one line of at most {_MAX_LABEL} characters (got {label!r:.60})")
+        return label
 
     @model_validator(mode="after")
     def _default_label(self) -> Self:
@@ -103,7 +123,7 @@ class RunFile(_Model):
     """The content-addressed store, to share it between outputs. Default: <output>/store."""
     methods: tuple[MethodEntry, ...] = Field(min_length=1)
     datasets: tuple[DatasetEntry, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
     limit: int | None = Field(default=None, ge=1)
     """The first so many samples of each data set; None for all."""
     metrics: tuple[str, ...] = Field(
@@ -161,6 +181,11 @@ class RunFile(_Model):
             values = getattr(self, name)
             if len(set(values)) != len(values):
                 yield f"{name} holds an entry twice: {list(values)}"
+        for entry in self.datasets:
+            for name in ("methods", "metrics"):
+                own = getattr(entry, name) or ()
+                if len(set(own)) != len(own):
+                    yield f"{name} of the data set {entry.label!r} holds an entry twice: {list(own)}"
 
     @property
     def all_metrics(self) -> tuple[str, ...]:

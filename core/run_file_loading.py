@@ -18,6 +18,7 @@ from . import registry
 from .errors import Faults, ReelbenchError, RunFileError, nearest, unknown_name
 from .plain_faults import place, plain_faults, unknown_key, written_names
 from .run_file import (
+    MAX_SEED,
     ONE_BY_ONE,
     DatasetEntry,
     MethodEntry,
@@ -272,7 +273,7 @@ def _rest(data: Mapping[str, Any], faulty: set[int | str]) -> RunFile:
             key: value for key, value in weights.items() if isinstance(key, str) and isinstance(value, str)
         }
     if "seeds" in faulty and isinstance(seeds, list | tuple):
-        kept["seeds"] = [seed for seed in seeds if type(seed) is int] or [0]
+        kept["seeds"] = [seed for seed in seeds if type(seed) is int and -MAX_SEED <= seed < MAX_SEED] or [0]
     run = RunFile.model_validate({**_STAND_INS, **kept}, context=ONE_BY_ONE)
     if "metrics" not in faulty:
         return run
@@ -297,7 +298,7 @@ def _entry(cls: type[PluginEntry], given: Any, at: str) -> _Entry:
     if not isinstance(given, Mapping) or "name" in faulty:
         return _Entry(at, label)
     kept = {key: value for key, value in given.items() if key not in faulty}
-    plugin = cls.model_validate({**kept, "label": label or at})
+    plugin = cls.model_validate(kept if "label" in faulty else {**kept, "label": label or at})
     if "metrics" in faulty:
         plugin = plugin.model_copy(update={"metrics": ()})
     return _Entry(at, label, plugin, faulty)

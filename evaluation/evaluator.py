@@ -136,6 +136,9 @@ def evaluate(
     _check_at_least(0.001, frame_rate=frame_rate)
     _check_device(device)
     systems = _systems(generated)
+    if not _as_list(protocol) or not str(output).strip():
+        what = "no protocol was given" if str(output).strip() else "the name of the output folder is empty"
+        raise EvaluationError(what, "name one, or leave it out for the default")
     protocols = [_loaded(item, allow_small) for item in _as_list(protocol)]
     _refuse_twice("protocol", [item.name for item in protocols])
     found = {label: find_clips(folder) for label, folder in systems.items()}
@@ -229,7 +232,8 @@ def _extract(work: WorkList, context: WorkerContext, progress: bool) -> None:
 
 def _systems(generated: PathLike | Sequence[PathLike]) -> dict[str, Path]:
     """Label -> folder; labels are the folders' names, with their parents' where those are alike."""
-    folders = [Path(item).expanduser() for item in _as_list(generated)]
+    # One folder is one system, however it is spelt: a/../a, a/.
+    folders = [Path(os.path.normpath(Path(item).expanduser())) for item in _as_list(generated)]
     if not folders:
         raise EvaluationError("no folder of generated clips was given")
     for depth in range(1, 1 + max(len(folder.absolute().parts) for folder in folders)):

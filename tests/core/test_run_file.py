@@ -30,6 +30,18 @@ def test_defaults_are_filled_in():
         ({"limit": "many"}, "limit: must be a whole number .*'many'"),
         ({"limit": 0}, "limit: must be at least 1"),
         ({"methods": []}, "methods: must hold at least 1"),
+        ({"limit": True}, r"limit: must not be true or false \(got True\)"),
+        ({"seeds": [True, False]}, "seeds: must not be true or false"),
+        ({"seeds": [2**63]}, "seeds.*must be less than 9223372036854775808"),
+        (
+            {"methods": [{"name": "zs2", "config": {"num_steps": True}}]},
+            "num_steps: must not be true or false",
+        ),
+        ({"methods": [{"name": "zs2", "label": "two\nlines"}]}, "label: a label is one line"),
+        (
+            {"datasets": [{"name": "msrvtt", "config": {"root": "x"}, "metrics": ["clipsim", "clipsim"]}]},
+            "metrics of the data set 'msrvtt' holds an entry twice",
+        ),
         ({"output": ""}, "output: the name of the folder is empty"),
         ({"store": " "}, "store: the name of the folder is empty"),
         (

@@ -312,6 +312,8 @@ def test_metrics_without_what_they_need_are_refused_before_anything_is_read(meas
     with pytest.raises(EvaluationError, match="given twice"):
         measure(generated=[folders.generated, folders.generated])
     with pytest.raises(EvaluationError, match="given twice"):
+        measure(generated=[folders.generated, folders.generated / ".." / folders.generated.name])
+    with pytest.raises(EvaluationError, match="given twice"):
         measure(protocol=["clean", "clean"])
 
 
@@ -327,6 +329,8 @@ def test_a_name_that_is_no_folders_is_refused_before_anything_is_read(measure, t
     ("changes", "said"),
     [
         ({"limit": 0}, "limit is 0; it must be at least 1"),
+        ({"protocol": []}, "no protocol was given"),
+        ({"output": ""}, "the name of the output folder is empty"),
         ({"context_frames": -1}, "context_frames is -1; it must be at least 0"),
         ({"workers": 0}, "workers is 0; it must be at least 1"),
         ({"frame_rate": 0.0}, "frame_rate is 0.0; it must be at least 0.001"),

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -109,6 +111,25 @@ def test_logging_the_same_again_writes_nothing(
     before = snapshot(tracking_uri)
     assert log_run(tables, tracking_uri, "demo", report) == first
     assert snapshot(tracking_uri) == before
+
+
+def test_a_folder_that_was_moved_takes_its_artifacts_along(
+    make_tables: Callable[..., Path], tracking_uri: str, report: Path, tmp_path: Path
+) -> None:
+    tables = make_tables()
+    first = log_run(tables, tracking_uri, "demo", report)
+    (tmp_path / "out" / "mlflow").rename(tmp_path / "moved")
+    uri = f"sqlite:///{tmp_path / 'moved' / 'mlflow.db'}"
+    report.write_text("<p>another report</p>", encoding="utf-8")
+    # Another process: MLflow remembers the places of artifacts that it has written to.
+    code = "import sys, pathlib; from reelbench.reports.mlflow_log import log_run; "
+    code += "print(log_run(pathlib.Path(sys.argv[1]), sys.argv[2], 'demo', pathlib.Path(sys.argv[3])))"
+    program = [sys.executable, "-c", code, str(tables), uri, str(report)]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == first, done.stderr
+    assert not (tmp_path / "out" / "mlflow").exists()
+    (logged,) = (tmp_path / "moved" / "artifacts").glob(f"*/{first}/artifacts/report.html")
+    assert logged.read_text() == "<p>another report</p>"
 
 
 def test_a_logging_that_was_cut_off_is_finished(
