@@ -86,6 +86,10 @@ def contact_sheet(
     if not datasets:
         wanted = "" if seed is None else f" of seed {seed}"
         raise ReelbenchError(f"{tables_folder} lists no generated clips{wanted}", "run `reelbench run` first")
+    if not any(row["status"] == "done" for prompt in prompts for row in prompt.generated.values()):
+        raise ReelbenchError(
+            f"none of the clips that {tables_folder} lists is made", "run `reelbench run` first"
+        )
     if dataset is not None and dataset not in datasets:
         raise unknown_name("data set", dataset, datasets)
     prompts = [prompt for prompt in prompts if prompt.dataset == (dataset or datasets[0])][:num_prompts]

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from reelbench.core.errors import ReelbenchError, UnknownNameError
+from reelbench.core.tables import read_table, write_table
 from reelbench.reports.contact_sheet import contact_sheet
 
 
@@ -54,6 +55,14 @@ def test_a_failed_clip_leaves_a_message(make_tables: Callable[..., Path], tmp_pa
     failed = contact_sheet(tables, tmp_path / "b.png", 2, 2, methods=["zs2"])
     assert (179, 38, 30) not in colors(whole)
     assert (179, 38, 30) in colors(failed)
+
+
+def test_where_nothing_is_made_there_is_no_sheet(make_tables: Callable[..., Path], tmp_path: Path) -> None:
+    tables = make_tables()
+    rows = read_table(tables, "clips").to_pylist()
+    write_table(tables, "clips", [{**row, "status": "missing"} for row in rows])
+    with pytest.raises(ReelbenchError, match="none of the clips .* is made"):
+        contact_sheet(tables, tmp_path / "sheet.png", 1, 2)
 
 
 def test_lost_files_leave_a_message(make_tables: Callable[..., Path], tmp_path: Path) -> None:
