@@ -61,7 +61,7 @@ def test_where_nothing_is_made_there_is_no_sheet(make_tables: Callable[..., Path
     tables = make_tables()
     rows = read_table(tables, "clips").to_pylist()
     write_table(tables, "clips", [{**row, "status": "missing"} for row in rows])
-    with pytest.raises(ReelbenchError, match="none of the clips .* is made"):
+    with pytest.raises(ReelbenchError, match=r"none of the clips .* is made"):
         contact_sheet(tables, tmp_path / "sheet.png", 1, 2)
 
 
