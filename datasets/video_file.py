@@ -80,8 +80,12 @@ def open_video(path: Path, num_threads: int = 1) -> Iterator[tuple[InputContaine
 
 
 def seek(container: InputContainer, stream: VideoStream, time_s: Fraction) -> bool:
-    """Go to the last key frame at or before `time_s`; False when the file cannot be sought in."""
-    if stream.time_base is None:
+    """Go to the last key frame at or before `time_s`; False when the file cannot be sought in.
+
+    AVI is read from its start: behind a seek its times are those of its index, and where that is damaged they
+    are wrong without a word.
+    """
+    if stream.time_base is None or container.format.name == "avi":
         return False
     try:
         container.seek(int(time_s / stream.time_base) + _origin(stream), stream=stream, backward=True)

@@ -167,6 +167,25 @@ def test_a_reading_before_the_damage_succeeds_beside_one_behind_it(tmp_path, vid
     assert isinstance(everything, VideoError)
 
 
+@pytest.mark.parametrize("place", [0.9, 0.92, 0.9375, 0.95, 0.97])
+@pytest.mark.parametrize("seed", [3, 7])
+def test_a_damaged_index_of_avi_leads_to_no_other_frames(
+    tmp_path: Path, videos: dict[str, Path], place: float, seed: int
+) -> None:
+    """FFmpeg takes the times behind a seek from the index, damaged as it is."""
+    data = bytearray(videos["mpeg4.avi"].read_bytes())
+    at = int(len(data) * place)
+    data[at : at + 40] = bytes(value ^ 0x5A for value in data[at : at + 40])
+    path = tmp_path / "damaged.avi"
+    path.write_bytes(data)
+    readings = [Reading(1), Reading(1, start=seed)]
+    for reading, found in zip(readings, read_clips(ClipRef(path), readings), strict=True):
+        (alone,) = read_clips(ClipRef(path), [reading])
+        assert isinstance(found, VideoError) == isinstance(alone, VideoError)
+        if not isinstance(found, VideoError):
+            assert np.array_equal(found, alone)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     place=st.floats(0.05, 0.95),
