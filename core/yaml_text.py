@@ -46,10 +46,11 @@ class _UniqueKeys(yaml.SafeLoader):
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
-        written: dict[Any, list[yaml.ScalarNode]] = {}
+        written: dict[tuple[type, Any], list[yaml.ScalarNode]] = {}
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
-                written.setdefault(self.construct_object(key), []).append(key)
+                name = self.construct_object(key)
+                written.setdefault((type(name), name), []).append(key)  # 1 and true are two names
         for keys in written.values():
             if len(keys) > 1:
                 *lines, last = (str(key.start_mark.line + 1) for key in keys)

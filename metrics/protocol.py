@@ -146,14 +146,4 @@ def parse_protocol(data: Any, where: str = "protocol") -> Protocol:
         raise ProtocolError(f"{where} is not valid:\n  " + "\n  ".join(faults)) from None
 
 
-_SECTIONS: dict[str, type[Settings]] = {
-    "sampling": Sampling,
-    "i3d": I3dSettings,
-    "clip": ClipSettings,
-    "frechet": FrechetSettings,
-    "kernel": KernelSettings,
-    "videomae": VideoFeatureSettings,
-    "vjepa": VideoFeatureSettings,
-    "flow": FlowSettings,
-    "pair": PairSettings,
-}
+_SECTIONS = ("sampling", "i3d", "clip", "frechet", "kernel", "videomae", "vjepa", "flow", "pair")

@@ -324,3 +324,10 @@ def test_only_methods_that_exist_are_meant():
 def test_names_that_are_not_close_are_not_meant():
     (found,) = faults_of(GOOD | {"root": "data"})
     assert "root: unknown key; allowed: datasets, description" in found
+
+
+def test_keys_that_are_alike_in_python_alone_are_not_doubled(tmp_path) -> None:
+    (tmp_path / "run.yaml").write_text("name: a\n1: x\ntrue: y\n")
+    with pytest.raises(ReelbenchError, match="unknown key") as caught:
+        load_run_file(tmp_path / "run.yaml")
+    assert "stands twice" not in str(caught.value)
