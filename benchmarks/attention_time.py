@@ -35,9 +35,9 @@ import torch
 from diffusers.models.attention_processor import Attention
 from torch.nn.functional import scaled_dot_product_attention
 
-from reelbench.methods.attention import CrossFrameAttention, TemporalMomentumAttention
-from reelbench.methods.latent_shift_attention import LatentShiftAttention
-from reelbench.methods.sparse_causal_attention import SparseCausalAttention
+from reelbench.methods.adapters.latent_shift import LatentShiftAttention
+from reelbench.methods.stable_diffusion.attention import CrossFrameAttention, TemporalMomentumAttention
+from reelbench.methods.stable_diffusion.sparse_causal_attention import SparseCausalAttention
 
 LEVELS = {64: 320, 32: 640, 16: 1280, 8: 1280}
 """Channels by the side of the square of tokens."""

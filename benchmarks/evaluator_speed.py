@@ -85,7 +85,7 @@ def i3d_weights(folder: Path) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    from reelbench.metrics.i3d_network import InceptionI3d
+    from reelbench.metrics.extractors.i3d.network import InceptionI3d
 
     torch.manual_seed(0)
     network = InceptionI3d(width_multiplier=1.0, num_classes=400)
@@ -124,8 +124,8 @@ def throughput(root: Path, num_clips: int, repeats: int) -> None:
 
     from reelbench.core.store import Store
     from reelbench.core.types import ClipRef
-    from reelbench.datasets.codec import default_codec
     from reelbench.datasets.video import Reading
+    from reelbench.datasets.video.codec import default_codec
     from reelbench.metrics.build import build_extractor
     from reelbench.metrics.protocol import load_protocol
     from reelbench.stages.extraction import ExtractItem, ExtractorSpec, Wanted, extract
@@ -206,7 +206,7 @@ def own_cost(root: Path, repeats: int, num_clips: int = 200) -> None:
     from reelbench.core.types import ClipRef
     from reelbench.datasets.video import read_clip
     from reelbench.evaluation import evaluate
-    from reelbench.metrics.preprocess import resize_frames
+    from reelbench.metrics.extractors.preprocess import resize_frames
     from reelbench.metrics.settings import ResizeStep
 
     paths = write_clips(root / "own", num_clips, 256)

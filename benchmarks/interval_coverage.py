@@ -21,9 +21,9 @@ import numpy as np
 from reelbench.core.seeds import generator
 from reelbench.core.statistics import mean_estimate, sign_flip_test, t_interval
 from reelbench.metrics.build import build_metric
-from reelbench.metrics.features import MAX_GROUPS
-from reelbench.metrics.kernel import polynomial_mmd
 from reelbench.metrics.protocol import load_protocol
+from reelbench.metrics.sets.features import MAX_GROUPS
+from reelbench.metrics.sets.kernel import polynomial_mmd
 
 LARGE = 60_000
 

@@ -8,7 +8,7 @@ its own first frame repeated ("frozen") and its frames in another order ("shuffl
 and metric: the means, and the share of pairs (true edit, clip of the other sort), over all videos on both
 sides, in which the true edit scores higher: 1 tells them apart always, 0.5 not at all.
 
-The tables of docs/evaluate.md and the numbers in `metrics.kept_content` are from here.
+The tables of docs/evaluate.md and the numbers in `metrics.clips.kept_content` are from here.
 """
 
 from __future__ import annotations

@@ -17,11 +17,11 @@ from collections.abc import Callable
 import numpy as np
 
 from reelbench.metrics.build import build_metric
-from reelbench.metrics.frechet_swaps import FrechetSwaps
-from reelbench.metrics.kernel_swaps import KernelSwaps
-from reelbench.metrics.one_thread import one_thread
-from reelbench.metrics.paired_sets import affordable_swaps
 from reelbench.metrics.protocol import load_protocol
+from reelbench.metrics.sets.frechet_swaps import FrechetSwaps
+from reelbench.metrics.sets.kernel_swaps import KernelSwaps
+from reelbench.metrics.sets.one_thread import one_thread
+from reelbench.metrics.sets.paired_sets import affordable_swaps
 
 
 def main() -> None:

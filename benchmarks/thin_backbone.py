@@ -42,7 +42,7 @@ class ThinBackbone:
     def extract(self, inputs: Sequence[Frames]) -> list[Features]:
         import torch
 
-        from reelbench.metrics.preprocess import resize_frames
+        from reelbench.metrics.extractors.preprocess import resize_frames
         from reelbench.metrics.settings import ResizeStep
 
         found = []

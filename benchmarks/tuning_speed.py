@@ -7,7 +7,7 @@ The UNet is the real one (860 million weights) at random weights: what it comput
 costs. Without a GPU the default is 4 frames with latents of 16 x 16, with one 24 frames of 64 x 64 in
 float16.
 
-* A tuning step is `methods.tuning`'s: draws, forward pass, backward pass, AdamW. The text encoder and the VAE
+* A tuning step is `methods.one_shot.tuning`'s: draws, forward pass, backward pass, AdamW. The text encoder and the VAE
   have no part in it.
 * A sampling step is one of DDIM with guidance, so the UNet sees every frame twice.
 * The ratio is that to a forward pass of the plain image UNet on the same frames: once for tuning, twice
@@ -37,14 +37,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from reelbench.methods.adapters import PRESETS, Adapters
-from reelbench.methods.guidance import Denoiser
-from reelbench.methods.inflated_unet import Inflation
-from reelbench.methods.inflation_config import InflationConfig
-from reelbench.methods.pipeline import EncodedPrompt, StableDiffusion
-from reelbench.methods.reference_latents import LatentPosterior
-from reelbench.methods.tuning import Attached, tune_on_clip
-from reelbench.methods.tuning_config import TuningConfig
+from reelbench.methods.adapters.adapters import PRESETS, Adapters
+from reelbench.methods.one_shot.config import TuningConfig
+from reelbench.methods.one_shot.inflated_unet import Inflation
+from reelbench.methods.one_shot.inflation_config import InflationConfig
+from reelbench.methods.one_shot.reference_latents import LatentPosterior
+from reelbench.methods.one_shot.tuning import Attached, tune_on_clip
+from reelbench.methods.stable_diffusion.guidance import Denoiser
+from reelbench.methods.stable_diffusion.pipeline import EncodedPrompt, StableDiffusion
 
 METHODS = ("image model", "tune-a-video", "simda, paper", "simda, released")
 STEPS = ("tuning", "sampling")

@@ -180,8 +180,8 @@ def _prefect() -> Check:
 def weights() -> Iterator[Check]:
     """Where the embedded weights are, and what REELBENCH_WEIGHTS leads to."""
     from ..core.types import WeightsRef
-    from ..methods.pipeline_formats import STABLE_DIFFUSION
-    from ..metrics.weights_formats import CLIP_FOLDER, I3D
+    from ..methods.stable_diffusion.formats import STABLE_DIFFUSION
+    from ..metrics.extractors.weights_formats import CLIP_FOLDER, I3D
 
     root = os.environ.get("REELBENCH_WEIGHTS", "")
     if root:

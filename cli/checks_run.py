@@ -138,7 +138,7 @@ def _part_datasets(run: RunFile, every_video: bool) -> Iterator[Check]:
 
 def _measuring(run: RunFile) -> Any:
     """What the run measures; None where that cannot be said, which other checks tell."""
-    from ..datasets.codec import default_codec
+    from ..datasets.video.codec import default_codec
     from ..stages.measuring import make_measuring
 
     store = Store(run.store_dir, default_codec(), read_only=True)
@@ -150,7 +150,7 @@ def _measuring(run: RunFile) -> Any:
 
 def _i3d(ref: WeightsRef) -> Iterator[Check]:
     """What kind of I3D the weights are."""
-    from ..metrics.i3d_formats import describe_i3d_weights
+    from ..metrics.extractors.i3d.formats import describe_i3d_weights
 
     try:
         info = describe_i3d_weights(resolve(ref.location, ref.format, fetch=False))

@@ -37,7 +37,7 @@ def contact_sheet(
     ] = None,
 ) -> None:
     """Draw the first prompts of a run: the reference and each method's clip, frame by frame."""
-    from ..reports.contact_sheet import contact_sheet as draw
+    from ..reports.pages.contact_sheet import contact_sheet as draw
     from ..stages.results import tables_dir
 
     run = load(run_file, limit, only, output)

@@ -43,10 +43,10 @@ def report(
     from ..core.extras import require_bench
     from ..core.file_digests import FileDigests
     from ..core.store import Store
-    from ..datasets.codec import default_codec
+    from ..datasets.video.codec import default_codec
     from ..flows.environment import quiet_environment
-    from ..reports.html_report import write_html_report
     from ..reports.markdown_report import markdown_report
+    from ..reports.pages.html_report import write_html_report
     from ..reports.publish import publish
     from ..stages.planning import plan_run
     from ..stages.results import build_results

@@ -20,9 +20,9 @@ NUM_FAILURES_SHOWN = 10
 def print_tables(run_dir: Path, is_brief: bool = False) -> None:
     """The comparison table on the terminal, or as Markdown where the output is not one; then the tables of
     editing and prediction, unless `is_brief`."""
-    from ..reports.comparison_table import load_comparison_table
     from ..reports.markdown_report import task_markdown
-    from ..reports.table_text import print_table, to_markdown, unescape_markdown
+    from ..reports.tables.comparison import load_comparison_table
+    from ..reports.tables.text import print_table, to_markdown, unescape_markdown
     from ..stages.results import tables_dir
 
     folder = tables_dir(run_dir)
@@ -39,7 +39,7 @@ def print_tables(run_dir: Path, is_brief: bool = False) -> None:
 def print_failures(run_dir: Path, tables: Sequence[str] = ("clips", "features")) -> None:
     """The causes of failures in some tables, the first ones."""
     from ..core.tables import read_table
-    from ..reports.failures import failures_of
+    from ..reports.pages.failures import failures_of
     from ..stages.results import tables_dir
 
     folder = tables_dir(run_dir)
@@ -63,7 +63,7 @@ def check_recorded(folder: Path) -> None:
     Raises:
         StoreError: a table is missing or cannot be read.
     """
-    from ..reports.recorded import RECORDED_TABLES, read_recorded
+    from ..reports.recorded.tables import RECORDED_TABLES, read_recorded
 
     for name in RECORDED_TABLES:
         read_recorded(folder, name)
@@ -71,8 +71,8 @@ def check_recorded(folder: Path) -> None:
 
 def print_reproduction(run_dir: Path, recorded: Path) -> bool:
     """Which of a run's scores are the recorded ones; whether all are."""
-    from ..reports.reproduction import compare_with_recorded
-    from ..reports.reproduction_text import reproduction_text
+    from ..reports.recorded.reproduction import compare_with_recorded
+    from ..reports.recorded.reproduction_text import reproduction_text
     from ..stages.results import tables_dir
 
     found = compare_with_recorded(tables_dir(run_dir), recorded)
@@ -82,7 +82,7 @@ def print_reproduction(run_dir: Path, recorded: Path) -> bool:
 
 def print_places(run: RunFile) -> None:
     """Where the tables are, and the commands that open the report and MLflow."""
-    from ..reports.mlflow_database import default_tracking_uri, mlflow_command
+    from ..reports.mlflow.database import default_tracking_uri, mlflow_command
     from ..stages.results import tables_dir
 
     typer.echo(f"Tables:  {relative(tables_dir(run.run_dir))}/*.parquet")

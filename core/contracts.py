@@ -89,7 +89,7 @@ class Method(Protocol):
     A method that is tuned on each reference clip offers `tuning_config()`: the part of its configuration
     (JSON) that a tuning depends on, so that other edits and other guidance find the same tuning; and
     `reference_frames()`: how many first frames of a reference it reads at most, None for all. With
-    `source_frames()`, the keyword arguments of `methods.frame_choice.chosen_frames`, it says which of them
+    `source_frames()`, the keyword arguments of `methods.frames.chosen_frames`, it says which of them
     its clips stand beside: metrics of pairs then read these, whatever the protocol reads of a reference.
 
     A method that is given first frames and needs more than 1 says so by `min_context_frames`.
@@ -183,7 +183,7 @@ class Metric(Protocol):
     prompt's, and those of the pair with its reference); a set metric reads both sides'.
 
     A set metric may offer `compare(a, b, reference, groups, reference_groups, seed)`, which compares two
-    systems (`metrics.paired_sets`), and `value(generated, reference)`, the number alone, which is drawn
+    systems (`metrics.sets.paired_sets`), and `value(generated, reference)`, the number alone, which is drawn
     against N.
     """
 

@@ -42,7 +42,7 @@ class ClipRef:
             None for all of it.
         fps: frames per second of a folder, None where it is not known; a file states its own.
         blend_stride: every so many frames of the window enter Seer's blend, where a protocol asks for that
-            (`datasets.temporal_interpolation`); 1 but for long actions of Epic-Kitchens.
+            (`datasets.video.temporal_interpolation`); 1 but for long actions of Epic-Kitchens.
     """
 
     path: Path

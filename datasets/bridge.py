@@ -33,9 +33,9 @@ from pydantic import Field
 from ..core.errors import DatasetError, VideoError
 from ..core.types import ClipRef, Sample
 from .annotation import find_file, plain_name
-from .frame_folder import frame_files
 from .json_list import load_json_list
 from .prediction_list import ListedClip, Listing, PredictionConfig, PredictionDataset
+from .video.frame_folder import frame_files
 
 PATH_LIST = "path_id_bridgedata.txt"
 _LIST_FOLDERS = ("", "dataset", "annotations")

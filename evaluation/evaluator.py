@@ -76,8 +76,8 @@ class Evaluation:
         return read_table(self.tables_dir, "scores").to_pandas()
 
     def __str__(self) -> str:
-        from ..reports.comparison_table import load_comparison_table
-        from ..reports.table_text import to_markdown
+        from ..reports.tables.comparison import load_comparison_table
+        from ..reports.tables.text import to_markdown
 
         return "\n".join([to_markdown(load_comparison_table(self.tables_dir)), *self.problems])
 
@@ -310,7 +310,7 @@ def _check_metrics(names: Sequence[str], protocol: Protocol, matching: Matching)
 
 
 def _open_store(run: RunFile) -> Store:
-    from ..datasets.codec import default_codec
+    from ..datasets.video.codec import default_codec
 
     try:
         return Store(run.store_dir, default_codec())
@@ -355,7 +355,7 @@ def _device(measurings: Sequence[Measuring]) -> str:
 def as_json_data(evaluation: Evaluation) -> dict[str, Any]:
     """The evaluation as plain data: rows of the summary (what is not a number is None), comparisons of the
     systems, problems, and the failures by cause."""
-    from ..reports.failures import failures_of
+    from ..reports.pages.failures import failures_of
 
     folder = evaluation.tables_dir
     tables = [read_table(folder, name).to_pylist() for name in ("clips", "features", "scores")]

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..core.weights import resolve
-from ..datasets.frame_folder import left_out
-from ..metrics.i3d_formats import describe_i3d_weights
+from ..datasets.video.frame_folder import left_out
+from ..metrics.extractors.i3d.formats import describe_i3d_weights
 from ..metrics.protocol import protocol_names
 from ..stages.measuring import Measuring
 from .clip_list import StoredClip

@@ -70,7 +70,7 @@ def write_results(
     frame_rate: float | None,
 ) -> Evaluation:
     """Score what the store has, write the tables and the HTML report, and say what there is to say."""
-    from ..reports.html_report import write_html_report
+    from ..reports.pages.html_report import write_html_report
     from .evaluator import Evaluation
 
     plan = _plan(run, matching, facts)

@@ -70,9 +70,9 @@ class ClipCatalogue:
         return found
 
     def _facts(self, clip: StoredClip) -> ClipFacts:
-        from ..datasets.clip_reading import clip_digest
-        from ..datasets.frame_folder import frame_folder_size
         from ..datasets.video import probe
+        from ..datasets.video.clips import clip_digest
+        from ..datasets.video.frame_folder import frame_folder_size
 
         is_folder = clip.kind == "frames"
         try:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .ablation_table import load_ablation_tables
-from .comparison_table import load_comparison_table
-from .edit_table import load_edit_tables
-from .edit_text import edit_markdown
-from .prediction_table import load_prediction_tables
-from .prediction_text import prediction_markdown
-from .table_text import to_markdown
+from .tables.ablation import load_ablation_tables
+from .tables.comparison import load_comparison_table
+from .tables.editing import load_edit_tables
+from .tables.editing_text import edit_markdown
+from .tables.prediction import load_prediction_tables
+from .tables.prediction_text import prediction_markdown
+from .tables.text import to_markdown
 
 
 def markdown_report(tables_folder: Path) -> str:

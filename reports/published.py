@@ -15,8 +15,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from ..core.errors import ReelbenchError, unknown_name
-from .measurement import DASH
-from .table_text import escape_markdown
+from .tables.measurement import DASH
+from .tables.text import escape_markdown
 
 MARKS = {
     "P": "the paper's text",

@@ -45,7 +45,7 @@ class SourceInput:
     """The frames of a reference that a tuned method took: frame by frame what its clips were made from.
 
     Attributes:
-        choice: keyword arguments of `methods.frame_choice.chosen_frames`.
+        choice: keyword arguments of `methods.frames.chosen_frames`.
     """
 
     ref: ClipRef
@@ -125,8 +125,8 @@ def read_inputs(inputs: Sequence[Input], store: Store | None) -> list[Content | 
 
 
 def _read_source(source: SourceInput) -> Frames:
-    from ..datasets.clip_reading import reference_clip
-    from ..methods.frame_choice import chosen_frames, frames_needed
+    from ..datasets.video.clips import reference_clip
+    from ..methods.frames import chosen_frames, frames_needed
 
     choice = dict(source.choice)
     frames = reference_clip(source.ref, frames_needed(**choice))
@@ -146,7 +146,7 @@ def _read_one(source: SourceInput | StoredInput | str, store: Store | None) -> C
 
 
 def _read_video(ref: ClipRef, videos: Sequence[VideoInput]) -> list[Frames | Exception]:
-    from ..datasets.clip_reading import read_clips
+    from ..datasets.video.clips import read_clips
 
     try:
         frames: list[Frames | Exception] = list(read_clips(ref, [video.reading for video in videos]))

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from ..core.errors import MismatchError, VideoError
 from ..core.plan import PlannedDataset, PlannedMethod
 from ..core.types import ClipRef, Conditioning
-from ..datasets.clip_reading import is_folder
-from ..datasets.frame_folder import frame_files
-from ..methods.frame_choice import chosen_frames
+from ..datasets.video.clips import is_folder
+from ..datasets.video.frame_folder import frame_files
+from ..methods.frames import chosen_frames
 from .measuring import Measuring
 
 

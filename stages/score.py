@@ -17,7 +17,7 @@ from ..core.plan import Plan, PlannedDataset, PlannedMethod
 from ..core.power import ALPHA, min_detectable
 from ..core.statistics import holm, mean_estimate, sign_flip_test
 from ..core.types import Estimate
-from ..metrics.sample_size import size_curve
+from ..metrics.sets.sample_size import size_curve
 from ..metrics.signature import signature
 from .costs import cost_rows
 from .measuring import Measuring

@@ -71,7 +71,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     import torch
     from safetensors.torch import save_file
 
-    from reelbench.metrics.i3d_network import InceptionI3d
+    from reelbench.metrics.extractors.i3d.network import InceptionI3d
 
     root = tmp_path_factory.mktemp("weights")
     with torch.random.fork_rng():

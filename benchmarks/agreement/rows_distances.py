@@ -28,7 +28,7 @@ def features(n: int = 300, d: int = 24) -> tuple[np.ndarray, np.ndarray]:
     "relative",
 )
 def moments_merged() -> float:
-    from reelbench.metrics.moments import Moments
+    from reelbench.metrics.sets.moments import Moments
 
     x = features()[0].astype(np.float64) + 100.0
     parts = [Moments.of(part) for part in np.array_split(x, 7)]
@@ -46,7 +46,7 @@ def moments_merged() -> float:
 def distance_mpmath() -> float:
     import mpmath
 
-    from reelbench.metrics.frechet import frechet_distance
+    from reelbench.metrics.sets.frechet import frechet_distance
 
     x, y = (side[:60, :6].astype(np.float64) for side in features())
     with mpmath.workdps(50):
@@ -75,7 +75,7 @@ def distance_torchmetrics() -> float:
     import torch
     from torchmetrics.image.fid import _compute_fid
 
-    from reelbench.metrics.frechet import frechet_distance
+    from reelbench.metrics.sets.frechet import frechet_distance
 
     x, y = (side.astype(np.float64) for side in features())
     moments = [
@@ -88,7 +88,7 @@ def distance_torchmetrics() -> float:
 def distance_scipy() -> float:
     from scipy.linalg import sqrtm
 
-    from reelbench.metrics.frechet import frechet_distance
+    from reelbench.metrics.sets.frechet import frechet_distance
 
     x, y = (side.astype(np.float64) for side in features())
     cov_x, cov_y = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
@@ -107,7 +107,7 @@ def distance_scipy() -> float:
 def distance_singular() -> float:
     import mpmath
 
-    from reelbench.metrics.frechet import frechet_distance
+    from reelbench.metrics.sets.frechet import frechet_distance
 
     x, y = (side[:8].astype(np.float64) for side in features())
     with mpmath.workdps(50):
@@ -126,7 +126,7 @@ def kernel_torchmetrics() -> float:
     import torch
     from torchmetrics.image.kid import poly_mmd
 
-    from reelbench.metrics.kernel import polynomial_mmd
+    from reelbench.metrics.sets.kernel import polynomial_mmd
 
     x, y = (side.astype(np.float64) for side in features())
     return relative(polynomial_mmd(x, y), float(poly_mmd(torch.from_numpy(y), torch.from_numpy(x))))
@@ -136,7 +136,7 @@ def kernel_torchmetrics() -> float:
 def kernel_sklearn() -> float:
     from sklearn.metrics.pairwise import polynomial_kernel
 
-    from reelbench.metrics.kernel import polynomial_mmd
+    from reelbench.metrics.sets.kernel import polynomial_mmd
 
     x, y = (side.astype(np.float64) for side in features())
     n, m = len(x), len(y)
@@ -157,7 +157,7 @@ def kernel_sklearn() -> float:
     "relative",
 )
 def distance_left_out() -> float:
-    from reelbench.metrics.frechet import frechet_distance, frechet_without_each_group
+    from reelbench.metrics.sets.frechet import frechet_distance, frechet_without_each_group
 
     x, y = (side.astype(np.float64) for side in features())
     group = np.arange(len(x)) % 20

@@ -69,7 +69,7 @@ def numpy_i3d(state: dict[str, np.ndarray], video_CTHW: np.ndarray) -> np.ndarra
 def network_i3d() -> float:
     import torch
 
-    from reelbench.metrics.i3d_network import InceptionI3d
+    from reelbench.metrics.extractors.i3d.network import InceptionI3d
 
     with torch.random.fork_rng(), torch.inference_mode():
         torch.manual_seed(0)

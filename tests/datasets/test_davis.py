@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from reelbench.core.errors import DatasetError
 from reelbench.core.types import ClipRef
-from reelbench.datasets.clip_reading import read_clip
 from reelbench.datasets.davis import COLUMNS, Davis
+from reelbench.datasets.video.clips import read_clip
 
 EDITS = [
     ("bear", "a bear walks on rocks", "object", "a lion walks on rocks"),

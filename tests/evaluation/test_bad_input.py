@@ -20,8 +20,8 @@ from PIL import Image
 
 from reelbench.core.errors import EvaluationError, VideoError
 from reelbench.core.types import ClipRef, Frames
-from reelbench.datasets.frame_folder import read_frame_folder
 from reelbench.datasets.video import Reading, probe, read_clip, read_clips
+from reelbench.datasets.video.frame_folder import read_frame_folder
 from reelbench.evaluation import evaluate
 from reelbench.evaluation.clip_list import StoredClip, find_clips, other_files
 from reelbench.evaluation.matching import match

@@ -12,8 +12,8 @@ from PIL import Image
 from reelbench.core.errors import EvaluationError, UnknownNameError, WeightsError
 from reelbench.core.tables import PROVENANCE_COLUMNS
 from reelbench.core.types import ClipRef
-from reelbench.datasets.temporal_interpolation import seer_frames
 from reelbench.datasets.video import read_clip
+from reelbench.datasets.video.temporal_interpolation import seer_frames
 from reelbench.evaluation import evaluate, evaluator, result_tables
 from reelbench.stages import extraction
 
@@ -109,8 +109,8 @@ def test_only_what_is_given_is_measured_by_default(measure):
 def test_values_are_those_of_the_parts_put_together_by_hand(measure, folders, weights):
     """FVD of the evaluator against reading, I3D and the distance called one by one."""
     from reelbench.metrics.build import build_extractor
-    from reelbench.metrics.frechet import frechet_distance
     from reelbench.metrics.protocol import load_protocol
+    from reelbench.metrics.sets.frechet import frechet_distance
 
     clean = load_protocol("clean")
     session = build_extractor("i3d", clean, weights).load("cpu")

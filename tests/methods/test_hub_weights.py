@@ -18,10 +18,10 @@ from reelbench.core.run_file_loading import load_run_file
 from reelbench.core.store import Store
 from reelbench.core.types import WeightsRef
 from reelbench.core.weights import NotFetchedError, WeightsFinder, digest_weights, look, resolve
-from reelbench.datasets.codec import default_codec
-from reelbench.methods.cogvideox import load_cogvideox
-from reelbench.methods.pipeline import load_pipeline
-from reelbench.methods.pipeline_formats import COGVIDEOX, STABLE_DIFFUSION
+from reelbench.datasets.video.codec import default_codec
+from reelbench.methods.cogvideox.pipeline import load_cogvideox
+from reelbench.methods.stable_diffusion.formats import COGVIDEOX, STABLE_DIFFUSION
+from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.stages.planning import plan_run
 
 from .fake_hub import COMMIT, FakeHub

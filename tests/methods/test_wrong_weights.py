@@ -12,7 +12,7 @@ import pytest
 
 from reelbench.core.errors import WeightsError
 from reelbench.core.run_file_loading import parse_run_file
-from reelbench.methods.pipeline import load_pipeline
+from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.stages.planning import look_at_run
 
 from .tiny_cogvideox import cogvideox_folder

@@ -22,7 +22,7 @@ def i3d_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from safetensors.torch import save_file
 
-    from reelbench.metrics.i3d_network import InceptionI3d
+    from reelbench.metrics.extractors.i3d.network import InceptionI3d
 
     folder = tmp_path_factory.mktemp("i3d")
     with torch.random.fork_rng():

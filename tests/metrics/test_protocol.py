@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from reelbench.core.errors import ProtocolError, UnknownNameError
-from reelbench.metrics.clipscore import ClipScore
-from reelbench.metrics.clipsim import ClipSim
-from reelbench.metrics.fvd import Fvd
+from reelbench.metrics.clips.clipscore import ClipScore
+from reelbench.metrics.clips.clipsim import ClipSim
+from reelbench.metrics.clips.textual_alignment import TextualAlignment
+from reelbench.metrics.extractors.videomae import FvdVideoMae
 from reelbench.metrics.protocol import Protocol, load_protocol, parse_protocol
+from reelbench.metrics.sets.fvd import Fvd
 from reelbench.metrics.signature import signature
-from reelbench.metrics.textual_alignment import TextualAlignment
-from reelbench.metrics.videomae import FvdVideoMae
 
 
 def test_digest_covers_settings_not_names():

@@ -9,12 +9,12 @@ import pytest
 import torch
 import yaml
 
-from reelbench.metrics.frechet import frechet_distance
-from reelbench.metrics.fvd import Fvd
-from reelbench.metrics.kvd import Kvd
-from reelbench.metrics.preprocess import resize_frames
+from reelbench.metrics.extractors.preprocess import resize_frames
 from reelbench.metrics.protocol import PROTOCOLS_DIR, Protocol, load_protocol, protocol_names
 from reelbench.metrics.protocol_table import page_with_tables, protocol_tables
+from reelbench.metrics.sets.frechet import frechet_distance
+from reelbench.metrics.sets.fvd import Fvd
+from reelbench.metrics.sets.kvd import Kvd
 from reelbench.metrics.settings import ResizeStep, Settings
 
 DIGESTS = {

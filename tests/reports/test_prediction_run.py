@@ -14,15 +14,15 @@ from reelbench.core.file_digests import FileDigests
 from reelbench.core.run_file_loading import parse_run_file
 from reelbench.core.store import Store
 from reelbench.core.tables import read_table
-from reelbench.datasets.codec import default_codec
-from reelbench.reports.ablation_table import load_ablation_tables
-from reelbench.reports.html_report import write_html_report
+from reelbench.datasets.video.codec import default_codec
 from reelbench.reports.markdown_report import markdown_report, task_markdown
-from reelbench.reports.prediction_table import load_prediction_tables
-from reelbench.reports.readme_table import readme_table
-from reelbench.reports.recorded import record_tables
-from reelbench.reports.reproduction import compare_with_recorded
-from reelbench.reports.table_text import unescape_markdown
+from reelbench.reports.pages.html_report import write_html_report
+from reelbench.reports.recorded.readme_table import readme_table
+from reelbench.reports.recorded.reproduction import compare_with_recorded
+from reelbench.reports.recorded.tables import record_tables
+from reelbench.reports.tables.ablation import load_ablation_tables
+from reelbench.reports.tables.prediction import load_prediction_tables
+from reelbench.reports.tables.text import unescape_markdown
 from reelbench.stages.extract import extract_shards, generated_items, reference_items
 from reelbench.stages.planning import plan_run
 from reelbench.stages.results import build_results

@@ -11,9 +11,9 @@ import yaml
 from reelbench.core.errors import ProtocolError
 from reelbench.core.store import Store
 from reelbench.core.types import ClipRef, Sample
-from reelbench.datasets.codec import default_codec
-from reelbench.datasets.temporal_interpolation import seer_frames
 from reelbench.datasets.video import read_lossless, write_lossless
+from reelbench.datasets.video.codec import default_codec
+from reelbench.datasets.video.temporal_interpolation import seer_frames
 from reelbench.metrics.protocol import Protocol, load_protocol
 from reelbench.stages.measuring import Measuring
 

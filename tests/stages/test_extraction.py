@@ -9,8 +9,8 @@ from reelbench.core.errors import MetricError, VideoError
 from reelbench.core.store import Store
 from reelbench.core.types import ClipRef
 from reelbench.datasets import video
-from reelbench.datasets.codec import default_codec
 from reelbench.datasets.video import Reading, write_lossless
+from reelbench.datasets.video.codec import default_codec
 from reelbench.metrics.build import build_extractor
 from reelbench.metrics.protocol import load_protocol
 from reelbench.stages.extraction import ExtractItem, ExtractorSpec, Wanted, extract

@@ -268,9 +268,9 @@ class TestTheGivenFrames:
     ) -> None:
         """Shrunk so that they cover the model's frames, the rest cut off on both sides."""
         from reelbench.core.store import Store
-        from reelbench.datasets.clip_reading import read_clip
-        from reelbench.datasets.codec import default_codec
-        from reelbench.methods.training_clips import fit_frames
+        from reelbench.datasets.video.clips import read_clip
+        from reelbench.datasets.video.codec import default_codec
+        from reelbench.methods.training.clips import fit_frames
         from reelbench.tests.methods.tiny_cogvideox import cogvideox_folder
 
         data = copy_of("ssv2")

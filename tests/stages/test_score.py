@@ -10,8 +10,8 @@ from reelbench.core.plan import Cell, ClipTask, Plan, PlannedDataset, PlannedMet
 from reelbench.core.run_file import RunFile
 from reelbench.core.types import Conditioning, Sample
 from reelbench.metrics.build import build_metric
-from reelbench.metrics.frechet import frechet_distance
 from reelbench.metrics.protocol import parse_protocol
+from reelbench.metrics.sets.frechet import frechet_distance
 from reelbench.stages.measuring import Measuring
 from reelbench.stages.observations import FeatureCell, Observation, Observations, Reference
 from reelbench.stages.score import comparison_rows, curve_rows

@@ -47,7 +47,7 @@ def test_open_clips_tokenizer_takes_any_script_and_any_length() -> None:
 
 
 def test_the_i3d_names_motions() -> None:
-    from reelbench.metrics.i3d_weights import i3d_classes
+    from reelbench.metrics.extractors.i3d.weights import i3d_classes
 
     assert i3d_classes(WEIGHTS / "i3d") == MOTIONS
     assert quality.i3d_quality(WEIGHTS / "i3d", num=24).value >= 0.85

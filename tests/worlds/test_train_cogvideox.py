@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from reelbench.core.types import Sample
-from reelbench.methods.cogvideox import load_cogvideox
-from reelbench.methods.cogvideox_schedule import schedule_of
-from reelbench.methods.cogvideox_t2v import CogVideoXTextToVideo
+from reelbench.methods.cogvideox.pipeline import load_cogvideox
+from reelbench.methods.cogvideox.schedule import schedule_of
+from reelbench.methods.cogvideox.text_to_video import CogVideoXTextToVideo
 from reelbench.worlds.sprites import cogvideox_decoder as decoder_training
 from reelbench.worlds.sprites import cogvideox_transformer as transformer_training
 from reelbench.worlds.sprites import cogvideox_vae as vae_training

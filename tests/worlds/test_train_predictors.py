@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from reelbench.core.types import Sample
-from reelbench.methods.fca import FCA
-from reelbench.methods.lora import CogVideoXLora
+from reelbench.methods.prediction.fca import FCA
+from reelbench.methods.prediction.lora import CogVideoXLora
 from reelbench.worlds.sprites.commands import WEIGHTS, app
 from reelbench.worlds.sprites.motion_quality import JUDGED_MOTIONS
 from reelbench.worlds.sprites.prediction_quality import held_out_clips, prediction_quality

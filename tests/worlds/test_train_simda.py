@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reelbench.core.types import Sample
-from reelbench.methods.simda import SimDA
+from reelbench.methods.adapters.simda import SimDA
 from reelbench.worlds.sprites.commands import WEIGHTS
 from reelbench.worlds.sprites.motion_quality import JUDGED_MOTIONS, judged_clips, motion_scenes
 from reelbench.worlds.sprites.render import render

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from reelbench.methods.upscaler import LatentUpscaler
-from reelbench.methods.upscaler_frames import shrink
+from reelbench.methods.upscaling.frames import shrink
+from reelbench.methods.upscaling.upscaler import LatentUpscaler
 from reelbench.worlds.sprites import train_upscaler, train_upscaler_adapters
 from reelbench.worlds.sprites.commands import WEIGHTS
 from reelbench.worlds.sprites.scene import split_of

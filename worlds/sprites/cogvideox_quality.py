@@ -17,7 +17,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from ...core.types import Frames, Sample
-from ...methods.cogvideox_t2v import CogVideoXTextToVideo
+from ...methods.cogvideox.text_to_video import CogVideoXTextToVideo
 from .cogvideox_data import NUM_FRAMES, wordings
 from .motion_quality import judged_clips, motion_scenes
 from .quality import Quality, write_sheet

@@ -7,7 +7,7 @@ nothing is pretrained here, so a T5 encoder of two layers is trained from scratc
 
 Choices of this training, all for speed on a CPU:
 
-- Muon for the matrices of the blocks, AdamW for the rest (`methods.matrix_optimizer`): in the first 300
+- Muon for the matrices of the blocks, AdamW for the rest (`methods.training.optimizer`): in the first 300
   steps, on the same batches, it came as far as AdamW in 450;
 - adaptive layer norms and the last layer begin at zero, so that the transformer begins as the identity
   (Peebles & Xie 2023, adaLN-Zero);
@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ...methods.matrix_optimizer import MatrixOptimizer
+from ...methods.training.optimizer import MatrixOptimizer
 from .cogvideox_data import NUM_FRAMES, SIZE, ClipPool, as_pixels, draw_wording
 from .cogvideox_tokenizer import MAX_LENGTH, encode
 from .cogvideox_vae import FACTOR, LATENT_CHANNELS

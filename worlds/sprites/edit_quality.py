@@ -152,7 +152,7 @@ def _i3d_motion() -> Callable[[Frames], str]:
     """Names the motion of a clip by the I3D of this world."""
     import torch
 
-    from ...metrics.i3d_weights import i3d_classes, load_i3d
+    from ...metrics.extractors.i3d.weights import i3d_classes, load_i3d
     from .train_i3d import i3d_input
 
     net, classes = load_i3d(_I3D), i3d_classes(_I3D)
@@ -168,8 +168,8 @@ def consistency_margin(
     clips: Sequence[Frames], independent: Sequence[Frames], edits: Sequence[EditScene]
 ) -> Margin:
     """Frame consistency of clips against that of independent frames of the same prompts."""
-    from ...metrics.clip import ClipImage
-    from ...metrics.frame_consistency import FrameConsistencyAllPairs
+    from ...metrics.clips.consistency import FrameConsistencyAllPairs
+    from ...metrics.extractors.clip import ClipImage
     from ...metrics.protocol import load_protocol
 
     protocol = load_protocol("loveu")
@@ -298,6 +298,6 @@ def main(
 
 
 if __name__ == "__main__":
-    from ...methods.training_command import run_command
+    from ...cli.training_command import run_command
 
     run_command(main)

@@ -103,7 +103,7 @@ def motion_quality(
     """
     from ...core.registry import get
     from ...core.types import Sample
-    from ...datasets.video_writing import write_preview
+    from ...datasets.video.writing import write_preview
 
     settings = {"num_frames": 16, "num_steps": steps, "guidance_scale": guidance_scale}
     cls = get("methods", method)
@@ -132,6 +132,6 @@ def main(
 
 
 if __name__ == "__main__":
-    from ...methods.training_command import run_command
+    from ...cli.training_command import run_command
 
     run_command(main)

@@ -107,7 +107,7 @@ def i3d_quality(folder: Path, num: int = 500) -> Quality:
     """Share of test clips (16 frames, 224 pixels, float32) whose motion is named."""
     import torch
 
-    from ...metrics.i3d_weights import i3d_classes, load_i3d
+    from ...metrics.extractors.i3d.weights import i3d_classes, load_i3d
     from .train_i3d import i3d_input
 
     net, classes = load_i3d(folder), i3d_classes(folder)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...metrics.i3d_network import FRAME_SIDE, InceptionI3d
+from ...metrics.extractors.i3d.network import FRAME_SIDE, InceptionI3d
 from .render import render
 from .scene import MOTIONS, Split, local_generator, sample_scene
 from .training import (

@@ -1,7 +1,7 @@
 """Trains FCA and its LoRA baseline on the embedded CogVideoX, on Sprites written as Something-Something V2.
 
 The data set is written as video files with its lists, read back by its reader, and encoded once; the training
-is the one for any data set and any base (`methods.prediction_training`). Both methods see the same clips, in
+is the one for any data set and any base (`methods.training.prediction`). Both methods see the same clips, in
 the same order, with the same noise, for as many steps.
 
 Each clip is read in two ways, as the two protocols of the comparison read it: its first 16 frames, and all of
@@ -17,19 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...cli.train_prediction import make_predictor
 from ...core.atomic_write import atomic_path
 from ...core.hashing import digest
 from ...datasets.ssv2 import SomethingSomethingV2
-from ...methods.cogvideox import load_cogvideox
-from ...methods.prediction_clips import (
+from ...methods.cogvideox.pipeline import load_cogvideox
+from ...methods.training.prediction import PredictionPreview, PredictionTraining
+from ...methods.training.prediction_clips import (
     ClipReader,
     PredictionClips,
     PredictionEncoding,
     encode_prediction_clips,
 )
-from ...methods.prediction_training import PredictionPreview, PredictionTraining
-from ...methods.train_prediction import make_predictor
-from ...methods.training_schedule import TrainingConfig
+from ...methods.training.schedule import TrainingConfig
 from .prediction_quality import SAMPLING, held_out_clips
 from .write import write_world
 

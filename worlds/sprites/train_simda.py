@@ -1,11 +1,11 @@
 """Trains SimDA's adapters for the embedded pipeline on Sprites, in the layout of WebVid.
 
 The data set is written as video files with a WebVid list, read back by its reader, and encoded once; the
-training is the one for any data set and any pipeline (`methods.video_training`). What differs from the
+training is the one for any data set and any pipeline (`methods.training.adapters`). What differs from the
 paper's settings, all because the embedded image model is tiny and saw single frames only:
 
 - bottlenecks as wide as their blocks: a quarter of 64 channels would leave 16;
-- a layout prior (`methods.layout_prior`): single frames cannot show which way something moves, so the
+- a layout prior (`methods.adapters.layout_prior`): single frames cannot show which way something moves, so the
   embedded text encoder hardly tells "left" from "right", and in trials without the prior the adapters
   learned to move things smoothly, but not as prompted;
 - more weight on noisy timesteps, where motion is decided, and a fifth of the clips hidden behind pure
@@ -25,13 +25,13 @@ from pathlib import Path
 import numpy as np
 
 from ...datasets.webvid import WebVid
-from ...methods.adapter_file import save_adapters
-from ...methods.adapters import AdapterConfig, Adapters
-from ...methods.layout_prior import fit_layout
-from ...methods.pipeline import load_pipeline
-from ...methods.training_clips import ClipEncoding, TrainingClips, encode_clips
-from ...methods.training_schedule import TrainingConfig
-from ...methods.video_training import PreviewConfig, VideoTraining
+from ...methods.adapters.adapter_file import save_adapters
+from ...methods.adapters.adapters import AdapterConfig, Adapters
+from ...methods.adapters.layout_prior import fit_layout
+from ...methods.stable_diffusion.pipeline import load_pipeline
+from ...methods.training.adapters import PreviewConfig, VideoTraining
+from ...methods.training.clips import ClipEncoding, TrainingClips, encode_clips
+from ...methods.training.schedule import TrainingConfig
 from .motion_quality import judged_clips, motion_scenes
 from .write import write_world
 

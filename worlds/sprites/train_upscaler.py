@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...methods.upscaler_frames import augmented, network_range, shrink
-from ...methods.video_unet import AttentionInFloat32
+from ...methods.adapters.video_unet import AttentionInFloat32
+from ...methods.upscaling.frames import augmented, network_range, shrink
 from .captions import captions
 from .render import render
 from .scene import local_generator, sample_scene

@@ -1,7 +1,7 @@
 """Trains the adapters of the Sprites upscaler on clips, in the layout of WebVid.
 
 The data set is written as video files with a WebVid list, read back by its reader and encoded once; the
-training is the one for any data set and any upscaler (`methods.upscaler_training`).
+training is the one for any data set and any upscaler (`methods.training.upscaler`).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from ...datasets.webvid import WebVid
-from ...methods.adapter_file import save_adapters
-from ...methods.adapters import AdapterConfig, Adapters
-from ...methods.training_clips import ClipEncoding
-from ...methods.upscaler_clips import UpscalingClips, encode_upscaling_clips
-from ...methods.upscaler_frames import shrink
-from ...methods.upscaler_pipeline import load_upscaler
-from ...methods.upscaler_training import UpscalerPreview, UpscalerTraining, UpscalerTrainingConfig
+from ...methods.adapters.adapter_file import save_adapters
+from ...methods.adapters.adapters import AdapterConfig, Adapters
+from ...methods.training.clips import ClipEncoding
+from ...methods.training.upscaler import UpscalerPreview, UpscalerTraining, UpscalerTrainingConfig
+from ...methods.training.upscaler_clips import UpscalingClips, encode_upscaling_clips
+from ...methods.upscaling.frames import shrink
+from ...methods.upscaling.pipeline import load_upscaler
 from .upscaler_quality import held_out_clips, judged
 from .write import write_world
 

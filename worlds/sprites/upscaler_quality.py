@@ -80,8 +80,8 @@ def upscaler_quality(
         `value` is the PSNR with adapters in dB, `bar` that of bicubic enlargement. `settings` hold PSNR and
         stability of the three.
     """
-    from ...methods.upscaler import LatentUpscaler
-    from ...methods.upscaler_frames import shrink
+    from ...methods.upscaling.frames import shrink
+    from ...methods.upscaling.upscaler import LatentUpscaler
 
     pairs = held_out_clips(num)
     true_clips = [clip for clip, _ in pairs]
@@ -117,7 +117,7 @@ def write_upscaler_sheet(
     """Writes clips side by side as a picture, tripled in size: a row per version, every fifth frame."""
     from PIL import Image
 
-    from ...methods.upscaler_frames import shrink
+    from ...methods.upscaling.frames import shrink
 
     columns = []
     for number, true in enumerate(true_clips[:num_clips]):
@@ -145,6 +145,6 @@ def main(
 
 
 if __name__ == "__main__":
-    from ...methods.training_command import run_command
+    from ...cli.training_command import run_command
 
     run_command(main)

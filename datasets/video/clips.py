@@ -1,0 +1,136 @@
+"""Reading a reference clip, whether it is a video file or a folder of pictures.
+
+A file's window is in seconds, a folder's in frame numbers: those in the pictures' names, so that a list of
+frame numbers (as annotations of action data sets have them) is taken literally, whatever number the first
+picture has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from ...core.errors import TooShortError, VideoError
+from ...core.file_digests import FileDigests
+from ...core.types import ClipRef, Frames
+from .. import video
+from . import MAX_CLIP_BYTES, Reading
+from .digest import video_digest
+from .frame_folder import frame_files, frame_folder_digest, read_frame_files
+
+
+def is_folder(ref: ClipRef) -> bool:
+    """Whether a clip is a folder of pictures; of a path that is not there, whether one is meant."""
+    if ref.path.exists():
+        return ref.path.is_dir()
+    return (ref.first_frame, ref.last_frame, ref.fps) != (None, None, None)
+
+
+def read_clips(
+    ref: ClipRef, readings: Sequence[Reading], num_threads: int = 1, max_bytes: int = MAX_CLIP_BYTES
+) -> list[Frames | VideoError]:
+    """Several choices of frames of one clip; what several of them want is decoded once.
+
+    Of a folder, `ref.fps` is its rate: without one, a reading's rate is not applied, and every picture counts
+    as one frame. A file states its own.
+
+    Args:
+        ref: the clip and its window.
+        readings: at least one; see `video_reading.read_clip`.
+        num_threads: decoder threads of a file.
+        max_bytes: a reading whose frames take more memory is refused (4 GiB).
+
+    Returns:
+        for each reading its frames, uint8 RGB [T,H,W,3], or the error that concerns it.
+
+    Raises:
+        VideoError: the window is out of range or of the wrong kind, or the folder's rate is out of range.
+    """
+    _check_window(ref)
+    if not is_folder(ref):
+        return video.read_clips(ref, readings, num_threads, max_bytes)
+    try:
+        files = frame_files(ref.path, ref.first_frame, ref.last_frame)
+    except VideoError as error:
+        return [error] * len(readings)
+    return read_frame_files(ref.path, files, readings, ref.fps, max_bytes)
+
+
+def read_clip(
+    ref: ClipRef,
+    num_frames: int | None = None,
+    stride: int | None = None,
+    fps: float | None = None,
+    start: Literal["first"] | int = "first",
+    num_threads: int = 1,
+    frames: Literal["exact", "seer"] = "exact",
+    num_given: int = 0,
+) -> Frames:
+    """Frames of a clip, uint8 RGB [T,H,W,3].
+
+    Args:
+        ref: the clip and its window.
+        num_frames, stride, fps, start, num_threads: as in `video_reading.read_clip`; see `read_clips` for the
+            rate of a folder.
+        frames, num_given: as in `reading.Reading`. The stride is the caller's, also where `ref` has one
+            for the blend.
+
+    Raises:
+        VideoError: missing, damaged, a frame of the window is not there, fewer frames than asked for, more
+            than fit into memory, or an argument out of range.
+    """
+    reading = Reading(num_frames, stride, fps, start, frames, num_given)
+    (clip,) = read_clips(ref, [reading], num_threads)
+    if isinstance(clip, VideoError):
+        raise clip
+    return clip
+
+
+def reference_clip(ref: ClipRef, num_frames: int | None) -> Frames:
+    """The first frames of a clip as they are stored, uint8 RGB [T,H,W,3].
+
+    Args:
+        ref: the clip and its window.
+        num_frames: T, or fewer where the clip is shorter; None for all of them.
+
+    Raises:
+        VideoError: as `read_clip`, save for a clip that is too short.
+    """
+    try:
+        return read_clip(ref, num_frames)
+    except TooShortError:
+        return read_clip(ref)
+
+
+def clip_digest(ref: ClipRef, files: FileDigests) -> str:
+    """Digest of a clip's content: of the whole file (see `video_digest`), or of the names and
+    contents of the window's pictures.
+
+    The window of a file and the rate of a folder do not enter: they are no content.
+
+    Raises:
+        OSError: a file or picture cannot be read.
+        VideoError: the folder cannot be read, a frame of its window is missing, or the window is of the wrong
+            kind.
+    """
+    _check_window(ref)
+    if is_folder(ref):
+        return frame_folder_digest(ref.path, files, ref.first_frame, ref.last_frame)
+    return video_digest(ref.path, files)
+
+
+def _check_window(ref: ClipRef) -> None:
+    """Refuse a window that would be passed over."""
+    if is_folder(ref):
+        if ref.start_s is not None or ref.end_s is not None:
+            raise VideoError(
+                f"{str(ref.path)!r} is a folder of frames; its window is in frame numbers, not in seconds "
+                f"(got {ref.start_s} s to {ref.end_s} s)",
+                "use first_frame and last_frame",
+            )
+    elif ref.first_frame is not None or ref.last_frame is not None:
+        raise VideoError(
+            f"{str(ref.path)!r} is a file; its window is in seconds, not in frame numbers "
+            f"(got {ref.first_frame} to {ref.last_frame})",
+            "use start_s and end_s",
+        )

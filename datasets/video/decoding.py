@@ -1,0 +1,397 @@
+"""Exact frames of a video file, by timestamp, with PyAV.
+
+One decoding pass over the frames that are needed and those before them down to the last key frame.
+Frames are RGB as the file declares them (matrix and range; untagged files count as BT.601 limited
+range, FFmpeg's rule, with its default bilinear chroma), turned as its display matrix says. Pixel
+aspect ratios and interlacing are left as they are.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+
+from ...core.errors import TooShortError, VideoError
+from ...core.types import ClipRef, Frames
+from .file import DAMAGED_HINT, DisorderedTimesError, decode, open_video, seek, timestamps
+from .frame_selection import TOLERANCE_S, AtRate, Every, Shown, in_window, random_start
+from .pictures import RgbReader
+from .reading import Reading, clip_of
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video file says of itself.
+
+    Attributes:
+        duration_s: seconds, None when the container does not say.
+        fps: average frames per second, None when unknown.
+        num_frames: None when the container does not say (Matroska, WebM).
+        width, height: of the frames as `read_clip` gives them, in pixels.
+        codec: FFmpeg's name of the codec ("h264").
+    """
+
+    duration_s: float | None
+    fps: float | None
+    num_frames: int | None
+    width: int
+    height: int
+    codec: str
+
+
+def probe(path: Path) -> VideoInfo:
+    """Duration, rate, frame count and size; decodes one frame.
+
+    Raises:
+        VideoError: missing, empty, not a video, audio only, or its first frame cannot be decoded.
+    """
+    with open_video(path) as (container, stream):
+        first = next(decode(path, container, stream, by_order=True), None)
+        if first is None:
+            raise VideoError(f"{str(path)!r} holds no frame", DAMAGED_HINT)
+        height, width = RgbReader().rgb(path, first.frame).shape[:2]
+        duration_s: float | None = None
+        if stream.duration is not None and stream.time_base is not None:
+            duration_s = float(stream.duration * stream.time_base)
+        elif container.duration is not None:
+            duration_s = container.duration / av.time_base
+        fps = float(stream.average_rate) if stream.average_rate else None
+        return VideoInfo(duration_s, fps, stream.frames or None, width, height, stream.codec_context.name)
+
+
+MAX_CLIP_BYTES = 4 * 2**30
+"""A reading whose frames would take more memory than this is refused."""
+
+
+def read_clip(
+    ref: ClipRef,
+    num_frames: int | None = None,
+    stride: int | None = None,
+    fps: float | None = None,
+    start: Literal["first"] | int = "first",
+    num_threads: int = 1,
+) -> Frames:
+    """Frames of a clip, uint8 RGB [T,H,W,3].
+
+    Without `fps`, frames are counted as stored: every `stride`-th. With `fps`, frame k is the one on
+    screen k * stride / fps seconds after the first, by the timestamps, whatever the stored rate
+    (frames repeat when `fps` is above it); so `stride` counts frames of the resampled video.
+
+    The first frame is the first one that begins at or after the window's start.
+
+    Args:
+        ref: the file and its window in seconds since the start of the file's video.
+        num_frames: T; None for all frames of the window.
+        stride: at least 1; None is 1.
+        fps: resample to this rate; None keeps the stored frames.
+        start: "first", or a seed that draws the first frame uniformly among those that leave room for
+            the clip. Derive it per sample (`core.seeds.derive_seed`). The whole file is then read once
+            more, but not decoded, for its timestamps.
+        num_threads: decoder threads; many videos side by side want 1.
+
+    Raises:
+        VideoError: missing, empty, not a video, audio only, damaged, fewer frames than asked for, more
+            than fit into memory, or an argument out of range.
+    """
+    (frames,) = read_clips(ref, [Reading(num_frames, stride, fps, start)], num_threads)
+    if isinstance(frames, VideoError):
+        raise frames
+    return frames
+
+
+def read_clips(
+    ref: ClipRef,
+    readings: Sequence[Reading],
+    num_threads: int = 1,
+    max_bytes: int = MAX_CLIP_BYTES,
+) -> list[Frames | VideoError]:
+    """Several choices of frames of one window, from one decoding pass.
+
+    Each result has the bytes that `read_clip` gives. Decoding stops behind the last frame that any reading
+    wants; a frame that several want is converted once; no other frame is kept.
+
+    Args:
+        ref, num_threads: as in `read_clip`.
+        readings: at least one.
+        max_bytes: a reading whose frames take more memory is refused (4 GiB): at its first frame where it
+            names their number, when the limit is reached where it wants all.
+
+    Returns:
+        for each reading its frames, or the error that concerns it alone: too few frames, too much memory, or
+        damage behind the last frame of the others.
+
+    Raises:
+        VideoError: the window is out of range.
+    """
+    _check_window(ref)
+    results = _read(ref, readings, num_threads, max_bytes, by_order=False)
+    again = [index for index, result in enumerate(results) if isinstance(result, DisorderedTimesError)]
+    if again:
+        mended = _read(ref, [readings[index] for index in again], num_threads, max_bytes, by_order=True)
+        for index, result in zip(again, mended, strict=True):
+            results[index] = result
+    return results
+
+
+def _read(
+    ref: ClipRef, readings: Sequence[Reading], num_threads: int, max_bytes: int, by_order: bool
+) -> list[Frames | VideoError]:
+    """As `read_clips`, with the frames' own times or by order, for which a `DisorderedTimesError` asks."""
+    end_s = None if ref.end_s is None else Fraction(ref.end_s)
+    results: dict[int, Frames | VideoError] = {}
+    starts: dict[int, Fraction | None] = {}
+    window: list[Shown[None]] | None = None
+    for index, reading in enumerate(readings):
+        try:
+            if reading.start != "first" and window is None:
+                window = _timestamps(ref, end_s, by_order)
+            starts[index] = _first_time(ref, reading, end_s, window)
+        except VideoError as error:
+            results[index] = error
+    source = _Source(ref.path, end_s, num_threads, by_order)
+    for index, choice in _choices(source, readings, starts, max_bytes).items():
+        results[index] = _clip(ref, readings[index], choice)
+    return [results[index] for index in range(len(readings))]
+
+
+_TOO_SHORT_HINT = "the file may be cut off; or ask for fewer frames, or leave the video out"
+_TOO_LARGE_HINT = "cut the video, or measure it with metrics that read its first frames only"
+
+
+def _timestamps(ref: ClipRef, end_s: Fraction | None, by_order: bool) -> list[Shown[None]]:
+    """The times of the frames of the window."""
+    start_s = None if ref.start_s is None else Fraction(ref.start_s)
+    with open_video(ref.path) as (container, stream):
+        return list(in_window(timestamps(ref.path, container, stream, by_order), start_s, end_s))
+
+
+def _first_time(
+    ref: ClipRef, reading: Reading, end_s: Fraction | None, window: Sequence[Shown[None]] | None
+) -> Fraction | None:
+    """Where the clip's first frame may begin, in seconds; None for the start of the file.
+
+    Raises:
+        VideoError: a seeded start is wanted, and the window is too short for any.
+    """
+    if reading.start == "first":
+        return None if ref.start_s is None else Fraction(ref.start_s)
+    assert reading.num_frames is not None  # a Reading without it is refused
+    assert window is not None
+    step, step_s = _steps(reading)
+    drawn = random_start(window, reading.num_frames, step, step_s, end_s, reading.start)
+    if drawn is None:
+        raise TooShortError(
+            f"{_name(ref)} has {len(window)} frames, too few for {reading.num_frames} ({reading})",
+            _TOO_SHORT_HINT,
+        )
+    return drawn
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is decoded: a file, until `end_s`; `by_order` see `video_file.decode`."""
+
+    path: Path
+    end_s: Fraction | None
+    num_threads: int
+    by_order: bool
+
+
+def _choices(
+    source: _Source,
+    readings: Sequence[Reading],
+    starts: Mapping[int, Fraction | None],
+    max_bytes: int,
+) -> dict[int, _Choice]:
+    """What each reading gets: from one decoding pass, where the file is sound.
+
+    A seek serves where every reading begins later than the file does. Some files cannot be entered in the
+    middle; whether such a file is damaged is told by reading it from the start. Where damage ends the common
+    pass, what a reading can get by entering behind it must not depend on the readings beside it: those that
+    are not done are read alone.
+    """
+
+    def read(indices: Collection[int], seek_s: Fraction | None) -> dict[int, _Choice]:
+        choices = {}
+        for index in indices:
+            step, step_s = _steps(readings[index])
+            rule: Every[VideoFrame] | AtRate[VideoFrame]
+            rule = Every(step) if step_s is None else AtRate(step_s, source.end_s)
+            choices[index] = _Choice(rule, starts[index], readings[index].num_taken, max_bytes)
+        _pass(source, list(choices.values()), seek_s)
+        return choices
+
+    if not starts:
+        return {}
+    if source.by_order:  # frames are counted from the first one
+        return read(starts, None)
+    known = [start_s for start_s in starts.values() if start_s]
+    earliest = min(known) if len(known) == len(starts) else None
+    found = read(starts, earliest)
+    broken = [index for index, choice in found.items() if choice.is_broken]
+    if len(starts) > 1:
+        for index in broken:
+            alone = read([index], starts[index])[index] if starts[index] else found[index]
+            if not alone.is_broken:
+                found[index] = alone
+        broken = [index for index in broken if found[index].is_broken]
+    return found | read(broken, None) if broken and earliest is not None else found
+
+
+def _pass(source: _Source, choices: Sequence[_Choice], seek_s: Fraction | None) -> None:
+    """Show the frames of the file to all choices, until they are done; marks those that damage cut short."""
+    try:
+        with open_video(source.path, source.num_threads) as (container, stream):
+            frames = decode(source.path, container, stream, source.by_order)
+            if seek_s is not None:
+                first = next(frames, None) if seek(container, stream, seek_s) else None
+                # Some files are entered between key frames, and what is decoded there is no picture.
+                if first is None or first.start_s > seek_s + TOLERANCE_S or not first.frame.key_frame:
+                    raise VideoError(f"{str(source.path)!r} cannot be entered at {float(seek_s):g} s")
+                frames = itertools.chain([first], frames)
+            pictures = _Pictures(source.path)
+            for shown in in_window(frames, None, source.end_s):
+                for choice in choices:
+                    choice.see(shown, pictures)
+                if all(choice.is_done for choice in choices):
+                    break
+                pictures.forget()
+            for choice in choices:
+                choice.end(pictures)
+    except VideoError as error:
+        for choice in choices:
+            if not choice.is_done:
+                choice.error, choice.is_broken = error, True
+
+
+class _Pictures:
+    """RGB pictures of the frames in hand: a frame that is wanted several times is converted once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._reader = path, RgbReader()
+        self._kept: dict[int, tuple[VideoFrame, np.ndarray]] = {}
+        self._used: set[int] = set()
+
+    def of(self, frame: VideoFrame) -> np.ndarray:
+        """uint8 [H,W,3]."""
+        key = id(frame)
+        if key not in self._kept:
+            self._kept[key] = (frame, self._reader.rgb(self._path, frame))
+        self._used.add(key)
+        return self._kept[key][1]
+
+    def forget(self) -> None:
+        """Drop the pictures that the last step did not use: by rate, only the newest can be wanted again."""
+        self._kept = {key: kept for key, kept in self._kept.items() if key in self._used}
+        self._used.clear()
+
+
+class _Choice:
+    """What one reading has got so far."""
+
+    def __init__(
+        self,
+        rule: Every[VideoFrame] | AtRate[VideoFrame],
+        start_s: Fraction | None,
+        num_frames: int | None,
+        max_bytes: int,
+    ) -> None:
+        self._rule, self._start_s, self._num_frames = rule, start_s, num_frames
+        self._max_bytes = max_bytes
+        self.pictures: list[np.ndarray] = []
+        self.error: VideoError | None = None
+        self.is_broken = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no further frame is wanted."""
+        return self.error is not None or len(self.pictures) == self._num_frames
+
+    def see(self, shown: Shown[VideoFrame], pictures: _Pictures) -> None:
+        """Take from the next frame in order of time, and from the one before it, what the rule says."""
+        if not self.is_done and (self._start_s is None or shown.start_s >= self._start_s - TOLERANCE_S):
+            self._take(self._rule.see(shown), pictures)
+
+    def end(self, pictures: _Pictures) -> None:
+        """There are no more frames."""
+        if not self.is_done:
+            self._take(self._rule.end(), pictures)
+
+    def _take(self, frames: Iterable[VideoFrame], pictures: _Pictures) -> None:
+        for frame in frames:
+            if self.is_done:
+                return
+            try:
+                picture = pictures.of(frame)
+            except VideoError as error:
+                self.error = error
+                return
+            if self.pictures and picture.shape != self.pictures[0].shape:
+                self.error = VideoError(
+                    f"the video changes its size from {_size(self.pictures[0])} to {_size(picture)}",
+                    "leave it out",
+                )
+            elif (len(self.pictures) + 1) * picture.nbytes > self._max_bytes:
+                self.error = VideoError(
+                    f"the clip has more than {len(self.pictures)} frames of {_size(picture)}, which is all "
+                    f"that {self._max_bytes / 2**30:g} GiB hold",
+                    _TOO_LARGE_HINT,
+                )
+            elif self._num_frames is not None and self._num_frames * picture.nbytes > self._max_bytes:
+                self.error = VideoError(
+                    f"{self._num_frames} frames of {_size(picture)} take more than "
+                    f"{self._max_bytes / 2**30:g} GiB",
+                    _TOO_LARGE_HINT,
+                )
+            else:
+                self.pictures.append(picture)
+
+
+def _clip(ref: ClipRef, reading: Reading, choice: _Choice) -> Frames | VideoError:
+    """The clip of a reading, or why there is none."""
+    pictures = choice.pictures
+    if choice.error is not None:
+        if isinstance(choice.error, DisorderedTimesError):
+            return choice.error
+        message = choice.error.message
+        named = message if str(ref.path) in message else f"{_name(ref)}: {message}"
+        return VideoError(named, choice.error.hint)
+    if not pictures:
+        return VideoError(f"{_name(ref)} holds no frame", _TOO_SHORT_HINT)
+    if (shortage := reading.shortage(len(pictures))) is not None:
+        return TooShortError(f"{_name(ref)} {shortage}", _TOO_SHORT_HINT)
+    return clip_of(reading, pictures)
+
+
+def _steps(reading: Reading) -> tuple[int, Fraction | None]:
+    """(stride, seconds between frames or None)."""
+    step = 1 if reading.stride is None else reading.stride
+    return step, None if reading.fps is None else step / Fraction(reading.fps).limit_denominator(100_000)
+
+
+def _check_window(ref: ClipRef) -> None:
+    for name, value in (("start_s", ref.start_s), ("end_s", ref.end_s)):
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise VideoError(f"{name} of the window must be a time of 0 s or later, got {value}")
+    if ref.start_s is not None and ref.end_s is not None and ref.end_s <= ref.start_s:
+        raise VideoError(f"the window must end after it starts, got {ref.start_s} s to {ref.end_s} s")
+
+
+def _name(ref: ClipRef) -> str:
+    if ref.start_s is None and ref.end_s is None:
+        return repr(str(ref.path))
+    end = "its end" if ref.end_s is None else f"{ref.end_s:g} s"
+    return f"{str(ref.path)!r} from {ref.start_s or 0:g} s to {end}"
+
+
+def _size(picture_HWC: np.ndarray) -> str:
+    return f"{picture_HWC.shape[1]} x {picture_HWC.shape[0]}"

@@ -1,0 +1,73 @@
+"""The digest of a video file's content, joined with the rules by which it is read where those have changed.
+
+Folders of pictures need none of this: transparent pictures were refused before there was a rule.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...core.errors import VideoError
+from ...core.file_digests import FileDigests
+from ...core.hashing import digest
+from ...core.transparency import TRANSPARENCY_RULE
+from .file import decode, open_video
+from .pictures import RgbReader
+
+_ORDER_RULE = "by-order"
+"""Frames of AVI files with B-frames, whose guessed times run backwards, are timed by their order."""
+
+
+def video_digest(path: Path, files: FileDigests) -> str:
+    """sha256 of a file's content; of a video that is transparent somewhere, or whose frames are timed by
+    order because its times are guesses, joined with that rule, so that what was made of it under another one
+    is not served.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    content = files.digest(path)
+    rules = {}
+    if files.fact(path, "transparent", lambda: "yes" if is_transparent(path) else "no") == "yes":
+        rules["transparency"] = TRANSPARENCY_RULE
+    if files.fact(path, "avi-b-frames", lambda: "yes" if is_avi_with_b_frames(path) else "no") == "yes":
+        rules["times"] = _ORDER_RULE
+    return digest({"file": content, **rules}) if rules else content
+
+
+def is_transparent(path: Path) -> bool:
+    """Whether any pixel of a video is not opaque; of a file that cannot be read, none is.
+
+    Where the first frame has no transparency at all (few codecs have), no further frame is decoded.
+    """
+    start = _start(path)
+    if start[4:8] == b"ftyp" and start[8:] != b"qt  ":  # MP4: spares opening ten thousand files
+        return False
+    reader = RgbReader()
+    try:
+        with open_video(path) as (container, stream):
+            for shown in decode(path, container, stream, by_order=True):
+                alpha_HW = reader.alpha(path, shown.frame)
+                if alpha_HW is None or alpha_HW.min() < 1:
+                    return alpha_HW is not None
+    except VideoError:
+        pass  # told when it is read
+    return False
+
+
+def is_avi_with_b_frames(path: Path) -> bool:
+    """Whether a file is AVI, which stores no times for showing, and its frames are not stored in the order in
+    which they are shown; of a file that cannot be read, they are."""
+    start = _start(path)
+    if (start[:4], start[8:]) != (b"RIFF", b"AVI "):
+        return False
+    try:
+        with open_video(path) as (_, stream):
+            return bool(stream.codec_context.has_b_frames)
+    except VideoError:
+        return False
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(12)

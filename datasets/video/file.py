@@ -1,0 +1,328 @@
+"""An open video file: its one video stream, and its frames with their times.
+
+The thin layer over PyAV on which `video_reading` and `video_writing` stand, with `video_pictures`, which
+makes RGB of the frames. Every failure of FFmpeg becomes a `VideoError` that names the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from ...core.errors import VideoError
+from .frame_selection import TOLERANCE_S, Shown
+from .pictures import SideTransparency, reason
+
+# Containers that hold video. Playlists (which name other files and addresses) and the readers that
+# take any text for a video stay out.
+_CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,m4v,h264,hevc,ivf,apng"
+
+# Tags in another encoding than UTF-8 are no reason to refuse the pictures; PyAV 19 takes them without a word.
+_ANY_TAGS: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+_MOST_HELD_BACK = 16
+"""So many frames H.264 and HEVC can hold back at most, until those that are shown before them are decoded."""
+
+DAMAGED_HINT = "the file may be cut off or damaged: copy it again, or leave it out"
+
+
+@contextlib.contextmanager
+def open_video(path: Path, num_threads: int = 1) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The container and its first video stream (cover pictures of audio files do not count).
+
+    Args:
+        path: a local file; never an address, whatever it looks like.
+        num_threads: decoder threads.
+
+    Raises:
+        VideoError: missing, empty, not a video, audio only, or in a codec that this build cannot read.
+    """
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise VideoError(
+            f"cannot read the video {str(path)!r}: {why}", "check the folder of the videos"
+        ) from error
+    if size is None:
+        kind = "is a folder, not a video" if path.is_dir() else "does not exist"
+        raise VideoError(f"the video {str(path)!r} {kind}", "check the folder of the videos")
+    if size == 0:
+        raise VideoError(f"the video {str(path)!r} is empty (0 bytes)", "copy it again, or leave it out")
+    options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+    try:
+        container = av.open(f"file:{path}", "r", container_options=options, **_ANY_TAGS)
+    except (av.FFmpegError, ValueError) as error:
+        raise VideoError(f"{str(path)!r} is not a readable video ({reason(error)})", DAMAGED_HINT) from error
+    with container:
+        streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+        if not streams:
+            kinds = sorted({stream.type for stream in container.streams})
+            raise VideoError(
+                f"{str(path)!r} holds no video, only {', '.join(kinds) or 'nothing'}", "leave it out"
+            )
+        stream = streams[0]
+        if stream.codec_context is None:
+            raise VideoError(f"{str(path)!r} is in a codec that this build of FFmpeg cannot read")
+        stream.codec_context.thread_count = num_threads
+        yield container, stream
+
+
+def seek(container: InputContainer, stream: VideoStream, time_s: Fraction) -> bool:
+    """Go to the last key frame at or before `time_s`; False when the file cannot be sought in.
+
+    AVI is read from its start: behind a seek its times are those of its index, and where that is damaged they
+    are wrong without a word.
+    """
+    if stream.time_base is None or container.format.name == "avi":
+        return False
+    try:
+        container.seek(int(time_s / stream.time_base) + _origin(stream), stream=stream, backward=True)
+    except av.FFmpegError:
+        return False
+    return True
+
+
+class DisorderedTimesError(VideoError):
+    """The times of the frames run backwards, so none of them can be trusted: time by order instead."""
+
+
+def decode(
+    path: Path, container: InputContainer, stream: VideoStream, by_order: bool = False
+) -> Iterator[Shown[VideoFrame]]:
+    """The frames in the order in which they are shown, decoded as they are asked for.
+
+    A frame is given when those that the stream may hold back behind it are known to have later times. AVI
+    stores no times for showing, FFmpeg guesses them; with B-frames it guesses wrong (H.264, and packed frames
+    of DivX and Xvid), and so does every file into which such a video was copied.
+
+    Args:
+        by_order: frame k begins at k / rate seconds, whatever its time says.
+
+    Raises:
+        DisorderedTimesError: the times run backwards (never with `by_order`).
+        VideoError: where the stream is cut off or damaged. Frames that come later could be built upon
+            the damage, so nothing after it is given.
+    """
+    frames = _decoded(path, container, stream, by_order)
+    if by_order:
+        yield from frames
+        return
+    ahead: deque[Shown[VideoFrame]] = deque()
+    damage: VideoError | None = None
+    is_more = True
+    while is_more or ahead:
+        num_ahead = _MOST_HELD_BACK if stream.codec_context.has_b_frames else 0
+        while is_more and len(ahead) <= num_ahead:
+            try:
+                ahead.append(next(frames))
+            except StopIteration:
+                is_more = False
+            except DisorderedTimesError:
+                raise
+            except VideoError as error:  # of no concern to who wants only frames before it
+                is_more, damage = False, error
+        if ahead:
+            yield ahead.popleft()
+    if damage is not None:
+        raise damage
+
+
+def _decoded(
+    path: Path, container: InputContainer, stream: VideoStream, by_order: bool
+) -> Iterator[Shown[VideoFrame]]:
+    """As `decode`, without looking ahead: frames until one whose time runs backwards."""
+    end_s = Fraction(0)
+    num_decoded = 0
+    last_dts: int | None = None
+    latest: int | None = None
+    transparency = SideTransparency(stream)
+    try:
+        for packet in container.demux(stream):
+            if packet.is_corrupt:
+                raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
+            last_dts = packet.dts if packet.size else last_dts
+            transparency.see(packet)
+            frames = packet.decode()
+            # All of them first: a time that runs backwards makes a gap before it, as a cut does.
+            for ticks in () if by_order else [t for t in map(_ticks, frames) if t is not None]:
+                if latest is not None and ticks < latest:
+                    raise DisorderedTimesError(f"{str(path)!r}: times run backwards near frame {num_decoded}")
+                latest = ticks
+            for frame in frames:
+                if frame.is_corrupt:
+                    raise VideoError(f"{str(path)!r}: frame {num_decoded} is damaged", DAMAGED_HINT)
+                transparency.attach(frame)
+                if by_order:
+                    shown = Shown(end_s, end_s + 1 / _steady_rate(stream), frame)
+                else:
+                    shown = _shown(stream, _ticks(frame), frame.duration, frame, end_s)
+                # Frames are stored out of order (B-frames): where a file is cut between two packets,
+                # the decoder, emptied at the end, gives frames whose predecessors are lost.
+                if num_decoded and packet.size == 0 and stream.codec_context.has_b_frames:
+                    _check_end(path, container, stream, last_dts, shown, end_s, num_decoded)
+                end_s = shown.end_s
+                num_decoded += 1
+                yield shown
+        # Only who wants more than there is gets here: some containers end without a word.
+        if _is_whole(path, container, stream) is False:
+            raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
+    except av.FFmpegError as error:
+        raise VideoError(
+            f"{str(path)!r} cannot be decoded beyond {num_decoded} frames ({reason(error)})", DAMAGED_HINT
+        ) from error
+
+
+def timestamps(
+    path: Path, container: InputContainer, stream: VideoStream, by_order: bool = False
+) -> list[Shown[None]]:
+    """The times of all frames in the order in which they are shown, without decoding any unless `by_order`.
+
+    Raises:
+        VideoError: the file cannot be read to its end.
+    """
+    if by_order:  # packets are not frames: a packed one holds two, and an empty one follows
+        frames = decode(path, container, stream, by_order)
+        return [Shown(shown.start_s, shown.end_s, None) for shown in frames]
+    found: list[Shown[None]] = []
+    end_s = Fraction(0)
+    try:
+        for packet in container.demux(stream):
+            if packet.size == 0 or packet.is_discard or packet.is_corrupt:
+                continue
+            found.append(_shown(stream, _ticks(packet), packet.duration, None, end_s))
+            end_s = found[-1].end_s
+    except av.FFmpegError as error:
+        raise VideoError(
+            f"{str(path)!r} cannot be read to its end ({reason(error)})", DAMAGED_HINT
+        ) from error
+    return sorted(found, key=lambda shown: shown.start_s)
+
+
+def _ticks(item: Packet | VideoFrame) -> int | None:
+    """When something is shown, in ticks of the stream; None where the file does not say."""
+    return item.pts if item.pts is not None else item.dts
+
+
+def _shown(
+    stream: VideoStream, ticks: int | None, duration: int | None, frame: Any, previous_end_s: Fraction
+) -> Shown[Any]:
+    """Times of one frame; from the frame before and the average rate where the file has none."""
+    time_base = stream.time_base or Fraction(1)
+    start_s = previous_end_s if ticks is None else (ticks - _origin(stream)) * time_base
+    rate = _fraction(stream.average_rate) or _fraction(stream.guessed_rate) or Fraction(25)
+    length_s = duration * time_base if duration else 1 / rate
+    return Shown(start_s, start_s + length_s, frame)
+
+
+def _steady_rate(stream: VideoStream) -> Fraction:
+    """Frames per second of a stream whose times are wrong: the average suffers from them, so the rate that
+    most steps state goes first where the two are close (they are not where fields are counted)."""
+    average, stated = _fraction(stream.average_rate), _fraction(stream.guessed_rate)
+    if average is None or stated is None:
+        return average or stated or Fraction(25)
+    return stated if abs(stated / average - 1) < Fraction(1, 10) else average
+
+
+def _fraction(value: Any) -> Fraction | None:
+    """A rate as PyAV gives it: a Fraction or None, from version 19 on an AVRational, which may be 0/0."""
+    return Fraction(value.numerator, value.denominator) if value else None
+
+
+def _check_end(
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    last_dts: int | None,
+    shown: Shown[VideoFrame],
+    previous_end_s: Fraction,
+    num_decoded: int,
+) -> None:
+    """Refuse a frame, given as the decoder was emptied, if frames before it may be lost.
+
+    A file that is as long as it says itself has lost none, whatever the time between its frames. In one that
+    is shorter, no frame up to the last decoding time is lost. One that does not say must be even.
+
+    Raises:
+        VideoError: the file is cut off, or seems to be.
+    """
+    has_gap = shown.start_s - previous_end_s > (shown.end_s - shown.start_s) / 2 + TOLERANCE_S
+    is_late = shown.frame.pts is None or last_dts is None or shown.frame.pts > last_dts
+    if not has_gap and not is_late:
+        return
+    is_whole = _is_whole(path, container, stream)
+    if is_whole is False:
+        raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
+    if is_whole is None and has_gap:
+        raise VideoError(
+            f"{str(path)!r} seems to be cut off: time is missing after {num_decoded} frames",
+            "copy it again; a sound video of variable frame rate can be put into Matroska, which tells its "
+            "length (ffmpeg -i IN -c copy OUT.mkv)",
+        )
+
+
+def _is_whole(path: Path, container: InputContainer, stream: VideoStream) -> bool | None:
+    """Whether the file is as long as it says itself; None when it does not say."""
+    if "matroska" in container.format.name:
+        end = _matroska_end(path)
+    elif "mp4" in container.format.name:
+        end = max((entry.pos + entry.size for entry in stream.index_entries), default=None)
+    elif container.format.name == "avi":
+        end = _avi_end(path)
+    else:
+        end = None
+    return None if end is None else end <= path.stat().st_size
+
+
+def _avi_end(path: Path) -> int | None:
+    """Where the frames of an AVI file should end, in bytes; None when that was not known as it was written.
+
+    Of a file above 1 GB, which consists of several parts, the frames of the first part.
+    """
+    with path.open("rb") as file:
+        at = 12
+        while file.seek(at) == at and len(head := file.read(12)) == 12:
+            size = int.from_bytes(head[4:8], "little")
+            if head[:4] == b"LIST" and head[8:] == b"movi":
+                return at + 8 + size if 4 < size < 2**32 - 1 else None
+            at += 8 + size + size % 2
+    return None
+
+
+def _matroska_end(path: Path) -> int | None:
+    """Where the segment of a Matroska or WebM file should end, in bytes (RFC 8794, RFC 9559); None when its
+    size was not known as it was written."""
+    with path.open("rb") as file:
+        data = file.read(4096)
+
+    def number(at: int) -> tuple[int | None, int]:
+        """A variable-size integer (all ones: unknown) and where it ends."""
+        length = 9 - data[at].bit_length()
+        value = int.from_bytes(data[at : at + length], "big") & ((1 << 7 * length) - 1)
+        return (None if value == (1 << 7 * length) - 1 else value), at + length
+
+    try:
+        header_size, at = number(4)
+        at += header_size or 0
+        if data[at : at + 4] != b"\x18\x53\x80\x67":
+            return None
+        segment_size, at = number(at + 4)
+    except IndexError:
+        return None
+    return None if segment_size is None else at + segment_size
+
+
+def _origin(stream: VideoStream) -> int:
+    """The timestamp at which the video starts, in ticks of the stream."""
+    return stream.start_time or 0

@@ -1,0 +1,42 @@
+"""CogVideoX from text alone: the base of the prediction methods, without the given frames.
+
+Source: Yang et al., "CogVideoX: Text-to-Video Diffusion Models with An Expert Transformer" (ICLR 2025).
+
+In a table of text-video prediction this row tells what the text gives without the first frames. Its clips do
+not begin with the given frames, and it is grouped by its conditioning.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ...core.contracts import Session
+from ...core.types import Conditioning, Resources, WeightsRef
+from ..stable_diffusion.formats import COGVIDEOX
+from .config import CogVideoXConfig
+
+
+class CogVideoXTextToVideo:
+    """CogVideoX from text alone: the base of the prediction methods, without the given frames."""
+
+    class Config(CogVideoXConfig):
+        """Settings of CogVideoX."""
+
+    name: ClassVar[str] = "cogvideox"
+    version: ClassVar[str] = "1"
+    conditioning: ClassVar[Conditioning] = Conditioning.TEXT
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def resources(self) -> Resources:
+        """One GPU where there is one. Memory depends on the pipeline and is not known before it is loaded."""
+        return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
+
+    def weights(self) -> tuple[WeightsRef, ...]:
+        return (WeightsRef("cogvideox", self.config.base, COGVIDEOX),)
+
+    def load(self, device: str) -> Session:
+        from .session import CogVideoXSession
+
+        return CogVideoXSession(self.config, device)

@@ -1,0 +1,180 @@
+"""The DDIM sampler without added noise (eta 0), written out.
+
+Source: Song, Meng, Ermon, "Denoising Diffusion Implicit Models" (ICLR 2021), equation 12 with sigma = 0, on
+the noise schedule of the checkpoint.
+
+Notation: abar_t is the product of (1 - beta_s) for s up to t; x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
+
+Three settings differ from the defaults of diffusers' DDIMScheduler, and all three are those that Stable
+Diffusion was trained and published with:
+
+- no clipping of x_0 to [-1, 1] (`clip_sample=False`): x_0 is a latent here, not an image;
+- the last step goes to abar_0, not to 1 (`set_alpha_to_one=False`): the network never saw a noise-free
+  latent;
+- timesteps are shifted by one (`steps_offset=1`): 50 steps are 981, 961, ..., 1.
+
+They are fixed here rather than read from the checkpoint's scheduler file, which may be that of another
+sampler (PNDM for Stable Diffusion 1.x) and says nothing about DDIM.
+
+Deviations: none in the numbers (tests compare with diffusers). Coefficients are computed in float64 and
+latents are kept in float32 between the steps whatever the number format of the UNet; diffusers rounds both to
+that format.
+
+Shape suffixes: T frames, C latent channels, H, W latent height and width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from ...core.errors import RunFileError, WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+Prediction = Literal["epsilon", "v_prediction", "sample"]
+
+STEPS_OFFSET = 1
+
+
+@dataclass(frozen=True)
+class DdimSchedule:
+    """The timesteps of a sampling run and what a step does.
+
+    Attributes:
+        alphas_cumprod: abar_t of every training timestep, falling, in (0, 1).
+        prediction: what the UNet predicts: the noise, the velocity or the clean latent.
+        num_steps: DDIM steps.
+    """
+
+    alphas_cumprod: tuple[float, ...]
+    prediction: Prediction
+    num_steps: int
+
+    def __post_init__(self) -> None:
+        if self.prediction not in get_args(Prediction):
+            raise WeightsError(
+                f"the checkpoint predicts {self.prediction!r}; known: {', '.join(get_args(Prediction))}",
+                "check prediction_type in scheduler/scheduler_config.json of the pipeline",
+            )
+        longest = len(self.alphas_cumprod)
+        if not 1 <= self.num_steps < longest:
+            raise RunFileError(
+                f"num_steps is {self.num_steps}; this pipeline allows 1 to {longest - 1}",
+                "change num_steps of the method in the run file",
+            )
+
+    @property
+    def stride(self) -> int:
+        """Training timesteps between two DDIM steps."""
+        return len(self.alphas_cumprod) // self.num_steps
+
+    @property
+    def timesteps(self) -> tuple[int, ...]:
+        """The timesteps at which the UNet is evaluated, falling: 981, 961, ..., 1 for 50 of 1000."""
+        return tuple(step * self.stride + STEPS_OFFSET for step in reversed(range(self.num_steps)))
+
+    def timestep_from_end(self, index: int) -> int:
+        """The timestep `index` places before the last one: 0 is the last, num_steps - 1 the first."""
+        return self.timesteps[self.num_steps - 1 - index]
+
+    def timesteps_between(self, start: int, stop: int | None) -> tuple[int, ...]:
+        """The timesteps that lead from the state at `start` to the state at `stop` (None: to the end).
+
+        `start` is evaluated, `stop` is not: the result of denoising with them is the state *at* `stop`.
+        """
+        return tuple(t for t in self.timesteps if t <= start and (stop is None or t > stop))
+
+    def alpha_bar(self, timestep: int) -> float:
+        """abar at a timestep; below 0, where the last step ends, that of timestep 0."""
+        return self.alphas_cumprod[max(timestep, 0)]
+
+    def clean_and_noise(
+        self, prediction_TCHW: torch.Tensor, latents_TCHW: torch.Tensor, timestep: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The clean latent x_0 and the noise eps that a prediction stands for.
+
+        The velocity is v = sqrt(abar) eps - sqrt(1 - abar) x_0 (Salimans and Ho, "Progressive Distillation
+        for Fast Sampling of Diffusion Models", ICLR 2022, appendix D).
+        """
+        signal = math.sqrt(self.alpha_bar(timestep))
+        noise = math.sqrt(1.0 - self.alpha_bar(timestep))
+        if self.prediction == "epsilon":
+            return (latents_TCHW - noise * prediction_TCHW) / signal, prediction_TCHW
+        if self.prediction == "v_prediction":
+            return (
+                signal * latents_TCHW - noise * prediction_TCHW,
+                signal * prediction_TCHW + noise * latents_TCHW,
+            )
+        return prediction_TCHW, (latents_TCHW - signal * prediction_TCHW) / noise
+
+    def noisy(self, clean_TCHW: torch.Tensor, noise_TCHW: torch.Tensor, timestep: int) -> torch.Tensor:
+        """The state at `timestep` of clean latents under noise, [T,C,H,W]: x_t of the notation above."""
+        abar = self.alpha_bar(timestep)
+        return math.sqrt(abar) * clean_TCHW + math.sqrt(1.0 - abar) * noise_TCHW
+
+    def target(self, clean_TCHW: torch.Tensor, noise_TCHW: torch.Tensor, timestep: int) -> torch.Tensor:
+        """What a perfect network predicts for `noisy(...)`, [T,C,H,W]: the inverse of `clean_and_noise`."""
+        if self.prediction == "epsilon":
+            return noise_TCHW
+        if self.prediction == "sample":
+            return clean_TCHW
+        abar = self.alpha_bar(timestep)
+        return math.sqrt(abar) * noise_TCHW - math.sqrt(1.0 - abar) * clean_TCHW
+
+    def step(self, prediction_TCHW: torch.Tensor, latents_TCHW: torch.Tensor, timestep: int) -> torch.Tensor:
+        """One DDIM step: from the state at `timestep` to the state one stride earlier, [T,C,H,W].
+
+        Args:
+            prediction_TCHW: what the UNet gave for `latents_TCHW` at `timestep`, after guidance.
+            latents_TCHW: the state at `timestep`.
+        """
+        clean_TCHW, noise_TCHW = self.clean_and_noise(prediction_TCHW, latents_TCHW, timestep)
+        earlier = self.alpha_bar(timestep - self.stride)
+        return math.sqrt(earlier) * clean_TCHW + math.sqrt(1.0 - earlier) * noise_TCHW
+
+    def inverse_step(
+        self, prediction_TCHW: torch.Tensor, latents_TCHW: torch.Tensor, timestep: int
+    ) -> torch.Tensor:
+        """One step of DDIM inversion: from one stride before `timestep` to the state there, [T,C,H,W].
+
+        `step` solved for its input, with the noise that the UNet finds in the earlier state in place of the
+        noise in the state that is looked for. It undoes `step` exactly where the noise does not depend on the
+        state.
+
+        Args:
+            prediction_TCHW: what the UNet gave for `latents_TCHW` at `timestep`.
+            latents_TCHW: the state one stride before `timestep`.
+        """
+        _, noise_TCHW = self.clean_and_noise(prediction_TCHW, latents_TCHW, timestep)
+        earlier, later = self.alpha_bar(timestep - self.stride), self.alpha_bar(timestep)
+        clean_TCHW = (latents_TCHW - math.sqrt(1.0 - earlier) * noise_TCHW) / math.sqrt(earlier)
+        return math.sqrt(later) * clean_TCHW + math.sqrt(1.0 - later) * noise_TCHW
+
+    def forward_jump(
+        self, latents_TCHW: torch.Tensor, noise_TCHW: torch.Tensor, start: int, stop: int
+    ) -> torch.Tensor:
+        """Add noise from timestep `start` up to `stop` in one DDPM jump, [T,C,H,W].
+
+        x_stop = sqrt(P) x_start + sqrt(1 - P) noise, with P the product of the per-step alpha_s = 1 - beta_s
+        for s in [start, stop). The half-open interval is that of the Text2Video-Zero code; P = abar_stop /
+        abar_start would be (start, stop]. With Stable Diffusion's schedule P differs by about 0.1%.
+        """
+        kept = math.prod(self._alpha(step) for step in range(start, stop))
+        return math.sqrt(kept) * latents_TCHW + math.sqrt(1.0 - kept) * noise_TCHW
+
+    def _alpha(self, timestep: int) -> float:
+        before = self.alphas_cumprod[timestep - 1] if timestep > 0 else 1.0
+        return self.alphas_cumprod[timestep] / before
+
+
+def schedule_of(alphas_cumprod: Sequence[float], prediction: str, num_steps: int) -> DdimSchedule:
+    """A schedule from a checkpoint's values, with their types checked."""
+    return DdimSchedule(
+        alphas_cumprod=tuple(float(value) for value in alphas_cumprod),
+        prediction=prediction,  # type: ignore[arg-type]  # checked in __post_init__
+        num_steps=num_steps,
+    )

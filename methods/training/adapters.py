@@ -1,0 +1,172 @@
+"""Training adapters on videos: an image model learns to make clips from text.
+
+Source: Xing et al., "SimDA" (CVPR 2024): the frozen image model's own objective (the noise, or the
+velocity, predicted at one timestep for all frames of a clip), with gradients for the adapters alone.
+Learning rate, batch, steps, dropping of prompts and frame rate of the published training are not known: all
+are settings here, and their defaults are ours. The loop is that of every training here (`methods.training.loop`);
+the average of the adapters is `adapters.safetensors`.
+
+Deviation that is off by default: `max_timestep_weight` above 1 gives more weight to timesteps with more
+noise, since motion is decided there and a frozen image model already knows the rest.
+
+Shape suffixes: G clips, T frames, C latent channels, H, W latent height and width, L text tokens, D text
+width.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...core.seeds import derive_seed
+from ...core.types import Frames
+from ..adapters.adapter_file import save_adapters
+from ..adapters.adapters import Adapters
+from ..adapters.video_unet import VideoUNet
+from ..noise import draw, independent_noise
+from ..stable_diffusion.guidance import Denoiser
+from ..stable_diffusion.pipeline import StableDiffusion
+from .clips import TrainingClips
+from .listener import Listener
+from .loop import Training, Values, noisy_and_target
+from .schedule import Batch, TrainingConfig
+
+
+@dataclass(frozen=True)
+class PreviewConfig:
+    """What is shown of a training now and then; none of it changes the result.
+
+    Attributes:
+        prompts: one clip each; the seed of a clip is its number.
+        every_steps: updates between previews.
+        num_steps: DDIM steps.
+        guidance_scale: of classifier-free guidance.
+        fps: frames per second of the files.
+        judge: turns (clips, prompts) into numbers for the log.
+    """
+
+    prompts: tuple[str, ...]
+    every_steps: int
+    num_steps: int = 20
+    guidance_scale: float = 5.0
+    fps: float = 8.0
+    judge: Callable[[Sequence[Frames], Sequence[str]], Mapping[str, float]] | None = None
+
+
+class VideoTraining(Training):
+    """One training of adapters: its objects, where it stands, its files.
+
+    Args:
+        pipeline: the frozen image model. With `precision` float32 it must be loaded in float32.
+        adapters: fresh or from a file; trained in place.
+        clips: what to train on.
+        config: the settings.
+        work: folder for checkpoint, log, previews and the result.
+        preview: what to show now and then.
+        checkpoint_every_s: seconds between checkpoints.
+        listener: who hears of log and previews.
+
+    Raises:
+        RunFileError: the work folder holds a training of other settings, adapters or clips.
+    """
+
+    def __init__(
+        self,
+        pipeline: StableDiffusion,
+        adapters: Adapters,
+        clips: TrainingClips,
+        config: TrainingConfig,
+        work: Path,
+        preview: PreviewConfig | None = None,
+        checkpoint_every_s: float = 120.0,
+        listener: Listener | None = None,
+    ) -> None:
+        super().__init__(config, work, pipeline.device.type == "cpu", preview, listener, checkpoint_every_s)
+        self.pipeline, self.adapters, self.clips, self.preview = pipeline, adapters, clips, preview
+        adapters.to(self.accelerator.device).float().requires_grad_(True)
+        if config.gradient_checkpointing:
+            pipeline.unet.enable_gradient_checkpointing()
+        self._prediction = pipeline.schedule(1).prediction
+        self._begin(VideoUNet(pipeline.unet, adapters), pipeline.alphas_cumprod, len(clips))
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        return dict(self.adapters.named_parameters())
+
+    def _values(self) -> Values:
+        return {name: value.detach().clone() for name, value in self.adapters.state_dict().items()}
+
+    def _set_values(self, values: Values) -> None:
+        self.adapters.load_state_dict(values)
+
+    @property
+    def result(self) -> Path:
+        return self.work / "adapters.safetensors"
+
+    def _write_result(self) -> None:
+        save_adapters(self.work, self.adapters, self.average)
+
+    def _what(self) -> dict[str, Any]:
+        return {
+            "adapters": self.adapters.config.model_dump(mode="json"),
+            "clips": self.clips.fingerprint,
+        }
+
+    def _descend(self, batch: Batch, mine: range) -> torch.Tensor:
+        accelerator, device = self.accelerator, self.accelerator.device
+        clean = torch.stack([self.clips.latents(batch.clips[i]) for i in mine]).to(device).float()
+        shape = tuple(clean.shape[1:])
+        noise = torch.stack([draw(shape, self.config.seed, "noise", self.step, i) for i in mine]).to(device)
+        captions = ["" if batch.dropped[i] else self.clips.caption(batch.clips[i]) for i in mine]
+        with torch.no_grad():
+            text_GLD = torch.stack([self.pipeline.encode(caption).embedding_LD for caption in captions])
+        timestep_G = torch.tensor([batch.timesteps[i] for i in mine], device=device)
+        blind_G = torch.tensor([batch.blind[i] for i in mine], device=device)
+        noisy, target = noisy_and_target(clean, noise, self._abars[timestep_G], blind_G, self._prediction)
+        with self._attached(captions), self._attention():
+            with accelerator.autocast():
+                prediction = self.model(noisy.to(self.pipeline.dtype), timestep_G, text_GLD)
+            error = (prediction.float() - target).square().mean((1, 2, 3, 4))
+            loss = (error * self._clip_weights(batch, mine)).mean()
+            # The backward pass belongs in here: gradient checkpointing calls the UNet again.
+            accelerator.backward(loss)
+        return loss.detach()
+
+    def _attached(self, prompts: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+        _, height, width = self.pipeline.latent_shape_CHW
+        return self.adapters.attached(self.pipeline.unet, self._num_frames, height, width, prompts)
+
+    @property
+    def _num_frames(self) -> int:
+        return int(self.clips.latents(0).shape[0])
+
+    def _preview_clips(self) -> list[Frames]:
+        assert self.preview is not None
+        return self.sample(self.preview.prompts, self.preview.num_steps, self.preview.guidance_scale)
+
+    def _judged(self, clips: Sequence[Frames]) -> Mapping[str, float]:
+        assert self.preview is not None
+        judge = self.preview.judge
+        return {} if judge is None else judge(clips, self.preview.prompts)
+
+    @torch.no_grad()
+    def sample(self, prompts: Sequence[str], num_steps: int, guidance_scale: float) -> list[Frames]:
+        """A clip for each prompt with the averaged adapters; the seed of a clip is its number."""
+        schedule = self.pipeline.schedule(num_steps)
+        clips = []
+        with self._averaged(), self.accelerator.autocast(), self._attention():
+            for number, prompt in enumerate(prompts):
+                texts = [prompt] if guidance_scale <= 1 else ["", prompt]
+                text_GLD = torch.stack([self.pipeline.encode(text).embedding_LD for text in texts])
+                shape = self.pipeline.latent_shape_CHW
+                denoiser = Denoiser(self.pipeline.unet, schedule, text_GLD, guidance_scale, shape)
+                noise = independent_noise(derive_seed("preview", number), self._num_frames, shape)
+                with self._attached(texts):
+                    latents = denoiser.denoise(noise, schedule.timesteps)
+                clips.append(self.pipeline.decode(latents))
+        return clips

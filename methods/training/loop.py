@@ -1,0 +1,357 @@
+"""What the trainings of parts inside a frozen video model share: the loop, the average, checkpoints, the log.
+
+Everything random is drawn from (seed, step, place in the batch). So a training that is killed and started
+again goes on with the very batches and noise that it would have seen, bit for bit on a CPU, and the batches
+do not depend on the number of processes: several GPUs share each batch through accelerate, which averages the
+gradients.
+
+What is kept is an exponential average of the trained parts. The work folder holds `checkpoint.pt`,
+`log.jsonl`, the average as of the last checkpoint, and `previews/step-NNNNNN/NN.mp4`. A listener hears of log
+and previews (`mlflow_listener` sends them to MLflow).
+
+Shape suffixes: G clips, F frames or latent frames, C latent channels, H, W latent height and width.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...core.atomic_write import atomic_path
+from ...core.errors import RunFileError
+from ...core.types import Frames
+from ...datasets.video.writing import write_preview
+from ..adapters.video_unet import AttentionInFloat32
+from .listener import Listener
+from .optimizer import make_optimizer
+from .schedule import Batch, TrainingConfig, batch_of, learning_rate, timestep_weights
+
+_ACCELERATE = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+_LEAST_ABAR = 1e-12
+"""1 / abar is cut anyhow, and the last abar of a schedule may be 0."""
+
+Values = dict[str, torch.Tensor]
+
+
+class Preview(Protocol):
+    """When previews are made, and at what rate they are written."""
+
+    @property
+    def every_steps(self) -> int: ...
+
+    @property
+    def fps(self) -> float: ...
+
+
+def noisy_and_target(
+    clean_GFCHW: torch.Tensor,
+    noise_GFCHW: torch.Tensor,
+    abar_G: torch.Tensor,
+    blind_G: torch.Tensor,
+    prediction: Literal["epsilon", "v_prediction", "sample"],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a network sees, and what it should predict (Salimans & Ho 2022, appendix D).
+
+    Args:
+        clean_GFCHW: latents.
+        noise_GFCHW: what is added to them.
+        abar_G: of each clip's timestep.
+        blind_G: bool; such a clip is hidden: only noise is seen of it.
+        prediction: what the network predicts.
+    """
+    signal, sigma = (x.float().view(-1, 1, 1, 1, 1) for x in (abar_G.sqrt(), (1 - abar_G).sqrt()))
+    noisy = torch.where(blind_G.view(-1, 1, 1, 1, 1), 0.0, signal) * clean_GFCHW + sigma * noise_GFCHW
+    # The noise that makes the noisy latents of the clip: not what was drawn where the clip is hidden.
+    noise = (noisy - signal * clean_GFCHW) / sigma
+    target = {
+        "epsilon": noise,
+        "v_prediction": signal * noise - sigma * clean_GFCHW,
+        "sample": clean_GFCHW,
+    }[prediction]
+    return noisy, target
+
+
+class Training(ABC):
+    """One training: its objects, where it stands, its files. A subclass says what is trained, and on what.
+
+    Args:
+        config: the settings.
+        work: folder for checkpoint, log, previews and the result.
+        on_cpu: whether the frozen model is on the CPU.
+        preview: when to show something; the subclass knows what.
+        listener: who hears of log and previews.
+        checkpoint_every_s: seconds between checkpoints.
+
+    Raises:
+        RunFileError: the batch cannot be shared by the processes.
+    """
+
+    config: TrainingConfig
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        work: Path,
+        on_cpu: bool,
+        preview: Preview | None,
+        listener: Listener | None,
+        checkpoint_every_s: float,
+    ) -> None:
+        from accelerate import Accelerator
+
+        self.config, self.work = config, work
+        self._when, self.listener = preview, listener
+        self.checkpoint_every_s = checkpoint_every_s
+        self.step = 0
+        self.seconds_before = 0.0
+        self.started = time.monotonic()
+        self.accelerator = Accelerator(mixed_precision=_ACCELERATE[config.precision], cpu=on_cpu)
+        if config.batch_size % self.accelerator.num_processes:
+            raise RunFileError(
+                f"batch_size is {config.batch_size}, which {self.accelerator.num_processes} processes cannot "
+                "share evenly",
+                "make it a multiple of the number of processes",
+            )
+
+    def _begin(self, model: nn.Module, alphas_cumprod: Sequence[float], num_clips: int) -> None:
+        """Prepare the optimizer, and go on from a checkpoint where there is one.
+
+        Args:
+            model: what is called in training, with the trained parts inside, on the device.
+            alphas_cumprod: of the frozen model's schedule.
+            num_clips: to train on.
+
+        Raises:
+            RunFileError: the work folder holds another training.
+        """
+        config = self.config
+        named = self.trained().items()
+        optimizer = make_optimizer(config.optimizer, named, config.learning_rate, config.weight_decay)
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.average = self._values()
+        abars = np.maximum(np.asarray(alphas_cumprod, np.float64), _LEAST_ABAR)
+        self._abars = torch.tensor(alphas_cumprod, dtype=torch.float64, device=self.accelerator.device)
+        self._weights = timestep_weights(abars.tolist(), config.max_timestep_weight)
+        self._num_clips = num_clips
+        self.work.mkdir(parents=True, exist_ok=True)
+        self._resume()
+
+    @abstractmethod
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The trained parameters by name."""
+
+    @abstractmethod
+    def _values(self) -> Values:
+        """Copies of what is averaged and kept: the trained parameters, and what belongs to them."""
+
+    @abstractmethod
+    def _set_values(self, values: Values) -> None:
+        """Put other numbers in their place."""
+
+    @abstractmethod
+    def _descend(self, batch: Batch, mine: range) -> torch.Tensor:
+        """Compute the loss of this process's part of a batch, and its gradients.
+
+        Args:
+            batch: of this step.
+            mine: the places in it that are this process's.
+
+        Returns:
+            The loss, without gradients.
+        """
+
+    @abstractmethod
+    def _preview_clips(self) -> list[Frames]:
+        """Clips to show, made with the averaged values."""
+
+    @abstractmethod
+    def _what(self) -> dict[str, Any]:
+        """What a checkpoint must agree in besides the settings, JSON-able."""
+
+    @abstractmethod
+    def _write_result(self) -> None:
+        """Write the average into the work folder."""
+
+    @property
+    @abstractmethod
+    def result(self) -> Path:
+        """The file of the average."""
+
+    def _judged(self, clips: Sequence[Frames]) -> Mapping[str, float]:
+        """Numbers about a preview, for the log."""
+        return {}
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of training so far, over all restarts."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def run(self, log_every: int = 50) -> Path | None:
+        """Train to the end and write the average.
+
+        Returns:
+            Its file; None in the processes that do not write it.
+        """
+        losses: list[torch.Tensor] = []
+        saved = time.monotonic()
+        while self.step < self.config.steps:
+            losses.append(self._update())
+            self.step += 1
+            at_end = self.step == self.config.steps
+            if self.step % log_every == 0 or at_end:
+                loss = self.accelerator.reduce(torch.stack(losses).mean(), reduction="mean")
+                self._log(loss=float(loss), rate=learning_rate(self.step - 1, self.config))
+                losses = []
+            if self._when is not None and (self.step % self._when.every_steps == 0 or at_end):
+                self._show(self._when)
+            if time.monotonic() - saved > self.checkpoint_every_s or at_end:
+                self.save()
+                saved = time.monotonic()
+        self.accelerator.wait_for_everyone()
+        return self.result if self.accelerator.is_main_process else None
+
+    def close(self) -> None:
+        """Give accelerate's process-wide state back, so that another training may have other settings."""
+        from accelerate.state import AcceleratorState
+
+        self.accelerator.free_memory()
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+    def _update(self) -> torch.Tensor:
+        """One update; the loss of this process's part of the batch."""
+        batch = self._batch()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.step, self.config)
+        loss = self._descend(batch, self._mine())
+        self.accelerator.clip_grad_norm_(self.trained().values(), self.config.max_gradient_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self._update_average()
+        return loss
+
+    def _batch(self) -> Batch:
+        return batch_of(self.step, self.config, self._num_clips, self._weights)
+
+    def _mine(self) -> range:
+        """The places in a batch that are this process's."""
+        return range(self.accelerator.process_index, self.config.batch_size, self.accelerator.num_processes)
+
+    def _clip_weights(self, batch: Batch, mine: range) -> torch.Tensor:
+        """How much each clip's loss counts, float32 [G]."""
+        device = self.accelerator.device
+        root_G = torch.from_numpy(self._weights[[batch.timesteps[i] for i in mine]]).float().to(device)
+        blind_G = torch.tensor([batch.blind[i] for i in mine], device=device)
+        return torch.where(blind_G, root_G.square(), root_G)
+
+    def _attention(self) -> contextlib.AbstractContextManager[Any]:
+        # It does not reach what checkpointing computes again, and both must have one number format.
+        slow = self.accelerator.device.type == "cpu" and self.config.precision != "float32"
+        if slow and not self.config.gradient_checkpointing:
+            return AttentionInFloat32()
+        return contextlib.nullcontext()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # The average starts short, so that the initial values are soon forgotten.
+        keep = min(self.config.average_decay, (1 + self.step) / (10 + self.step))
+        for name, value in self._values().items():
+            self.average[name].lerp_(value, 1 - keep)
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Within the block the trained parts hold their average."""
+        current = self._values()
+        self._set_values(self.average)
+        try:
+            yield
+        finally:
+            self._set_values(current)
+
+    def _show(self, preview: Preview) -> None:
+        if self.accelerator.is_main_process:
+            folder = self.work / "previews" / f"step-{self.step:06d}"
+            clips = self._preview_clips()
+            for number, clip in enumerate(clips):
+                write_preview(folder / f"{number:02d}.mp4", clip, preview.fps)
+            judged = self._judged(clips)
+            if judged:
+                self._log(**judged)
+            if self.listener is not None:
+                self.listener.shown(self.step, folder)
+        self.accelerator.wait_for_everyone()
+
+    def _identity(self) -> str:
+        """What a checkpoint must agree in; one of fewer steps is gone on with."""
+        data = {"config": self.config.model_dump(exclude={"steps"}), **self._what()}
+        return json.dumps(data, sort_keys=True)
+
+    def save(self) -> None:
+        """Write the checkpoint and the average."""
+        if not self.accelerator.is_main_process:
+            return
+        scaler = getattr(self.accelerator, "scaler", None)
+        state = {
+            "identity": self._identity(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "trained": self._values(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": {} if scaler is None else scaler.state_dict(),
+        }
+        self._write_result()
+        with atomic_path(self.work / "checkpoint.pt") as temporary:
+            torch.save(state, temporary)
+
+    def _resume(self) -> None:
+        path, log = self.work / "checkpoint.pt", self.work / "log.jsonl"
+        if not path.is_file():
+            if self.accelerator.is_main_process:
+                log.write_text("", encoding="utf-8")
+            return
+        saved = torch.load(path, map_location=self.accelerator.device, weights_only=True)
+        if saved["identity"] != self._identity() or saved["step"] > self.config.steps:
+            raise RunFileError(
+                f"{path} belongs to a training of other settings, structure or clips, or of more steps "
+                f"({saved['step']}, {self.config.steps} asked for)",
+                "give another work folder, or remove this one to start again",
+            )
+        self._set_values(saved["trained"])
+        self.average = saved["average"]
+        self.optimizer.load_state_dict(saved["optimizer"])
+        scaler = getattr(self.accelerator, "scaler", None)
+        if scaler is not None and saved["scaler"]:
+            scaler.load_state_dict(saved["scaler"])
+        self.step, self.seconds_before = saved["step"], saved["seconds"]
+        if self.accelerator.is_main_process:
+            # What was logged after the checkpoint will be logged again.
+            lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+            kept = [line for line in lines if json.loads(line)["step"] <= self.step]
+            log.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    def _log(self, **values: float) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        line: dict[str, float] = {"step": self.step, "seconds": round(self.seconds, 1)}
+        line |= {name: float(f"{value:.5g}") for name, value in values.items()}
+        with (self.work / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if self.listener is not None:
+            self.listener.logged(self.step, {name: value for name, value in line.items() if name != "step"})
+        left_min = (self.config.steps - self.step) * self.seconds / max(self.step, 1) / 60
+        shown = "  ".join(f"{name} {value:g}" for name, value in line.items())
+        print(
+            f"[training] {shown}  of {self.config.steps}, {left_min:.1f} min left",
+            file=sys.stderr,
+            flush=True,
+        )

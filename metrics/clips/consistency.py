@@ -1,0 +1,108 @@
+"""Frame consistency: how alike the frames of a clip are to CLIP, by three definitions.
+
+All pairs, as the LOVEU-TGVE challenge and the Tune-A-Video line compute it; consecutive frames, as
+FateZero does; and first and previous frame, as VBench's background consistency. A static clip scores 1 on
+all; a drifting one scores lower on all pairs than on consecutive frames, so they are separate metrics and
+never share a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ...core.errors import MetricError
+from ...core.types import Features, Level
+from ..protocol import Protocol
+from ..sets.features import Floats
+from .cosine import unit_rows
+
+
+class _FrameConsistency:
+    version: ClassVar[str] = "1"
+    unit: ClassVar[str] = "cosine"
+    higher_is_better: ClassVar[bool] = True
+    level: ClassVar[Level] = "clip"
+    needs: ClassVar[tuple[str, ...]] = ("clip_image",)
+    min_n: ClassVar[int] = 1
+    label: ClassVar[str]
+
+    def __init__(self, protocol: Protocol) -> None:
+        del protocol  # its CLIP settings act on the features
+
+    def parameters(self) -> Mapping[str, Any]:
+        return {}
+
+    def _frames(self, features: Mapping[str, Features]) -> Floats:
+        frames_TD = unit_rows(self.label, features, "clip_image", 2)
+        if len(frames_TD) < 2:
+            raise MetricError(f"{self.label}: a clip of {len(frames_TD)} frame has no pair of frames")
+        return frames_TD
+
+
+class FrameConsistencyAllPairs(_FrameConsistency):
+    """Mean of cos(frame i, frame j) over all ordered pairs i != j, in [-1, 1], higher is better.
+
+    = (||sum_t f_t||^2 - T) / (T (T - 1)) for unit features f_t.
+    """
+
+    name: ClassVar[str] = "frame_consistency_all_pairs"
+    label: ClassVar[str] = "Frame consistency (all pairs)"
+
+    def describe(self) -> str:
+        """For signatures."""
+        return "all-pairs"
+
+    def compute(self, features: Mapping[str, Features]) -> float:
+        """The value of one clip.
+
+        Args:
+            features: "clip_image" [T, D], T >= 2.
+
+        Raises:
+            MetricError: fewer than two frames, a wrong shape, or features that are not finite.
+        """
+        frames_TD = self._frames(features)
+        count = len(frames_TD)
+        total_D = frames_TD.sum(axis=0)
+        return float((total_D @ total_D - count) / (count * (count - 1)))
+
+
+class FrameConsistencyConsecutive(_FrameConsistency):
+    """Mean of cos(frame t, frame t + 1) over the T - 1 neighbours, in [-1, 1], higher is better."""
+
+    name: ClassVar[str] = "frame_consistency_consecutive"
+    label: ClassVar[str] = "Frame consistency (consecutive)"
+
+    def describe(self) -> str:
+        """For signatures."""
+        return "consecutive"
+
+    def compute(self, features: Mapping[str, Features]) -> float:
+        """The value of one clip; as for all pairs."""
+        frames_TD = self._frames(features)
+        return float(np.einsum("td,td->t", frames_TD[:-1], frames_TD[1:]).mean())
+
+
+class FrameConsistencyFirstAndPrevious(_FrameConsistency):
+    """Mean over t >= 1 of (max(0, cos(f_t, f_{t-1})) + max(0, cos(f_t, f_0))) / 2, 0 to 1, higher is better.
+
+    VBench's background consistency (Huang et al., "VBench", 2024) for one clip. VBench then weights clips by
+    their transitions; here clips count alike. Under the protocol `vbench` frames are resized as it does.
+    """
+
+    name: ClassVar[str] = "frame_consistency_first_and_previous"
+    label: ClassVar[str] = "Frame consistency (first and previous)"
+
+    def describe(self) -> str:
+        """For signatures."""
+        return "first-and-previous"
+
+    def compute(self, features: Mapping[str, Features]) -> float:
+        """The value of one clip; as for all pairs."""
+        frames = self._frames(features)
+        to_previous = np.einsum("td,td->t", frames[1:], frames[:-1])
+        to_first = frames[1:] @ frames[0]
+        return float(((to_previous.clip(min=0.0) + to_first.clip(min=0.0)) / 2.0).mean())

@@ -1,0 +1,62 @@
+"""Temporal flickering: how little the pixels change from frame to frame.
+
+Huang et al., "VBench" (2024), dimension "temporal flickering".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from ...core.types import Features, Level
+from ..protocol import Protocol
+from .frame_values import frame_values
+
+_LARGEST = 255.0
+
+
+class TemporalFlickering:
+    """(255 - mean over pairs of mean |frame t - frame t+1|) / 255, 0 to 1, higher is better.
+
+    Decoded uint8 frames at their own size. VBench applies it to static scenes only: it takes prompts that
+    ask for no motion, and leaves out videos in which an optical flow network sees some. Here no such filter
+    is applied: every clip counts, motion lowers the value as flicker does, and a frozen clip scores 1. Read
+    it beside the motion magnitude, and compare it with VBench's numbers on such prompts alone.
+
+    >>> import numpy as np
+    >>> from reelbench.metrics.protocol import load_protocol
+    >>> differences = np.array([0.0, 51.0], dtype=np.float32)
+    >>> TemporalFlickering(load_protocol("clean")).compute({"pixel_difference": differences})
+    0.9
+    """
+
+    name: ClassVar[str] = "temporal_flickering"
+    version: ClassVar[str] = "1"
+    unit: ClassVar[str] = "1 - difference / 255"
+    higher_is_better: ClassVar[bool] = True
+    level: ClassVar[Level] = "clip"
+    needs: ClassVar[tuple[str, ...]] = ("pixel_difference",)
+    min_n: ClassVar[int] = 1
+    label: ClassVar[str] = "Temporal flickering"
+
+    def __init__(self, protocol: Protocol) -> None:
+        del protocol  # no setting acts on it
+
+    def parameters(self) -> Mapping[str, Any]:
+        return {}
+
+    def describe(self) -> str:
+        """For signatures."""
+        return "mean-absolute-difference|static-filter:none"
+
+    def compute(self, features: Mapping[str, Features]) -> float:
+        """The value of one clip.
+
+        Args:
+            features: "pixel_difference" [T - 1], T >= 2.
+
+        Raises:
+            MetricError: the role is missing, the shape is another, or a value is not finite.
+        """
+        differences_T = frame_values(self.label, features, "pixel_difference", 1)[:, 0]
+        return float((_LARGEST - differences_T.mean()) / _LARGEST)

@@ -1,0 +1,94 @@
+"""Optical flow by RAFT, with weights from a local file.
+
+Teed and Deng, "RAFT: Recurrent All-Pairs Field Transforms for Optical Flow" (2020), as torchvision has it
+(raft_large, raft_small). The weights are torchvision's state dict: the file, or a folder with one file
+`raft*.pth` or `raft*.safetensors`. The authors' own files have other names of tensors and are refused.
+
+20 updates, as VBench's and EvalCrafter's scripts run the authors' network (torchvision's default is 12).
+
+Shape suffixes: B batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from ....core.errors import WeightsError
+from ....core.weights_tree import LocalTree
+from ..precision import reference_precision
+from ..tensor_files import read_tensors
+from ..weights_formats import RAFT_HINT, raft_files
+from .optical_flow import FlowField, Frame
+
+NUM_UPDATES = 20
+
+_STRIDE = 8
+_SMALLEST = 128
+"""Pixels a side: the correlation pyramid halves the features, which have 1/8 of the size, three times."""
+
+
+def load_raft(location: Path) -> Any:
+    """torchvision's RAFT, large or small as the weights are, in evaluation mode on the CPU.
+
+    Args:
+        location: the file, or the folder that holds it.
+
+    Raises:
+        WeightsError: no such file, or its tensors do not fit.
+    """
+    from torchvision.models.optical_flow import raft_large, raft_small
+
+    path = location / raft_files(LocalTree(location))[0] if location.is_dir() else location
+    tensors = read_tensors(path)
+    # The small network enlarges its flow without a learned mask.
+    build = raft_large if any(name.startswith("mask_predictor.") for name in tensors) else raft_small
+    with torch.device("meta"):  # no random weights are drawn, only to be thrown away
+        network = build(weights=None, progress=False)
+    try:
+        network.load_state_dict(tensors, strict=True, assign=True)
+    except RuntimeError as error:
+        faults = " ".join(str(error).split())
+        raise WeightsError(f"{path} does not fit {build.__name__}: {faults[:300]}", RAFT_HINT) from None
+    return network.float().requires_grad_(False).eval()
+
+
+class RaftFlow:
+    """A flow function (see `optical_flow`) by a loaded network.
+
+    Frames go in one pair at a time, as values -1 to 1, with their edges repeated on all sides up to a
+    multiple of 8 and to 128 pixels; the flow is cut back.
+    """
+
+    def __init__(self, network: Any, device: str) -> None:
+        self._network, self._device = network.to(device), device
+        # torchvision's network keeps the correlations of the pair in itself.
+        self._lock = threading.Lock()
+
+    def __call__(self, first_HWC: Frame, second_HWC: Frame) -> FlowField:
+        height, width = first_HWC.shape[:2]
+        (top, bottom), (left, right) = _padding(height), _padding(width)
+        with self._lock, reference_precision(self._device):
+            pair = [
+                functional.pad(self._pixels(frame), (left, right, top, bottom), mode="replicate")
+                for frame in (first_HWC, second_HWC)
+            ]
+            flow_BCHW = self._network(*pair, num_flow_updates=NUM_UPDATES)[-1]
+            flow_CHW = flow_BCHW[0, :, top : top + height, left : left + width]
+            return np.ascontiguousarray(flow_CHW.permute(1, 2, 0).float().cpu().numpy())
+
+    def _pixels(self, frame_HWC: Frame) -> torch.Tensor:
+        # A copy: torch warns about memory that it must not write.
+        frame_CHW = torch.from_numpy(frame_HWC.copy()).to(self._device).permute(2, 0, 1).float()
+        return frame_CHW[None] / 127.5 - 1.0
+
+
+def _padding(length: int) -> tuple[int, int]:
+    """Pixels before and after."""
+    missing = max(_SMALLEST, -(-length // _STRIDE) * _STRIDE) - length
+    return missing // 2, missing - missing // 2

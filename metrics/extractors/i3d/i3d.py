@@ -1,0 +1,146 @@
+"""The extractor of FVD's and KVD's features: I3D logits of a clip.
+
+Unterthiner et al., "Towards Accurate Generative Models of Video" (2018), as run by the reference
+implementation: frames to 224 pixels and [-1, 1], logits averaged over time, no softmax. Every choice
+on the way (resize, frames, BatchNorm epsilon) is the protocol's.
+
+Constructing is cheap; torch is imported by `load`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from pydantic import Field
+
+from ....core.contracts import FrozenConfig
+from ....core.errors import MetricError
+from ....core.types import Features, Frames, Resources, WeightsRef
+from ....core.weights import resolve, split_pin
+from ...protocol import Protocol
+from ...settings import I3dSettings, ResizeStep
+from ..weights_formats import I3D
+
+if TYPE_CHECKING:
+    from .network import I3dProgram, InceptionI3d
+
+MIN_FRAMES = 9
+"""The network's last pool spans two positions in time, which 8 frames do not give."""
+
+_GPU_BATCH = 16
+"""Clips in one forward pass on a GPU; about 0.1 GiB of activations each at full size."""
+
+
+class I3dLogits:
+    """I3D logits: video [T, H, W, 3] uint8 -> float32 [K]."""
+
+    class Config(FrozenConfig):
+        weights: str = "sprites/i3d"
+        """Folder, state-dict file, or pinned TorchScript file; see `i3d_weights`."""
+        num_frames: int | None = Field(default=16, ge=1)
+        """The first so many frames are read and fewer are refused; None reads all there are."""
+        resize: tuple[ResizeStep, ...] = I3dSettings().resize
+        batchnorm_epsilon: float = 1e-3
+
+    name: ClassVar[str] = "i3d"
+    version: ClassVar[str] = "1"
+    modality: ClassVar[str] = "video"
+    weights_role: ClassVar[str] = "i3d"
+
+    def __init__(self, config: Config) -> None:
+        if config.num_frames is not None and config.num_frames < MIN_FRAMES:
+            raise MetricError(
+                f"I3D needs at least {MIN_FRAMES} frames, the protocol measures {config.num_frames}",
+                f"set sampling.num_frames to {MIN_FRAMES} or more, or leave out FVD and KVD",
+            )
+        self.config = config
+
+    @classmethod
+    def from_protocol(cls, protocol: Protocol, weights: str | None = None) -> Self:
+        """The extractor with the parts of the protocol that its features depend on, and no others."""
+        return cls(
+            cls.Config(
+                weights=weights or cls.Config().weights,
+                num_frames=protocol.sampling.num_frames,
+                resize=protocol.i3d.resize,
+                batchnorm_epsilon=protocol.i3d.batchnorm_epsilon,
+            )
+        )
+
+    @staticmethod
+    def describe(protocol: Protocol) -> str:
+        """For signatures: what the features depend on."""
+        return protocol.i3d.describe()
+
+    def parameters(self) -> Mapping[str, Any]:
+        """What the features depend on besides the clip and the weights' content."""
+        return self.config.model_dump(mode="json", exclude={"weights"})
+
+    def resources(self) -> Resources:
+        return Resources(vram_gib=4.0)
+
+    def weights(self) -> tuple[WeightsRef, ...]:
+        return (WeightsRef(self.weights_role, self.config.weights, I3D),)
+
+    def load(self, device: str) -> I3dSession:
+        from .formats import detect_format
+        from .weights import load_i3d, load_i3d_program
+
+        path, epsilon = resolve(self.config.weights, I3D), self.config.batchnorm_epsilon
+        network: InceptionI3d | I3dProgram
+        if detect_format(path) == "torchscript":
+            network = load_i3d_program(path, split_pin(self.config.weights)[1], epsilon)
+        else:
+            network = load_i3d(path, epsilon)
+        return I3dSession(network.to(device), self.config, device)
+
+
+class I3dSession:
+    """The network on a device.
+
+    On the CPU every clip is its own forward pass: the kernels choose their order of summation by the
+    batch's size, so a batch would make a clip's features depend on its neighbours (in the last bits).
+    On a GPU clips of one length are batched, and features agree to rounding only.
+    """
+
+    def __init__(self, network: InceptionI3d | I3dProgram, config: I3dLogits.Config, device: str) -> None:
+        self._network, self._config, self._device = network, config, device
+        self._batch = 1 if device == "cpu" else _GPU_BATCH
+
+    def extract(self, inputs: Sequence[Frames]) -> list[Features]:
+        """Logits float32 [K] of each clip, in order.
+
+        Raises:
+            MetricError: a clip is not uint8 [T, H, W, 3], or has too few frames.
+        """
+        clips = [self._cut(clip) for clip in inputs]
+        features: list[Features | None] = [None] * len(clips)
+        by_length: dict[int, list[int]] = {}
+        for index, clip in enumerate(clips):
+            by_length.setdefault(len(clip), []).append(index)
+        for indices in by_length.values():
+            for start in range(0, len(indices), self._batch):
+                chosen = indices[start : start + self._batch]
+                for index, row in zip(chosen, self._forward([clips[i] for i in chosen]), strict=True):
+                    features[index] = row
+        return [row for row in features if row is not None]
+
+    def _cut(self, clip: Frames) -> Frames:
+        from ..preprocess import check_frames
+
+        wanted = self._config.num_frames
+        check_frames(clip, min_frames=max(MIN_FRAMES, wanted or 0), who=f"I3D ({wanted or 'all'} frames)")
+        return clip[:wanted]
+
+    def _forward(self, clips: Sequence[Frames]) -> np.ndarray:
+        import torch
+
+        from ..precision import reference_precision
+        from ..preprocess import resize_frames
+
+        with reference_precision(self._device):
+            frames = [resize_frames(clip, self._config.resize, 224, self._device) for clip in clips]
+            video_BCTHW = torch.stack(frames).transpose(1, 2) / 127.5 - 1.0
+            return self._network(video_BCTHW).float().cpu().numpy()

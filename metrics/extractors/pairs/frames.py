@@ -1,0 +1,97 @@
+"""A generated clip beside its reference, frame by frame, at one size.
+
+Shape suffixes: T frames, H height, W width, C channels (RGB).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ....core.errors import MetricError
+from ....core.types import Frames
+
+Pixels = npt.NDArray[np.float32]
+PairResize = Literal["reference-to-generated", "refuse"]
+
+
+def check_pair(
+    pair: tuple[Frames, Frames], resize: PairResize, *, who: str, min_side: int = 1
+) -> tuple[Frames, Frames]:
+    """The generated and the reference clip, after what can be said without looking at pixels.
+
+    Args:
+        pair: clips uint8 [T, H, W, 3].
+        resize: of the protocol's `pair` section.
+        who: for messages.
+        min_side: pixels that the generated clip must have a side.
+
+    Raises:
+        MetricError: a clip is of the wrong type, the numbers of frames differ, the generated clip is too
+            small, or sizes differ where the protocol refuses that.
+    """
+    from ..preprocess import check_frames
+
+    generated_THWC, reference_THWC = pair
+    check_frames(generated_THWC, who=f"{who} (generated clip)")
+    check_frames(reference_THWC, who=f"{who} (reference clip)")
+    if len(generated_THWC) != len(reference_THWC):
+        raise MetricError(
+            f"{who} compares frame by frame: the generated clip has {len(generated_THWC)} frames, "
+            f"its reference {len(reference_THWC)}",
+            "measure as many of both; see the protocol's sampling.num_frames",
+        )
+    ours, theirs = generated_THWC.shape[1:3], reference_THWC.shape[1:3]
+    if min(ours) < min_side:
+        raise MetricError(
+            f"{who} needs frames of at least {min_side} pixels a side, got {ours[0]} x {ours[1]}"
+        )
+    if ours != theirs and resize == "refuse":
+        raise MetricError(
+            f"{who}: the generated clip is {ours[0]} x {ours[1]}, its reference {theirs[0]} x {theirs[1]}, "
+            "and the protocol refuses that",
+            "generate at the reference's size, or use a protocol with pair.resize: reference-to-generated",
+        )
+    return generated_THWC, reference_THWC
+
+
+def frame_pairs(generated_THWC: Frames, reference_THWC: Frames) -> Iterator[tuple[Pixels, Pixels]]:
+    """Each generated frame with its reference frame, float32 [H, W, 3] of values 0 to 255.
+
+    Reference frames of another size are resized to the generated clip's (bilinear, antialiased, squashed)
+    and not rounded. One frame is held at a time, so a long clip costs no more memory than a short one.
+    """
+    for ours_HWC, theirs_HWC in zip(generated_THWC, reference_THWC, strict=True):
+        pixels_HWC = ours_HWC.astype(np.float32)
+        if ours_HWC.shape == theirs_HWC.shape:
+            yield pixels_HWC, theirs_HWC.astype(np.float32)
+        else:
+            yield pixels_HWC, _resized(theirs_HWC, ours_HWC.shape[:2])
+
+
+def whole_frame_pairs(
+    generated_THWC: Frames, reference_THWC: Frames
+) -> Iterator[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]]:
+    """As `frame_pairs`, uint8: a resized reference is rounded. For what takes pictures, such as flow."""
+    for ours_HWC, theirs_HWC in zip(generated_THWC, reference_THWC, strict=True):
+        if ours_HWC.shape == theirs_HWC.shape:
+            yield ours_HWC, theirs_HWC
+        else:
+            yield ours_HWC, np.rint(_resized(theirs_HWC, ours_HWC.shape[:2])).astype(np.uint8)
+
+
+def _resized(frame_HWC: Frames, size: tuple[int, ...]) -> Pixels:
+    import torch
+    from torch.nn import functional
+
+    from ..precision import reference_precision
+
+    with reference_precision("cpu"):
+        frame_CHW = torch.from_numpy(frame_HWC.astype(np.float32)).permute(2, 0, 1).contiguous()
+        resized_CHW = functional.interpolate(
+            frame_CHW[None], size=size, mode="bilinear", align_corners=False, antialias=True
+        )[0]
+        return np.ascontiguousarray(resized_CHW.permute(1, 2, 0).numpy())

@@ -1,0 +1,130 @@
+"""VideoMAE checkpoints of the authors' own format, as transformers' network.
+
+VideoMAE and VideoMAE v2 publish fine-tuned networks as one `torch.save` file: a state dict, often under the
+key "module" or "model", with `patch_embed.proj`, `blocks.<n>.attn.qkv.weight` (queries, keys and values in
+one), `q_bias` and `v_bias`, `fc_norm` and `head`. cd-fvd uses the one of ViT-g/14 tuned on
+Something-Something v2. The network differs from transformers' in nothing but names and the LayerNorms'
+epsilon (1e-6 everywhere). Names and arithmetic are those of the code that cd-fvd carries; no published file
+was at hand.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_NUM_HEADS = {384: 6, 768: 12, 1024: 16, 1280: 16, 1408: 16}
+"""By width: ViT-S, B, L, H as everywhere, g as cd-fvd builds it. A state dict does not say it."""
+
+_NUM_FRAMES = 16
+_IMAGE_SIZE = 224
+_EPSILON = 1e-6
+
+_RENAMED = (
+    (r"^patch_embed\.proj\.", "videomae.embeddings.patch_embeddings.projection."),
+    (r"^blocks\.(\d+)\.norm1\.", r"videomae.encoder.layer.\1.layernorm_before."),
+    (r"^blocks\.(\d+)\.norm2\.", r"videomae.encoder.layer.\1.layernorm_after."),
+    (r"^blocks\.(\d+)\.attn\.q_bias$", r"videomae.encoder.layer.\1.attention.attention.query.bias"),
+    (r"^blocks\.(\d+)\.attn\.v_bias$", r"videomae.encoder.layer.\1.attention.attention.value.bias"),
+    (r"^blocks\.(\d+)\.attn\.proj\.", r"videomae.encoder.layer.\1.attention.output.dense."),
+    (r"^blocks\.(\d+)\.mlp\.fc1\.", r"videomae.encoder.layer.\1.intermediate.dense."),
+    (r"^blocks\.(\d+)\.mlp\.fc2\.", r"videomae.encoder.layer.\1.output.dense."),
+    (r"^fc_norm\.", "fc_norm."),
+    (r"^head\.", "classifier."),
+)
+_QKV = re.compile(r"^blocks\.(\d+)\.attn\.qkv\.weight$")
+
+
+def load_authors_checkpoint(
+    path: Path, *, image_size: int = _IMAGE_SIZE, num_heads: int | None = None
+) -> Any:
+    """transformers' VideoMAEForVideoClassification with the file's weights, in evaluation mode on the CPU.
+
+    Args:
+        path: the file; read with weights_only.
+        image_size: side of the square input in pixels; positions are not stored, so any would load.
+        num_heads: of attention; None goes by the width, as the published networks do.
+
+    Raises:
+        WeightsError: the file cannot be read, is not a fine-tuned network of this format, or has a width for
+            which the number of heads is not known.
+    """
+    from transformers import VideoMAEConfig, VideoMAEForVideoClassification
+
+    tensors = _read(path)
+    try:
+        width, _, tubelet, patch, _ = tensors["patch_embed.proj.weight"].shape
+        num_labels, hidden = len(tensors["head.weight"]), len(tensors["blocks.0.mlp.fc1.weight"])
+    except (KeyError, ValueError):
+        raise WeightsError(
+            f"{path}: not a fine-tuned VideoMAE; found {', '.join(sorted(tensors)[:3])}, ...",
+            "patch_embed.proj, blocks.<n>, fc_norm and head are expected",
+        ) from None
+    heads = num_heads or _NUM_HEADS.get(width)
+    if heads is None:
+        known = ", ".join(map(str, _NUM_HEADS))
+        raise WeightsError(f"{path}: no VideoMAE of width {width} is known; known: {known}")
+    depth = 1 + max(int(match[1]) for name in tensors if (match := re.match(r"blocks\.(\d+)\.", name)))
+    network = VideoMAEForVideoClassification(
+        VideoMAEConfig(
+            image_size=image_size,
+            patch_size=patch,
+            num_frames=_NUM_FRAMES,
+            tubelet_size=tubelet,
+            hidden_size=width,
+            num_hidden_layers=depth,
+            num_attention_heads=heads,
+            intermediate_size=hidden,
+            layer_norm_eps=_EPSILON,
+            use_mean_pooling=True,
+            num_labels=num_labels,
+        )
+    )
+    network.fc_norm.eps = _EPSILON
+    try:
+        network.load_state_dict(_renamed(tensors), strict=True)
+    except RuntimeError as error:
+        faults = " ".join(str(error).split())
+        raise WeightsError(f"{path}: the tensors do not fit VideoMAE: {faults[:600]}") from None
+    return network.float().requires_grad_(False).eval()
+
+
+def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    renamed: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        qkv = _QKV.match(name)
+        if qkv:
+            for part, rows in zip(("query", "key", "value"), value.chunk(3), strict=True):
+                renamed[f"videomae.encoder.layer.{qkv[1]}.attention.attention.{part}.weight"] = rows
+            continue
+        for pattern, replacement in _RENAMED:
+            name, count = re.subn(pattern, replacement, name)
+            if count:
+                break
+        renamed[name] = value
+    return renamed
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    import torch
+
+    try:
+        data: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # many kinds; all mean that the file is not usable
+        raise WeightsError(
+            f"cannot read {path} ({type(error).__name__}: {str(error)[:200]})",
+            "a file of torch.save that holds nothing but tensors is expected",
+        ) from error
+    for key in ("model", "module"):
+        if isinstance(data, dict) and key in data:
+            data = data[key]
+            break
+    if not isinstance(data, dict) or not all(isinstance(value, torch.Tensor) for value in data.values()):
+        raise WeightsError(f"{path} is not a state dict (names to tensors)")
+    return data

@@ -1,0 +1,104 @@
+"""V-JEPA 2 features of a clip, for the MMD that JEDi proposes.
+
+JEDi (Luo et al., "Beyond FVD: Enhanced Evaluation Metrics for Video Generation Quality", 2024) takes V-JEPA 1
+ViT-H/16 with the attentive probe tuned on Something-Something v2: 16 frames at 224, ImageNet normalisation,
+the probe's pooled token, 1280 dimensions. That model's published file is no transformers model; **here V-JEPA
+2 (Assran et al., 2025) stands in its place**, so values do not compare with published JEDi values.
+
+A folder of a VJEPA2ForVideoClassification gives its attentive pooler's output (what its classifier reads);
+one without a head gives the mean over the encoder's tokens. JEDi has the same two choices.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from ...core.weights import resolve
+from ...core.weights_format import WeightsFormat
+from ..protocol import Protocol
+from .transformers_folder import load_model, read_config, read_mean_and_std
+from .video_transformer import (
+    VideoTransformer,
+    VideoTransformerConfig,
+    VideoTransformerExtractor,
+    check_num_frames,
+)
+from .weights_formats import VJEPA
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_NO_NORMALISATION = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+_PREDICTOR = "predictor."
+
+
+class VJepaFeatures(VideoTransformerExtractor):
+    """V-JEPA 2 features: video [T, H, W, 3] uint8 -> float32 [D].
+
+    T is a multiple of the model's tubelet (2) and at most the number of frames that it was trained on:
+    positions are rotary, so the network would take more, but never saw them.
+    """
+
+    Config: ClassVar[type[VideoTransformerConfig]] = VideoTransformerConfig
+
+    name: ClassVar[str] = "vjepa"
+    version: ClassVar[str] = "1"
+    weights_role: ClassVar[str] = "vjepa"
+    format: ClassVar[WeightsFormat] = VJEPA
+
+    @classmethod
+    def from_protocol(cls, protocol: Protocol, weights: str | None = None) -> Self:
+        """The extractor with the parts of the protocol that its features depend on, and no others."""
+        return cls(
+            cls.Config(
+                weights=weights or "",
+                num_frames=protocol.sampling.num_frames,
+                resize=protocol.vjepa.resize,
+                normalise=protocol.vjepa.normalise == "model",
+            )
+        )
+
+    @staticmethod
+    def describe(protocol: Protocol) -> str:
+        """For signatures: what the features depend on."""
+        return protocol.vjepa.describe()
+
+    def _load(self, device: str) -> VideoTransformer:
+        from transformers import VJEPA2ForVideoClassification, VJEPA2Model
+
+        folder = resolve(self.config.weights, VJEPA)
+        config = read_config(folder)
+        check_num_frames(
+            self.name,
+            self.config.num_frames,
+            exactly=None,
+            # Written out only where they differ from transformers' defaults.
+            at_most=int(config.get("frames_per_clip", 64)),
+            multiple_of=int(config.get("tubelet_size", 2)),
+        )
+        mean, std = read_mean_and_std(folder) if self.config.normalise else _NO_NORMALISATION
+        if "VJEPA2ForVideoClassification" in (config.get("architectures") or ()):
+            network = load_model(
+                VJEPA2ForVideoClassification, folder, VJEPA, unused=("classifier.", f"vjepa2.{_PREDICTOR}")
+            ).to(device)
+            features = _pooled(network)
+        else:
+            network = load_model(VJEPA2Model, folder, VJEPA, unused=(_PREDICTOR,)).to(device)
+            features = _mean_of_tokens(network)
+        return VideoTransformer(features, int(network.config.crop_size), mean, std)
+
+
+def _pooled(network: Any) -> Any:
+    def features(pixels_BTCHW: Tensor) -> Tensor:
+        pooled_BD: Tensor = network.pooler(network.vjepa2.get_vision_features(pixels_BTCHW))
+        return pooled_BD
+
+    return features
+
+
+def _mean_of_tokens(network: Any) -> Any:
+    def features(pixels_BTCHW: Tensor) -> Tensor:
+        tokens_BLD: Tensor = network.get_vision_features(pixels_BTCHW)
+        return tokens_BLD.mean(dim=1)
+
+    return features

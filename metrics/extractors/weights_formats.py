@@ -1,0 +1,249 @@
+"""What the extractors' weights must be, and which files of them are loaded; read without torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...core import hub
+from ...core.errors import WeightsError
+from ...core.weights import NotFetchedError
+from ...core.weights_format import TOKENIZER_FILES, ModelFolder, NamedFiles, OnHub, WeightsFormat
+from ...core.weights_tree import LocalTree, MissingFilesError, Tree, one_of, read_json
+from .i3d.formats import FIRST_TENSOR, LAST_TENSOR, detect_format, read_i3d_config
+from .tensor_files import find_one, refuse_other_tensors
+
+LPIPS_HINT = (
+    "a folder with torchvision's alexnet*.pth and LPIPS's alex.pth (version 0.1), or one safetensors file "
+    "with the tensors of both, is expected"
+)
+
+RAFT_HINT = (
+    "torchvision's state dict of raft_large or raft_small is expected, as raft*.pth or raft*.safetensors"
+)
+
+
+def lpips_files(tree: Tree) -> tuple[str, ...]:
+    """The names of the files of a folder that are read; () for a single file.
+
+    Raises:
+        MissingFilesError: one is not there.
+        WeightsError: several fit.
+    """
+    if tree.path is not None and not tree.path.is_dir():
+        return ()
+    convolutions, heads = find_one(tree, "alexnet*"), find_one(tree, "alex")
+    if convolutions is not None and heads is not None:
+        return (convolutions, heads)
+    both = find_one(tree, "*") if convolutions is None and heads is None else None
+    if both is not None:
+        return (both,)
+    missing = [name for name, path in (("alexnet*", convolutions), ("alex.pth", heads)) if path is None]
+    raise MissingFilesError(f"no file {' and no file '.join(missing)} in {tree.where}", LPIPS_HINT)
+
+
+def raft_files(tree: Tree) -> tuple[str, ...]:
+    """The name of the one file of a folder that is read.
+
+    Raises:
+        MissingFilesError: it is not there.
+        WeightsError: several fit.
+    """
+    name = find_one(tree, "raft*")
+    if name is None:
+        raise MissingFilesError(f"no file raft* of weights in {tree.where}", RAFT_HINT)
+    return (name,)
+
+
+@dataclass(frozen=True)
+class _I3d(NamedFiles):
+    def files(self, tree: Tree) -> tuple[str, ...]:
+        if tree.path is not None and tree.path.is_file():
+            if detect_format(tree.path) != "torchscript":
+                refuse_other_tensors(tree.path, self.what, FIRST_TENSOR, LAST_TENSOR)
+            return ()
+        names = super().files(tree)
+        if tree.path is not None:
+            read_i3d_config(tree.path / "config.json")
+        return names
+
+
+@dataclass(frozen=True)
+class _ChosenFiles(WeightsFormat):
+    """A folder in which a rule of the loader's own chooses, or a single file."""
+
+    choose: Callable[[Tree], tuple[str, ...]] = lambda tree: ()
+
+    def files(self, tree: Tree) -> tuple[str, ...]:
+        if tree.path is not None and tree.path.is_file():
+            return ()
+        return tuple(sorted(self.choose(tree)))
+
+
+@dataclass(frozen=True)
+class _ClipFolder(WeightsFormat):
+    """A folder or repository as open_clip writes it."""
+
+    def files(self, tree: Tree) -> tuple[str, ...]:
+        if "open_clip_config.json" not in tree.names:
+            raise MissingFilesError(
+                f"{tree.where} holds no open_clip_config.json",
+                'a CLIP is a folder that open_clip writes, a hub id, or "<architecture>:<tag or file>"',
+            )
+        config = read_json(tree, "open_clip_config.json")
+        if "model_cfg" not in config:
+            raise WeightsError(
+                f"{tree.where}/open_clip_config.json names no model_cfg", "fetch or save the model again"
+            )
+        checkpoint = one_of(tree, _CLIP_CHECKPOINTS) or _only(tree, (".safetensors", ".bin", ".pth"))
+        chosen = {"open_clip_config.json", checkpoint}
+        if (config["model_cfg"].get("text_cfg") or {}).get("hf_tokenizer_name"):
+            chosen |= tree.names.intersection(TOKENIZER_FILES)
+        return tuple(sorted(chosen))
+
+    @property
+    def num_files(self) -> int:
+        return 2
+
+
+_CLIP_CHECKPOINTS = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth",
+    "model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.pth",
+    "model.pth",
+)
+"""In open_clip's own order."""
+
+
+def _only(tree: Tree, suffixes: tuple[str, ...]) -> str:
+    found = sorted(name for name in tree.names if "/" not in name and name.endswith(suffixes))
+    if not found:
+        raise MissingFilesError(
+            f"{tree.where} holds no checkpoint", f"expected one of {', '.join(_CLIP_CHECKPOINTS[:3])}"
+        )
+    return min(found, key=lambda name: not name.endswith(".safetensors"))
+
+
+@dataclass(frozen=True)
+class _ClipCheckpoint(WeightsFormat):
+    """`<architecture>:<tag>` or the file of a checkpoint."""
+
+    def files(self, tree: Tree) -> tuple[str, ...]:
+        if tree.path is None or not tree.path.is_file():
+            raise WeightsError(f"{tree.where} is no file of CLIP's weights", "give a file, or a known tag")
+        # open_clip's own names, transformers', and those that it converts.
+        refuse_other_tensors(tree.path, self.what, "visual.", "vision_model.", "image_encoder.")
+        return ()
+
+    def find(self, location: str, *, fetch: bool) -> Path | None:
+        if is_checkpoint_file(location):
+            return None
+        name, files = _repository_of_tag(location)
+        if not name:
+            return _from_address(location, fetch=fetch)
+        folder = hub.cached(name, files)
+        if folder is None and not fetch:
+            raise _tag_not_fetched(location)
+        if folder is None:
+            folder = hub.fetch(name, files)
+        return folder / files.files(LocalTree(folder))[0]
+
+    def look(self, location: str) -> OnHub | None:
+        if is_checkpoint_file(location):
+            return None
+        name, files = _repository_of_tag(location)
+        return hub.look(name, files) if name else None
+
+
+def is_checkpoint_file(source: str) -> bool:
+    """Whether what stands behind "<architecture>:" is a file, and not a tag."""
+    return "/" in source or Path(source).suffix != ""
+
+
+@dataclass(frozen=True)
+class _FirstOf(WeightsFormat):
+    """The first of some names that a repository has."""
+
+    candidates: tuple[str, ...] = ()
+
+    def files(self, tree: Tree) -> tuple[str, ...]:
+        found = one_of(tree, self.candidates)
+        if found is None:
+            raise MissingFilesError(f"{tree.where} holds none of {', '.join(self.candidates)}")
+        return (found,)
+
+
+def _tag_settings(location: str) -> dict[str, Any]:
+    import open_clip
+
+    architecture, _, tag = location.partition(":")
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag not in tags:
+        known = f"known tags: {', '.join(tags)}" if tags else "no such architecture, or it has no tags"
+        raise WeightsError(
+            f"open_clip has no weights {tag!r} of {architecture!r}; {known}",
+            'name a known tag, or a file on this machine: "<architecture>:/path/to/checkpoint"',
+        )
+    settings: dict[str, Any] = open_clip.get_pretrained_cfg(architecture, tag)
+    return settings
+
+
+def _repository_of_tag(location: str) -> tuple[str, _FirstOf]:
+    """The repository in which a tag's checkpoint lies, "" for none on the hub; what is read of it."""
+    name, file = os.path.split(_tag_settings(location).get("hf_hub", ""))
+    if not file:
+        candidates: tuple[str, ...] = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+    elif file.endswith((".bin", ".pth")):
+        candidates = (file[:-4] + ".safetensors", file)
+    else:
+        candidates = (file,)
+    return name, _FirstOf("the checkpoint", candidates)
+
+
+def _from_address(location: str, *, fetch: bool) -> Path:
+    """A checkpoint that open_clip keeps in a cache of its own."""
+    import open_clip
+
+    settings = _tag_settings(location)
+    kept = Path("~/.cache/clip").expanduser() / Path(settings.get("url", "")).name
+    if kept.is_file():
+        return kept
+    if not fetch:
+        raise _tag_not_fetched(location)
+    try:
+        return Path(open_clip.download_pretrained(settings))
+    except Exception as error:  # network errors of many kinds
+        raise WeightsError(
+            f"the weights {location} could not be fetched ({type(error).__name__}: {str(error)[:200]})",
+            f'give the file on this machine instead: "{location.partition(":")[0]}:/path/to/checkpoint"',
+        ) from error
+
+
+def _tag_not_fetched(location: str) -> NotFetchedError:
+    return NotFetchedError(
+        f"{location}: not fetched yet; the run will fetch 1 file", "--online asks the hub whether it has it"
+    )
+
+
+I3D = _I3d("I3D weights", required=("config.json", "model.safetensors"))
+CLIP_FOLDER = _ClipFolder("a CLIP folder of open_clip")
+CLIP_CHECKPOINT = _ClipCheckpoint("a CLIP checkpoint")
+PICKSCORE = ModelFolder(
+    "PickScore_v1, a transformers CLIP folder or hub id", model_type="clip", tokenizer=True
+)
+VJEPA = ModelFolder("a transformers V-JEPA 2 folder or hub id", model_type="vjepa2")
+VIDEOMAE = ModelFolder(
+    "a transformers VideoMAE folder or hub id, or the authors' file", model_type="videomae", single_file=True
+)
+LPIPS = _ChosenFiles(
+    "folder with torchvision's AlexNet and LPIPS's alex.pth, or one safetensors file with both",
+    choose=lpips_files,
+)
+RAFT = _ChosenFiles("file or folder of torchvision's RAFT", choose=raft_files)

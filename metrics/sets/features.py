@@ -1,0 +1,140 @@
+"""What set metrics check before they compute: shape, finiteness, N, duplicates, groups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ...core.errors import MetricError
+from ...core.statistics import group_sources
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+WARN_BELOW_N = 400
+MAX_GROUPS = 20
+FEW_GROUPS = 16
+
+
+@dataclass(frozen=True)
+class FeatureSets:
+    """Two checked sets of features and their jackknife groups.
+
+    Attributes:
+        generated_ND, reference_MD: float64, finite, at least two rows (one where that was allowed), one D.
+        group_N, group_M: the jackknife group of each row; a source has one group on both sides.
+        num_groups: 0 when there are too few sources to leave any out.
+        num_sources: distinct sources on the generated side.
+        notes: what a reader of the number must know.
+    """
+
+    generated_ND: Floats
+    reference_MD: Floats
+    group_N: Ints
+    group_M: Ints
+    num_groups: int
+    num_sources: int
+    notes: tuple[str, ...]
+
+    @property
+    def fractions(self) -> Floats:
+        """[G] share of both sides' clips that each group holds."""
+        held = np.bincount(self.group_N, minlength=self.num_groups)
+        held = held + np.bincount(self.group_M, minlength=self.num_groups)
+        return held / held.sum()
+
+
+def check_sets(
+    metric: str,
+    generated_ND: np.ndarray,
+    reference_MD: np.ndarray,
+    groups: Sequence[str],
+    reference_groups: Sequence[str],
+    min_n: int = 2,
+    needed_for: str = "a covariance",
+) -> FeatureSets:
+    """Check two sets of features and deal their sources to jackknife groups.
+
+    Args:
+        metric: the label in messages.
+        generated_ND, reference_MD: [N, D] and [M, D], any float type.
+        groups, reference_groups: the source video of each row.
+        min_n: clips that each side must have.
+        needed_for: why so many, for the message.
+
+    Raises:
+        MetricError: wrong shapes, fewer than `min_n` clips on a side, NaN or infinite features.
+    """
+    x = _check_side(metric, "generated", generated_ND, groups, min_n, needed_for)
+    y = _check_side(metric, "reference", reference_MD, reference_groups, min_n, needed_for)
+    if x.shape[1] != y.shape[1]:
+        raise MetricError(
+            f"{metric}: generated features have {x.shape[1]} dimensions, reference features {y.shape[1]}; "
+            "both sides must come from one extractor"
+        )
+    notes = [*_small_n_notes(metric, len(x), len(y)), *_duplicate_notes(x, y)]
+    dealt = group_sources([*groups, *reference_groups], MAX_GROUPS)
+    group_x = np.array([dealt[source] for source in groups], dtype=np.int64)
+    group_y = np.array([dealt[source] for source in reference_groups], dtype=np.int64)
+    num_groups = min(len(dealt), MAX_GROUPS)
+    largest_x = np.bincount(group_x, minlength=num_groups).max()
+    largest_y = np.bincount(group_y, minlength=num_groups).max()
+    if num_groups < 2 or len(x) - largest_x < 2 or len(y) - largest_y < 2:
+        notes.append(f"{len(dealt)} sources: too few to leave any out, no standard error")
+        num_groups = 0
+    elif num_groups < FEW_GROUPS:
+        notes.append(f"{num_groups} jackknife groups, fewer than {FEW_GROUPS}: the standard error is rough")
+    return FeatureSets(x, y, group_x, group_y, num_groups, len(set(groups)), tuple(notes))
+
+
+def _check_side(
+    metric: str, side: str, features: np.ndarray, sources: Sequence[str], min_n: int, needed_for: str
+) -> Floats:
+    array = np.asarray(features)
+    if array.ndim != 2 or array.shape[1] < 1:
+        raise MetricError(f"{metric}: {side} features must be [N, D], got shape {list(array.shape)}")
+    if len(array) < min_n:
+        raise MetricError(
+            f"{metric}: {len(array)} clips on the {side} side; at least {min_n} are needed"
+            + (f" for {needed_for}" if min_n > 1 else ""),
+            "measure more clips, or leave out the metric; FVD takes one clip by `single_clip: no-covariance` "
+            "of a protocol (`reelbench evaluate --allow-small`)",
+        )
+    if len(sources) != len(array):
+        raise MetricError(f"{metric}: {len(array)} {side} clips but {len(sources)} source ids")
+    array = array.astype(np.float64)
+    finite = np.isfinite(array).all(axis=1)
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
+        raise MetricError(
+            f"{metric}: {len(bad)} of {len(array)} {side} clips have NaN or infinite features "
+            f"(first: row {bad[0]})",
+            "make these features again; NaN usually comes from half precision or damaged weights",
+        )
+    return array
+
+
+def _small_n_notes(metric: str, n: int, m: int) -> list[str]:
+    notes = []
+    if min(n, m) < WARN_BELOW_N:
+        notes.append(
+            f"N = {n} generated, {m} reference: below {WARN_BELOW_N} {metric} is unreliable; "
+            "compare only values of the same N"
+        )
+    if n != m:
+        notes.append(f"unequal N: {n} generated, {m} reference")
+    return notes
+
+
+def _duplicate_notes(x: Floats, y: Floats) -> list[str]:
+    notes = []
+    for side, array in (("generated", x), ("reference", y)):
+        repeated = len(array) - len({row.tobytes() for row in array})
+        if repeated:
+            notes.append(
+                f"{repeated} {side} clips repeat another one's features: they add to N, not to the rank"
+            )
+    return notes

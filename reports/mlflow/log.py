@@ -1,0 +1,256 @@
+"""Logging a run to MLflow: a view of the tables that can be deleted and made again.
+
+One parent run for the benchmark, a child for each method and data set. Runs are found again by a
+tag with the digest of their content, so logging the same results changes nothing, and a logging
+that was killed is finished by the next. Log from one process, after the tables are written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...core.atomic_write import write_text_atomic
+from ...core.errors import StoreError
+from ...core.hashing import digest, digest_bytes
+from ...core.tables import SCHEMAS, read_table
+from ..pages.run_clips import PromptClips, clips_by_prompt, locate
+from ..tables.comparison import load_comparison_table
+from ..tables.text import to_markdown
+from .database import default_tracking_uri, logged_run, mlflow_command
+from .records import COMPLETE_TAG, CONTENT_TAG, Record, RunRecords, load_run_records
+from .store import checked_database, experiment_id, quiet_environment, quiet_logging
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+__all__ = ["default_tracking_uri", "log_run", "mlflow_command", "quiet_environment"]
+
+_PARENT_TAG, _NOTE_TAG, _NAME_TAG = "mlflow.parentRunId", "mlflow.note.content", "mlflow.runName"
+_MAX_NOTE = 5000
+
+
+@dataclass(frozen=True)
+class _Previews:
+    """Clips to show with a child run: artifact name -> file, and artifact name -> prompt."""
+
+    files: Mapping[str, Path]
+    prompts: Mapping[str, str]
+
+
+def log_run(
+    tables_folder: Path,
+    tracking_uri: str,
+    experiment: str,
+    report_path: Path | None = None,
+    *,
+    num_previews: int = 4,
+    more_artifacts: Sequence[Path] = (),
+    media_root: Path | None = None,
+) -> str:
+    """Log the run whose Parquet tables lie in `tables_folder`.
+
+    Args:
+        tables_folder: the seven tables.
+        tracking_uri: an absolute SQLite URI (`default_tracking_uri`) or a server's address.
+        experiment: name of the experiment; made if it is not there.
+        report_path: the HTML report, logged as an artifact of the parent.
+        num_previews: clips of each method and data set that become artifacts of its child run.
+        more_artifacts: further files for the parent (a contact sheet).
+        media_root: what relative clip paths are relative to; see `run_clips.locate`.
+
+    Returns:
+        the id of the parent run.
+
+    Raises:
+        StoreError: a table is missing, or the database cannot be used.
+    """
+    records = load_run_records(tables_folder)
+    sources = _parent_sources(tables_folder, report_path, more_artifacts)
+    previews = _previews(tables_folder, records, num_previews, media_root)
+    artifacts_digest = digest(
+        {
+            "parent": {name: digest_bytes(path.read_bytes()) for name, path in sources.items()},
+            "children": [shown.prompts for shown in previews],
+        }
+    )
+    finished = {CONTENT_TAG: records.parent.key, COMPLETE_TAG: artifacts_digest}
+    found = logged_run(tracking_uri, finished)
+    if found is not None:
+        return found
+    with _alone(tracking_uri), quiet_environment(), quiet_logging():
+        return _log(tables_folder, tracking_uri, experiment, records, sources, previews, artifacts_digest)
+
+
+def _log(
+    tables_folder: Path,
+    tracking_uri: str,
+    experiment: str,
+    records: RunRecords,
+    sources: Mapping[str, Path],
+    previews: Sequence[_Previews],
+    artifacts_digest: str,
+) -> str:
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+    from sqlalchemy.exc import SQLAlchemyError
+
+    database = checked_database(tracking_uri)
+    note = to_markdown(load_comparison_table(tables_folder))
+    try:
+        if database is not None:
+            _open_once(database)
+        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
+        found_id = experiment_id(client, experiment, database)
+        short_note = note if len(note) <= _MAX_NOTE else "The comparison is in the artifact comparison.md."
+        parent_id = _upsert(client, found_id, records.parent, {_NOTE_TAG: short_note})
+        for child, shown in zip(records.children, previews, strict=True):
+            child_id = _upsert(client, found_id, child, {_PARENT_TAG: parent_id}, parent_id)
+            if shown.files:
+                prompts = json.dumps(shown.prompts, ensure_ascii=False, indent=1)
+                _log_files(client, child_id, shown.files, {"clips/prompts.json": prompts})
+        _log_files(client, parent_id, sources, {"comparison.md": note})
+        # Last: from now on the parent counts as logged.
+        client.set_tag(parent_id, COMPLETE_TAG, artifacts_digest)
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise StoreError(
+            f"cannot log to MLflow at {tracking_uri}: {reason}",
+            "MLflow's data is a view of the tables: free space or delete its folder, and run again",
+        ) from error
+    return parent_id
+
+
+@contextlib.contextmanager
+def _alone(tracking_uri: str) -> Iterator[None]:
+    """One process at a time logs to a database of our own: two that made its tables at once would fail."""
+    database = checked_database(tracking_uri)
+    if database is None:
+        yield
+        return
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        lock = database.with_name(f"{database.name}.lock").open("w")
+    except OSError:  # what cannot be written is told by who opens the database
+        yield
+        return
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _open_once(database: Path) -> None:
+    """Raise at once where a database cannot be opened or written: MLflow would try for two minutes."""
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(database, timeout=30.0)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
+
+
+def _upsert(
+    client: MlflowClient,
+    experiment_id: str,
+    record: Record,
+    tags: Mapping[str, str],
+    parent_id: str | None = None,
+) -> str:
+    """The id of the run with the record's content, which is made or completed where needed."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    query = f"tags.`{CONTENT_TAG}` = '{record.key}'"
+    if parent_id is not None:
+        query += f" AND tags.`{_PARENT_TAG}` = '{parent_id}'"
+    runs = client.search_runs([experiment_id], filter_string=query, max_results=1)
+    if runs and runs[0].info.status == "FINISHED":
+        return runs[0].info.run_id
+    if runs:
+        run = runs[0]
+    else:
+        run = client.create_run(
+            experiment_id,
+            tags={**tags, CONTENT_TAG: record.key, _NAME_TAG: record.name},
+            run_name=record.name,
+        )
+    # A metric of the same time, step and value is kept once; so logging a second time, after a kill,
+    # with the run's own start adds nothing.
+    timestamp = run.info.start_time
+    run_id = run.info.run_id
+    for metrics, params in _batches(record):
+        client.log_batch(
+            run_id,
+            metrics=[Metric(name, value, timestamp, 0) for name, value in metrics],
+            params=[Param(name, value) for name, value in params],
+        )
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in record.tags.items()])
+    client.set_terminated(run_id, "FINISHED", end_time=timestamp)
+    return run_id
+
+
+def _batches(record: Record) -> Iterator[tuple[list[tuple[str, float]], list[tuple[str, str]]]]:
+    """Metrics and parameters within MLflow's limits of a batch: 1000 metrics, 100 parameters."""
+    metrics, params = list(record.metrics.items()), list(record.params.items())
+    while metrics or params:
+        yield metrics[:800], params[:100]
+        metrics, params = metrics[800:], params[100:]
+
+
+def _log_files(
+    client: MlflowClient, run_id: str, files: Mapping[str, Path], texts: Mapping[str, str]
+) -> None:
+    """Put files and texts at the given places among the artifacts of a run, in place of older ones."""
+    with tempfile.TemporaryDirectory(prefix="reelbench-") as folder:
+        for name, source in files.items():
+            place = Path(folder) / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, place)
+        for name, text in texts.items():
+            write_text_atomic(Path(folder) / name, text)
+        client.log_artifacts(run_id, folder)
+
+
+def _parent_sources(
+    tables_folder: Path, report_path: Path | None, more_artifacts: Sequence[Path]
+) -> dict[str, Path]:
+    """Artifacts of the parent: name -> file."""
+    sources = {f"tables/{name}.parquet": tables_folder / f"{name}.parquet" for name in SCHEMAS}
+    for path in (report_path, *more_artifacts):
+        if path is not None:
+            sources[path.name] = path
+    for name, path in sources.items():
+        if not path.is_file():
+            raise StoreError(f"no file {path} to log to MLflow as {name}", "run `reelbench report` again")
+    return sources
+
+
+def _previews(
+    tables_folder: Path, records: RunRecords, num_previews: int, media_root: Path | None
+) -> list[_Previews]:
+    """The first previews of each child."""
+    prompts = clips_by_prompt(read_table(tables_folder, "clips").to_pylist(), num_previews)
+    return [_child_previews(child, prompts, tables_folder, media_root) for child in records.children]
+
+
+def _child_previews(
+    child: Record, prompts: Sequence[PromptClips], tables_folder: Path, media_root: Path | None
+) -> _Previews:
+    files: dict[str, Path] = {}
+    captions: dict[str, str] = {}
+    for prompt in prompts:
+        row = prompt.generated.get(child.method)
+        if row is None or (prompt.dataset, prompt.split) != (child.dataset, child.split):
+            continue
+        path = locate(row["preview"], tables_folder, media_root)
+        if path is not None:
+            # Sample ids are foreign text and name no file.
+            name = f"clips/{len(files):03d}{path.suffix}"
+            files[name] = path
+            captions[name] = prompt.prompt
+    return _Previews(files, captions)

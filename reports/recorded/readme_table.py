@@ -1,0 +1,129 @@
+"""The table of README: recorded tables as Markdown, short enough for a first page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...core.atomic_write import write_text_atomic
+from ...core.errors import ReelbenchError
+from ...core.tables import PROVENANCE_COLUMNS
+from ..tables.comparison import Section, build_comparison_table, load_method_order
+from ..tables.groups import Cell
+from ..tables.lead import NO_TEST, NOT_TOLD_APART, legend_bold
+from ..tables.measurement import DASH, format_interval
+from ..tables.text import escape_markdown, section_titles, table_line
+from .tables import read_recorded
+
+BEGIN = (
+    "<!-- The table below is made from docs/benchmark: change that, never the text between these marks. -->"
+)
+END = "<!-- End of the table that is made from docs/benchmark. -->"
+
+_LEGEND = "Under each value its 95% interval, or ± one standard error where it has none."
+
+_SHOWN_FACTS = ("Protocol", "Samples", "Reference clips")
+
+
+def readme_table(folder: Path) -> str:
+    """The comparison of recorded tables as Markdown (GitHub's, with `<br>` and `<sub>`).
+
+    Values with their intervals, in groups by what methods saw; of costs the trained parameters alone. Notes
+    on single values are left out; those on whole columns and the reasons for missing values are there.
+
+    Args:
+        folder: see `recorded.record_tables`; the tables of a run will do.
+
+    Raises:
+        StoreError: a table is missing or cannot be read.
+    """
+    summary = [row for row in read_recorded(folder, "summary") if row["metric"] not in PROVENANCE_COLUMNS]
+    comparisons = read_recorded(folder, "comparisons")
+    table = build_comparison_table(summary, load_method_order(folder), comparisons)
+    titles = section_titles(table) if len(table.sections) > 1 else [""]
+    return "\n".join(_section(section, title) for section, title in zip(table.sections, titles, strict=True))
+
+
+def update_readme(readme: Path, folder: Path) -> bool:
+    """Put the table of recorded tables between the marks `BEGIN` and `END` of a Markdown file.
+
+    Returns:
+        whether the file was changed.
+
+    Raises:
+        ReelbenchError: the file does not have the two marks, once each and in order.
+        StoreError: a table is missing or cannot be read.
+    """
+    text = readme.read_text(encoding="utf-8")
+    table_between_marks(readme)
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    updated = f"{before}{BEGIN}\n\n{readme_table(folder)}\n{END}{after}"
+    if updated == text:
+        return False
+    write_text_atomic(readme, updated)
+    return True
+
+
+def table_between_marks(readme: Path) -> str:
+    """What stands between the marks of a Markdown file, as `readme_table` gives it.
+
+    Raises:
+        ReelbenchError: the file does not have the two marks, once each and in order.
+    """
+    text = readme.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ReelbenchError(
+            f"{readme} does not have the two marks of its table, once each and in order",
+            f"put these two lines where the table is to be: {BEGIN} and {END}",
+        )
+    return text.partition(BEGIN)[2].partition(END)[0].strip() + "\n"
+
+
+def _section(section: Section, title: str) -> str:
+    numbers = _numbers_of_notes(section)
+
+    def marked(text: str, marks: tuple[int, ...]) -> str:
+        shown = ", ".join(str(numbers[mark]) for mark in marks if mark in numbers)
+        return f"{text} \\[{shown}\\]" if shown else text
+
+    headings = [marked(escape_markdown(column.heading), column.marks) for column in section.columns]
+    lines = [f"**{escape_markdown(title)}**", ""] if title else []
+    lines += [
+        table_line(["Method", *headings]),
+        table_line(["---", *["---:"] * len(headings)]),
+    ]
+    for group in section.groups:
+        lines.append(table_line([f"*Saw: {escape_markdown(group.conditioning)}*", *[""] * len(headings)]))
+        for row in group.rows:
+            cells = [
+                _cell(cell) if cell.value is not None else marked(DASH, cell.marks) for cell in row.cells
+            ]
+            lines.append(table_line([escape_markdown(row.method), *cells]))
+    facts = dict(section.facts)
+    lines += ["", f"{_LEGEND} {legend_bold(section.columns)}", ""]
+    lines += [
+        f"- {name}: {escape_markdown(facts[name])}" for name in (NOT_TOLD_APART, NO_TEST) if name in facts
+    ]
+    shown = [f"{name}: {escape_markdown(facts[name])}" for name in _SHOWN_FACTS if name in facts]
+    lines.append(f"- {'. '.join(shown)}.")
+    texts = section.footnotes
+    lines += [f"- \\[{number}\\] {escape_markdown(texts[mark - 1])}" for mark, number in numbers.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _numbers_of_notes(section: Section) -> dict[int, int]:
+    """New numbers by the mark of each note that is shown: all but those of single values."""
+    cells = [cell for group in section.groups for row in group.rows for cell in row.cells]
+    columns = {mark for column in section.columns for mark in column.marks}
+    missing = {mark for cell in cells if cell.value is None for mark in cell.marks}
+    of_values = {mark for cell in cells if cell.value is not None for mark in cell.marks} - columns - missing
+    kept = [mark for mark in range(1, len(section.footnotes) + 1) if mark not in of_values]
+    return {mark: number for number, mark in enumerate(kept, 1)}
+
+
+def _cell(cell: Cell) -> str:
+    value, _, error = cell.text.partition(" ± ")
+    text = f"**{value}**" if cell.is_best else value
+    if cell.low is not None and cell.high is not None:
+        return f"{text}<br><sub>{format_interval(cell.low, cell.high, cell.standard_error)}</sub>"
+    return f"{text}<br><sub>± {error}</sub>" if error else text

@@ -1,0 +1,105 @@
+"""The DDIM sampler: agreement with diffusers, and the forward jump."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from reelbench.core.errors import RunFileError, WeightsError
+from reelbench.methods.stable_diffusion.ddim import DdimSchedule, schedule_of
+
+PREDICTIONS = ["epsilon", "v_prediction", "sample"]
+
+
+def reference(prediction: str, num_steps: int) -> Any:
+    scheduler: Any = DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type=prediction,
+    )
+    scheduler.set_timesteps(num_steps)
+    return scheduler
+
+
+def ours(prediction: str = "epsilon", num_steps: int = 50) -> DdimSchedule:
+    return schedule_of(reference(prediction, num_steps).alphas_cumprod.tolist(), prediction, num_steps)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 7, 20, 50, 999])
+def test_timesteps_are_those_of_diffusers(num_steps: int) -> None:
+    assert list(ours(num_steps=num_steps).timesteps) == reference("epsilon", num_steps).timesteps.tolist()
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+@pytest.mark.parametrize("num_steps", [7, 20, 50])
+def test_every_step_agrees_with_diffusers(prediction: str, num_steps: int) -> None:
+    scheduler, schedule = reference(prediction, num_steps), ours(prediction, num_steps)
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(2, 4, 8, 8, generator=generator)
+    for timestep in schedule.timesteps:
+        output = torch.randn(latents.shape, generator=generator)
+        expected = scheduler.step(output, timestep, latents).prev_sample
+        latents = schedule.step(output, latents, timestep)
+        torch.testing.assert_close(latents, expected, rtol=1e-4, atol=1e-4)
+        latents = expected
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_a_perfect_prediction_gives_back_the_clean_latent_and_the_noise(prediction: str) -> None:
+    schedule, timestep = ours(prediction), 501
+    clean, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    signal, sigma = (
+        math.sqrt(schedule.alpha_bar(timestep)),
+        math.sqrt(1 - schedule.alpha_bar(timestep)),
+    )
+    latents = signal * clean + sigma * noise
+    output = {"epsilon": noise, "v_prediction": signal * noise - sigma * clean, "sample": clean}[prediction]
+    found_clean, found_noise = schedule.clean_and_noise(output, latents, timestep)
+    torch.testing.assert_close(found_clean, clean)
+    torch.testing.assert_close(found_noise, noise)
+    # The step before the last state is then exact, too.
+    earlier = timestep - schedule.stride
+    expected = (
+        math.sqrt(schedule.alpha_bar(earlier)) * clean + math.sqrt(1 - schedule.alpha_bar(earlier)) * noise
+    )
+    torch.testing.assert_close(schedule.step(output, latents, timestep), expected)
+
+
+def test_indices_from_the_end_are_those_of_text2video_zero() -> None:
+    schedule = ours()
+    assert [schedule.timestep_from_end(index) for index in (0, 44, 47, 49)] == [1, 881, 941, 981]
+    assert schedule.timesteps_between(981, 941) == (981, 961)
+    assert schedule.timesteps_between(941, 881) == (941, 921, 901)
+    assert schedule.timesteps_between(41, None) == (41, 21, 1)
+
+
+def test_the_forward_jump_has_the_published_strength() -> None:
+    schedule = ours()
+    one, zero = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    assert schedule.forward_jump(one, zero, 881, 941).item() == pytest.approx(0.729, abs=5e-4)
+    assert schedule.forward_jump(zero, one, 881, 941).item() == pytest.approx(0.685, abs=5e-4)
+
+
+def test_the_forward_jump_is_the_product_of_alphas_over_the_half_open_interval() -> None:
+    schedule, scheduler = ours(), reference("epsilon", 50)
+    kept = schedule.forward_jump(torch.ones(1), torch.zeros(1), 881, 941).item() ** 2
+    assert kept == pytest.approx(torch.prod(scheduler.alphas[881:941]).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("num_steps", [0, 1000])
+def test_a_number_of_steps_that_does_not_fit_is_refused(num_steps: int) -> None:
+    with pytest.raises(RunFileError, match="num_steps"):
+        schedule_of([0.5] * 1000, "epsilon", num_steps)
+
+
+def test_an_unknown_prediction_type_is_refused() -> None:
+    with pytest.raises(WeightsError, match="flow"):
+        schedule_of([0.5] * 10, "flow", 5)

@@ -1,0 +1,74 @@
+"""A method tuned on the clip that it is scored against is never ranked with those that read a caption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from reelbench.core.plan import Plan, PlannedDataset, PlannedMethod
+from reelbench.core.run_file import RunFile
+from reelbench.core.types import Sample
+from reelbench.datasets.msrvtt import MsrVtt
+from reelbench.methods.one_shot.tune_a_video import TuneAVideo
+from reelbench.methods.zero_shot.ddim_frames import DdimFrames
+from reelbench.methods.zero_shot.zs2 import Zs2
+from reelbench.metrics.build import build_metric
+from reelbench.metrics.protocol import load_protocol
+from reelbench.reports.tables.comparison import build_comparison_table
+from reelbench.reports.tables.text import to_markdown
+from reelbench.stages.measuring import Measuring
+from reelbench.stages.observations import Observations
+from reelbench.stages.score import comparison_rows
+
+METHODS = {"ddim-frames": DdimFrames, "zs2": Zs2, "tune-a-video": TuneAVideo}
+
+
+@pytest.fixture
+def rows(summary_row: Callable[..., dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Summary and comparisons of a run on MSR-VTT in which the tuned method has the best CLIPSIM by far."""
+    samples = tuple(Sample(f"video{n}", "a caption", f"video{n}") for n in range(7010, 7022))
+    dataset = PlannedDataset("msrvtt", MsrVtt(MsrVtt.Config(root="data/msrvtt")), samples)
+    planned = [PlannedMethod(label, label, cls(cls.Config()), label, {}) for label, cls in METHODS.items()]
+    run = RunFile.model_validate(
+        {"name": "r", "methods": [{"name": label} for label in METHODS], "datasets": [{"name": "msrvtt"}]}
+    )
+    protocol = load_protocol("clean")
+    measuring = Measuring(protocol, (build_metric("clipsim", protocol),), {})
+    scores, summary = [], []
+    for index, method in enumerate(planned):
+        conditioning = str(method.plugin.conditioning)
+        scores += [
+            {"dataset": "msrvtt", "metric": "clipsim", "method": method.label, "sample_id": sample.id,
+             "source": sample.source, "seed": 0, "value": 0.25 + 0.1 * index + 0.001 * place * (index + 1)}
+            for place, sample in enumerate(samples)
+        ]  # fmt: skip
+        summary.append(
+            summary_row(metric="clipsim", label="CLIPSIM", level="clip", higher_is_better=True,
+                        method=method.label, conditioning=conditioning, value=0.25 + 0.1 * index,
+                        dataset="msrvtt", n=12, n_reference=None, protocol=protocol.name,
+                        protocol_digest=protocol.digest)
+        )  # fmt: skip
+    plan = Plan(run, tuple(planned), (dataset,), ())
+    return summary, comparison_rows(plan, measuring, scores, Observations((), ()))
+
+
+def test_the_tuned_method_is_grouped_apart_and_not_the_best(rows: Any) -> None:
+    summary, comparisons = rows
+    (section,) = build_comparison_table(summary, tuple(METHODS), comparisons).sections
+    groups = {group.conditioning: [row.method for row in group.rows] for group in section.groups}
+    assert groups == {"text": ["ddim-frames", "zs2"], "text + reference video": ["tune-a-video"]}
+    best = [row.method for group in section.groups for row in group.rows if row.cells[0].is_best]
+    assert best == ["zs2"]
+    text = to_markdown(build_comparison_table(summary))
+    assert (
+        text.index("*Saw: text*") < text.index("*Saw: text + reference video*") < text.index("tune-a-video")
+    )
+
+
+def test_no_comparison_row_pairs_it_with_the_others(rows: Any) -> None:
+    _, comparisons = rows
+    assert [(row["method_a"], row["method_b"]) for row in comparisons] == [("ddim-frames", "zs2")]
+    assert comparisons[0]["conditioning"] == "text"
+    assert comparisons[0]["family"].startswith("1 comparison")

@@ -1,0 +1,110 @@
+"""What may be called the best: better than each other method by the paired test, or nothing."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import reelbench.reports
+from reelbench.reports.tables.lead import Lead, PairedTests, counted_lead, lead_facts, measured_lead
+
+Make = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def fvd(comparison_row: Make) -> Callable[..., Lead]:
+    """The lead of FVD values, given (a, b, difference a - b, p_holm) of each test."""
+
+    def lead(values: dict[str, float], *tests: tuple[str, str, float, float | None], **more: Any) -> Lead:
+        rows = [
+            comparison_row(method_a=a, method_b=b, difference=difference, p_holm=p, **more)
+            for a, b, difference, p in tests
+        ]
+        return measured_lead("fvd", False, values, PairedTests(rows))
+
+    return lead
+
+
+def test_the_best_is_better_than_each_other_method(fvd: Callable[..., Lead]) -> None:
+    values = {"a": 30.0, "b": 20.0, "c": 40.0}
+    assert fvd(values, ("a", "b", 10.0, 0.05), ("b", "c", -20.0, 0.001)) == Lead(best="b")
+
+
+def test_the_direction_is_the_metrics(comparison_row: Make) -> None:
+    tests = PairedTests([comparison_row(method_a="a", method_b="b", difference=1.0, p_holm=0.01)])
+    assert measured_lead("fvd", True, {"a": 2.0, "b": 1.0}, tests).best == "a"
+    assert measured_lead("fvd", False, {"a": 2.0, "b": 1.0}, tests).best == "b"
+
+
+def test_values_that_are_not_told_apart_are_named_and_none_is_marked(fvd: Callable[..., Lead]) -> None:
+    tests = ("zs2", "simda", 5.8, 0.051), ("simda", "c", -97.0, 0.01)
+    assert fvd({"zs2": 28.0, "simda": 22.2, "c": 119.0}, *tests) == Lead(
+        shared=("simda", "zs2"), detectable=18.0
+    )
+
+
+def test_better_than_the_next_one_is_not_enough(fvd: Callable[..., Lead]) -> None:
+    """The third is farther away and less sure: its clips differ from the leader's less steadily."""
+    found = fvd({"a": 1.0, "b": 2.0, "c": 3.0}, ("a", "b", -1.0, 0.001), ("a", "c", -2.0, 0.4))
+    assert found == Lead(shared=("a", "c"), detectable=18.0)
+
+
+def test_a_difference_in_the_other_direction_is_no_lead(fvd: Callable[..., Lead]) -> None:
+    """The values are of all clips, the test is of those that both methods have."""
+    assert fvd({"a": 1.0, "b": 2.0}, ("a", "b", 3.0, 0.001)).best is None
+
+
+def test_equal_values_share_the_lead_whatever_is_tested(fvd: Callable[..., Lead]) -> None:
+    assert fvd({"a": 1.0, "b": 1.0, "c": 2.0}, ("a", "c", -1.0, 0.01)) == Lead(shared=("a", "b"))
+    assert fvd({"a": 1.0, "b": 1.0}, ("a", "b", -1.0, 0.01)).best is None
+
+
+@pytest.mark.parametrize("p", [None, math.nan])
+def test_what_no_test_compares_is_named_apart(fvd: Callable[..., Lead], p: float | None) -> None:
+    assert fvd({"a": 1.0, "b": 2.0}, ("a", "b", -1.0, p)) == Lead(untested=("a", "b"))
+    both = fvd({"a": 1.0, "b": 2.0, "c": 1.5}, ("a", "b", -1.0, p), ("c", "a", 0.5, 0.2), min_detectable=None)
+    assert both == Lead(shared=("a", "c"), untested=("a", "b"))
+
+
+def test_one_method_leads_nobody(fvd: Callable[..., Lead]) -> None:
+    assert fvd({"a": 1.0}) == Lead() == fvd({}) == counted_lead({"a": 1}, {"a": "1"})
+
+
+class _Group:
+    def __init__(self, conditioning: str, methods: tuple[str, ...], *leads: Lead) -> None:
+        self.conditioning, self.methods, self.leads = conditioning, methods, leads
+
+
+def test_facts_name_columns_methods_and_what_could_have_been_seen() -> None:
+    text = _Group("text", ("a", "b", "c"), Lead(best="a"), Lead(shared=("b", "c"), detectable=118.4))
+    frames = _Group("frames", tuple("defg"), Lead(shared=tuple("gfed")), Lead(untested=("d", "e", "f")))
+    assert lead_facts(["FVD", "KVD"], [text, frames]) == [
+        (
+            "Not told apart (paired test, Holm, 5%)",
+            "FVD: all 4 that saw frames; KVD: b and c (detectable: 118)",
+        ),
+        ("No paired test, so nothing marked", "KVD: d, e and f"),
+    ]
+    assert lead_facts(["FVD"], [text]) == []
+
+
+def test_no_report_imports_a_framework() -> None:
+    root = Path(reelbench.reports.__file__).parents[1]
+    files = (root / "reports").rglob("*.py")
+    modules = [
+        ".".join(("reelbench", *path.relative_to(root).with_suffix("").parts))
+        for path in files
+        if path.parent.name != "mlflow" or path.stem in ("log", "records", "database")
+    ]
+    code = (
+        f"import importlib, sys\nfor name in {modules}: importlib.import_module(name)\n"
+        "print(sorted({'torch', 'prefect', 'ray', 'mlflow', 'diffusers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
