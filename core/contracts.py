@@ -1,18 +1,21 @@
-"""What a data set, a method, an extractor and a metric must offer.
+"""What a data set, a method, an upscaler, an extractor and a metric offer: one base class for each.
 
-The contracts are structural (typing.Protocol): a research class that has these attributes works,
-it need not inherit anything. Registered names are entry points; see `core.registry`.
+A plug-in inherits from its base class and overrides what it does differently; every member that Reelbench
+looks at is here, with its default. A class that does not inherit works as well if it has all of them.
+`core.contract_check` holds a plug-in against its base class when a run is planned.
 
-Every plug-in class has a nested frozen pydantic `Config` (extra="forbid") and is constructed as
-`Class(Class.Config(...))`. Constructing is cheap: no torch import, no file is read; the work is in
-`load` and in iteration. `version` is a string that changes whenever the numbers may change.
+Methods, upscalers, data sets and extractors have a nested frozen pydantic `Config` (`FrozenConfig`) and are
+constructed from one; metrics are constructed from the measuring protocol. Constructing is cheap: no torch
+import, no file is read; the work is in `load` and in iteration. `version` is a string that changes whenever
+the numbers may change. Registered names are entry points; see `core.registry`.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
@@ -33,32 +36,38 @@ class FrozenConfig(BaseModel):
         return refuse_boolean(cls, given, info)
 
 
-@runtime_checkable
-class Dataset(Protocol):
+class Dataset(ABC):
     """Samples in a fixed order. The first n of a limit are a subset of the first m > n."""
 
     Config: ClassVar[type[FrozenConfig]]
     name: ClassVar[str]
-    config: Any
+    task: ClassVar[str]
+    """ "text-to-video", "editing" or "prediction"."""
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
 
     @property
-    def split(self) -> str: ...
+    def split(self) -> str:
+        """Which part of the data set this is, for tables."""
+        return str(self.config.split)
 
-    @property
-    def task(self) -> str:
-        """ "text-to-video", "editing" or "prediction"."""
-        ...
-
+    @abstractmethod
     def __len__(self) -> int: ...
 
+    @abstractmethod
     def __iter__(self) -> Iterator[Sample]: ...
 
+    @abstractmethod
     def fingerprint(self) -> str:
         """Digest of the list (ids, prompts, order), without reading any video."""
-        ...
+
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know about the list that was read, a sentence each: what was left out, and why."""
+        return ()
 
 
-class Session(Protocol):
+class Session(ABC):
     """A method with its weights on a device."""
 
     def tune(
@@ -67,11 +76,12 @@ class Session(Protocol):
         """Tune on a reference clip; the artifact (safetensors bytes), None where nothing is tuned.
 
         Args:
-            checkpoint: file from which a tuning that was killed goes on, if it is there; the method writes
+            checkpoint: file from which a tuning that was killed resumes, if it is there; the method writes
                 it now and then, the caller deletes it.
         """
-        ...
+        return None
 
+    @abstractmethod
     def generate(
         self, samples: Sequence[Sample], artifact: bytes | None, seeds: Sequence[int]
     ) -> Iterator[Frames]:
@@ -80,136 +90,191 @@ class Session(Protocol):
         A clip depends on its sample and seed only, never on its neighbours in the call.
         An exception concerns the sample that was due; the caller goes on with the rest.
         """
-        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for the record of a clip: `trainable_parameters`, and `truncated_prompts` (how many prompts
+        were cut to the text encoder's length so far)."""
+        return {}
 
 
-class Method(Protocol):
-    """One way of making a clip from a prompt.
-
-    A method that is tuned on each reference clip offers `tuning_config()`: the part of its configuration
-    (JSON) that a tuning depends on, so that other edits and other guidance find the same tuning; and
-    `reference_frames()`: how many first frames of a reference it reads at most, None for all. With
-    `source_frames()`, the keyword arguments of `methods.frames.chosen_frames`, it says which of them
-    its clips stand beside: metrics of pairs then read these, whatever the protocol reads of a reference.
-
-    A method that is given first frames and needs more than 1 says so by `min_context_frames`.
-
-    A setting `num_frames` is the number of frames of each of its clips. A run that measures more, or
-    gives fewer first frames than are needed, is refused before anything is made.
-
-    A method whose trained weights say themselves what they are offers `structure()`: that, as JSON, for
-    tables; None where there are none. It raises WeightsError like `load`.
-    """
+class Plugin(ABC):
+    """What methods, upscalers and extractors have in common."""
 
     Config: ClassVar[type[FrozenConfig]]
     name: ClassVar[str]
     version: ClassVar[str]
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    def resources(self) -> Resources:
+        """One GPU where there is one. Memory depends on the weights: not known before they are loaded."""
+        return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
+
+    def weights(self) -> tuple[WeightsRef, ...]:
+        """What `load` reads; the content of these files is part of every key."""
+        return ()
+
+
+class Method(Plugin):
+    """One way of making a clip from a prompt.
+
+    A setting `num_frames` of its configuration is the number of frames of each of its clips: a run that
+    measures more is refused before anything is made.
+    """
+
     conditioning: ClassVar[Conditioning]
-    config: Any
+    min_context_frames: ClassVar[int] = 1
+    """How many first frames it has to be given at least, where it is given any."""
 
-    def resources(self) -> Resources: ...
+    def tuning_config(self) -> dict[str, Any] | None:
+        """For a method that is tuned on each reference clip: the part of its configuration (JSON) that a
+        tuning depends on, so that other edits and other guidance find the same tuning."""
+        return None
 
-    def weights(self) -> tuple[WeightsRef, ...]: ...
+    def reference_frames(self) -> int | None:
+        """How many first frames of a reference a tuning reads at most; None for all."""
+        return None
 
+    def source_frames(self) -> dict[str, Any] | None:
+        """Which frames of the reference a clip stands beside: arguments of `methods.frames.chosen_frames`.
+        Metrics of pairs then read these, whatever the protocol reads of a reference."""
+        return None
+
+    def structure(self) -> dict[str, Any] | None:
+        """What trained weights say that they are (JSON), for tables; None where there are none.
+
+        Raises:
+            WeightsError: like `load`.
+        """
+        return None
+
+    @abstractmethod
     def load(self, device: str) -> Session: ...
 
 
-class UpscalerSession(Protocol):
+class UpscalerSession(ABC):
     """An upscaler with its weights on a device."""
 
+    @abstractmethod
     def upscale(self, frames: Frames, prompt: str, seed: int) -> Frames:
         """The clip [T,h,w,3] at the upscaler's factor, uint8 [T,H,W,3]."""
-        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Facts for the record of a clip; as `Session.describe`."""
+        return {}
 
 
-class Upscaler(Protocol):
+class Upscaler(Plugin):
     """A stage after a method: its clips at a larger size."""
 
-    Config: ClassVar[type[FrozenConfig]]
-    name: ClassVar[str]
-    version: ClassVar[str]
-    config: Any
-
-    def resources(self) -> Resources: ...
-
-    def weights(self) -> tuple[WeightsRef, ...]: ...
-
+    @abstractmethod
     def load(self, device: str) -> UpscalerSession: ...
 
 
-class Extractor(Protocol):
-    """Features of clips or of texts by one backbone, loaded once per worker.
+class ExtractorSession(ABC):
+    """An extractor with its weights on a device."""
 
-    `modality` is "video" (`inputs` are clips, uint8 [T,H,W,3]), "text" (strings) or "pair" (tuples of a
-    generated clip and its reference, of the same number of frames; sizes may differ).
-
-    A class may offer `from_protocol(protocol, weights)`, which builds it with the settings that it depends
-    on, `weights_role` (the key of its weights in a run file; its name otherwise), `describe(protocol)` (its
-    part of a signature), and the static `available(location)`: None, or why it cannot be used with the
-    weights at that location (None where the run names none).
-    """
-
-    Config: ClassVar[type[FrozenConfig]]
-    name: ClassVar[str]
-    version: ClassVar[str]
-    modality: ClassVar[str]
-    config: Any
-
-    def resources(self) -> Resources: ...
-
-    def weights(self) -> tuple[WeightsRef, ...]: ...
-
-    def load(self, device: str) -> ExtractorSession: ...
-
-
-class ExtractorSession(Protocol):
-    def extract(
-        self, inputs: Sequence[Frames] | Sequence[str] | Sequence[tuple[Frames, Frames]]
-    ) -> list[Features]:
+    @abstractmethod
+    def extract(self, inputs: Sequence[Any]) -> list[Features]:
         """float32 features of each input: [D], or [T, D] for frame-wise extractors.
 
         An input's features must not depend on its neighbours in the call: bit for bit on a CPU, up to
         rounding on a GPU.
+
+        Args:
+            inputs: clips, texts, or tuples of a clip and its reference, by the extractor's `modality`.
         """
-        ...
 
 
-class Metric(Protocol):
+class Extractor(Plugin):
+    """Features of clips or of texts by one backbone, loaded once per worker."""
+
+    modality: ClassVar[str]
+    """ "video" (inputs are clips, uint8 [T,H,W,3]), "text" (strings) or "pair" (tuples of a generated clip
+    and its reference, of the same number of frames; sizes may differ)."""
+    weights_role: ClassVar[str | None] = None
+    """The key of its weights in a run file; None for its own name."""
+
+    @classmethod
+    def from_protocol(cls, protocol: Any, weights: str | None = None) -> Self:
+        """The extractor with the settings that it takes from a `metrics.protocol.Protocol`; by default none.
+
+        Args:
+            weights: where they lie, as the run file says; None for the extractor's own default.
+        """
+        if weights is not None and "weights" in cls.Config.model_fields:
+            return cls(cls.Config.model_validate({"weights": weights}))
+        return cls(cls.Config())
+
+    @classmethod
+    def describe(cls, protocol: Any) -> str:
+        """Its part of a signature under a protocol: parts `key:value`, joined by `|`."""
+        return f"{cls.name}.{cls.version}"
+
+    @classmethod
+    def available(cls, location: str | None) -> str | None:
+        """Why it cannot be used with the weights at `location` (None where the run names none), or None."""
+        return None
+
+    @abstractmethod
+    def load(self, device: str) -> ExtractorSession: ...
+
+
+class Metric(ABC):
     """A pure function from features to numbers. No files, no torch, no global state.
 
     `needs` names the features by role: "i3d" (video, [D]), "clip_image" (video, [T, D]),
     "clip_text" (text, [D]). Whether a role is wanted of the generated or of the reference
     clips follows from the level: a clip metric reads the generated clip's features (and the
     prompt's, and those of the pair with its reference); a set metric reads both sides'.
-
-    A set metric may offer `compare(a, b, reference, groups, reference_groups, seed)`, which compares two
-    systems (`metrics.sets.paired_sets`), and `value(generated, reference)`, the number alone, which is drawn
-    against N.
     """
 
     name: ClassVar[str]
     version: ClassVar[str]
-    unit: ClassVar[str]
+    unit: ClassVar[str] = ""
     higher_is_better: ClassVar[bool | None]
     """None where neither direction is better (motion magnitude)."""
     level: ClassVar[Level]
     needs: ClassVar[tuple[str, ...]]
-    min_n: ClassVar[int]
+    min_n: ClassVar[int] = 1
     label: ClassVar[str]
     """How tables head the column, for example "CLIPSIM"."""
 
+    def __init__(self, protocol: Any) -> None:
+        """
+        Args:
+            protocol: the measuring protocol, a `metrics.protocol.Protocol`. What a metric takes from it
+                stands in `parameters`.
+        """
+        self.protocol = protocol
+
     def parameters(self) -> Mapping[str, Any]:
         """Everything that the number depends on besides the features (JSON-able); part of the key."""
-        ...
+        return {}
+
+    def describe(self) -> str:
+        """Its part of a signature: parts `key:value`, joined by `|`."""
+        return "|".join(f"{key}:{value}" for key, value in sorted(self.parameters().items()))
 
 
-class ClipMetric(Metric, Protocol):
+class ClipMetric(Metric):
+    """A metric that has a value for each clip."""
+
+    level: ClassVar[Level] = "clip"
+
+    @abstractmethod
     def compute(self, features: Mapping[str, Features]) -> float:
         """The value of one clip."""
-        ...
 
 
-class SetMetric(Metric, Protocol):
+class SetMetric(Metric):
+    """A metric of a set of clips against another one."""
+
+    level: ClassVar[Level] = "set"
+    min_n: ClassVar[int] = 2
+
+    @abstractmethod
     def compute(
         self,
         generated_ND: np.ndarray,
@@ -218,4 +283,20 @@ class SetMetric(Metric, Protocol):
         reference_groups: Sequence[str],
     ) -> Estimate:
         """The value over two sets, with its group-jackknife standard error over the sources."""
-        ...
+
+    def value(self, generated_ND: np.ndarray, reference_ND: np.ndarray) -> float | None:
+        """The number alone, which is drawn against N; None where there is no such curve."""
+        return None
+
+    def compare(
+        self,
+        a: Sequence[np.ndarray],
+        b: Sequence[np.ndarray],
+        reference_ND: np.ndarray,
+        groups: Sequence[str],
+        reference_groups: Sequence[str],
+        seed: int = 0,
+    ) -> Any:
+        """The difference of two systems, a `PairedComparison` (`metrics.sets.paired_sets`); None where the
+        metric has no such test."""
+        return None

@@ -36,8 +36,8 @@ def clip_text(clip_folder):
 
 def test_constructing_imports_no_heavy_library():
     code = (
-        "import sys; from reelbench.metrics import i3d, clip, fvd, kvd, clipsim, frame_consistency, build;"
-        "from reelbench.metrics import clipscore, textual_alignment, pick, pickscore, videomae, vjepa, jedi;"
+        "import sys; from reelbench.metrics import build; from reelbench.metrics.extractors import clip, pick, videomae, vjepa;"
+        "from reelbench.metrics.extractors.i3d import i3d; from reelbench.metrics.sets import fvd, kvd, jedi;"
         "from reelbench.metrics.protocol import load_protocol; p = load_protocol('clean');"
         "i3d.I3dLogits.from_protocol(p).weights(); clip.ClipImage.from_protocol(p).weights();"
         "clip.ClipText.from_protocol(p); fvd.Fvd(p); kvd.Kvd(p); jedi.JediMmd(p);"
