@@ -1,15 +1,19 @@
-"""Which frames of a reference clip a tuning method takes.
+"""Which frames of a reference clip a tuning method takes, and frames brought to a pipeline's size.
 
-Apart from `reference_latents`, because whoever compares clips with what they were made from needs no torch.
+torch is imported where it is needed: whoever compares clips with what they were made from has no use for it.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ..core.errors import VideoError
+from ..core.types import Frames
+
+if TYPE_CHECKING:
+    import torch
 
 FrameChoice = Literal["stride", "uniform"]
 
@@ -51,3 +55,19 @@ def frames_needed(num_frames: int, choice: FrameChoice, start: int, stride: int)
     (7, None)
     """
     return None if choice == "uniform" else start + (num_frames - 1) * stride + 1
+
+
+def fit_frames(frames_THW3: Frames, height: int, width: int) -> torch.Tensor:
+    """Frames at a size, float32 [T,3,height,width], 0 to 255: filled by resizing, then cropped at the
+    centre."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    pixels_T3HW = torch.from_numpy(frames_THW3).permute(0, 3, 1, 2).float()
+    old_height, old_width = pixels_T3HW.shape[-2:]
+    scale = max(height / old_height, width / old_width)
+    size = (max(height, round(old_height * scale)), max(width, round(old_width * scale)))
+    if size != (old_height, old_width):
+        pixels_T3HW = interpolate(pixels_T3HW, size=size, mode="bilinear", antialias=True)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    return pixels_T3HW[..., top : top + height, left : left + width].clamp(0, 255)

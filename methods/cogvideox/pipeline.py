@@ -38,11 +38,11 @@ from ...core.types import Frames
 from ...core.weights import resolve
 from ...core.weights_format import PipelineFolder
 from ...core.weights_view import loaded_files, said
+from ..frames import fit_frames
 from ..noise import draw
 from ..stable_diffusion.config import Dtype
 from ..stable_diffusion.formats import COGVIDEOX, COGVIDEOX_I2V, FRAMES_PER_LATENT
 from ..stable_diffusion.pipeline import EncodedPrompt
-from ..training.clips import fit_frames
 from .schedule import Sampler, VideoSchedule, schedule_of
 from .sentencepiece_file import has_sentencepiece_only, t5_tokenizer
 

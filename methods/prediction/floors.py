@@ -85,7 +85,7 @@ class FloorSession:
     def _clip(self, sample: Sample) -> Frames:
         import numpy as np
 
-        from ..training.clips import fit_frames
+        from ..frames import fit_frames
 
         given_THW3 = given_frames(sample, self._name, self._config.num_frames, self._at_least)
         more_THW3 = self._predict(given_THW3, self._config.num_frames - len(given_THW3))

@@ -14,7 +14,7 @@ from ...core.errors import ClipRefusedError, RunFileError
 from ...core.seeds import derive_seed
 from ...core.types import Frames, Sample
 from ..cogvideox.session import CogVideoXSession
-from ..training.clips import fit_frames
+from ..frames import fit_frames
 from .given_frames import given_frames
 from .image_to_video import CogVideoXImageToVideo
 

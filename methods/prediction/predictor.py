@@ -22,7 +22,7 @@ from ...core.types import Frames
 from ..cogvideox.pipeline import CogVideoX
 from ..cogvideox.sampling import Guidance, denoise, initial_latents
 from ..cogvideox.schedule import VideoSchedule
-from ..training.clips import fit_frames
+from ..frames import fit_frames
 from .context_latents import encode_given
 from .fca_config import ContextEncoding
 from .given_frames import roll_forward

@@ -28,7 +28,6 @@ from ...core.seeds import derive_seed
 from ...core.types import Frames
 from ..adapters.adapter_file import save_adapters
 from ..adapters.adapters import Adapters
-from ..adapters.video_unet import VideoUNet
 from ..noise import draw, independent_noise
 from ..stable_diffusion.guidance import Denoiser
 from ..stable_diffusion.pipeline import StableDiffusion
@@ -57,6 +56,35 @@ class PreviewConfig:
     guidance_scale: float = 5.0
     fps: float = 8.0
     judge: Callable[[Sequence[Frames], Sequence[str]], Mapping[str, float]] | None = None
+
+
+class VideoUNet(nn.Module):
+    """A UNet with its adapters as one module: what accelerate wraps.
+
+    The adapters must be attached (`Adapters.attached`) while it is called.
+
+    Args:
+        unet: frozen.
+        adapters: what is trained.
+    """
+
+    def __init__(self, unet: Any, adapters: Adapters) -> None:
+        super().__init__()
+        self.unet = unet
+        self.adapters = adapters
+
+    def forward(
+        self, latents_GTCHW: torch.Tensor, timestep_G: torch.Tensor, text_GLD: torch.Tensor
+    ) -> torch.Tensor:
+        """The prediction for each frame, [G,T,C,H,W]."""
+        num_frames = latents_GTCHW.shape[1]
+        prediction_BCHW = self.unet(
+            latents_GTCHW.flatten(0, 1),
+            timestep_G.repeat_interleave(num_frames),
+            encoder_hidden_states=text_GLD.repeat_interleave(num_frames, dim=0),
+            return_dict=False,
+        )[0]
+        return prediction_BCHW.unflatten(0, (-1, num_frames))
 
 
 class VideoTraining(Training):

@@ -28,6 +28,7 @@ from ...core.errors import DatasetError, VideoError
 from ...core.hashing import digest, digest_array
 from ...core.types import Frames, Sample
 from ...datasets.video.decoding import read_clip
+from ..frames import fit_frames
 from ..noise import draw
 from ..stable_diffusion.pipeline import StableDiffusion
 
@@ -191,21 +192,6 @@ def encode_frames(
     sample_TCHW = posterior.mean.float() + posterior.std.float() * noise
     shift = getattr(pipeline.vae.config, "shift_factor", None) or 0.0
     return (sample_TCHW - shift) * pipeline.vae.config.scaling_factor
-
-
-def fit_frames(frames_THW3: Frames, height: int, width: int) -> torch.Tensor:
-    """Frames at a size, float32 [T,3,height,width], 0 to 255: filled by resizing, then cropped at the
-    centre."""
-    from torch.nn.functional import interpolate
-
-    pixels_T3HW = torch.from_numpy(frames_THW3).permute(0, 3, 1, 2).float()
-    old_height, old_width = pixels_T3HW.shape[-2:]
-    scale = max(height / old_height, width / old_width)
-    size = (max(height, round(old_height * scale)), max(width, round(old_width * scale)))
-    if size != (old_height, old_width):
-        pixels_T3HW = interpolate(pixels_T3HW, size=size, mode="bilinear", antialias=True)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    return pixels_T3HW[..., top : top + height, left : left + width].clamp(0, 255)
 
 
 def digest_module(module: Any) -> str:

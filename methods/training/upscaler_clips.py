@@ -22,6 +22,7 @@ from ...core.atomic_write import atomic_path
 from ...core.errors import VideoError
 from ...core.hashing import digest
 from ...core.types import Sample
+from ..frames import fit_frames
 from ..upscaling.frames import shrink
 from ..upscaling.pipeline import UpscalePipeline
 from .clips import (
@@ -30,7 +31,6 @@ from .clips import (
     TrainingClips,
     digest_module,
     encode_frames,
-    fit_frames,
     read_frames,
 )
 

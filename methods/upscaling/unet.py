@@ -1,8 +1,8 @@
 """A latent upscaler's UNet with its low-resolution clip in place: from outside a UNet of latents alone.
 
-What is made for text-to-image UNets (`methods.stable_diffusion.guidance`, `methods.adapters.video_unet`) hands over noisy latents, a
-timestep and text. An upscaler's UNet wants the low-resolution picture besides, concatenated to the latents,
-and its noise level as a class label; both stay the same over all steps of a clip.
+Code for text-to-image UNets (`methods.stable_diffusion.guidance`, `methods.training.adapters`) hands over noisy
+latents, a timestep and text. An upscaler's UNet also wants the low-resolution picture, concatenated to the
+latents, and its noise level as a class label; both stay the same over all steps of a clip.
 
 Shape suffixes: T frames, B = the frames of a clip or several, R repeats (guidance halves), C latent channels,
 h, w height and width of latents and low resolution, 3 RGB, L text tokens, D text width.

@@ -270,7 +270,7 @@ class TestTheGivenFrames:
         from reelbench.core.store import Store
         from reelbench.datasets.video.clips import read_clip
         from reelbench.datasets.video.codec import default_codec
-        from reelbench.methods.training.clips import fit_frames
+        from reelbench.methods.frames import fit_frames
         from reelbench.tests.methods.tiny_cogvideox import cogvideox_folder
 
         data = copy_of("ssv2")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...methods.training.clips import fit_frames
+from ...methods.frames import fit_frames
 from .captions import captions
 from .cogvideox_tokenizer import encode
 from .layouts import plain_template, ssv2_label

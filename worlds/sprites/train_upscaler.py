@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...methods.adapters.video_unet import AttentionInFloat32
+from ...methods.training.loop import AttentionInFloat32
 from ...methods.upscaling.frames import augmented, network_range, shrink
 from .captions import captions
 from .render import render

@@ -20,11 +20,11 @@ from reelbench.core.errors import RunFileError
 from reelbench.core.types import Frames
 from reelbench.methods.adapters.adapter_file import load_adapters
 from reelbench.methods.adapters.adapters import AdapterConfig, Adapters
-from reelbench.methods.adapters.video_unet import AttentionInFloat32
 from reelbench.methods.noise import draw
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.methods.training.adapters import PreviewConfig, VideoTraining
 from reelbench.methods.training.clips import TrainingClips
+from reelbench.methods.training.loop import AttentionInFloat32
 from reelbench.methods.training.schedule import TrainingConfig, batch_of, learning_rate, timestep_weights
 
 T = 4

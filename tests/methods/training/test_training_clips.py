@@ -12,9 +12,10 @@ import torch
 from reelbench.core.errors import DatasetError
 from reelbench.core.types import ClipRef, Sample
 from reelbench.datasets.video.writing import write_lossless
+from reelbench.methods.frames import fit_frames
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.methods.training import clips as training_clips
-from reelbench.methods.training.clips import ClipEncoding, TrainingClips, encode_clips, fit_frames
+from reelbench.methods.training.clips import ClipEncoding, TrainingClips, encode_clips
 
 
 @pytest.fixture(scope="module")
