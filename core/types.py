@@ -22,6 +22,9 @@ Frames = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float32]
 """Features of one clip or text: float32, [D] or [T, D]."""
 
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+"""Number format of a method's networks; "auto" follows the device."""
+
 
 class Conditioning(StrEnum):
     """What a method was shown before it made a clip. Tables group by it."""

@@ -7,10 +7,13 @@ asks for no settings that would have to match, and tables can name what was trai
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import WeightsError
+from ..core.weights_format import NamedFiles
+from ..core.weights_tree import Tree
 
 _MAX_HEADER_BYTES = 100_000_000
 """Of safetensors; a larger one is no header."""
@@ -56,3 +59,39 @@ def trained_structure(file: Path, file_format: str) -> dict[str, Any]:
             "give a file that reelbench wrote when it trained for this method",
         ) from error
     return structure
+
+
+@dataclass(frozen=True)
+class TrainedFile(NamedFiles):
+    """Trained parameters, which say in their metadata of which format they are.
+
+    Attributes:
+        marker: that format.
+    """
+
+    marker: str = ""
+
+    def files(self, tree: Tree) -> tuple[str, ...]:
+        names = super().files(tree)
+        if tree.path is not None:
+            trained_structure(trained_file(tree.path, self.required[0]), self.marker)
+        return names
+
+
+ADAPTERS_FILE = "adapters.safetensors"
+"""Of trained adapters in a folder."""
+
+ADAPTERS_FORMAT = "reelbench-simda-1"
+"""Written into every file of adapters; another number is another layout."""
+
+ADAPTERS = TrainedFile(
+    f"trained adapters: a folder with {ADAPTERS_FILE}, or such a file",
+    required=(ADAPTERS_FILE,),
+    marker=ADAPTERS_FORMAT,
+)
+
+
+def trained_parameters(file_name: str, marker: str) -> TrainedFile:
+    """The format of a predictor's trained parameters."""
+    what = f"trained parameters: a folder with {file_name}, or such a file"
+    return TrainedFile(what, required=(file_name,), marker=marker)

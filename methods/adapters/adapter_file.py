@@ -16,7 +16,7 @@ from torch import nn
 from ...core.atomic_write import write_bytes_atomic
 from ...core.errors import WeightsError
 from ...core.hashing import canonical_json
-from ..stable_diffusion.formats import ADAPTERS_FILE, ADAPTERS_FORMAT
+from ..weights_file import ADAPTERS_FILE, ADAPTERS_FORMAT
 from .adapters import AdapterConfig, Adapters
 
 

@@ -31,7 +31,8 @@ from pydantic import Field
 from ...core.contracts import Session
 from ...core.types import Conditioning, Resources, WeightsRef
 from ..stable_diffusion.config import PipelineConfig
-from ..stable_diffusion.formats import ADAPTERS, STABLE_DIFFUSION
+from ..stable_diffusion.formats import STABLE_DIFFUSION
+from ..weights_file import ADAPTERS
 
 if TYPE_CHECKING:
     import torch

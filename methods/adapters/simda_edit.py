@@ -32,7 +32,8 @@ from ...core.contracts import Session
 from ...core.types import Conditioning, Resources, WeightsRef
 from ..one_shot.config import TuningConfig
 from ..one_shot.one_shot import OneShotConfig
-from ..stable_diffusion.formats import ADAPTERS, STABLE_DIFFUSION
+from ..stable_diffusion.formats import STABLE_DIFFUSION
+from ..weights_file import ADAPTERS
 
 PRESETS: dict[str, dict[str, Any]] = {
     "released": {"tuning": {"steps": 300, "learning_rate": 5e-5}},

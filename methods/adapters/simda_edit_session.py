@@ -16,7 +16,7 @@ from torch import nn
 from ...core.errors import WeightsError
 from ...core.weights import resolve
 from ..one_shot.session import OneShotSession, VideoModel
-from ..stable_diffusion.formats import ADAPTERS
+from ..weights_file import ADAPTERS
 from .adapter_file import load_adapters
 from .adapters import PRESETS, Adapters
 from .simda_edit import SimDAEdit

@@ -12,8 +12,8 @@ import torch
 
 from ...core.types import Frames, Sample
 from ...core.weights import resolve
-from ..stable_diffusion.formats import ADAPTERS
 from ..stable_diffusion.session import TextToVideoSession
+from ..weights_file import ADAPTERS
 from .adapter_file import adapters_from_bytes, load_adapters
 from .adapters import PRESETS, Adapters
 from .simda import SimDA, sample_latents

@@ -34,15 +34,14 @@ import numpy as np
 import torch
 
 from ...core.errors import ClipRefusedError, ResourcesError, RunFileError, WeightsError
-from ...core.types import Frames
+from ...core.types import Dtype, Frames
 from ...core.weights import resolve
 from ...core.weights_format import PipelineFolder
 from ...core.weights_view import loaded_files, said
 from ..frames import fit_frames
 from ..noise import draw
-from ..stable_diffusion.config import Dtype
-from ..stable_diffusion.formats import COGVIDEOX, COGVIDEOX_I2V, FRAMES_PER_LATENT
 from ..stable_diffusion.pipeline import EncodedPrompt
+from .config import COGVIDEOX, COGVIDEOX_I2V, FRAMES_PER_LATENT
 from .schedule import Sampler, VideoSchedule, schedule_of
 from .sentencepiece_file import has_sentencepiece_only, t5_tokenizer
 

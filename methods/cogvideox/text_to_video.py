@@ -12,8 +12,7 @@ from typing import ClassVar
 
 from ...core.contracts import Session
 from ...core.types import Conditioning, Resources, WeightsRef
-from ..stable_diffusion.formats import COGVIDEOX
-from .config import CogVideoXConfig
+from .config import COGVIDEOX, CogVideoXConfig
 
 
 class CogVideoXTextToVideo:

@@ -25,7 +25,8 @@ from typing import Any, ClassVar
 
 from ...core.contracts import Session
 from ...core.types import Conditioning, Resources, WeightsRef
-from ..stable_diffusion.formats import COGVIDEOX, trained_parameters
+from ..cogvideox.config import COGVIDEOX
+from ..weights_file import trained_parameters
 from .config import PredictionConfig
 from .fca_config import FcaConfig
 

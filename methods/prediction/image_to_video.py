@@ -18,7 +18,7 @@ from pydantic import Field
 
 from ...core.contracts import Session
 from ...core.types import Conditioning, Resources, WeightsRef
-from ..stable_diffusion.formats import COGVIDEOX_I2V
+from ..cogvideox.config import COGVIDEOX_I2V
 from .config import PredictionConfig
 
 

@@ -6,13 +6,10 @@ two rows differ in `num_steps` by accident would be worse.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
 from ...core.contracts import FrozenConfig
-
-Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+from ...core.types import Dtype
 
 
 class PipelineConfig(FrozenConfig):

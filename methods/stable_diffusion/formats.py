@@ -1,4 +1,4 @@
-"""What the methods' pipelines must be, and which of their files are loaded; read without torch.
+"""What a Stable Diffusion pipeline and an upscaler must be, and which of their files are loaded (no torch).
 
 Safety checkers, feature extractors, image encoders and watermarks are not named here: they are not loaded.
 """
@@ -6,15 +6,9 @@ Safety checkers, feature extractors, image encoders and watermarks are not named
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from ...core.weights_format import SCHEDULER, TOKENIZER, NamedFiles, PipelineFolder, network, text_encoder
-from ...core.weights_tree import Tree
-from ..weights_file import trained_file, trained_structure
-
-FRAMES_PER_LATENT = 4
-"""Frames that the VAE of every published CogVideoX merges into one latent frame."""
+from ...core.weights_format import SCHEDULER, TOKENIZER, PipelineFolder, network, text_encoder
 
 Configs = Mapping[str, Mapping[str, Any]]
 
@@ -46,33 +40,6 @@ def _upscaler_fault(configs: Configs) -> str | None:
     return None
 
 
-def _text_to_video_fault(configs: Configs) -> str | None:
-    return _cogvideox_fault(configs, "a text-to-video", 1)
-
-
-def _image_to_video_fault(configs: Configs) -> str | None:
-    return _cogvideox_fault(configs, "an image-to-video", 2)
-
-
-def _cogvideox_fault(configs: Configs, model: str, halves: int) -> str | None:
-    takes, gives = (configs["transformer"].get(f"{side}_channels", 16) for side in ("in", "out"))
-    latents = configs["vae"].get("latent_channels", 16)
-    if takes != halves * latents or gives != latents:
-        return (
-            f"the transformer takes {takes} channels and gives {gives}, the VAE has {latents}: not {model} "
-            f"model, which takes {halves * latents}"
-        )
-    # The VAE's blocks halve the number of frames until the ratio is reached, or until there are no more.
-    blocks = len(configs["vae"].get("block_out_channels", range(4)))
-    merged = min(int(configs["vae"].get("temporal_compression_ratio", 4)), 2 ** (blocks - 1))
-    if merged != FRAMES_PER_LATENT:
-        return (
-            f"the VAE merges {merged} frames into one latent frame; only {FRAMES_PER_LATENT} are known here, "
-            "as in every published CogVideoX, whose VAE has at least three blocks"
-        )
-    return None
-
-
 _UNET_PARTS = {
     "unet": network("UNet2DConditionModel"),
     "vae": network("AutoencoderKL", "AutoencoderTiny"),
@@ -97,61 +64,3 @@ UPSCALER = PipelineFolder(
     fault=_upscaler_fault,
     pipeline_class="StableDiffusionUpscalePipeline",
 )
-
-_COGVIDEOX_PARTS = {
-    "transformer": network("CogVideoXTransformer3DModel"),
-    "vae": network("AutoencoderKLCogVideoX"),
-    "text_encoder": text_encoder("T5EncoderModel"),
-    "tokenizer": TOKENIZER,
-    "scheduler": SCHEDULER,
-}
-
-COGVIDEOX = PipelineFolder(
-    "a CogVideoX pipeline (text to video)",
-    parts=_COGVIDEOX_PARTS,
-    fault=_text_to_video_fault,
-    pipeline_class="CogVideoXPipeline",
-)
-
-COGVIDEOX_I2V = PipelineFolder(
-    "a CogVideoX pipeline (image to video)",
-    parts=_COGVIDEOX_PARTS,
-    fault=_image_to_video_fault,
-    pipeline_class="CogVideoXImageToVideoPipeline",
-)
-
-
-@dataclass(frozen=True)
-class TrainedFile(NamedFiles):
-    """Trained parameters, which say in their metadata of which format they are.
-
-    Attributes:
-        marker: that format.
-    """
-
-    marker: str = ""
-
-    def files(self, tree: Tree) -> tuple[str, ...]:
-        names = super().files(tree)
-        if tree.path is not None:
-            trained_structure(trained_file(tree.path, self.required[0]), self.marker)
-        return names
-
-
-ADAPTERS_FILE = "adapters.safetensors"
-"""Of trained adapters in a folder."""
-
-ADAPTERS_FORMAT = "reelbench-simda-1"
-"""Written into every file of adapters; another number is another layout."""
-
-ADAPTERS = TrainedFile(
-    f"trained adapters: a folder with {ADAPTERS_FILE}, or such a file",
-    required=(ADAPTERS_FILE,),
-    marker=ADAPTERS_FORMAT,
-)
-
-
-def trained_parameters(file_name: str, marker: str) -> TrainedFile:
-    """The format of a predictor's trained parameters."""
-    what = f"trained parameters: a folder with {file_name}, or such a file"
-    return TrainedFile(what, required=(file_name,), marker=marker)

@@ -24,10 +24,9 @@ import numpy as np
 import torch
 
 from ...core.errors import ClipRefusedError, ResourcesError, RunFileError, WeightsError
-from ...core.types import Frames
+from ...core.types import Dtype, Frames
 from ...core.weights import resolve
 from ...core.weights_view import loaded_files, said
-from .config import Dtype
 from .ddim import DdimSchedule, schedule_of
 from .formats import STABLE_DIFFUSION
 

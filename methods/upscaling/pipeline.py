@@ -23,10 +23,9 @@ from typing import Any
 import torch
 
 from ...core.errors import ResourcesError, RunFileError, WeightsError
-from ...core.types import Frames
+from ...core.types import Dtype, Frames
 from ...core.weights import resolve
 from ...core.weights_view import loaded_files, said
-from ..stable_diffusion.config import Dtype
 from ..stable_diffusion.formats import UPSCALER
 from ..stable_diffusion.pipeline import StableDiffusion, quiet_loading
 from .unet import ConditionedUNet

@@ -20,8 +20,8 @@ from ...core.weights import resolve
 from ..adapters.adapter_file import load_adapters
 from ..adapters.adapters import Adapters
 from ..noise import independent_noise
-from ..stable_diffusion.formats import ADAPTERS
 from ..stable_diffusion.guidance import Denoiser
+from ..weights_file import ADAPTERS
 from .frames import augmentation_noise, augmented, network_range
 from .pipeline import UpscalePipeline, load_upscaler
 from .upscaler import LatentUpscaler

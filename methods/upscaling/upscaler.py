@@ -23,9 +23,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ...core.contracts import FrozenConfig, UpscalerSession
-from ...core.types import Resources, WeightsRef
-from ..stable_diffusion.config import Dtype
-from ..stable_diffusion.formats import ADAPTERS, UPSCALER
+from ...core.types import Dtype, Resources, WeightsRef
+from ..stable_diffusion.formats import UPSCALER
+from ..weights_file import ADAPTERS
 
 
 class LatentUpscaler:

@@ -19,8 +19,9 @@ from reelbench.core.store import Store
 from reelbench.core.types import WeightsRef
 from reelbench.core.weights import NotFetchedError, WeightsFinder, digest_weights, look, resolve
 from reelbench.datasets.video.codec import default_codec
+from reelbench.methods.cogvideox.config import COGVIDEOX
 from reelbench.methods.cogvideox.pipeline import load_cogvideox
-from reelbench.methods.stable_diffusion.formats import COGVIDEOX, STABLE_DIFFUSION
+from reelbench.methods.stable_diffusion.formats import STABLE_DIFFUSION
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.stages.planning import plan_run
 
