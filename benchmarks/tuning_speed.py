@@ -43,8 +43,9 @@ from reelbench.methods.one_shot.inflated_unet import Inflation
 from reelbench.methods.one_shot.inflation_config import InflationConfig
 from reelbench.methods.one_shot.reference_latents import LatentPosterior
 from reelbench.methods.one_shot.tuning import Attached, tune_on_clip
+from reelbench.methods.pipelines import EncodedPrompt
 from reelbench.methods.stable_diffusion.guidance import Denoiser
-from reelbench.methods.stable_diffusion.pipeline import EncodedPrompt, StableDiffusion
+from reelbench.methods.stable_diffusion.pipeline import StableDiffusion
 
 METHODS = ("image model", "tune-a-video", "simda, paper", "simda, released")
 STEPS = ("tuning", "sampling")
@@ -127,7 +128,7 @@ class BareUNet(StableDiffusion):
     def latent_shape_CHW(self) -> tuple[int, int, int]:
         return (4, self.side, self.side)
 
-    def encode(self, prompt: str) -> EncodedPrompt:
+    def encode_prompt(self, prompt: str) -> EncodedPrompt:
         text_LD = torch.randn(TOKENS, TEXT_WIDTH, generator=torch.Generator().manual_seed(len(prompt)))
         return EncodedPrompt(text_LD.to(self.device, self.dtype), truncated=False)
 
@@ -224,7 +225,7 @@ def measure(
 def plain_seconds(pipeline: BareUNet, num_images: int, repeats: int) -> list[float]:
     """Forward passes of the image model; the first does not count."""
     latents_BCHW = torch.randn(num_images, *pipeline.latent_shape_CHW).to(pipeline.device, pipeline.dtype)
-    text_BLD = pipeline.encode("").embedding_LD.expand(num_images, -1, -1)
+    text_BLD = pipeline.encode_prompt("").embedding_LD.expand(num_images, -1, -1)
     clock, found = clock_of(pipeline.device.type), []
     for _ in range(repeats + 1):
         started = clock()
@@ -256,7 +257,7 @@ def tuning_seconds(
 def sampling_seconds(pipeline: BareUNet, attached: Attached, frames: int, repeats: int) -> list[float]:
     """Steps of DDIM with guidance; the first does not count."""
     schedule = pipeline.schedule(50)
-    text_GLD = torch.stack([pipeline.encode(text).embedding_LD for text in ("", "a prompt")])
+    text_GLD = torch.stack([pipeline.encode_prompt(text).embedding_LD for text in ("", "a prompt")])
     denoiser = Denoiser(pipeline.unet, schedule, text_GLD, 7.5, pipeline.latent_shape_CHW)
     latents_TCHW = torch.randn(frames, *pipeline.latent_shape_CHW)
     clock, found = clock_of(pipeline.device.type), []

@@ -23,9 +23,7 @@ pixels), L text tokens, D width of the text encoder.
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -33,14 +31,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ...core.errors import ClipRefusedError, ResourcesError, RunFileError, WeightsError
+from ...core.errors import RunFileError
 from ...core.types import Dtype, Frames
 from ...core.weights import resolve
 from ...core.weights_format import PipelineFolder
-from ...core.weights_view import loaded_files, said
 from ..frames import fit_frames
 from ..noise import draw
-from ..stable_diffusion.pipeline import EncodedPrompt
+from ..pipelines import EncodedPrompt, loading, refuse_non_finite, spatial_factor, torch_device
 from .config import COGVIDEOX, COGVIDEOX_I2V, FRAMES_PER_LATENT
 from .schedule import Sampler, VideoSchedule, schedule_of
 from .sentencepiece_file import has_sentencepiece_only, t5_tokenizer
@@ -108,7 +105,7 @@ class CogVideoX:
 
     def latent_shape_FCHW(self, num_frames: int) -> tuple[int, int, int, int]:
         """Shape of the latents of a clip; of the next valid length where `num_frames` is not valid."""
-        factor = _spatial_factor(self.vae)
+        factor = spatial_factor(self.vae)
         return (
             num_latent_frames(valid_length(num_frames)),
             self.vae.config.latent_channels,
@@ -173,10 +170,10 @@ class CogVideoX:
         Raises:
             ClipRefusedError: the latents or the decoded frames hold NaN or infinity.
         """
-        _refuse_non_finite(latents_FCHW, "the latents")
+        refuse_non_finite(latents_FCHW, "the latents")
         latents_1CFHW = (latents_FCHW / self.vae.config.scaling_factor).movedim(1, 0)[None]
         pixels_3THW = self.vae.decode(latents_1CFHW.to(self.device, self.dtype)).sample[0].float()
-        _refuse_non_finite(pixels_3THW, "the decoded frames")
+        refuse_non_finite(pixels_3THW, "the decoded frames")
         levels_3THW = ((pixels_3THW / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
         return np.ascontiguousarray(levels_3THW.permute(1, 2, 3, 0).cpu().numpy())
 
@@ -207,7 +204,7 @@ class CogVideoX:
             return None
         from diffusers.models.embeddings import get_3d_rotary_pos_embed
 
-        side = _spatial_factor(self.vae) * config.patch_size
+        side = spatial_factor(self.vae) * config.patch_size
         grid = (self.height // side, self.width // side)
         base = (config.sample_height // config.patch_size, config.sample_width // config.patch_size)
         if config.patch_size_t is None:
@@ -255,9 +252,7 @@ def load_cogvideox(
         RunFileError: the size does not fit the networks.
         ResourcesError: a GPU is asked for and there is none.
     """
-    where = torch.device(device)
-    if where.type == "cuda" and not torch.cuda.is_available():
-        raise ResourcesError(f"device {device!r} was asked for, but torch sees no GPU", "run on the CPU")
+    where = torch_device(device)
     format_ = COGVIDEOX_I2V if kind == "image" else COGVIDEOX
     folder = resolve(location, format_)
     number_format = _number_format(folder, where, dtype)
@@ -291,33 +286,19 @@ def _number_format(folder: Path, where: torch.device, dtype: Dtype) -> torch.dty
 def _from_pretrained(folder: Path, format_: PipelineFolder, dtype: torch.dtype) -> Any:
     from diffusers import CogVideoXPipeline
 
-    try:
-        # Loading must leave the caller's random state alone, whatever the libraries do on the way.
-        with loaded_files(folder, format_) as view, _quiet(), torch.random.fork_rng(devices=[]):
-            given: dict[str, Any] = {}
-            if has_sentencepiece_only(folder / "tokenizer"):
-                given["tokenizer"] = t5_tokenizer(folder / "tokenizer")
-            # The parts of an image-to-video folder are the same; only their wiring differs.
-            return CogVideoXPipeline.from_pretrained(
-                view, use_safetensors=True, local_files_only=True, dtype=dtype, **given
-            )
-    except WeightsError:
-        raise
-    except Exception as error:  # the libraries raise many kinds; all mean that the folder does not load
-        raise WeightsError(
-            f"the pipeline in {folder} cannot be loaded ({type(error).__name__}: {said(error, folder)})",
-            "check it with CogVideoXPipeline.from_pretrained, or fetch it again",
-        ) from error
-
-
-def _spatial_factor(vae: Any) -> int:
-    """Pixels per latent, along one axis."""
-    return 2 ** (len(vae.config.block_out_channels) - 1)
+    with loading(folder, format_, "CogVideoXPipeline") as view:
+        given: dict[str, Any] = {}
+        if has_sentencepiece_only(folder / "tokenizer"):
+            given["tokenizer"] = t5_tokenizer(folder / "tokenizer")
+        # The parts of an image-to-video folder are the same; only their wiring differs.
+        return CogVideoXPipeline.from_pretrained(
+            view, use_safetensors=True, local_files_only=True, dtype=dtype, **given
+        )
 
 
 def _frame_size(pipe: Any, height: int | None, width: int | None) -> tuple[int, int]:
     config = pipe.transformer.config
-    factor = _spatial_factor(pipe.vae)
+    factor = spatial_factor(pipe.vae)
     height, width = height or config.sample_height * factor, width or config.sample_width * factor
     side = factor * config.patch_size
     if height % side or width % side:
@@ -336,29 +317,3 @@ def _centred(grid: tuple[int, int], base: tuple[int, int]) -> tuple[tuple[int, i
     size = tuple(round(side * scale) for side in grid)
     top, left = (round((outer - inner) / 2) for outer, inner in zip(base, size, strict=True))
     return (top, left), (top + size[0], left + size[1])
-
-
-def _refuse_non_finite(values: torch.Tensor, what: str) -> None:
-    if not torch.isfinite(values).all():
-        raise ClipRefusedError(
-            f"{what} hold NaN or infinity",
-            "float16 overflows on some models and GPUs: set dtype to float32 or bfloat16 for the method",
-        )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No progress bars of the libraries while a pipeline loads; what was set before is put back."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    shown = [
-        library for library in (diffusers_logging, transformers_logging) if library.is_progress_bar_enabled()
-    ]
-    for library in shown:
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library in shown:
-            library.enable_progress_bar()

@@ -5,8 +5,8 @@ et al., "DPM-Solver++" (2022), the second-order multistep form of its stochastic
 Diffusion Noise Schedules and Sample Steps are Flawed" (WACV 2024), for the noise-only last timestep and the
 trailing timesteps; Salimans and Ho (ICLR 2022) for the velocity.
 
-Notation: abar_t as in `methods.stable_diffusion.ddim`, x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps, lambda_t =
-log(sqrt(abar_t) / sqrt(1 - abar_t)). Unlike in Stable Diffusion abar of the last timestep may be 0: the start
+Notation: abar_t is the product of 1 - beta up to timestep t, x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps,
+lambda_t = log(sqrt(abar_t) / sqrt(1 - abar_t)). Unlike in Stable Diffusion abar of the last timestep may be 0: the start
 of sampling is noise and nothing else, lambda is minus infinity there, and a prediction of the noise would say
 nothing about the clip. The last step ends at the checkpoint's final abar, which is 1 for CogVideoX.
 
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from ...core.errors import RunFileError, WeightsError
-from ..stable_diffusion.ddim import Prediction
+from ..pipelines import Prediction
 
 if TYPE_CHECKING:
     import torch

@@ -219,7 +219,7 @@ class OneShotSession(TextToVideoSession):
         return Denoiser(
             unet=self.pipeline.unet,
             schedule=self.schedule,
-            text_GLD=self.pipeline.encode("").embedding_LD[None],
+            text_GLD=self.pipeline.encode_prompt("").embedding_LD[None],
             guidance_scale=1.0,
             latent_shape_CHW=self.pipeline.latent_shape_CHW,
         )

@@ -139,7 +139,7 @@ class _Tuning:
         )
         self._scaler = torch.amp.GradScaler(pipeline.device.type, enabled=compute == torch.float16)
         with torch.no_grad():
-            text_LD = pipeline.encode(prompt).embedding_LD
+            text_LD = pipeline.encode_prompt(prompt).embedding_LD
         self._text_TLD = text_LD.expand(len(clip.mean_TCHW), -1, -1)
         self._identity = digest(
             {

@@ -60,7 +60,7 @@ class ImageToVideoSession(CogVideoXSession):
         given_THW3 = given_frames(sample, "cogvideox-i2v", config.num_frames)
         pixels = fit_frames(given_THW3, self.pipeline.height, self.pipeline.width)
         clip_THW3: Frames = np.ascontiguousarray(pixels.round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
-        text_GLD = self._texts(sample.prompt)
+        text_GLD = self.prompts(sample.prompt)
         number = 0
         while len(clip_THW3) < config.num_frames:
             window_seed = seed if number == 0 else derive_seed(seed, "window", number)

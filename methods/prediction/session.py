@@ -51,7 +51,7 @@ class PredictionSession(CogVideoXSession):
         given_THW3 = given_frames(sample, self._name, min(config.num_frames, self.predictor.num_frames))
         return self.predictor.clip(
             given_THW3,
-            self._texts(sample.prompt),
+            self.prompts(sample.prompt),
             self.schedule,
             Guidance(config.guidance_scale, config.dynamic_guidance),
             seed,

@@ -28,14 +28,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 from ...core.errors import RunFileError, WeightsError
+from ..pipelines import Prediction
 
 if TYPE_CHECKING:
     import torch
-
-Prediction = Literal["epsilon", "v_prediction", "sample"]
 
 STEPS_OFFSET = 1
 

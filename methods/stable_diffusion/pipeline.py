@@ -14,8 +14,6 @@ width of the text encoder.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,29 +21,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...core.errors import ClipRefusedError, ResourcesError, RunFileError, WeightsError
+from ...core.errors import RunFileError, WeightsError
 from ...core.types import Dtype, Frames
 from ...core.weights import resolve
-from ...core.weights_view import loaded_files, said
+from ..pipelines import EncodedPrompt, loading, refuse_non_finite, spatial_factor, torch_device
 from .ddim import DdimSchedule, schedule_of
 from .formats import STABLE_DIFFUSION
 
 _DECODED_PIXELS = 2**21
 """Pixels that the VAE decodes at once: 8 frames of 512 by 512. Bounds memory, and depends on the frame size
 alone, so that a clip's numbers do not depend on the machine."""
-
-
-@dataclass(frozen=True)
-class EncodedPrompt:
-    """A prompt as the UNet sees it.
-
-    Attributes:
-        embedding_LD: hidden states of the text encoder, [L,D].
-        truncated: the prompt was longer than the tokenizer allows and its end was left out.
-    """
-
-    embedding_LD: torch.Tensor
-    truncated: bool
 
 
 @dataclass(frozen=True)
@@ -74,14 +59,14 @@ class StableDiffusion:
     @property
     def latent_shape_CHW(self) -> tuple[int, int, int]:
         """Shape of one frame's latent."""
-        factor = _vae_scale_factor(self.vae)
+        factor = spatial_factor(self.vae)
         return (self.vae.config.latent_channels, self.height // factor, self.width // factor)
 
     def schedule(self, num_steps: int) -> DdimSchedule:
         """The DDIM schedule of this checkpoint."""
         return schedule_of(self.alphas_cumprod, self.prediction, num_steps)
 
-    def encode(self, prompt: str) -> EncodedPrompt:
+    def encode_prompt(self, prompt: str) -> EncodedPrompt:
         """Text to hidden states; a prompt that is too long loses its end, as in every CLIP pipeline."""
         # A tokenizer without a limit of its own reports an astronomical one.
         length = min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
@@ -101,7 +86,7 @@ class StableDiffusion:
         Raises:
             ClipRefusedError: the latents or the decoded frames hold NaN or infinity.
         """
-        _refuse_non_finite(latents_TCHW, "the latents")
+        refuse_non_finite(latents_TCHW, "the latents")
         latents_TCHW = latents_TCHW / self.vae.config.scaling_factor
         if getattr(self.vae.config, "shift_factor", None):
             latents_TCHW = latents_TCHW + self.vae.config.shift_factor
@@ -109,7 +94,7 @@ class StableDiffusion:
         clips: list[np.ndarray] = []
         for part_TCHW in latents_TCHW.to(self.dtype).split(chunk):
             pixels_TCHW = self.vae.decode(part_TCHW, return_dict=False)[0].float()
-            _refuse_non_finite(pixels_TCHW, "the decoded frames")
+            refuse_non_finite(pixels_TCHW, "the decoded frames")
             levels_TCHW = ((pixels_TCHW / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
             clips.append(levels_TCHW.permute(0, 2, 3, 1).cpu().numpy())
         return np.ascontiguousarray(np.concatenate(clips))
@@ -131,9 +116,7 @@ def load_pipeline(
         RunFileError: the size does not fit the VAE.
         ResourcesError: a GPU is asked for and there is none.
     """
-    where = torch.device(device)
-    if where.type == "cuda" and not torch.cuda.is_available():
-        raise ResourcesError(f"device {device!r} was asked for, but torch sees no GPU", "run on the CPU")
+    where = torch_device(device)
     number_format: torch.dtype
     if dtype == "auto":
         number_format = torch.float16 if where.type == "cuda" else torch.float32
@@ -162,28 +145,17 @@ def load_pipeline(
 def _from_pretrained(folder: Path, dtype: torch.dtype) -> Any:
     from diffusers import StableDiffusionPipeline
 
-    try:
-        # Loading must leave the caller's random state alone, whatever the libraries do on the way.
-        with (
-            loaded_files(folder, STABLE_DIFFUSION) as view,
-            quiet_loading(),
-            torch.random.fork_rng(devices=[]),
-        ):
-            return StableDiffusionPipeline.from_pretrained(
-                view,
-                use_safetensors=True,
-                local_files_only=True,
-                dtype=dtype,
-                safety_checker=None,
-                feature_extractor=None,
-                image_encoder=None,
-                requires_safety_checker=False,
-            )
-    except Exception as error:  # the libraries raise many kinds; all mean that the folder does not load
-        raise WeightsError(
-            f"the pipeline in {folder} cannot be loaded ({type(error).__name__}: {said(error, folder)})",
-            "check it with StableDiffusionPipeline.from_pretrained, or fetch it again",
-        ) from error
+    with loading(folder, STABLE_DIFFUSION, "StableDiffusionPipeline") as view:
+        return StableDiffusionPipeline.from_pretrained(
+            view,
+            use_safetensors=True,
+            local_files_only=True,
+            dtype=dtype,
+            safety_checker=None,
+            feature_extractor=None,
+            image_encoder=None,
+            requires_safety_checker=False,
+        )
 
 
 def _check_scheduler(folder: Path, pipe: Any) -> None:
@@ -195,13 +167,8 @@ def _check_scheduler(folder: Path, pipe: Any) -> None:
         )
 
 
-def _vae_scale_factor(vae: Any) -> int:
-    """Pixels per latent, along one axis."""
-    return 2 ** (len(vae.config.block_out_channels) - 1)
-
-
 def _frame_size(pipe: Any, height: int | None, width: int | None) -> tuple[int, int]:
-    factor = _vae_scale_factor(pipe.vae)
+    factor = spatial_factor(pipe.vae)
     trained = pipe.unet.config.sample_size
     trained_height, trained_width = (trained, trained) if isinstance(trained, int) else tuple(trained)
     height = height or trained_height * factor
@@ -212,29 +179,3 @@ def _frame_size(pipe: Any, height: int | None, width: int | None) -> tuple[int, 
             "change height and width of the method in the run file, or leave them out",
         )
     return height, width
-
-
-def _refuse_non_finite(values: torch.Tensor, what: str) -> None:
-    if not torch.isfinite(values).all():
-        raise ClipRefusedError(
-            f"{what} hold NaN or infinity",
-            "float16 overflows on some models and GPUs: set dtype to float32 or bfloat16 for the method",
-        )
-
-
-@contextlib.contextmanager
-def quiet_loading() -> Iterator[None]:
-    """No progress bars of the libraries while a pipeline loads; what was set before is put back."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    libraries = [
-        library for library in (diffusers_logging, transformers_logging) if library.is_progress_bar_enabled()
-    ]
-    for library in libraries:
-        library.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for library in libraries:
-            library.enable_progress_bar()

@@ -152,7 +152,9 @@ class VideoTraining(Training):
         noise = torch.stack([draw(shape, self.config.seed, "noise", self.step, i) for i in mine]).to(device)
         captions = ["" if batch.dropped[i] else self.clips.caption(batch.clips[i]) for i in mine]
         with torch.no_grad():
-            text_GLD = torch.stack([self.pipeline.encode(caption).embedding_LD for caption in captions])
+            text_GLD = torch.stack(
+                [self.pipeline.encode_prompt(caption).embedding_LD for caption in captions]
+            )
         timestep_G = torch.tensor([batch.timesteps[i] for i in mine], device=device)
         blind_G = torch.tensor([batch.blind[i] for i in mine], device=device)
         noisy, target = noisy_and_target(clean, noise, self._abars[timestep_G], blind_G, self._prediction)
@@ -190,7 +192,7 @@ class VideoTraining(Training):
         with self._averaged(), self.accelerator.autocast(), self._attention():
             for number, prompt in enumerate(prompts):
                 texts = [prompt] if guidance_scale <= 1 else ["", prompt]
-                text_GLD = torch.stack([self.pipeline.encode(text).embedding_LD for text in texts])
+                text_GLD = torch.stack([self.pipeline.encode_prompt(text).embedding_LD for text in texts])
                 shape = self.pipeline.latent_shape_CHW
                 denoiser = Denoiser(self.pipeline.unet, schedule, text_GLD, guidance_scale, shape)
                 noise = independent_noise(derive_seed("preview", number), self._num_frames, shape)

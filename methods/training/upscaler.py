@@ -149,7 +149,7 @@ class UpscalerTraining(VideoTraining):
         made = []
         with self._averaged(), self.accelerator.autocast(), self._attention():
             for number, (prompt, clip) in enumerate(zip(prompts, self.preview.clips, strict=True)):
-                encoded = [self.pipeline.encode(text).embedding_LD for text in [*texts, prompt]]
+                encoded = [self.pipeline.encode_prompt(text).embedding_LD for text in [*texts, prompt]]
                 text_GLD = torch.stack(encoded)
                 made.append(
                     upscale_clip(self.pipeline, self.adapters, settings, text_GLD, clip, prompt, number)

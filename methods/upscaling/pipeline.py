@@ -22,12 +22,12 @@ from typing import Any
 
 import torch
 
-from ...core.errors import ResourcesError, RunFileError, WeightsError
+from ...core.errors import RunFileError, WeightsError
 from ...core.types import Dtype, Frames
 from ...core.weights import resolve
-from ...core.weights_view import loaded_files, said
+from ..pipelines import loading, spatial_factor, torch_device
 from ..stable_diffusion.formats import UPSCALER
-from ..stable_diffusion.pipeline import StableDiffusion, quiet_loading
+from ..stable_diffusion.pipeline import StableDiffusion
 from .unet import ConditionedUNet
 
 
@@ -104,9 +104,7 @@ def load_upscaler(location: str, *, device: str, dtype: Dtype = "auto") -> Upsca
         WeightsError: the folder is not such a pipeline; the message names what is missing.
         ResourcesError: a GPU is asked for and there is none.
     """
-    where = torch.device(device)
-    if where.type == "cuda" and not torch.cuda.is_available():
-        raise ResourcesError(f"device {device!r} was asked for, but torch sees no GPU", "run on the CPU")
+    where = torch_device(device)
     number_format: torch.dtype
     if dtype == "auto":
         number_format = torch.float16 if where.type == "cuda" else torch.float32
@@ -119,7 +117,7 @@ def load_upscaler(location: str, *, device: str, dtype: Dtype = "auto") -> Upsca
     for module in (pipe.unet, pipe.vae, pipe.text_encoder):
         module.to(where).requires_grad_(False).eval()
     low_res_alphas = tuple(pipe.low_res_scheduler.alphas_cumprod.double().tolist())
-    factor = 2 ** (len(pipe.vae.config.block_out_channels) - 1)
+    factor = spatial_factor(pipe.vae)
     trained = pipe.unet.config.sample_size
     height, width = (trained, trained) if isinstance(trained, int) else trained
     labels = pipe.unet.class_embedding.num_embeddings
@@ -144,23 +142,16 @@ def load_upscaler(location: str, *, device: str, dtype: Dtype = "auto") -> Upsca
 def _from_pretrained(folder: Path, dtype: torch.dtype) -> Any:
     from diffusers import StableDiffusionUpscalePipeline
 
-    try:
-        # Loading must leave the caller's random state alone, whatever the libraries do on the way.
-        with loaded_files(folder, UPSCALER) as view, quiet_loading(), torch.random.fork_rng(devices=[]):
-            return StableDiffusionUpscalePipeline.from_pretrained(
-                view,
-                use_safetensors=True,
-                local_files_only=True,
-                dtype=dtype,
-                safety_checker=None,
-                feature_extractor=None,
-                watermarker=None,
-            )
-    except Exception as error:  # the libraries raise many kinds; all mean that the folder does not load
-        raise WeightsError(
-            f"the upscaler in {folder} cannot be loaded ({type(error).__name__}: {said(error, folder)})",
-            "check it with StableDiffusionUpscalePipeline.from_pretrained, or fetch it again",
-        ) from error
+    with loading(folder, UPSCALER, "StableDiffusionUpscalePipeline", what="upscaler") as view:
+        return StableDiffusionUpscalePipeline.from_pretrained(
+            view,
+            use_safetensors=True,
+            local_files_only=True,
+            dtype=dtype,
+            safety_checker=None,
+            feature_extractor=None,
+            watermarker=None,
+        )
 
 
 def _check_schedulers(folder: Path, pipe: Any) -> None:

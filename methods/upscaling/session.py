@@ -20,6 +20,7 @@ from ...core.weights import resolve
 from ..adapters.adapter_file import load_adapters
 from ..adapters.adapters import Adapters
 from ..noise import independent_noise
+from ..pipelines import GuidedPrompts
 from ..stable_diffusion.guidance import Denoiser
 from ..weights_file import ADAPTERS
 from .frames import augmentation_noise, augmented, network_range
@@ -50,7 +51,7 @@ class LatentUpscalerSession:
             self.adapters = (
                 adapters.to(self.pipeline.device, self.pipeline.dtype).requires_grad_(False).eval()
             )
-        self._num_truncated = 0
+        self._prompts = GuidedPrompts(self.pipeline, config.guidance_scale, config.negative_prompt)
 
     @property
     def factor(self) -> int:
@@ -71,9 +72,9 @@ class LatentUpscalerSession:
             VideoError: they are no frames.
             ClipRefusedError: the result holds NaN.
         """
-        return upscale_clip(
-            self.pipeline, self.adapters, self._config, self._texts(prompt), frames, prompt, seed
-        )
+        with torch.inference_mode():
+            text_GLD = self._prompts(prompt)
+        return upscale_clip(self.pipeline, self.adapters, self._config, text_GLD, frames, prompt, seed)
 
     def describe(self) -> dict[str, Any]:
         """Facts for the record: factor, trained parameters, number format, prompts that were too long."""
@@ -81,18 +82,8 @@ class LatentUpscalerSession:
             "factor": self.factor,
             "trainable_parameters": 0 if self.adapters is None else self.adapters.num_parameters,
             "dtype": str(self.pipeline.dtype).removeprefix("torch."),
-            "truncated_prompts": self._num_truncated,
+            "truncated_prompts": self._prompts.num_truncated,
         }
-
-    @torch.inference_mode()
-    def _texts(self, prompt: str) -> torch.Tensor:
-        positive = self.pipeline.encode(prompt)
-        self._num_truncated += positive.truncated
-        if self._config.guidance_scale <= 1:
-            return positive.embedding_LD[None]
-        return torch.stack(
-            [self.pipeline.encode(self._config.negative_prompt).embedding_LD, positive.embedding_LD]
-        )
 
 
 @torch.inference_mode()

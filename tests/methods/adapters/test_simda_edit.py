@@ -159,7 +159,7 @@ def test_before_any_step_it_makes_of_a_still_clip_what_the_image_model_makes_of_
     pipeline_folder: str, form: Any
 ) -> None:
     ready = session(pipeline_folder, form=form)
-    unet, text = ready.pipeline.unet, ready.pipeline.encode(SOURCE).embedding_LD[None]
+    unet, text = ready.pipeline.unet, ready.pipeline.encode_prompt(SOURCE).embedding_LD[None]
     frame = draw((1, 4, 8, 8), 0, "frame")
     with torch.inference_mode():
         expected = unet(frame, 500, encoder_hidden_states=text).sample
@@ -277,8 +277,8 @@ def test_a_layout_prior_reads_the_edited_prompt(
     """Two prompts that are one to the text encoder, which is given the same state for both."""
     ready = session(pipeline_folder, adapters=str(trained_adapters))
     made = ready.tune(reference(), SOURCE, 0)
-    encode = ready.pipeline.encode
-    object.__setattr__(ready.pipeline, "encode", lambda prompt: encode("the same"))
+    encode = ready.pipeline.encode_prompt
+    object.__setattr__(ready.pipeline, "encode_prompt", lambda prompt: encode("the same"))
     known, other = ready.generate([sample("it goes left"), sample("it goes up")], made, [0, 0])
     assert not np.array_equal(known, other)
 

@@ -92,7 +92,7 @@ def test_a_step_is_adamw_on_the_image_models_objective(
     parameters = [parameter.requires_grad_(True) for parameter in inflation.trained.values()]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, betas=(0.9, 0.999), weight_decay=1e-2, eps=1e-8)
     with torch.no_grad():
-        text = pipeline.encode(PROMPT).embedding_LD.expand(FRAMES, -1, -1)
+        text = pipeline.encode_prompt(PROMPT).embedding_LD.expand(FRAMES, -1, -1)
     for step in range(2):
         t = int(generator(seed, "tuning timestep", step).integers(1000))
         abar = pipeline.alphas_cumprod[t]

@@ -123,7 +123,7 @@ def test_the_embedded_model_leads_back_to_the_clip_and_more_closely_with_more_st
     errors = []
     for num_steps in (4, 24):
         with torch.inference_mode():
-            text = pipeline.encode("").embedding_LD[None]
+            text = pipeline.encode_prompt("").embedding_LD[None]
             denoiser = Denoiser(pipeline.unet, pipeline.schedule(num_steps), text, 1.0, (4, 16, 16))
             inverted = invert(denoiser, latents)
             back = denoiser.denoise(inverted, denoiser.schedule.timesteps)

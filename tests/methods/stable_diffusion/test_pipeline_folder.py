@@ -57,7 +57,7 @@ def test_loading_leaves_the_global_random_state_alone(pipeline_folder: str) -> N
     [("a cat", False), ("", False), ("word " * 500, True), ("赤い円が左に動く", True), ("红", False)],
 )
 def test_prompts_of_any_length_and_script(pipeline_folder: str, prompt: str, truncated: bool) -> None:
-    encoded = load_pipeline(pipeline_folder, device="cpu").encode(prompt)
+    encoded = load_pipeline(pipeline_folder, device="cpu").encode_prompt(prompt)
     assert encoded.embedding_LD.shape == (16, 24)
     assert encoded.truncated == truncated
     assert torch.isfinite(encoded.embedding_LD).all()
@@ -68,7 +68,7 @@ def test_embeddings_are_those_of_diffusers(pipeline_folder: str) -> None:
 
     theirs = StableDiffusionPipeline.from_pretrained(pipeline_folder, safety_checker=None)
     expected, _ = theirs.encode_prompt("a red circle", "cpu", 1, do_classifier_free_guidance=False)
-    ours = load_pipeline(pipeline_folder, device="cpu").encode("a red circle")
+    ours = load_pipeline(pipeline_folder, device="cpu").encode_prompt("a red circle")
     torch.testing.assert_close(ours.embedding_LD, expected[0])
 
 

@@ -106,7 +106,7 @@ def test_one_frame_is_plain_ddim_bit_for_bit(
 
     pipeline, schedule = ready.pipeline, ready.schedule
     with torch.inference_mode():
-        embeddings = [pipeline.encode(prompt).embedding_LD for prompt in ("", sample().prompt)]
+        embeddings = [pipeline.encode_prompt(prompt).embedding_LD for prompt in ("", sample().prompt)]
         text = torch.stack(embeddings if guidance_scale > 1 else embeddings[1:])
         latents = initial_noise(11, 0, pipeline.latent_shape_CHW)[None]
         for timestep in schedule.timesteps:
@@ -207,7 +207,7 @@ def test_text2video_zero_follows_the_papers_steps(pipeline_folder: str, sample: 
     pipeline, schedule = ready.pipeline, ready.schedule
 
     with torch.inference_mode():
-        text = pipeline.encode(sample().prompt).embedding_LD[None]
+        text = pipeline.encode_prompt(sample().prompt).embedding_LD[None]
 
         def steps(latents: torch.Tensor, timesteps: list[int]) -> torch.Tensor:
             for timestep in timesteps:
