@@ -124,8 +124,7 @@ def throughput(root: Path, num_clips: int, repeats: int) -> None:
 
     from reelbench.core.store import Store
     from reelbench.core.types import ClipRef
-    from reelbench.datasets.video import Reading
-    from reelbench.datasets.video.codec import default_codec
+    from reelbench.datasets.video import Reading, default_codec
     from reelbench.metrics.build import build_extractor
     from reelbench.metrics.protocol import load_protocol
     from reelbench.stages.extraction import ExtractItem, ExtractorSpec, Wanted, extract

@@ -31,7 +31,7 @@ def plan(
 ) -> None:
     """Show which clips a run has, which are missing, and what they will take. Makes nothing."""
     from ..core.store import Store
-    from ..datasets.video.codec import default_codec
+    from ..datasets.video import default_codec
     from ..stages.planning import look_at_run
 
     run = load(run_file, limit, only, output)

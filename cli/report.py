@@ -43,7 +43,7 @@ def report(
     from ..core.extras import require_bench
     from ..core.file_digests import FileDigests
     from ..core.store import Store
-    from ..datasets.video.codec import default_codec
+    from ..datasets.video import default_codec
     from ..flows.environment import quiet_environment
     from ..reports.markdown_report import markdown_report
     from ..reports.pages.html_report import write_html_report

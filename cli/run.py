@@ -98,7 +98,7 @@ def _run(
 def _print_plan(amended: RunFile) -> None:
     """Make the plan before the flow does: what the user must mend is then said before anything starts."""
     from ..core.store import Store
-    from ..datasets.video.codec import default_codec
+    from ..datasets.video import default_codec
     from ..stages.planning import plan_run
 
     store = Store(amended.store_dir, default_codec())

@@ -35,7 +35,7 @@ from ..core.types import ClipRef, Sample
 from .annotation import find_file, plain_name
 from .json_list import load_json_list
 from .prediction_list import ListedClip, Listing, PredictionConfig, PredictionDataset
-from .video.frame_folder import frame_files
+from .video import frame_files
 
 PATH_LIST = "path_id_bridgedata.txt"
 _LIST_FOLDERS = ("", "dataset", "annotations")

@@ -36,7 +36,7 @@ from ..core.types import ClipRef, Sample
 from .annotation import caption_text, find_file, plain_name
 from .prediction_list import ListedClip, Listing, PredictionConfig, PredictionDataset
 from .table_file import read_rows
-from .video.temporal_interpolation import seer_stride
+from .video import seer_stride
 
 _COLUMNS = ("narration_id", "participant_id", "video_id", "start_frame", "stop_frame", "narration")
 _ANNOTATION_FOLDERS = ("", "epic-kitchens-100-annotations", "annotations", "annotation")

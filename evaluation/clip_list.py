@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..core.errors import EvaluationError
-from ..datasets.video.frame_folder import PICTURE_SUFFIXES
+from ..datasets.video import PICTURE_SUFFIXES
 
 VIDEO_SUFFIXES = frozenset(
     [

@@ -310,7 +310,7 @@ def _check_metrics(names: Sequence[str], protocol: Protocol, matching: Matching)
 
 
 def _open_store(run: RunFile) -> Store:
-    from ..datasets.video.codec import default_codec
+    from ..datasets.video import default_codec
 
     try:
         return Store(run.store_dir, default_codec())

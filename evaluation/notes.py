@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..core.weights import resolve
-from ..datasets.video.frame_folder import left_out
+from ..datasets.video import frame_gaps
 from ..metrics.extractors.i3d.formats import describe_i3d_weights
 from ..metrics.protocol import protocol_names
 from ..stages.measuring import Measuring
@@ -82,7 +82,7 @@ def clip_notes(
         gaps = [
             f"{clip.name} ({missing} missing, the first is frame {first})"
             for clip in sorted(folders, key=lambda clip: clip.name)
-            for missing, first in [left_out(clip.path)]
+            for missing, first in [frame_gaps(clip.path)]
             if missing
         ]
         if gaps:

@@ -70,9 +70,7 @@ class ClipCatalogue:
         return found
 
     def _facts(self, clip: StoredClip) -> ClipFacts:
-        from ..datasets.video import probe
-        from ..datasets.video.clips import clip_digest
-        from ..datasets.video.frame_folder import frame_folder_size
+        from ..datasets.video import clip_digest, frame_folder_size, probe
 
         is_folder = clip.kind == "frames"
         try:

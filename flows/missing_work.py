@@ -9,7 +9,7 @@ from ..core.file_digests import FileDigests
 from ..core.plan import Plan
 from ..core.run_file import RunFile
 from ..core.store import Store
-from ..datasets.video.codec import default_codec
+from ..datasets.video import default_codec
 from ..stages.planning import Part, plan_run
 from ..stages.progress import RunProgress
 from ..stages.schedule import Listener, Schedule, run_chains

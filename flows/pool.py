@@ -18,7 +18,7 @@ from typing import Protocol, Self
 
 from ..core.errors import ReelbenchError, ResourcesError
 from ..core.store import Store
-from ..datasets.video.codec import default_codec
+from ..datasets.video import default_codec
 from ..stages.work import Shard, ShardResult
 
 MAX_DEATHS = 3

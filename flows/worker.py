@@ -66,7 +66,7 @@ class Worker:
                 "all nodes must see it, and the output folder, under the same path",
             ) from error
         from ..core.store import Store
-        from ..datasets.video.codec import default_codec
+        from ..datasets.video import default_codec
         from ..stages.work import WorkerContext
 
         return WorkerContext(

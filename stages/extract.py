@@ -14,7 +14,7 @@ from ..core.plan import Cell, PlannedDataset, PlannedMethod
 from ..core.records import ClipRecord, FailureInfo
 from ..core.store import Store, failure_info
 from ..core.types import Features, Sample
-from ..datasets.video.clips import clip_digest, is_folder
+from ..datasets.video import clip_digest, is_folder
 from .extraction import ExtractItem, ExtractorSpec, Wanted, extract
 from .inputs import Input, SourceInput, StoredInput, VideoInput
 from .measuring import Measuring

@@ -16,7 +16,7 @@ from ..core.errors import MetricError, TooShortError
 from ..core.records import ClipRecord
 from ..core.store import Store
 from ..core.types import ClipRef, Frames
-from ..datasets.video import Reading
+from ..datasets.video import Reading, read_clips, reference_clip
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,6 @@ def read_inputs(inputs: Sequence[Input], store: Store | None) -> list[Content | 
 
 
 def _read_source(source: SourceInput) -> Frames:
-    from ..datasets.video.clips import reference_clip
     from ..methods.frames import chosen_frames, frames_needed
 
     choice = dict(source.choice)
@@ -146,8 +145,6 @@ def _read_one(source: SourceInput | StoredInput | str, store: Store | None) -> C
 
 
 def _read_video(ref: ClipRef, videos: Sequence[VideoInput]) -> list[Frames | Exception]:
-    from ..datasets.video.clips import read_clips
-
     try:
         frames: list[Frames | Exception] = list(read_clips(ref, [video.reading for video in videos]))
     except Exception as error:

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from ..core.errors import MismatchError, VideoError
 from ..core.plan import PlannedDataset, PlannedMethod
 from ..core.types import ClipRef, Conditioning
-from ..datasets.video.clips import is_folder
-from ..datasets.video.frame_folder import frame_files
+from ..datasets.video import frame_files, is_folder
 from ..methods.frames import chosen_frames
 from .measuring import Measuring
 

@@ -11,7 +11,7 @@ from ..core.planner import make_plan
 from ..core.run_file import RunFile
 from ..core.store import Store
 from ..core.weights import WeightsFinder, resolve
-from ..datasets.video.codec import default_codec
+from ..datasets.video import default_codec
 from .measuring import Measuring, make_measuring
 from .mismatches import mismatches
 

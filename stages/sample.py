@@ -223,7 +223,7 @@ def _with_context(task: ClipTask) -> Sample:
     """
     if task.context is None:
         return task.sample
-    from ..datasets.video.clips import read_clip
+    from ..datasets.video import read_clip
 
     wanted = task.context.num_frames
     arguments = dict(task.context.reading)

@@ -98,7 +98,7 @@ class TuneShard:
                 f"{self.method} is tuned on a reference clip, and {task.source!r} has none",
                 "use a data set with reference clips",
             )
-        from ..datasets.video.clips import reference_clip
+        from ..datasets.video import reference_clip
 
         return reference_clip(task.reference, self.num_frames)
 

@@ -18,7 +18,7 @@ from reelbench.core.planner import make_plan
 from reelbench.core.run_file_loading import parse_run_file
 from reelbench.core.store import Store
 from reelbench.core.weights import WeightsFinder, digest_weights
-from reelbench.datasets.video.codec import default_codec
+from reelbench.datasets.video import default_codec
 from reelbench.metrics.build import build_extractor
 from reelbench.metrics.protocol import load_protocol
 from reelbench.stages.measuring import PlannedExtractor

@@ -1,23 +1,38 @@
-"""Reading and writing videos: the one face of the folder's video files.
+"""Reading and writing videos: what other folders import stands here.
 
-What is wanted of a clip is in `reading`, decoding in `video_reading`, encoding and the lossless clips of the
-store in `video_writing`.
+*Reading* is of clips (`clips`), whether a clip is a video file or a folder of pictures; *decoding* is of
+files (`decoding`, on `file` and `pictures`) and of folders (`frame_folder`, on `picture_file`). What is
+wanted of a clip is a `Reading`. Encoding and the lossless clips of the store are in `writing`.
 """
 
 from __future__ import annotations
 
-from .decoding import MAX_CLIP_BYTES, VideoInfo, probe, read_clip, read_clips
-from .reading import Reading
-from .writing import read_lossless, write_lossless, write_preview
+from .clips import clip_digest, is_folder, read_clip, read_clips, reference_clip
+from .decoding import VideoInfo, probe
+from .frame_folder import frame_files, frame_folder_size, frame_gaps
+from .picture_file import PICTURE_SUFFIXES
+from .reading import MAX_CLIP_BYTES, Reading
+from .temporal_interpolation import seer_frames, seer_stride
+from .writing import default_codec, read_lossless, write_lossless, write_preview
 
 __all__ = [
     "MAX_CLIP_BYTES",
+    "PICTURE_SUFFIXES",
     "Reading",
     "VideoInfo",
+    "clip_digest",
+    "default_codec",
+    "frame_files",
+    "frame_folder_size",
+    "frame_gaps",
+    "is_folder",
     "probe",
     "read_clip",
     "read_clips",
     "read_lossless",
+    "reference_clip",
+    "seer_frames",
+    "seer_stride",
     "write_lossless",
     "write_preview",
 ]

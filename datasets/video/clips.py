@@ -7,21 +7,23 @@ picture has.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Literal
 
 from ...core.errors import TooShortError, VideoError
 from ...core.file_digests import FileDigests
+from ...core.hashing import digest
 from ...core.types import ClipRef, Frames
-from .. import video
-from . import MAX_CLIP_BYTES, Reading
+from .decoding import decode_file
 from .digest import video_digest
-from .frame_folder import frame_files, frame_folder_digest, read_frame_files
+from .frame_folder import decode_folder, frame_files
+from .reading import MAX_CLIP_BYTES, Reading
 
 
 def is_folder(ref: ClipRef) -> bool:
     """Whether a clip is a folder of pictures; of a path that is not there, whether one is meant."""
-    if ref.path.exists():
+    if os.path.exists(ref.path):  # noqa: PTH110 - Path's raises for a name that no system accepts
         return ref.path.is_dir()
     return (ref.first_frame, ref.last_frame, ref.fps) != (None, None, None)
 
@@ -36,24 +38,20 @@ def read_clips(
 
     Args:
         ref: the clip and its window.
-        readings: at least one; see `video_reading.read_clip`.
-        num_threads: decoder threads of a file.
+        readings: at least one.
+        num_threads: decoder threads of a file; many videos side by side want 1.
         max_bytes: a reading whose frames take more memory is refused (4 GiB).
 
     Returns:
-        for each reading its frames, uint8 RGB [T,H,W,3], or the error that concerns it.
+        for each reading its frames, uint8 RGB [T,H,W,3], or the error that concerns it alone.
 
     Raises:
         VideoError: the window is out of range or of the wrong kind, or the folder's rate is out of range.
     """
     _check_window(ref)
-    if not is_folder(ref):
-        return video.read_clips(ref, readings, num_threads, max_bytes)
-    try:
-        files = frame_files(ref.path, ref.first_frame, ref.last_frame)
-    except VideoError as error:
-        return [error] * len(readings)
-    return read_frame_files(ref.path, files, readings, ref.fps, max_bytes)
+    if is_folder(ref):
+        return decode_folder(ref, readings, max_bytes)
+    return decode_file(ref, readings, num_threads, max_bytes)
 
 
 def read_clip(
@@ -69,15 +67,13 @@ def read_clip(
     """Frames of a clip, uint8 RGB [T,H,W,3].
 
     Args:
-        ref: the clip and its window.
-        num_frames, stride, fps, start, num_threads: as in `video_reading.read_clip`; see `read_clips` for the
-            rate of a folder.
-        frames, num_given: as in `reading.Reading`. The stride is the caller's, also where `ref` has one
-            for the blend.
+        ref, num_threads: as in `read_clips`.
+        num_frames, stride, fps, start, frames, num_given: as in `Reading`. The stride is the caller's, also
+            where `ref` has one for the blend.
 
     Raises:
-        VideoError: missing, damaged, a frame of the window is not there, fewer frames than asked for, more
-            than fit into memory, or an argument out of range.
+        VideoError: missing, empty, not a video, audio only, damaged, a frame of the window is not there,
+            fewer frames than asked for, more than fit into memory, or an argument out of range.
     """
     reading = Reading(num_frames, stride, fps, start, frames, num_given)
     (clip,) = read_clips(ref, [reading], num_threads)
@@ -115,7 +111,8 @@ def clip_digest(ref: ClipRef, files: FileDigests) -> str:
     """
     _check_window(ref)
     if is_folder(ref):
-        return frame_folder_digest(ref.path, files, ref.first_frame, ref.last_frame)
+        pictures = frame_files(ref.path, ref.first_frame, ref.last_frame)
+        return digest([[picture.name, files.digest(picture)] for picture in pictures])
     return video_digest(ref.path, files)
 
 

@@ -1,4 +1,4 @@
-"""Exact frames of a video file, by timestamp, with PyAV.
+"""Decoding exact frames of a video file, by timestamp, with PyAV.
 
 One decoding pass over the frames that are needed and those before them down to the last key frame.
 Frames are RGB as the file declares them (matrix and range; untagged files count as BT.601 limited
@@ -14,7 +14,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
 
 import av
 import numpy as np
@@ -23,9 +22,9 @@ from av.video.frame import VideoFrame
 from ...core.errors import TooShortError, VideoError
 from ...core.types import ClipRef, Frames
 from .file import DAMAGED_HINT, DisorderedTimesError, decode, open_video, seek, timestamps
-from .frame_selection import TOLERANCE_S, AtRate, Every, Shown, in_window, random_start
+from .frame_selection import TOLERANCE_S, AtRate, Every, Shown, in_window
 from .pictures import RgbReader
-from .reading import Reading, clip_of
+from .reading import MAX_CLIP_BYTES, Reading, clip_of
 
 
 @dataclass(frozen=True)
@@ -68,84 +67,42 @@ def probe(path: Path) -> VideoInfo:
         return VideoInfo(duration_s, fps, stream.frames or None, width, height, stream.codec_context.name)
 
 
-MAX_CLIP_BYTES = 4 * 2**30
-"""A reading whose frames would take more memory than this is refused."""
-
-
-def read_clip(
-    ref: ClipRef,
-    num_frames: int | None = None,
-    stride: int | None = None,
-    fps: float | None = None,
-    start: Literal["first"] | int = "first",
-    num_threads: int = 1,
-) -> Frames:
-    """Frames of a clip, uint8 RGB [T,H,W,3].
-
-    Without `fps`, frames are counted as stored: every `stride`-th. With `fps`, frame k is the one on
-    screen k * stride / fps seconds after the first, by the timestamps, whatever the stored rate
-    (frames repeat when `fps` is above it); so `stride` counts frames of the resampled video.
-
-    The first frame is the first one that begins at or after the window's start.
-
-    Args:
-        ref: the file and its window in seconds since the start of the file's video.
-        num_frames: T; None for all frames of the window.
-        stride: at least 1; None is 1.
-        fps: resample to this rate; None keeps the stored frames.
-        start: "first", or a seed that draws the first frame uniformly among those that leave room for
-            the clip. Derive it per sample (`core.seeds.derive_seed`). The whole file is then read once
-            more, but not decoded, for its timestamps.
-        num_threads: decoder threads; many videos side by side want 1.
-
-    Raises:
-        VideoError: missing, empty, not a video, audio only, damaged, fewer frames than asked for, more
-            than fit into memory, or an argument out of range.
-    """
-    (frames,) = read_clips(ref, [Reading(num_frames, stride, fps, start)], num_threads)
-    if isinstance(frames, VideoError):
-        raise frames
-    return frames
-
-
-def read_clips(
-    ref: ClipRef,
-    readings: Sequence[Reading],
-    num_threads: int = 1,
-    max_bytes: int = MAX_CLIP_BYTES,
+def decode_file(
+    ref: ClipRef, readings: Sequence[Reading], num_threads: int = 1, max_bytes: int = MAX_CLIP_BYTES
 ) -> list[Frames | VideoError]:
     """Several choices of frames of one window, from one decoding pass.
 
-    Each result has the bytes that `read_clip` gives. Decoding stops behind the last frame that any reading
+    Each reading gets the bytes that it gets alone. Decoding stops behind the last frame that any of them
     wants; a frame that several want is converted once; no other frame is kept.
 
     Args:
-        ref, num_threads: as in `read_clip`.
+        ref: the file and its window in seconds since the start of the file's video.
         readings: at least one.
+        num_threads: decoder threads; many videos side by side want 1.
         max_bytes: a reading whose frames take more memory is refused (4 GiB): at its first frame where it
             names their number, when the limit is reached where it wants all.
 
     Returns:
-        for each reading its frames, or the error that concerns it alone: too few frames, too much memory, or
-        damage behind the last frame of the others.
+        for each reading its frames, uint8 RGB [T,H,W,3], or the error that concerns it alone: too few frames,
+        too much memory, or damage behind the last frame of the others.
 
     Raises:
         VideoError: the window is out of range.
     """
     _check_window(ref)
-    results = _read(ref, readings, num_threads, max_bytes, by_order=False)
+    results = _decode(ref, readings, num_threads, max_bytes, by_order=False)
     again = [index for index, result in enumerate(results) if isinstance(result, DisorderedTimesError)]
     if again:
-        mended = _read(ref, [readings[index] for index in again], num_threads, max_bytes, by_order=True)
+        mended = _decode(ref, [readings[index] for index in again], num_threads, max_bytes, by_order=True)
         for index, result in zip(again, mended, strict=True):
             results[index] = result
     return results
 
 
-def _read(
+def _decode(
     ref: ClipRef, readings: Sequence[Reading], num_threads: int, max_bytes: int, by_order: bool
 ) -> list[Frames | VideoError]:
-    """As `read_clips`, with the frames' own times or by order, for which a `DisorderedTimesError` asks."""
+    """As `decode_file`, with the frames' own times or by order, for which a `DisorderedTimesError` asks."""
     end_s = None if ref.end_s is None else Fraction(ref.end_s)
     results: dict[int, Frames | VideoError] = {}
     starts: dict[int, Fraction | None] = {}
@@ -184,10 +141,8 @@ def _first_time(
     """
     if reading.start == "first":
         return None if ref.start_s is None else Fraction(ref.start_s)
-    assert reading.num_frames is not None  # a Reading without it is refused
     assert window is not None
-    step, step_s = _steps(reading)
-    drawn = random_start(window, reading.num_frames, step, step_s, end_s, reading.start)
+    drawn = reading.drawn_start(window, end_s)
     if drawn is None:
         raise TooShortError(
             f"{_name(ref)} has {len(window)} frames, too few for {reading.num_frames} ({reading})",
@@ -198,7 +153,7 @@ def _first_time(
 
 @dataclass(frozen=True)
 class _Source:
-    """What is decoded: a file, until `end_s`; `by_order` see `video_file.decode`."""
+    """What is decoded: a file, until `end_s`; `by_order` see `file.decode`."""
 
     path: Path
     end_s: Fraction | None
@@ -223,9 +178,7 @@ def _choices(
     def read(indices: Collection[int], seek_s: Fraction | None) -> dict[int, _Choice]:
         choices = {}
         for index in indices:
-            step, step_s = _steps(readings[index])
-            rule: Every[VideoFrame] | AtRate[VideoFrame]
-            rule = Every(step) if step_s is None else AtRate(step_s, source.end_s)
+            rule: Every[VideoFrame] | AtRate[VideoFrame] = readings[index].rule(source.end_s)
             choices[index] = _Choice(rule, starts[index], readings[index].num_taken, max_bytes)
         _pass(source, list(choices.values()), seek_s)
         return choices
@@ -370,12 +323,6 @@ def _clip(ref: ClipRef, reading: Reading, choice: _Choice) -> Frames | VideoErro
     if (shortage := reading.shortage(len(pictures))) is not None:
         return TooShortError(f"{_name(ref)} {shortage}", _TOO_SHORT_HINT)
     return clip_of(reading, pictures)
-
-
-def _steps(reading: Reading) -> tuple[int, Fraction | None]:
-    """(stride, seconds between frames or None)."""
-    step = 1 if reading.stride is None else reading.stride
-    return step, None if reading.fps is None else step / Fraction(reading.fps).limit_denominator(100_000)
 
 
 def _check_window(ref: ClipRef) -> None:

@@ -1,6 +1,6 @@
 """An open video file: its one video stream, and its frames with their times.
 
-The thin layer over PyAV on which `video_reading` and `video_writing` stand, with `video_pictures`, which
+The thin layer over PyAV on which `decoding` and `writing` stand, with `pictures`, which
 makes RGB of the frames. Every failure of FFmpeg becomes a `VideoError` that names the file.
 """
 

@@ -1,44 +1,26 @@
-"""A clip stored as a folder of pictures, one a frame, in numeric order.
-
-Pictures are read by Pillow, except those of 16-bit colour, of which Pillow gives the upper 8 bits only: PyAV
-reads them. What they hold is kept as it is shown: 16 bits are scaled to 8 (v / 257, rounded), grey and
-palette become RGB, EXIF orientation is applied; colour profiles are not. Transparent pixels lie on the
-background that they have in videos (`core.transparency`). Damage is noticed where the format can tell: a
-file that is cut off always, changed bytes in PNG (it has checksums), seldom in the others.
-"""
+"""Decoding a clip stored as a folder of pictures, one a frame, in numeric order."""
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from itertools import groupby, pairwise
 from pathlib import Path
 
-import av
 import numpy as np
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ...core.errors import TooShortError, VideoError
-from ...core.file_digests import FileDigests
-from ...core.hashing import digest
-from ...core.transparency import over_background
-from ...core.types import Frames
-from .decoding import MAX_CLIP_BYTES
-from .frame_selection import AtRate, Every, Shown, random_start
-from .reading import Reading, clip_of
-
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+from ...core.types import ClipRef, Frames
+from .frame_selection import AtRate, Every, Shown
+from .picture_file import PICTURE_SUFFIXES, read_picture
+from .reading import MAX_CLIP_BYTES, Reading, clip_of, exact_rate
 
 _NUMBER = re.compile(r"\d+")
-_WIDE_GREY = {"I;16", "I;16B", "I;16L", "I;16N"}
-_WIDE_COLOUR = {"rgb48be", "rgb48le", "rgba64be", "rgba64le", "ya16be", "ya16le"}
-_WIDE_CODECS = {"PNG": "png", "TIFF": "tiff"}
 
 
 def frame_files(folder: Path, first: int | None = None, last: int | None = None) -> list[Path]:
@@ -85,7 +67,7 @@ def frame_files(folder: Path, first: int | None = None, last: int | None = None)
     return [folder / by_number[number] for number in wanted]
 
 
-def left_out(folder: Path) -> tuple[int, int]:
+def frame_gaps(folder: Path) -> tuple[int, int]:
     """How many numbers are missing between the pictures of a folder, and the first of them; (0, 0) for none.
 
     The smallest step between two neighbours is the folder's: every fifth frame (0, 5, 10) has no gap, and
@@ -160,68 +142,40 @@ def _listing(folder: Path, modified_ns: int) -> _Listing:
     return _Listing(tuple(names), by_number, unnumbered, double)
 
 
-def read_frame_folder(
-    folder: Path,
-    reading: Reading,
-    stored_fps: float | None = None,
-    max_bytes: int = MAX_CLIP_BYTES,
-) -> Frames:
-    """Frames of a folder of pictures, uint8 RGB [T,H,W,3]; only the pictures that are wanted are opened.
-
-    Args:
-        folder: the pictures.
-        reading: which of them, as for a video.
-        stored_fps: frames per second of the folder. A folder states no rate: without one, `reading.fps` is
-            not applied, and every picture counts as one frame.
-        max_bytes: more than this is refused.
-
-    Raises:
-        VideoError: too few pictures, one that is damaged or of another size, names without an
-            order (see `frame_files`), more than `max_bytes`, or a rate out of range.
-    """
-    (frames,) = read_frame_files(folder, frame_files(folder), [reading], stored_fps, max_bytes)
-    if isinstance(frames, VideoError):
-        raise frames
-    return frames
-
-
-def read_frame_files(
-    folder: Path,
-    files: Sequence[Path],
-    readings: Sequence[Reading],
-    stored_fps: float | None = None,
-    max_bytes: int = MAX_CLIP_BYTES,
+def decode_folder(
+    ref: ClipRef, readings: Sequence[Reading], max_bytes: int = MAX_CLIP_BYTES
 ) -> list[Frames | VideoError]:
-    """Several choices among the pictures of one folder; one that several want is decoded once.
+    """Several choices among the pictures of one folder; only those that are wanted are opened, each once.
 
     Args:
-        folder: for messages.
-        files: the pictures in order; see `frame_files`.
-        readings, stored_fps, max_bytes: as in `read_frame_folder`.
+        ref: the folder, its window and its rate. A folder states no rate: without one, a reading's `fps` is
+            not applied, and every picture counts as one frame.
+        readings: at least one.
+        max_bytes: a reading whose frames take more memory is refused (4 GiB).
 
     Returns:
-        for each reading its frames, or the error that concerns it alone.
+        for each reading its frames, uint8 RGB [T,H,W,3], or the error that concerns it alone: too few
+        pictures, one that is damaged or of another size, names without an order or a frame of the window
+        that is missing (see `frame_files`), too much memory.
 
     Raises:
         VideoError: a rate out of range.
     """
-    if stored_fps is not None and not 1e-3 <= stored_fps <= 1000:
-        raise VideoError(f"the rate of a folder of frames must be from 0.001 to 1000 fps, got {stored_fps}")
-    choices: list[list[Path] | VideoError] = []
-    for reading in readings:
-        try:
-            choices.append(_choose(folder, files, reading, stored_fps))
-        except VideoError as error:
-            choices.append(error)
-    pictures = _Pictures(path for choice in choices if isinstance(choice, list) for path in set(choice))
+    try:
+        files = frame_files(ref.path, ref.first_frame, ref.last_frame)
+    except VideoError as error:
+        return [error] * len(readings)
+    if ref.fps is not None and not 1e-3 <= ref.fps <= 1000:
+        raise VideoError(f"the rate of a folder of frames must be from 0.001 to 1000 fps, got {ref.fps}")
     results: list[Frames | VideoError] = []
+    choices = [_choose(ref, files, reading) for reading in readings]
+    pictures = _Pictures(path for choice in choices if isinstance(choice, list) for path in set(choice))
     for reading, choice in zip(readings, choices, strict=True):
+        if isinstance(choice, VideoError):
+            results.append(choice)
+            continue
         try:
-            results.append(
-                choice
-                if isinstance(choice, VideoError)
-                else _clip(folder, reading, choice, pictures, max_bytes)
-            )
+            results.append(_clip(ref.path, reading, choice, pictures, max_bytes))
         except VideoError as error:
             results.append(error)
     return results
@@ -265,20 +219,6 @@ def _clip(folder: Path, reading: Reading, chosen: list[Path], pictures: _Picture
     return clip_of(reading, clip)
 
 
-def frame_folder_digest(
-    folder: Path, files: FileDigests, first: int | None = None, last: int | None = None
-) -> str:
-    """Digest of the pictures in their order: names and contents, not the folder's own name.
-
-    Args:
-        first, last: the window; see `frame_files`.
-
-    Raises:
-        VideoError, OSError: the folder or a picture cannot be read.
-    """
-    return digest([[path.name, files.digest(path)] for path in frame_files(folder, first, last)])
-
-
 def frame_folder_size(folder: Path) -> tuple[int, int]:
     """(width, height) of the first frame in pixels.
 
@@ -289,106 +229,22 @@ def frame_folder_size(folder: Path) -> tuple[int, int]:
     return width, height
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """A picture as uint8 RGB [H,W,3]; see the module's docstring.
-
-    Raises:
-        VideoError: damaged, of several pictures, or of values that have no 8-bit form.
-    """
-    try:
-        data = path.read_bytes()
-        with Image.open(io.BytesIO(data)) as opened:
-            if opened.format == "PNG":
-                opened.verify()  # the checksums: reading alone misses some changed bytes
-        with Image.open(io.BytesIO(data)) as opened:
-            depth, orientation = _raw_mode(opened), opened.getexif().get(ExifTags.Base.Orientation, 1)
-            # Phones add a second picture to a JPEG (the format is then MPO); the first is the photograph.
-            num_pictures = 1 if opened.format == "MPO" else getattr(opened, "n_frames", 1)
-            opened.load()
-            image: Image.Image = ImageOps.exif_transpose(opened)
-    except Exception as error:  # Pillow's readers let through whatever damaged bytes lead them to
-        if isinstance(error, UnidentifiedImageError):
-            reason = "its bytes are of no known format"  # Pillow names the buffer that holds them
-        else:
-            said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            reason = said.splitlines()[0][:120]
-        raise VideoError(
-            f"{str(path)!r} cannot be read as a picture ({reason})",
-            "the file may be cut off or damaged: copy it again",
-        ) from error
-    if num_pictures > 1:
-        raise VideoError(
-            f"{str(path)!r} holds {num_pictures} pictures, a frame is one", "save each as a file of its own"
-        )
-    if image.mode in ("F", "I") or "I;12" in depth:
-        raise VideoError(
-            f"{str(path)!r} holds values of which the range is not known (mode {image.mode}, {depth})",
-            "save it as 8 or 16 bit",
-        )
-    if ";16" in depth and (image.mode not in _WIDE_GREY or image.has_transparency_data):
-        return _from_wide_colour(path, data, str(opened.format), orientation)
-    if image.mode in _WIDE_GREY:
-        grey = np.asarray(_in_8_bits(np.asarray(image)))
-        return np.repeat(grey[..., None], 3, axis=-1)
-    if image.has_transparency_data:
-        with_alpha = np.asarray(image.convert("RGBA"))
-        return over_background(with_alpha[..., :3], with_alpha[..., 3] / 255)
-    try:
-        return np.asarray(image.convert("RGB"))
-    except ValueError as error:
-        raise VideoError(f"{str(path)!r} is in {image.mode}: {error}", "save it as RGB") from error
-
-
-def _raw_mode(image: ImageFile.ImageFile) -> str:
-    """How the file stores its pixels, by Pillow's name ("RGB;16B"); known until they are loaded."""
-    for tile in image.tile:
-        arguments = tile[3]
-        return str(arguments[0] if isinstance(arguments, tuple) else arguments)
-    return image.mode
-
-
-def _from_wide_colour(path: Path, data: bytes, format_: str, orientation: int) -> np.ndarray:
-    """16-bit colour, or grey with transparency, to 8-bit RGB."""
-    try:
-        decoder = av.VideoCodecContext.create(_WIDE_CODECS[format_], "r")
-        frame = [*decoder.decode(av.Packet(data)), *decoder.decode(None)][0]
-        if frame.format.name not in _WIDE_COLOUR:
-            raise ValueError(f"stored as {frame.format.name}")
-        values = frame.reformat(format="rgba64le").to_ndarray()
-    except (av.FFmpegError, ValueError, KeyError, IndexError) as error:
-        raise VideoError(
-            f"{str(path)!r}: this kind of 16-bit picture cannot be read ({error})", "save it as 8 bit"
-        ) from error
-    picture = Image.fromarray(over_background(values[..., :3] / 257, values[..., 3] / 65535))
-    picture.getexif()[ExifTags.Base.Orientation] = orientation
-    return np.asarray(ImageOps.exif_transpose(picture))
-
-
-def _in_8_bits(values: np.ndarray) -> np.ndarray:
-    """uint16 to uint8: 65,535 becomes 255."""
-    return np.rint(values / 257).astype(np.uint8)
-
-
-def _choose(folder: Path, files: Sequence[Path], reading: Reading, stored_fps: float | None) -> list[Path]:
-    """The pictures of a reading, in order."""
+def _choose(ref: ClipRef, files: Sequence[Path], reading: Reading) -> list[Path] | VideoError:
+    """The pictures of a reading, in order, or why there are too few."""
     # At its rate each picture lasts 1/fps; without one, a second serves as well as any other length.
-    rate = Fraction(1) if stored_fps is None else Fraction(stored_fps).limit_denominator(100_000)
+    rate = Fraction(1) if ref.fps is None else exact_rate(ref.fps)
     shown = [Shown(index / rate, (index + 1) / rate, path) for index, path in enumerate(files)]
-    step = 1 if reading.stride is None else reading.stride
-    by_rate = reading.fps is not None and stored_fps is not None
-    step_s = step / Fraction(reading.fps or 1).limit_denominator(100_000) if by_rate else None
+    counted = reading if ref.fps is not None else replace(reading, fps=None)
     if reading.start != "first":
-        assert reading.num_frames is not None  # a Reading without it is refused
-        window = [Shown(item.start_s, item.end_s, None) for item in shown]
-        drawn = random_start(window, reading.num_frames, step, step_s, None, reading.start)
+        drawn = counted.drawn_start([Shown(item.start_s, item.end_s, None) for item in shown], None)
         shown = [item for item in shown if drawn is not None and item.start_s >= drawn]
-    rule: Every[Path] | AtRate[Path] = Every(step) if step_s is None else AtRate(step_s, None)
+    rule: Every[Path] | AtRate[Path] = counted.rule(None)
     chosen = [path for item in shown for path in rule.see(item)]
     chosen += rule.end()
     chosen = chosen[: reading.num_taken]
     if (shortage := reading.shortage(len(chosen))) is not None:
-        raise TooShortError(
-            f"the folder {str(folder)!r} ({len(files)} frames) {shortage}",
+        return TooShortError(
+            f"the folder {str(ref.path)!r} ({len(files)} frames) {shortage}",
             "ask for fewer frames, or leave the clip out",
         )
     return chosen

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Literal
 
 import numpy as np
 
 from ...core.errors import VideoError
 from ...core.types import Frames
+from .frame_selection import AtRate, Every, Shown, T, random_start
 from .temporal_interpolation import seer_frames
+
+MAX_CLIP_BYTES = 4 * 2**30
+"""A reading whose frames would take more memory than this is refused."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """Which frames of a window are wanted; see `video_reading.read_clip`.
+    """Which frames of a clip's window are wanted.
+
+    Without `fps`, frames are counted as stored: every `stride`-th. With `fps`, frame k is the one on
+    screen k * stride / fps seconds after the first, by the timestamps, whatever the stored rate
+    (frames repeat when `fps` is above it); so `stride` counts frames of the resampled video.
+
+    The first frame is the first one that begins at or after the window's start.
 
     Attributes:
         num_frames: T; None for all frames of the window.
         stride: at least 1; None is 1.
         fps: resample to this rate, 0.001 to 1000; None keeps the stored frames.
-        start: "first", or a seed that draws the first frame (which needs `num_frames`).
+        start: "first", or a seed that draws the first frame uniformly among those that leave room for the
+            clip (which needs `num_frames`). Derive it per sample (`core.seeds.derive_seed`). A file is then
+            read once more, but not decoded, for its timestamps.
         frames: "exact", or "seer": all frames of the window, or every `stride`-th, are blended to
             `num_frames` (`temporal_interpolation`). A shorter clip is no failure then: it ends in grey.
         num_given: so many first frames are given to a method that predicts the others. A window that gives no
@@ -65,6 +79,30 @@ class Reading:
         """How many frames of the window are taken; None for all of them."""
         return None if self.frames == "seer" else self.num_frames
 
+    @property
+    def step(self) -> int:
+        """The stride as a number."""
+        return 1 if self.stride is None else self.stride
+
+    @property
+    def step_s(self) -> Fraction | None:
+        """Seconds from one frame to the next; None where frames are counted as stored."""
+        return None if self.fps is None else self.step / exact_rate(self.fps)
+
+    def rule(self, end_s: Fraction | None) -> Every[T] | AtRate[T]:
+        """What chooses among the frames that are shown to it from the first one on, until `end_s`."""
+        return Every(self.step) if self.step_s is None else AtRate(self.step_s, end_s)
+
+    def drawn_start(self, window: Sequence[Shown[None]], end_s: Fraction | None) -> Fraction | None:
+        """When the first frame of a seeded start begins, in seconds; None where the window is too short.
+
+        Args:
+            window: the frames of the window in order of time, which ends at `end_s`.
+        """
+        assert self.start != "first"
+        assert self.num_frames is not None  # refused without it
+        return random_start(window, self.num_frames, self.step, self.step_s, end_s, self.start)
+
     def shortage(self, found: int) -> str | None:
         """What is wrong with a window that gives so many frames, in words that follow its name; None where
         they are enough."""
@@ -78,8 +116,12 @@ class Reading:
         return None
 
     def __str__(self) -> str:
-        step = 1 if self.stride is None else self.stride
-        return f"stride {step}" + (f" at {self.fps:g} fps" if self.fps is not None else "")
+        return f"stride {self.step}" + (f" at {self.fps:g} fps" if self.fps is not None else "")
+
+
+def exact_rate(fps: float) -> Fraction:
+    """Frames per second as a fraction: 29.97 is 2997/100."""
+    return Fraction(fps).limit_denominator(100_000)
 
 
 def clip_of(reading: Reading, pictures: list[np.ndarray]) -> Frames:

@@ -25,7 +25,9 @@ from av.video.stream import VideoStream
 from ...core.atomic_write import atomic_path
 from ...core.errors import VideoError
 from ...core.hashing import digest_array
+from ...core.store import ClipCodec
 from ...core.types import Frames
+from .clips import clip_digest
 from .file import decode, open_video
 from .pictures import RgbReader
 
@@ -35,6 +37,16 @@ _PREVIEW_ENCODERS: Mapping[str, Mapping[str, str]] = {
     "libx264": {"crf": "18", "preset": "veryfast"},
     "libvpx-vp9": {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "4"},
 }
+
+
+def default_codec() -> ClipCodec:
+    """The store's codec: lossless clips for measuring, small previews for browsers."""
+    return ClipCodec(
+        write_lossless=write_lossless,
+        read_lossless=read_lossless,
+        write_preview=write_preview,
+        reference_digest=clip_digest,
+    )
 
 
 def write_lossless(path: Path, frames: Frames, fps: float) -> None:

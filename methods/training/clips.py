@@ -27,7 +27,7 @@ from ...core.atomic_write import atomic_path
 from ...core.errors import DatasetError, VideoError
 from ...core.hashing import digest, digest_array
 from ...core.types import Frames, Sample
-from ...datasets.video.decoding import read_clip
+from ...datasets.video import read_clip
 from ..frames import fit_frames
 from ..noise import draw
 from ..stable_diffusion.pipeline import StableDiffusion

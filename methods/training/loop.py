@@ -31,7 +31,7 @@ from torch.overrides import TorchFunctionMode
 from ...core.atomic_write import atomic_path
 from ...core.errors import RunFileError
 from ...core.types import Frames
-from ...datasets.video.writing import write_preview
+from ...datasets.video import write_preview
 from .listener import Listener
 from .optimizer import make_optimizer
 from .schedule import Batch, TrainingConfig, batch_of, learning_rate, timestep_weights

@@ -30,7 +30,7 @@ from ...core.errors import DatasetError, RunFileError, TooShortError, VideoError
 from ...core.hashing import digest, digest_array
 from ...core.seeds import derive_seed
 from ...core.types import Frames, Sample
-from ...datasets.video.clips import read_clip
+from ...datasets.video import read_clip
 from ..cogvideox.pipeline import CogVideoX
 from ..prediction.context_latents import encode_given
 from ..prediction.fca_config import ContextEncoding

@@ -139,8 +139,7 @@ def _row(
 
 def _read(path: Path, clip: Mapping[str, Any]) -> Frames:
     """The frames of a clip: those that were made, or the part of the reference that is measured."""
-    from ...datasets.video import read_lossless
-    from ...datasets.video.clips import read_clip
+    from ...datasets.video import read_clip, read_lossless
 
     if clip["side"] == "generated":
         return read_lossless(path)

@@ -330,8 +330,7 @@ def _media(path: Path) -> tuple[str, bytes]:
     """
     if not path.is_dir():
         return _MEDIA_TYPES[path.suffix.lower()], path.read_bytes()
-    from ...datasets.video import write_preview
-    from ...datasets.video.clips import reference_clip
+    from ...datasets.video import reference_clip, write_preview
 
     with tempfile.TemporaryDirectory() as folder:
         preview = Path(folder, "preview.mp4")

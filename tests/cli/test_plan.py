@@ -18,7 +18,7 @@ from reelbench.cli.run import _print_plan
 from reelbench.core.planner import make_plan
 from reelbench.core.run_file_loading import load_run_file
 from reelbench.core.store import Store
-from reelbench.datasets.video.codec import default_codec
+from reelbench.datasets.video import default_codec
 from reelbench.stages.sample import sample_shards
 from reelbench.stages.work import WorkerContext
 

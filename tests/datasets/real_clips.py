@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from reelbench.core.types import ClipRef
-from reelbench.datasets.video.clips import reference_clip
+from reelbench.datasets.video import reference_clip
 
 CLIPS = {
     "bikes": (  # the film's first shot, before any bicycle

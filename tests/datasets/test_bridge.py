@@ -15,7 +15,7 @@ from reelbench.core import registry
 from reelbench.core.contracts import Dataset
 from reelbench.core.errors import DatasetError, TooShortError, VideoError
 from reelbench.datasets.bridge import PATH_LIST, Bridge, task_text
-from reelbench.datasets.video.clips import read_clip
+from reelbench.datasets.video import read_clip
 from reelbench.worlds.sprites.layouts import FRAMES_PER_SECOND
 from reelbench.worlds.sprites.prediction_layouts import bridge_layout
 

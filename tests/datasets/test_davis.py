@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from reelbench.core.errors import DatasetError
 from reelbench.core.types import ClipRef
 from reelbench.datasets.davis import COLUMNS, Davis
-from reelbench.datasets.video.clips import read_clip
+from reelbench.datasets.video import read_clip
 
 EDITS = [
     ("bear", "a bear walks on rocks", "object", "a lion walks on rocks"),

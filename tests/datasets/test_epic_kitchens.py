@@ -14,7 +14,7 @@ from reelbench.core import registry
 from reelbench.core.contracts import Dataset
 from reelbench.core.errors import DatasetError, TooShortError, VideoError
 from reelbench.datasets.epic_kitchens import EpicKitchens100
-from reelbench.datasets.video.clips import read_clip
+from reelbench.datasets.video import read_clip
 from reelbench.worlds.sprites.prediction_layouts import EPIC_COLUMNS, epic_kitchens_layout
 
 VIDEO = "EPIC-KITCHENS/P01/rgb_frames/P01_11"

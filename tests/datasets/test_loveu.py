@@ -13,8 +13,7 @@ from pydantic import ValidationError
 from reelbench.core.errors import DatasetError
 from reelbench.core.types import ClipRef
 from reelbench.datasets.loveu import COLUMNS, LoveuTgve
-from reelbench.datasets.video import Reading
-from reelbench.datasets.video.clips import read_clip
+from reelbench.datasets.video import Reading, read_clip
 from reelbench.stages.inputs import VideoInput, read_inputs
 
 VIDEOS = {

@@ -14,7 +14,7 @@ from reelbench.core import registry
 from reelbench.core.contracts import Dataset
 from reelbench.core.errors import DatasetError, TooShortError, VideoError
 from reelbench.datasets.ssv2 import SomethingSomethingV2
-from reelbench.datasets.video.clips import read_clip
+from reelbench.datasets.video import read_clip
 from reelbench.worlds.sprites.write import write_video, write_world
 
 VIDEOS = "20bn-something-something-v2"

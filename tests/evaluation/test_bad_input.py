@@ -21,7 +21,6 @@ from PIL import Image
 from reelbench.core.errors import EvaluationError, VideoError
 from reelbench.core.types import ClipRef, Frames
 from reelbench.datasets.video import Reading, probe, read_clip, read_clips
-from reelbench.datasets.video.frame_folder import read_frame_folder
 from reelbench.evaluation import evaluate
 from reelbench.evaluation.clip_list import StoredClip, find_clips, other_files
 from reelbench.evaluation.matching import match
@@ -68,15 +67,7 @@ def numbers(frames: Frames) -> list[int]:
 
 def read(clip: StoredClip, *readings: Reading, frame_rate: float | None = None) -> list[Frames | VideoError]:
     """The readings of a clip of either kind, each its frames or its error."""
-    if clip.kind == "video":
-        return read_clips(ClipRef(clip.path), readings)
-    found: list[Frames | VideoError] = []
-    for reading in readings:
-        try:
-            found.append(read_frame_folder(clip.path, reading, frame_rate))
-        except VideoError as error:
-            found.append(error)
-    return found
+    return read_clips(ClipRef(clip.path, fps=frame_rate), readings)
 
 
 def save_frames(folder: Path, pictures: Sequence[Image.Image]) -> Path:
@@ -265,8 +256,8 @@ def test_all_frames_of_a_long_clip_beyond_the_limit_are_refused(long_clips) -> N
     assert "video.mp4': the clip has more than 500 frames of 16 x 16" in str(whole)
     assert "first frames only" in str(whole)
     assert len(few) == 16
-    with pytest.raises(VideoError, match="2000 frames of 16 x 16 take more than"):
-        read_frame_folder(long_clips["frames"].path, Reading(), max_bytes=500 * FRAME)
+    (refused,) = read_clips(ClipRef(long_clips["frames"].path), [Reading()], max_bytes=500 * FRAME)
+    assert "2000 frames of 16 x 16 take more than" in str(refused)
     (everything,) = read_clips(ClipRef(long_clips["video"].path), [Reading()], max_bytes=2000 * FRAME)
     assert len(everything) == 2000
 

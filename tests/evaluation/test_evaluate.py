@@ -12,8 +12,7 @@ from PIL import Image
 from reelbench.core.errors import EvaluationError, UnknownNameError, WeightsError
 from reelbench.core.tables import PROVENANCE_COLUMNS
 from reelbench.core.types import ClipRef
-from reelbench.datasets.video import read_clip
-from reelbench.datasets.video.temporal_interpolation import seer_frames
+from reelbench.datasets.video import read_clip, seer_frames
 from reelbench.evaluation import evaluate, evaluator, result_tables
 from reelbench.stages import extraction
 
@@ -170,12 +169,12 @@ def test_an_interrupted_call_keeps_what_it_did(measure, monkeypatch):
 def test_several_protocols_side_by_side_are_those_alone_and_each_file_is_opened_once(
     measure, tmp_path, monkeypatch
 ):
-    from reelbench.datasets import video
+    from reelbench.stages import inputs
 
     alone = {name: measure(protocol=name, output=tmp_path / name) for name in ("clean", "videogpt")}
     calls = []
-    real = video.read_clips
-    monkeypatch.setattr(video, "read_clips", lambda ref, *a: (calls.append(ref.path), real(ref, *a))[1])
+    real = inputs.read_clips
+    monkeypatch.setattr(inputs, "read_clips", lambda ref, *a: (calls.append(ref.path), real(ref, *a))[1])
     both = measure(protocol=["clean", "videogpt"], output=tmp_path / "both")
     assert len(calls) == len(set(calls)) == 12
     for name, result in alone.items():

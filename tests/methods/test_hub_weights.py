@@ -18,7 +18,7 @@ from reelbench.core.run_file_loading import load_run_file
 from reelbench.core.store import Store
 from reelbench.core.types import WeightsRef
 from reelbench.core.weights import NotFetchedError, WeightsFinder, digest_weights, look, resolve
-from reelbench.datasets.video.codec import default_codec
+from reelbench.datasets.video import default_codec
 from reelbench.methods.cogvideox.config import COGVIDEOX
 from reelbench.methods.cogvideox.pipeline import load_cogvideox
 from reelbench.methods.stable_diffusion.formats import STABLE_DIFFUSION

@@ -14,7 +14,7 @@ from reelbench.core.file_digests import FileDigests
 from reelbench.core.run_file_loading import parse_run_file
 from reelbench.core.store import Store
 from reelbench.core.tables import read_table
-from reelbench.datasets.video.codec import default_codec
+from reelbench.datasets.video import default_codec
 from reelbench.reports.markdown_report import markdown_report, task_markdown
 from reelbench.reports.pages.html_report import write_html_report
 from reelbench.reports.recorded.readme_table import readme_table

@@ -8,8 +8,7 @@ import pytest
 from reelbench.core.file_digests import FileDigests
 from reelbench.core.run_file_loading import parse_run_file
 from reelbench.core.store import Store
-from reelbench.datasets.video import write_lossless
-from reelbench.datasets.video.codec import default_codec
+from reelbench.datasets.video import default_codec, write_lossless
 from reelbench.stages.extract import extract_shards, generated_items, prompt_items, reference_items
 from reelbench.stages.planning import plan_run
 from reelbench.stages.results import build_results

@@ -11,9 +11,7 @@ import yaml
 from reelbench.core.errors import ProtocolError
 from reelbench.core.store import Store
 from reelbench.core.types import ClipRef, Sample
-from reelbench.datasets.video import read_lossless, write_lossless
-from reelbench.datasets.video.codec import default_codec
-from reelbench.datasets.video.temporal_interpolation import seer_frames
+from reelbench.datasets.video import default_codec, read_lossless, seer_frames, write_lossless
 from reelbench.metrics.protocol import Protocol, load_protocol
 from reelbench.stages.measuring import Measuring
 

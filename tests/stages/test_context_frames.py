@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from reelbench.core.store import Store
-from reelbench.datasets.video import read_lossless, write_lossless
-from reelbench.datasets.video.codec import default_codec
+from reelbench.datasets.video import default_codec, read_lossless, write_lossless
 
 PROMPTS = {"v0": "a", "v1": "b", "v2": "c", "v3": "d"}
 

@@ -8,11 +8,10 @@ import pytest
 from reelbench.core.errors import MetricError, VideoError
 from reelbench.core.store import Store
 from reelbench.core.types import ClipRef
-from reelbench.datasets import video
-from reelbench.datasets.video import Reading, write_lossless
-from reelbench.datasets.video.codec import default_codec
+from reelbench.datasets.video import Reading, default_codec, write_lossless
 from reelbench.metrics.build import build_extractor
 from reelbench.metrics.protocol import load_protocol
+from reelbench.stages import inputs as stage_inputs
 from reelbench.stages.extraction import ExtractItem, ExtractorSpec, Wanted, extract
 from reelbench.stages.inputs import Cut, VideoInput, read_inputs
 from reelbench.stages.work import WorkerContext
@@ -154,8 +153,10 @@ def test_real_networks_give_the_same_bits_for_any_number_of_threads_and_any_neig
 
 def test_a_file_is_decoded_once_for_all_its_readings(clips, plugin, context, monkeypatch):
     calls = []
-    real = video.read_clips
-    monkeypatch.setattr(video, "read_clips", lambda ref, *rest: (calls.append(ref), real(ref, *rest))[1])
+    real = stage_inputs.read_clips
+    monkeypatch.setattr(
+        stage_inputs, "read_clips", lambda ref, *rest: (calls.append(ref), real(ref, *rest))[1]
+    )
     spec = plugin("Mean")
     inputs = tuple(VideoInput(ClipRef(clips[0]), reading(n)) for n in (3, 5, 9))
     wanted = tuple(Wanted(spec.name, spec.session_key, f"k{i}", (i,)) for i in range(3))

@@ -268,8 +268,7 @@ class TestTheGivenFrames:
     ) -> None:
         """Shrunk so that they cover the model's frames, the rest cut off on both sides."""
         from reelbench.core.store import Store
-        from reelbench.datasets.video.clips import read_clip
-        from reelbench.datasets.video.codec import default_codec
+        from reelbench.datasets.video import default_codec, read_clip
         from reelbench.methods.frames import fit_frames
         from reelbench.tests.methods.tiny_cogvideox import cogvideox_folder
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from reelbench.core.store import Store
-from reelbench.datasets.video.codec import default_codec
+from reelbench.datasets.video import default_codec
 
 EDITS = {
     "cat": ("a cat walks", {"style": "a cat walks, oil painting", "object": "a dog walks"}),

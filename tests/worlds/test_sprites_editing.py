@@ -12,7 +12,7 @@ import pytest
 from reelbench.datasets.davis import Davis
 from reelbench.datasets.edit_list import EDIT_KINDS as DATASET_EDIT_KINDS
 from reelbench.datasets.loveu import LoveuTgve
-from reelbench.datasets.video.clips import read_clip
+from reelbench.datasets.video import read_clip
 from reelbench.worlds.sprites.check import judge, judge_motion
 from reelbench.worlds.sprites.editing import EDIT_KINDS, NUM_FRAMES, EditScene, edit_scenes
 from reelbench.worlds.sprites.motion_quality import JUDGED_MOTIONS

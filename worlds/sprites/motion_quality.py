@@ -103,7 +103,7 @@ def motion_quality(
     """
     from ...core.registry import get
     from ...core.types import Sample
-    from ...datasets.video.writing import write_preview
+    from ...datasets.video import write_preview
 
     settings = {"num_frames": 16, "num_steps": steps, "guidance_scale": guidance_scale}
     cls = get("methods", method)

@@ -23,7 +23,7 @@ import numpy as np
 import typer
 
 from ...core.types import Frames, Sample
-from ...datasets.video.temporal_interpolation import seer_frames
+from ...datasets.video import seer_frames
 from .check import judge_motion
 from .cogvideox_data import NUM_FRAMES, shrink
 from .cogvideox_quality import enlarge, write_clip_sheet

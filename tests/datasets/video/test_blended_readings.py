@@ -11,9 +11,8 @@ from PIL import Image
 
 from reelbench.core.errors import TooShortError, VideoError
 from reelbench.core.types import ClipRef, Frames
-from reelbench.datasets import video
-from reelbench.datasets.video import Reading, write_lossless
-from reelbench.datasets.video.clips import read_clip, read_clips
+from reelbench.datasets.video import Reading, read_clip, read_clips, write_lossless
+from reelbench.datasets.video.decoding import decode_file
 from reelbench.datasets.video.temporal_interpolation import PADDING, seer_frames
 
 BLEND = Reading(4, frames="seer")
@@ -119,7 +118,7 @@ def test_what_makes_no_sense_is_refused(arguments, message) -> None:
         Reading(**arguments)
 
 
-def test_a_blend_of_files_is_the_same_through_the_video_reader(tmp_path) -> None:
+def test_a_blend_of_files_is_the_same_as_it_is_decoded(tmp_path) -> None:
     ref = save_file(tmp_path / "clip.mkv", noise(9))
-    (through_it,) = video.read_clips(ref, [BLEND])
-    np.testing.assert_array_equal(through_it, read_clip(ref, 4, frames="seer"))
+    (decoded,) = decode_file(ref, [BLEND])
+    np.testing.assert_array_equal(decoded, read_clip(ref, 4, frames="seer"))

@@ -20,15 +20,18 @@ from PIL import ExifTags, Image
 from reelbench.core.errors import VideoError
 from reelbench.core.file_digests import FileDigests
 from reelbench.core.types import ClipRef
-from reelbench.datasets.video import Reading, read_clip, write_lossless
-from reelbench.datasets.video.frame_folder import (
+from reelbench.datasets.video import (
+    MAX_CLIP_BYTES,
+    Reading,
+    clip_digest,
     frame_files,
-    frame_folder_digest,
     frame_folder_size,
-    left_out,
-    read_frame_folder,
-    read_picture,
+    frame_gaps,
+    read_clip,
+    read_clips,
+    write_lossless,
 )
+from reelbench.datasets.video.picture_file import read_picture
 
 
 def noise(seed: int, *shape: int, dtype: type = np.uint8) -> np.ndarray:
@@ -51,13 +54,22 @@ def values(frames: np.ndarray) -> list[int]:
     return [int(value) for value in frames[:, 0, 0, 0]]
 
 
+def read_folder(
+    folder: Path, reading: Reading, stored_fps: float | None = None, max_bytes: int = MAX_CLIP_BYTES
+) -> np.ndarray:
+    (frames,) = read_clips(ClipRef(folder, fps=stored_fps), [reading], max_bytes=max_bytes)
+    if isinstance(frames, VideoError):
+        raise frames
+    return frames
+
+
 # Order
 
 
 def test_frames_come_in_the_order_of_their_numbers(tmp_path) -> None:
     folder = save_frames(tmp_path / "clip", numbered(12))
     assert [path.name for path in frame_files(folder)][:3] == ["frame0.png", "frame1.png", "frame2.png"]
-    assert values(read_frame_folder(folder, Reading())) == list(range(12))
+    assert values(read_folder(folder, Reading())) == list(range(12))
 
 
 def test_the_last_number_of_a_name_counts(tmp_path) -> None:
@@ -107,7 +119,7 @@ def test_a_frame_that_is_a_link_to_nothing_is_missed_not_skipped(tmp_path) -> No
     (tmp_path / "frame1.png").unlink()
     (tmp_path / "frame1.png").symlink_to(tmp_path / "gone.png")
     with pytest.raises(VideoError, match=r"frame1\.png"):
-        read_frame_folder(tmp_path, Reading())
+        read_folder(tmp_path, Reading())
 
 
 # Readings
@@ -139,29 +151,29 @@ def test_a_folder_of_known_rate_reads_like_the_video_of_its_frames(
         expected = read_clip(ClipRef(path), num_frames, stride, fps, start)
     except VideoError:
         with pytest.raises(VideoError, match=f"of the {num_frames} frames asked for"):
-            read_frame_folder(folder, reading, stored_fps=8.0)
+            read_folder(folder, reading, stored_fps=8.0)
     else:
-        assert np.array_equal(read_frame_folder(folder, reading, stored_fps=8.0), expected)
+        assert np.array_equal(read_folder(folder, reading, stored_fps=8.0), expected)
 
 
 def test_without_a_rate_of_its_own_every_picture_counts(tmp_path) -> None:
     folder = save_frames(tmp_path, numbered(10))
-    assert values(read_frame_folder(folder, Reading(4, fps=2.0))) == [0, 1, 2, 3]
-    assert values(read_frame_folder(folder, Reading(4, stride=2, fps=2.0))) == [0, 2, 4, 6]
-    assert values(read_frame_folder(folder, Reading(4, fps=2.0), stored_fps=4.0)) == [0, 2, 4, 6]
+    assert values(read_folder(folder, Reading(4, fps=2.0))) == [0, 1, 2, 3]
+    assert values(read_folder(folder, Reading(4, stride=2, fps=2.0))) == [0, 2, 4, 6]
+    assert values(read_folder(folder, Reading(4, fps=2.0), stored_fps=4.0)) == [0, 2, 4, 6]
 
 
 def test_only_the_pictures_that_are_wanted_are_opened(tmp_path) -> None:
     folder = save_frames(tmp_path, numbered(10))
     for index in (1, 2, 4, 5, 7):
         (folder / f"frame{index}.png").write_bytes(b"damaged")
-    assert values(read_frame_folder(folder, Reading(3, stride=3))) == [0, 3, 6]
+    assert values(read_folder(folder, Reading(3, stride=3))) == [0, 3, 6]
 
 
 @pytest.mark.parametrize("rate", [0.0, -8.0, float("nan"), float("inf")])
 def test_rates_out_of_range(tmp_path, rate) -> None:
     with pytest.raises(VideoError, match=r"from 0\.001 to 1000 fps"):
-        read_frame_folder(save_frames(tmp_path, numbered(2)), Reading(1, fps=8.0), stored_fps=rate)
+        read_folder(save_frames(tmp_path, numbered(2)), Reading(1, fps=8.0), stored_fps=rate)
 
 
 # What pictures become
@@ -319,8 +331,8 @@ def test_a_frame_of_another_size_is_named(tmp_path) -> None:
     folder = save_frames(tmp_path, numbered(4))
     Image.new("RGB", (8, 7)).save(folder / "frame2.png")
     with pytest.raises(VideoError, match=r"frame2\.png' is 8 x 7, the first frame of its folder 8 x 6"):
-        read_frame_folder(folder, Reading())
-    assert values(read_frame_folder(folder, Reading(2))) == [0, 1]
+        read_folder(folder, Reading())
+    assert values(read_folder(folder, Reading(2))) == [0, 1]
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "tif"])
@@ -363,35 +375,35 @@ def test_changed_bytes_give_a_picture_or_an_error_and_in_png_never_wrong_pixels(
 def test_a_clip_beyond_the_limit_is_refused_at_its_first_frame(tmp_path) -> None:
     folder = save_frames(tmp_path, numbered(5))
     size = 6 * 8 * 3
-    assert len(read_frame_folder(folder, Reading(), max_bytes=5 * size)) == 5
-    assert len(read_frame_folder(folder, Reading(4), max_bytes=5 * size - 1)) == 4
+    assert len(read_folder(folder, Reading(), max_bytes=5 * size)) == 5
+    assert len(read_folder(folder, Reading(4), max_bytes=5 * size - 1)) == 4
     (folder / "frame1.png").write_bytes(b"never opened")
     with pytest.raises(VideoError, match=r"5 frames of 8 x 6 take more than .* GiB"):
-        read_frame_folder(folder, Reading(), max_bytes=5 * size - 1)
+        read_folder(folder, Reading(), max_bytes=5 * size - 1)
 
 
 def test_too_few_frames(tmp_path) -> None:
     folder = save_frames(tmp_path / "short", numbered(5))
     with pytest.raises(VideoError, match=r"short' \(5 frames\) gives 5 of the 16 frames asked for"):
-        read_frame_folder(folder, Reading(16))
+        read_folder(folder, Reading(16))
     with pytest.raises(VideoError, match="gives 0 of the 16"):
-        read_frame_folder(folder, Reading(16, start=3))
+        read_folder(folder, Reading(16, start=3))
 
 
 def test_the_digest_tells_contents_and_order_not_the_folders_name(tmp_path) -> None:
     digests = FileDigests(None)
     one, other = (save_frames(tmp_path / name, numbered(11)) for name in ("one", "other"))
-    assert frame_folder_digest(one, digests) == frame_folder_digest(other, digests)
+    assert clip_digest(ClipRef(one), digests) == clip_digest(ClipRef(other), digests)
     (other / ".hidden.png").touch()
     (other / "notes.txt").touch()
-    assert frame_folder_digest(one, digests) == frame_folder_digest(other, digests)
+    assert clip_digest(ClipRef(one), digests) == clip_digest(ClipRef(other), digests)
     a, b = other / "frame2.png", other / "frame10.png"
     data = a.read_bytes()
     a.write_bytes(b.read_bytes())
     b.write_bytes(data)
-    assert frame_folder_digest(one, digests) != frame_folder_digest(other, digests)
+    assert clip_digest(ClipRef(one), digests) != clip_digest(ClipRef(other), digests)
     b.unlink()
-    assert frame_folder_digest(one, digests) != frame_folder_digest(other, digests)
+    assert clip_digest(ClipRef(one), digests) != clip_digest(ClipRef(other), digests)
 
 
 def test_size_of_a_folder_is_that_of_its_first_frame(tmp_path) -> None:
@@ -420,4 +432,4 @@ def test_gaps_are_numbers_left_out_of_the_folders_own_step(tmp_path, numbers, ex
     for number in numbers:
         (tmp_path / f"f{number:03d}.png").touch()
     (tmp_path / "note.txt").touch()
-    assert left_out(tmp_path) == expected
+    assert frame_gaps(tmp_path) == expected

@@ -15,8 +15,7 @@ from reelbench.core.errors import VideoError
 from reelbench.core.file_digests import FileDigests
 from reelbench.core.hashing import digest_file
 from reelbench.core.types import ClipRef
-from reelbench.datasets.video import Reading, read_clip, read_clips
-from reelbench.datasets.video.clips import clip_digest
+from reelbench.datasets.video import Reading, clip_digest, read_clip, read_clips
 
 Numbers = Callable[[np.ndarray], list[int]]
 EncodeVideo = Callable[..., Path]

@@ -15,7 +15,7 @@ from reelbench.core.file_digests import FileDigests
 from reelbench.core.hashing import digest_file
 from reelbench.core.transparency import over_background
 from reelbench.core.types import ClipRef
-from reelbench.datasets.video.clips import clip_digest, read_clip
+from reelbench.datasets.video import clip_digest, read_clip
 
 KINDS = {
     "qtrle.mov": ("qtrle", "argb", {}),

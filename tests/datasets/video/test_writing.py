@@ -11,8 +11,16 @@ import pytest
 
 from reelbench.core.errors import VideoError
 from reelbench.core.types import ClipRef
-from reelbench.datasets.video import probe, read_clip, read_lossless, write_lossless, write_preview
-from reelbench.datasets.video import writing as video_writing
+from reelbench.datasets.video import (
+    probe,
+    read_clip,
+    read_lossless,
+    write_lossless,
+    write_preview,
+)
+from reelbench.datasets.video import (
+    writing as video_writing,
+)
 
 pytestmark = pytest.mark.smoke
 

@@ -141,7 +141,7 @@ class TestClips:
             PredictionClips(parts)
 
     def test_frames_are_the_first_ones_spread_or_blended(self, tmp_path: Path) -> None:
-        from reelbench.datasets.video.writing import write_lossless
+        from reelbench.datasets.video import write_lossless
 
         clip = np.stack([np.full((16, 16, 3), 10 * t, np.uint8) for t in range(20)])
         write_lossless(tmp_path / "clip.mkv", clip, 10.0)

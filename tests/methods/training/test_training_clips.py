@@ -11,7 +11,7 @@ import torch
 
 from reelbench.core.errors import DatasetError
 from reelbench.core.types import ClipRef, Sample
-from reelbench.datasets.video.writing import write_lossless
+from reelbench.datasets.video import write_lossless
 from reelbench.methods.frames import fit_frames
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.methods.training import clips as training_clips
@@ -36,7 +36,7 @@ def samples(tmp_path: Path) -> list[Sample]:
 
 
 def test_latents_are_those_of_the_vae(pipeline: Any, samples: list[Sample], tmp_path: Path) -> None:
-    from reelbench.datasets.video.decoding import read_clip
+    from reelbench.datasets.video import read_clip
 
     clips = TrainingClips(encode_clips(pipeline, samples, ClipEncoding(3), tmp_path / "latents"))
     assert len(clips) == 5

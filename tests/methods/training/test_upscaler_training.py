@@ -13,7 +13,7 @@ import torch
 
 from reelbench.core.errors import RunFileError
 from reelbench.core.types import ClipRef, Frames, Sample
-from reelbench.datasets.video.writing import write_preview
+from reelbench.datasets.video import write_preview
 from reelbench.methods.adapters.adapter_file import load_adapters
 from reelbench.methods.adapters.adapters import AdapterConfig, Adapters
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
