@@ -45,8 +45,8 @@ def report(
     from ..core.store import Store
     from ..datasets.video import default_codec
     from ..flows.environment import quiet_environment
-    from ..reports.markdown_report import markdown_report
     from ..reports.pages.html_report import write_html_report
+    from ..reports.pages.markdown_report import markdown_report
     from ..reports.publish import publish
     from ..stages.planning import plan_run
     from ..stages.results import build_results

@@ -20,20 +20,21 @@ NUM_FAILURES_SHOWN = 10
 def print_tables(run_dir: Path, is_brief: bool = False) -> None:
     """The comparison table on the terminal, or as Markdown where the output is not one; then the tables of
     editing and prediction, unless `is_brief`."""
-    from ..reports.markdown_report import task_markdown
-    from ..reports.tables.comparison import load_comparison_table
-    from ..reports.tables.text import print_table, to_markdown, unescape_markdown
+    from ..reports.pages.markdown_report import comparison_markdown, task_markdown
+    from ..reports.pages.terminal_report import print_table
+    from ..reports.tables.comparison import comparison_table
+    from ..reports.tables.run_tables import RunTables
     from ..stages.results import tables_dir
 
-    folder = tables_dir(run_dir)
+    tables, is_terminal = RunTables(tables_dir(run_dir)), sys.stdout.isatty()
+    table = comparison_table(tables)
     typer.echo("")
-    table = load_comparison_table(folder)
-    if sys.stdout.isatty():
+    if is_terminal:
         print_table(table)
     else:
-        typer.echo(to_markdown(table))
-    if not is_brief and (more := task_markdown(folder)):
-        typer.echo(unescape_markdown(more) if sys.stdout.isatty() else more)
+        typer.echo(comparison_markdown(table))
+    if not is_brief and (more := task_markdown(tables, is_plain=is_terminal)):
+        typer.echo(more)
 
 
 def print_failures(run_dir: Path, tables: Sequence[str] = ("clips", "features")) -> None:
@@ -71,8 +72,7 @@ def check_recorded(folder: Path) -> None:
 
 def print_reproduction(run_dir: Path, recorded: Path) -> bool:
     """Which of a run's scores are the recorded ones; whether all are."""
-    from ..reports.recorded.reproduction import compare_with_recorded
-    from ..reports.recorded.reproduction_text import reproduction_text
+    from ..reports.recorded.reproduction import compare_with_recorded, reproduction_text
     from ..stages.results import tables_dir
 
     found = compare_with_recorded(tables_dir(run_dir), recorded)

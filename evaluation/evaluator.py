@@ -76,10 +76,12 @@ class Evaluation:
         return read_table(self.tables_dir, "scores").to_pandas()
 
     def __str__(self) -> str:
-        from ..reports.tables.comparison import load_comparison_table
-        from ..reports.tables.text import to_markdown
+        from ..reports.pages.markdown_report import comparison_markdown
+        from ..reports.tables.comparison import comparison_table
+        from ..reports.tables.run_tables import RunTables
 
-        return "\n".join([to_markdown(load_comparison_table(self.tables_dir)), *self.problems])
+        table = comparison_table(RunTables(self.tables_dir))
+        return "\n".join([comparison_markdown(table), *self.problems])
 
 
 def evaluate(

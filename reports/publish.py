@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.atomic_write import write_text_atomic
-from .markdown_report import markdown_report
 from .mlflow.log import default_tracking_uri, log_run
 from .pages.html_report import write_html_report
+from .pages.markdown_report import markdown_report
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from ..core.errors import ReelbenchError, unknown_name
 from .tables.measurement import DASH
-from .tables.text import escape_markdown
+from .tables.prediction import PREDICTION_METRICS, prediction_data
+from .tables.run_tables import RunTables
 
 MARKS = {
     "P": "the paper's text",
@@ -26,6 +27,12 @@ MARKS = {
     "U": "a recollection, not confirmed",
 }
 """How a figure is known."""
+
+PUBLISHED_EDITING = ("davis-editing", "simda-editing", "tgve", "v2vbench")
+"""The published benchmarks that stand beside an edit table."""
+
+PUBLISHED_PREDICTION = {"ssv2": "ssv2", "bridge": "bridge", "epic-kitchens-100": "epic"}
+"""The published benchmark of each registered data set of prediction."""
 
 UNKNOWN = f"{DASH} [?]"
 """What stands where a figure was published and is not known here."""
@@ -138,27 +145,23 @@ def load_published(path: Path | None = None) -> PublishedFigures:
         raise ReelbenchError(f"cannot read the published figures in {path}: {error}") from error
 
 
-def published_table(benchmark: str, figures: PublishedFigures | None = None) -> PublishedTable:
-    """The "as published" table of a benchmark, for example "msrvtt".
+def published_editing() -> tuple[PublishedTable, ...]:
+    """What is published of editing, a row for each method; it stands beside an edit table."""
+    return tuple(published_by_method(name) for name in PUBLISHED_EDITING)
 
-    Raises:
-        UnknownNameError: there are no figures for it.
+
+def published_prediction(run: RunTables) -> tuple[PublishedTable, ...]:
+    """What is published on the data sets of a run's prediction tables, in one table; none where nothing is.
+
+    A data set is known by its registered name: Sprites in its layout have its published figures beside them,
+    too, as figures of another data set under another protocol.
     """
-    figures = figures or load_published()
-    entry = _entry(benchmark, figures)
-    rows = tuple(
-        (
-            figure.method,
-            f"{figure.metric} (published)",
-            f"{figure.value:g}",
-            f"{MARKS[figure.mark]}: {figures.sources[figure.source]}",
-            figure.note,
-        )
-        for figure in entry.figures
-    )
-    return PublishedTable(
-        entry.title, ("Method", "Metric", "As published", "Known from", "Note"), rows, entry.protocol.strip()
-    )
+    measured = {row["dataset"] for row in run.summary if row["metric"] in PREDICTION_METRICS}
+    shown = dict.fromkeys(item.name for item in prediction_data(run.rows("runs")) if item.label in measured)
+    benchmarks = [PUBLISHED_PREDICTION[name] for name in shown if name in PUBLISHED_PREDICTION]
+    if not benchmarks:
+        return ()
+    return (published_together("text-video prediction, under other protocols", benchmarks),)
 
 
 def published_by_method(benchmark: str, figures: PublishedFigures | None = None) -> PublishedTable:
@@ -245,18 +248,3 @@ def _entry(benchmark: str, figures: PublishedFigures) -> PublishedBenchmark:
     if benchmark not in by_name:
         raise unknown_name("published benchmark", benchmark, by_name)
     return by_name[benchmark]
-
-
-def published_markdown(table: PublishedTable, heading_level: int = 3) -> str:
-    """The table as Markdown, with a line that says what it is."""
-    lines = [
-        f"{'#' * heading_level} As published: {escape_markdown(table.benchmark)}",
-        "",
-        f"| {' | '.join(table.headings)} |",
-        f"| {' | '.join('---' for _ in table.headings)} |",
-        *(f"| {' | '.join(escape_markdown(text) for text in row)} |" for row in table.rows),
-        "",
-        "Not measured here; not comparable with measured values.",
-        escape_markdown(table.protocol),
-    ]
-    return "\n".join(lines) + "\n"

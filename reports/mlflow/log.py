@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING
 from ...core.atomic_write import write_text_atomic
 from ...core.errors import StoreError
 from ...core.hashing import digest, digest_bytes
-from ...core.tables import SCHEMAS, read_table
-from ..pages.run_clips import PromptClips, clips_by_prompt, locate
-from ..tables.comparison import load_comparison_table
-from ..tables.text import to_markdown
+from ...core.tables import SCHEMAS
+from ..pages.markdown_report import comparison_markdown
+from ..pages.run_clips import clips_by_prompt, locate
+from ..tables.comparison import comparison_table
+from ..tables.run_tables import RunTables
 from .database import default_tracking_uri, logged_run, mlflow_command
 from .records import COMPLETE_TAG, CONTENT_TAG, Record, RunRecords, load_run_records
 from .store import checked_database, experiment_id, quiet_environment, quiet_logging
@@ -37,6 +38,9 @@ __all__ = ["default_tracking_uri", "log_run", "mlflow_command", "quiet_environme
 _PARENT_TAG, _NOTE_TAG, _NAME_TAG = "mlflow.parentRunId", "mlflow.note.content", "mlflow.runName"
 _MAX_NOTE = 5000
 
+_NUM_PREVIEWS = 4
+"""Clips of each method and data set that become artifacts of its child run."""
+
 
 @dataclass(frozen=True)
 class _Previews:
@@ -46,16 +50,7 @@ class _Previews:
     prompts: Mapping[str, str]
 
 
-def log_run(
-    tables_folder: Path,
-    tracking_uri: str,
-    experiment: str,
-    report_path: Path | None = None,
-    *,
-    num_previews: int = 4,
-    more_artifacts: Sequence[Path] = (),
-    media_root: Path | None = None,
-) -> str:
+def log_run(tables_folder: Path, tracking_uri: str, experiment: str, report_path: Path | None = None) -> str:
     """Log the run whose Parquet tables lie in `tables_folder`.
 
     Args:
@@ -63,9 +58,6 @@ def log_run(
         tracking_uri: an absolute SQLite URI (`default_tracking_uri`) or a server's address.
         experiment: name of the experiment; made if it is not there.
         report_path: the HTML report, logged as an artifact of the parent.
-        num_previews: clips of each method and data set that become artifacts of its child run.
-        more_artifacts: further files for the parent (a contact sheet).
-        media_root: what relative clip paths are relative to; see `run_clips.locate`.
 
     Returns:
         the id of the parent run.
@@ -74,8 +66,8 @@ def log_run(
         StoreError: a table is missing, or the database cannot be used.
     """
     records = load_run_records(tables_folder)
-    sources = _parent_sources(tables_folder, report_path, more_artifacts)
-    previews = _previews(tables_folder, records, num_previews, media_root)
+    sources = _parent_sources(tables_folder, report_path)
+    previews = _previews(tables_folder, records)
     artifacts_digest = digest(
         {
             "parent": {name: digest_bytes(path.read_bytes()) for name, path in sources.items()},
@@ -104,7 +96,7 @@ def _log(
     from sqlalchemy.exc import SQLAlchemyError
 
     database = checked_database(tracking_uri)
-    note = to_markdown(load_comparison_table(tables_folder))
+    note = comparison_markdown(comparison_table(RunTables(tables_folder)))
     try:
         if database is not None:
             _open_once(database)
@@ -216,41 +208,33 @@ def _log_files(
         client.log_artifacts(run_id, folder)
 
 
-def _parent_sources(
-    tables_folder: Path, report_path: Path | None, more_artifacts: Sequence[Path]
-) -> dict[str, Path]:
+def _parent_sources(tables_folder: Path, report_path: Path | None) -> dict[str, Path]:
     """Artifacts of the parent: name -> file."""
     sources = {f"tables/{name}.parquet": tables_folder / f"{name}.parquet" for name in SCHEMAS}
-    for path in (report_path, *more_artifacts):
-        if path is not None:
-            sources[path.name] = path
+    if report_path is not None:
+        sources[report_path.name] = report_path
     for name, path in sources.items():
         if not path.is_file():
             raise StoreError(f"no file {path} to log to MLflow as {name}", "run `reelbench report` again")
     return sources
 
 
-def _previews(
-    tables_folder: Path, records: RunRecords, num_previews: int, media_root: Path | None
-) -> list[_Previews]:
+def _previews(tables_folder: Path, records: RunRecords) -> list[_Previews]:
     """The first previews of each child."""
-    prompts = clips_by_prompt(read_table(tables_folder, "clips").to_pylist(), num_previews)
-    return [_child_previews(child, prompts, tables_folder, media_root) for child in records.children]
-
-
-def _child_previews(
-    child: Record, prompts: Sequence[PromptClips], tables_folder: Path, media_root: Path | None
-) -> _Previews:
-    files: dict[str, Path] = {}
-    captions: dict[str, str] = {}
-    for prompt in prompts:
-        row = prompt.generated.get(child.method)
-        if row is None or (prompt.dataset, prompt.split) != (child.dataset, child.split):
-            continue
-        path = locate(row["preview"], tables_folder, media_root)
-        if path is not None:
-            # Sample ids are foreign text and name no file.
-            name = f"clips/{len(files):03d}{path.suffix}"
-            files[name] = path
-            captions[name] = prompt.prompt
-    return _Previews(files, captions)
+    prompts = clips_by_prompt(RunTables(tables_folder).rows("clips"), _NUM_PREVIEWS)
+    shown = []
+    for child in records.children:
+        files: dict[str, Path] = {}
+        captions: dict[str, str] = {}
+        for prompt in prompts:
+            row = prompt.generated.get(child.method)
+            if row is None or (prompt.dataset, prompt.split) != (child.dataset, child.split):
+                continue
+            path = locate(row["preview"], tables_folder)
+            if path is not None:
+                # Sample ids are foreign text and name no file.
+                name = f"clips/{len(files):03d}{path.suffix}"
+                files[name] = path
+                captions[name] = prompt.prompt
+        shown.append(_Previews(files, captions))
+    return shown

@@ -15,10 +15,9 @@ from typing import Any
 
 from ...core.errors import StoreError
 from ...core.hashing import digest
-from ...core.tables import read_table
-from ..tables.comparison import all_seeds_rows, by_protocol, load_method_order
+from ..tables.build import missing_reason
 from ..tables.measurement import is_value
-from ..tables.notes import missing_reason
+from ..tables.run_tables import Row, RunTables, by_protocol, flat_settings, json_object, place
 
 CONTENT_TAG = "reelbench.content_key"
 COMPLETE_TAG = "reelbench.artifacts"
@@ -64,23 +63,20 @@ def load_run_records(tables_folder: Path) -> RunRecords:
     Raises:
         StoreError: a table is missing, or `runs` has not exactly one row.
     """
-    runs = read_table(tables_folder, "runs").to_pylist()
+    tables = RunTables(tables_folder)
+    runs = tables.rows("runs")
     if len(runs) != 1:
         raise StoreError(
             f"{tables_folder / 'runs.parquet'} has {len(runs)} rows, expected one",
             "run `reelbench run` again: the tables are rebuilt from the store",
         )
     run = runs[0]
-    summary = read_table(tables_folder, "summary").to_pylist()
-    comparisons = read_table(tables_folder, "comparisons").to_pylist()
-    order = load_method_order(tables_folder)
-    cells = _cells(all_seeds_rows(summary))
-    children = tuple(
-        _child(rows, run)
-        for _, rows in sorted(
-            cells.items(), key=lambda cell: (cell[0][:2], _place(cell[0][2], order), cell[0])
-        )
+    comparisons = tables.rows("comparisons")
+    cells = sorted(
+        _cells(tables.summary).items(),
+        key=lambda cell: (cell[0][:2], place(cell[0][2], tables.method_order), cell[0]),
     )
+    children = tuple(_child(rows, run) for _, rows in cells)
     content = {
         "run": run["run"],
         "run_key": run["run_key"],
@@ -92,9 +88,9 @@ def load_run_records(tables_folder: Path) -> RunRecords:
     return RunRecords(_parent(run, digest(content)), children)
 
 
-def _cells(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, ...], list[Mapping[str, Any]]]:
+def _cells(rows: Iterable[Row]) -> dict[tuple[str, ...], list[Row]]:
     """Summary rows by (data set, split, method, conditioning, protocol digest)."""
-    cells: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    cells: dict[tuple[str, ...], list[Row]] = {}
     for (dataset, split, _, protocol_digest), part in by_protocol(rows).items():
         for row in part:
             key = (dataset, split, row["method"] or "", row["conditioning"] or "", protocol_digest)
@@ -102,11 +98,7 @@ def _cells(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, ...], list[Mapp
     return cells
 
 
-def _place(method: str, order: tuple[str, ...]) -> int:
-    return order.index(method) if method in order else len(order)
-
-
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+def _plain(row: Row) -> dict[str, Any]:
     """A row that has a digest: NaN and infinities as text."""
     return {
         name: str(value) if isinstance(value, float) and not is_value(value) else value
@@ -114,7 +106,7 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _child(rows: list[Mapping[str, Any]], run: Mapping[str, Any]) -> Record:
+def _child(rows: list[Row], run: Row) -> Record:
     # The protocol is that of the measured rows; rows of cost may have none.
     first = min(rows, key=lambda row: (row["level"] == "cost", row["metric"]))
     metrics: dict[str, float] = {}
@@ -125,11 +117,7 @@ def _child(rows: list[Mapping[str, Any]], run: Mapping[str, Any]) -> Record:
             tags[f"undefined.{name}"] = missing_reason(row)[:_MAX_TAG]
             continue
         metrics[name] = float(row["value"])
-        metrics |= {
-            f"{name}.{column}": float(row[column])
-            for column in _NUMBERS
-            if row[column] is not None and is_value(float(row[column]))
-        }
+        metrics |= {f"{name}.{column}": float(row[column]) for column in _NUMBERS if is_value(row[column])}
     params = {
         column: str(first[column])
         for column in (
@@ -138,29 +126,23 @@ def _child(rows: list[Mapping[str, Any]], run: Mapping[str, Any]) -> Record:
         )
         if first[column] is not None
     }  # fmt: skip
-    params |= _config_params(first["method_config"])
+    params |= {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in flat_settings(json_object(first["method_config"]), "config.").items()
+    }
     key = digest({"run_key": run["run_key"], "rows": [_plain(row) for row in rows]})
-    name = " · ".join(part for part in (first["method"], first["dataset"], first["split"]) if part)
-    return Record(
-        key,
-        name,
-        _cut(params),
-        metrics,
-        tags,
-        first["method"] or "",
-        first["dataset"] or "",
-        first["split"] or "",
-    )
+    place_of = [first[column] or "" for column in ("method", "dataset", "split")]
+    return Record(key, " · ".join(filter(None, place_of)), _cut(params), metrics, tags, *place_of)
 
 
-def _parent(run: Mapping[str, Any], key: str) -> Record:
+def _parent(run: Row, key: str) -> Record:
     params = {
         column: str(run[column])
         for column in ("run", "run_key", "protocol", "protocol_digest", "reelbench_version", "hardware")
         if run[column] is not None
     }
     for column in ("weights", "library_versions"):
-        params |= {f"{column}.{name}": str(value) for name, value in _object(run[column]).items()}
+        params |= {f"{column}.{name}": str(value) for name, value in json_object(run[column]).items()}
     metrics = {name: float(run[name]) for name in ("num_clips", "num_failures") if run[name] is not None}
     tags = {"reelbench.kind": "benchmark", "reelbench.run_key": run["run_key"] or ""}
     return Record(key, run["run"] or "benchmark", _cut(params), metrics, tags)
@@ -169,27 +151,6 @@ def _parent(run: Mapping[str, Any], key: str) -> Record:
 def metric_name(name: str) -> str:
     """`name` with what MLflow refuses in names replaced."""
     return _NOT_IN_NAME.sub("_", name)
-
-
-def _config_params(config: str | None, prefix: str = "config") -> dict[str, str]:
-    """A configuration as flat parameters: `config.scheduler.name`."""
-    params: dict[str, str] = {}
-
-    def walk(name: str, value: Any) -> None:
-        if isinstance(value, dict) and value:
-            for key, item in value.items():
-                walk(f"{name}.{key}", item)
-        else:
-            params[name] = value if isinstance(value, str) else json.dumps(value)
-
-    for key, item in _object(config).items():
-        walk(f"{prefix}.{key}", item)
-    return params
-
-
-def _object(text: str | None) -> dict[str, Any]:
-    value = json.loads(text or "{}")
-    return value if isinstance(value, dict) else {}
 
 
 def _cut(params: Mapping[str, str]) -> dict[str, str]:

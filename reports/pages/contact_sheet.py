@@ -7,7 +7,7 @@ enlarged by whole factors without smoothing, so that what is seen is what was ma
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,9 @@ import numpy as np
 
 from ...core.atomic_write import atomic_path
 from ...core.errors import ReelbenchError, VideoError, unknown_name
-from ...core.tables import read_table
 from ...core.types import ClipRef, Frames
-from ..tables.comparison import load_method_order
-from .run_clips import PromptClips, clips_by_prompt, locate, methods_of
+from ..tables.run_tables import Row, RunTables
+from .run_clips import PromptClips, clips_by_prompt, locate, methods_of, no_clip_words
 
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
@@ -29,7 +28,7 @@ _MARGIN, _GAP, _BLOCK_GAP, _FONT_SIZE = 16, 3, 18, 17
 
 
 @dataclass(frozen=True)
-class _Row:
+class _Strip:
     """A label and its frames; words where there are none."""
 
     label: str
@@ -40,7 +39,7 @@ class _Row:
 @dataclass(frozen=True)
 class _Block:
     prompt: str
-    rows: tuple[_Row, ...]
+    rows: tuple[_Strip, ...]
 
 
 def contact_sheet(
@@ -53,7 +52,6 @@ def contact_sheet(
     methods: Sequence[str] = (),
     seed: int | None = None,
     tile_px: int = 112,
-    media_root: Path | None = None,
 ) -> Path:
     """Write a PNG of the first prompts of a run.
 
@@ -66,7 +64,6 @@ def contact_sheet(
         methods: which methods, in order; none for all, in the run file's order.
         seed: which run seed; None takes the smallest.
         tile_px: about how wide a frame is drawn.
-        media_root: what relative clip paths are relative to; see `run_clips.locate`.
 
     Returns:
         `out_png`.
@@ -81,7 +78,8 @@ def contact_sheet(
         raise ValueError(
             f"expected at least 1 prompt, 1 column and 16 px, got {num_prompts}, {num_columns} and {tile_px}"
         )
-    prompts = clips_by_prompt(read_table(tables_folder, "clips").to_pylist(), num_prompts, seed)
+    run = RunTables(tables_folder)
+    prompts = clips_by_prompt(run.rows("clips"), num_prompts, seed)
     datasets = list(dict.fromkeys(prompt.dataset for prompt in prompts))
     if not datasets:
         wanted = "" if seed is None else f" of seed {seed}"
@@ -93,51 +91,39 @@ def contact_sheet(
     if dataset is not None and dataset not in datasets:
         raise unknown_name("data set", dataset, datasets)
     prompts = [prompt for prompt in prompts if prompt.dataset == (dataset or datasets[0])][:num_prompts]
-    known = methods_of(prompts, load_method_order(tables_folder))
+    known = methods_of(prompts, run.method_order)
     for method in methods:
         if method not in known:
             raise unknown_name("method", method, known)
     shown = list(methods) or known
-    blocks = [_block(prompt, shown, num_columns, tables_folder, media_root) for prompt in prompts]
+    blocks = [_block(prompt, shown, num_columns, tables_folder) for prompt in prompts]
     with atomic_path(out_png) as temporary:
         _draw(blocks, num_columns, tile_px).save(temporary, format="PNG", optimize=True)
     return out_png
 
 
-def _block(
-    prompt: PromptClips,
-    methods: Sequence[str],
-    num_columns: int,
-    tables_folder: Path,
-    media_root: Path | None,
-) -> _Block:
-    rows = []
-    if prompt.reference is not None:
-        rows.append(_row("reference", prompt.reference, num_columns, tables_folder, media_root))
-    for method in methods:
-        rows.append(_row(method, prompt.generated.get(method), num_columns, tables_folder, media_root))
-    return _Block(prompt.prompt, tuple(rows))
+def _block(prompt: PromptClips, methods: Sequence[str], num_columns: int, tables_folder: Path) -> _Block:
+    clips = [("reference", prompt.reference)] if prompt.reference is not None else []
+    clips += [(method, prompt.generated.get(method)) for method in methods]
+    strips = (_strip(label, clip, num_columns, tables_folder) for label, clip in clips)
+    return _Block(prompt.prompt, tuple(strips))
 
 
-def _row(
-    label: str, clip: Mapping[str, Any] | None, num_columns: int, tables_folder: Path, media_root: Path | None
-) -> _Row:
-    if clip is None:
-        return _Row(label, None, "no clip yet")
-    if clip["status"] != "done":
-        return _Row(label, None, f"{clip['status'] or 'missing'}: {clip['error_type'] or 'no clip'}")
-    path = locate(clip["path"], tables_folder, media_root)
+def _strip(label: str, clip: Row | None, num_columns: int, tables_folder: Path) -> _Strip:
+    if clip is None or clip["status"] != "done":
+        return _Strip(label, None, no_clip_words(clip))
+    path = locate(clip["path"], tables_folder)
     if path is None:
-        return _Row(label, None, f"no file {clip['path']}")
+        return _Strip(label, None, f"no file {clip['path']}")
     try:
         frames = _read(path, clip)
     except VideoError as error:
-        return _Row(label, None, error.message)
+        return _Strip(label, None, error.message)
     chosen = np.linspace(0, len(frames) - 1, num_columns).round().astype(int)
-    return _Row(label, frames[chosen])
+    return _Strip(label, frames[chosen])
 
 
-def _read(path: Path, clip: Mapping[str, Any]) -> Frames:
+def _read(path: Path, clip: Row) -> Frames:
     """The frames of a clip: those that were made, or the part of the reference that is measured."""
     from ...datasets.video import read_clip, read_lossless
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -18,24 +18,24 @@ class Mark:
     Attributes:
         label: what is measured.
         text: the value in words.
-        group: heading above the line where a new group begins, else "".
-        dot: position of the value, percent of the track.
-        low, high: ends of the error bar, percent; None where there is no interval.
+        dot: the value; in a plot its position, percent of the track.
+        low, high: ends of the error bar, likewise; None where there is no interval.
+        group: heading of the lines that belong together; in a plot only above the first of them, else "".
         is_best: to be highlighted.
     """
 
     label: str
     text: str
-    group: str
     dot: float
-    low: float | None
-    high: float | None
+    low: float | None = None
+    high: float | None = None
+    group: str = ""
     is_best: bool = False
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A label on the axis and its position in percent."""
+    """A label on an axis and its position."""
 
     label: str
     at: float
@@ -51,25 +51,12 @@ class DotPlot:
     zero: float | None = None
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a line is drawn from, in the units of the metric."""
-
-    label: str
-    text: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    group: str = ""
-    is_best: bool = False
-
-
-def dot_plot(title: str, measured: Sequence[Measured], with_zero: bool = False) -> DotPlot | None:
+def dot_plot(title: str, measured: Sequence[Mark], with_zero: bool = False) -> DotPlot | None:
     """The plot of `measured`, on an axis that spans all values and intervals.
 
     Args:
         title: heading of the plot.
-        measured: one item for each line, in order.
+        measured: one for each line, in order, in the units of the metric.
         with_zero: the axis holds zero and marks it (for differences).
 
     Returns:
@@ -77,38 +64,30 @@ def dot_plot(title: str, measured: Sequence[Measured], with_zero: bool = False) 
     """
     if not measured:
         return None
-    ends = [end for item in measured for end in (item.value, item.low, item.high) if end is not None]
+    ends = [end for mark in measured for end in (mark.dot, mark.low, mark.high) if end is not None]
     if with_zero:
         ends.append(0.0)
     ticks = axis_ticks(min(ends), max(ends))
     start, stop = min(ticks[0], *ends), max(ticks[-1], *ends)
 
-    def at(value: float | None) -> float | None:
+    def at(value: float) -> float:
         # 3 percent of room at either end, or half a dot would be cut off.
-        return None if value is None else round(3 + 94 * (value - start) / (stop - start), 2)
+        return round(3 + 94 * (value - start) / (stop - start), 2)
 
-    marks, group = [], ""
-    for item in measured:
-        marks.append(
-            Mark(
-                item.label,
-                item.text,
-                item.group if item.group != group else "",
-                at(item.value) or 0.0,
-                at(item.low),
-                at(item.high),
-                item.is_best,
-            )
+    groups = ["", *(mark.group for mark in measured)]
+    marks = tuple(
+        replace(
+            mark,
+            dot=at(mark.dot),
+            low=None if mark.low is None else at(mark.low),
+            high=None if mark.high is None else at(mark.high),
+            group=mark.group if mark.group != before else "",
         )
-        group = item.group
-    step = ticks[1] - ticks[0]
-    num_decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    return DotPlot(
-        title,
-        tuple(marks),
-        tuple(Tick(f"{tick:.{num_decimals}f}", at(tick) or 0.0) for tick in ticks),
-        at(0.0) if with_zero else None,
+        for mark, before in zip(measured, groups, strict=False)
     )
+    num_decimals = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
+    labels = tuple(Tick(f"{tick:.{num_decimals}f}", at(tick)) for tick in ticks)
+    return DotPlot(title, marks, labels, at(0.0) if with_zero else None)
 
 
 def axis_ticks(low: float, high: float, num_steps: int = 4) -> list[float]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from ..tables.run_tables import Row, place
 
 _NUM_PARENTS_SEARCHED = 4
 
@@ -29,13 +30,11 @@ class PromptClips:
     sample_id: str
     prompt: str
     seed: int | None
-    reference: Mapping[str, Any] | None
-    generated: Mapping[str, Mapping[str, Any]]
+    reference: Row | None
+    generated: Mapping[str, Row]
 
 
-def clips_by_prompt(
-    clips: Iterable[Mapping[str, Any]], num_prompts: int, seed: int | None = None
-) -> list[PromptClips]:
+def clips_by_prompt(clips: Iterable[Row], num_prompts: int, seed: int | None = None) -> list[PromptClips]:
     """The first `num_prompts` prompts of each data set and split, with their clips.
 
     Args:
@@ -44,52 +43,53 @@ def clips_by_prompt(
         seed: the run seed to show; None takes the smallest one there is.
     """
     rows = list(clips)
-    seeds = [row["seed"] for row in rows if row["side"] == "generated" and row["seed"] is not None]
-    shown_seed = seed if seed is not None else min(seeds, default=None)
-    references: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+    if seed is None:
+        seeds = [row["seed"] for row in rows if row["side"] == "generated" and row["seed"] is not None]
+        seed = min(seeds, default=None)
+    references: dict[tuple[str, str, str], Row] = {}
+    samples: dict[tuple[str, str], dict[str, dict[str, Row]]] = {}
     for row in rows:
+        key = (row["dataset"], row["split"])
         if row["side"] == "reference":
             # By sample first; captions of one video share its reference by source.
-            references.setdefault((row["dataset"], row["split"], f"source {row['source']}"), row)
-            references[row["dataset"], row["split"], f"sample {row['sample_id']}"] = row
-    samples: dict[tuple[str, str], dict[str, dict[str, Mapping[str, Any]]]] = {}
-    for row in rows:
-        if row["side"] == "generated" and row["seed"] == shown_seed:
-            of_dataset = samples.setdefault((row["dataset"], row["split"]), {})
-            of_dataset.setdefault(row["sample_id"], {})[row["method"]] = row
+            references.setdefault((*key, f"source {row['source']}"), row)
+            references[*key, f"sample {row['sample_id']}"] = row
+        elif row["seed"] == seed:
+            samples.setdefault(key, {}).setdefault(row["sample_id"], {})[row["method"]] = row
     found = []
-    for (dataset, split), by_sample in sorted(samples.items()):
+    for key, by_sample in sorted(samples.items()):
         for sample_id in sorted(by_sample)[:num_prompts]:
             generated = by_sample[sample_id]
             first = next(iter(generated.values()))
-            reference = references.get((dataset, split, f"sample {sample_id}")) or references.get(
-                (dataset, split, f"source {first['source']}")
-            )
-            found.append(
-                PromptClips(
-                    dataset, split, sample_id, first["prompt"] or "", shown_seed, reference, generated
-                )
-            )
+            names = (f"sample {sample_id}", f"source {first['source']}")
+            reference = next((references[*key, name] for name in names if (*key, name) in references), None)
+            found.append(PromptClips(*key, sample_id, first["prompt"] or "", seed, reference, generated))
     return found
 
 
 def methods_of(prompts: Sequence[PromptClips], order: Sequence[str] = ()) -> list[str]:
     """All methods that have a clip, those of `order` first and in that order."""
     names = {method for prompt in prompts for method in prompt.generated}
-    return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
+    return sorted(names, key=lambda name: place(name, order))
 
 
-def locate(value: str | None, tables_folder: Path, media_root: Path | None = None) -> Path | None:
+def no_clip_words(row: Row | None) -> str:
+    """What stands in the place of a clip that is not done; None is one without a row."""
+    if row is None:
+        return "no clip yet"
+    return f"{row['status'] or 'missing'}: {row['error_type'] or 'no clip'}"
+
+
+def locate(value: str | None, tables_folder: Path) -> Path | None:
     """The file, or folder of frames, that a `path` or `preview` cell names, None where it is not there.
 
-    A relative name is looked for under `media_root`, or, where none is given, under the folder of
-    the tables and the folders above it, so that an output folder can be moved as a whole.
+    A relative name is looked for under the folder of the tables and the folders above it, so that an output
+    folder can be moved as a whole.
     """
     if not value:
         return None
     path = Path(value)
-    if path.is_absolute():
-        return path if path.exists() else None
     folder = tables_folder.resolve()
-    roots = [media_root] if media_root else [folder, *list(folder.parents)[:_NUM_PARENTS_SEARCHED]]
+    # Joined to a folder, an absolute path is itself.
+    roots = [folder, *list(folder.parents)[:_NUM_PARENTS_SEARCHED]]
     return next((root / path for root in roots if (root / path).exists()), None)

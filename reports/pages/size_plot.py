@@ -6,9 +6,11 @@ Where values reach zero or below (KVD can), the vertical axis is linear.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from ..tables.run_tables import Row
+from .dot_plot import Tick
 
 WIDTH, HEIGHT = 640, 280
 """Of the drawing, in its own units; the page scales it."""
@@ -16,6 +18,9 @@ WIDTH, HEIGHT = 640, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 16, 12, 36
 MIN_POINTS = 4
 """Fewer sizes than this make no curve worth a picture."""
+
+Scale = Callable[[float], float]
+"""From a value to its place in drawing units."""
 
 
 @dataclass(frozen=True)
@@ -39,21 +44,13 @@ class Line:
 
 
 @dataclass(frozen=True)
-class AxisTick:
-    """A label and its position in drawing units."""
-
-    label: str
-    at: float
-
-
-@dataclass(frozen=True)
 class SizePlot:
     """A titled plot; `notes` are lines of text under it."""
 
     title: str
     lines: tuple[Line, ...]
-    x_ticks: tuple[AxisTick, ...]
-    y_ticks: tuple[AxisTick, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
     notes: tuple[str, ...]
     width: int = WIDTH
     height: int = HEIGHT
@@ -61,10 +58,10 @@ class SizePlot:
     bottom: int = HEIGHT - _BOTTOM
 
 
-def size_plots(rows: Iterable[Mapping[str, Any]]) -> list[SizePlot]:
+def size_plots(rows: Iterable[Row]) -> list[SizePlot]:
     """Plots of the rows of the `curves` table: one for each metric, data set and protocol that has a method
     with at least four sizes."""
-    groups: dict[tuple[str, ...], dict[str, list[Mapping[str, Any]]]] = {}
+    groups: dict[tuple[str, ...], dict[str, list[Row]]] = {}
     for row in rows:
         key = tuple(row[name] or "" for name in ("dataset", "split", "protocol", "label", "metric"))
         groups.setdefault(key, {}).setdefault(row["method"], []).append(row)
@@ -76,7 +73,7 @@ def size_plots(rows: Iterable[Mapping[str, Any]]) -> list[SizePlot]:
     return plots
 
 
-def _plot(title: str, methods: Mapping[str, Sequence[Mapping[str, Any]]]) -> SizePlot:
+def _plot(title: str, methods: Mapping[str, Sequence[Row]]) -> SizePlot:
     rows = [row for members in methods.values() for row in members]
     x_of = _scale([row["n"] for row in rows], _LEFT, WIDTH - _RIGHT, logarithmic=True)
     ends = [end for row in rows for end in _ends(row)]
@@ -97,22 +94,22 @@ def _plot(title: str, methods: Mapping[str, Sequence[Mapping[str, Any]]]) -> Siz
     return SizePlot(
         title=title,
         lines=tuple(lines),
-        x_ticks=tuple(AxisTick(str(n), round(x_of(n), 1)) for n in _apart(sizes, x_of)),
+        x_ticks=tuple(Tick(str(n), round(x_of(n), 1)) for n in _apart(sizes, x_of)),
         y_ticks=tuple(
-            AxisTick(f"{value:.3g}", round(y_of(value), 1)) for value in _values_between(ends, logarithmic)
+            Tick(f"{value:.3g}", round(y_of(value), 1)) for value in _values_between(ends, logarithmic)
         ),
         notes=tuple(notes),
     )
 
 
-def _ends(row: Mapping[str, Any]) -> tuple[float, ...]:
+def _ends(row: Row) -> tuple[float, ...]:
     """What a point covers: its value, and its bar where the axis can show it."""
     spread = row["spread"] or 0.0
     low = row["value"] - spread
     return (row["value"], row["value"] + spread, low if low > 0 or row["value"] <= 0 else row["value"])
 
 
-def _point(row: Mapping[str, Any], x_of: Any, y_of: Any) -> Point:
+def _point(row: Row, x_of: Scale, y_of: Scale) -> Point:
     spread = row["spread"]
     _, high, low = _ends(row)
     words = f"N = {row['n']}: {row['value']:.4g}"
@@ -127,7 +124,7 @@ def _point(row: Mapping[str, Any], x_of: Any, y_of: Any) -> Point:
     )
 
 
-def _scale(values: Sequence[float], start: float, end: float, logarithmic: bool) -> Any:
+def _scale(values: Sequence[float], start: float, end: float, logarithmic: bool) -> Scale:
     """From a value to its place between start and end; a single value lies in the middle."""
 
     def of(value: float) -> float:
@@ -139,7 +136,7 @@ def _scale(values: Sequence[float], start: float, end: float, logarithmic: bool)
     return lambda value: start + (of(value) - low) / (high - low) * (end - start)
 
 
-def _apart(sizes: Sequence[int], x_of: Any) -> list[int]:
+def _apart(sizes: Sequence[int], x_of: Scale) -> list[int]:
     """The sizes that can be labelled without overlap, the largest first."""
     kept: list[int] = []
     for size in reversed(sizes):

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from ...core.atomic_write import write_text_atomic
 from ...core.errors import ReelbenchError
+from ...core.markdown import escape_markdown, table_head, table_line
 from ...core.tables import PROVENANCE_COLUMNS
-from ..tables.comparison import Section, build_comparison_table, load_method_order
-from ..tables.groups import Cell
+from ..tables.comparison import comparison_table
 from ..tables.lead import NO_TEST, NOT_TOLD_APART, legend_bold
 from ..tables.measurement import DASH, format_interval
-from ..tables.text import escape_markdown, section_titles, table_line
+from ..tables.method_table import Cell, MethodTable
+from ..tables.run_tables import RunTables
 from .tables import read_recorded
 
 BEGIN = (
@@ -38,9 +39,8 @@ def readme_table(folder: Path) -> str:
     """
     summary = [row for row in read_recorded(folder, "summary") if row["metric"] not in PROVENANCE_COLUMNS]
     comparisons = read_recorded(folder, "comparisons")
-    table = build_comparison_table(summary, load_method_order(folder), comparisons)
-    titles = section_titles(table) if len(table.sections) > 1 else [""]
-    return "\n".join(_section(section, title) for section, title in zip(table.sections, titles, strict=True))
+    sections = comparison_table(RunTables(folder, summary=summary, comparisons=comparisons)).sections
+    return "\n".join(_section(section, section.title if sections[1:] else "") for section in sections)
 
 
 def update_readme(readme: Path, folder: Path) -> bool:
@@ -79,7 +79,7 @@ def table_between_marks(readme: Path) -> str:
     return text.partition(BEGIN)[2].partition(END)[0].strip() + "\n"
 
 
-def _section(section: Section, title: str) -> str:
+def _section(section: MethodTable, title: str) -> str:
     numbers = _numbers_of_notes(section)
 
     def marked(text: str, marks: tuple[int, ...]) -> str:
@@ -88,10 +88,7 @@ def _section(section: Section, title: str) -> str:
 
     headings = [marked(escape_markdown(column.heading), column.marks) for column in section.columns]
     lines = [f"**{escape_markdown(title)}**", ""] if title else []
-    lines += [
-        table_line(["Method", *headings]),
-        table_line(["---", *["---:"] * len(headings)]),
-    ]
+    lines += table_head(["Method", *headings], "lr")
     for group in section.groups:
         lines.append(table_line([f"*Saw: {escape_markdown(group.conditioning)}*", *[""] * len(headings)]))
         for row in group.rows:
@@ -111,7 +108,7 @@ def _section(section: Section, title: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _numbers_of_notes(section: Section) -> dict[int, int]:
+def _numbers_of_notes(section: MethodTable) -> dict[int, int]:
     """New numbers by the mark of each note that is shown: all but those of single values."""
     cells = [cell for group in section.groups for row in group.rows for cell in row.cells]
     columns = {mark for column in section.columns for mark in column.marks}

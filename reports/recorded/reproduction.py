@@ -7,17 +7,15 @@ machine that computes the same gives the same but for the last digits.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...core.tables import read_table
-from ..tables.comparison import load_method_order
-from ..tables.lead import Row
-from ..tables.measurement import DASH, is_value
+from ...core.markdown import aligned_table
+from ..tables.measurement import DASH, format_interval, format_measurement, is_value
+from ..tables.run_tables import Row, RunTables, json_object, place
 from .tables import read_recorded, without_folders
 
 TOLERANCES: dict[str, float] = {}
@@ -33,6 +31,10 @@ torch, the largest difference was 5.7% of the spread (docs/benchmark.md)."""
 
 ROUNDING = 1e-6
 """Of a recorded score: the least tolerance, since recorded scores have single precision."""
+
+
+NUM_MISSED_SHOWN = 3
+"""Clips that are named of each method and metric that was not reproduced."""
 
 
 @dataclass(frozen=True)
@@ -117,27 +119,25 @@ def compare_with_recorded(
     Raises:
         StoreError: a table is missing or cannot be read.
     """
-    ours, theirs = read_table(tables_folder, "scores").to_pylist(), read_recorded(recorded_folder, "scores")
-    summary, recorded_summary = (
-        {_cell(row): row for row in rows if row["seed"] is None}
-        for rows in (
-            read_table(tables_folder, "summary").to_pylist(),
-            read_recorded(recorded_folder, "summary"),
-        )
-    )
+    run = RunTables(tables_folder)
+    theirs = read_recorded(recorded_folder, "scores")
+    recorded_rows = [row for row in read_recorded(recorded_folder, "summary") if row["seed"] is None]
+    summary, recorded_summary = ({_cell(row): row for row in rows} for rows in (run.summary, recorded_rows))
     recorded = {(*_cell(row), row["sample_id"], row["seed"]): row for row in theirs if is_value(row["value"])}
     spreads = _spreads(recorded.values())
     pairs: dict[_Cell, list[tuple[Row, Row]]] = {}
     alone: dict[tuple[str, str], int] = {}
-    for row in ours:
+    for row in run.rows("scores"):
         found = recorded.get((*_cell(row), row["sample_id"], row["seed"]))
         if found is None or _cell(row) not in recorded_summary:
             alone[row["dataset"], row["method"]] = alone.get((row["dataset"], row["method"]), 0) + 1
         elif is_value(row["value"]):
             pairs.setdefault(_cell(row), []).append((row, found))
-    order = load_method_order(tables_folder)
     rows = []
-    for cell in sorted(summary.keys() & recorded_summary.keys(), key=lambda cell: _place(cell, order)):
+    for cell in sorted(
+        summary.keys() & recorded_summary.keys(),
+        key=lambda cell: (*cell[:2], place(cell[2], run.method_order), cell[3]),
+    ):
         row, mine = summary[cell], pairs.get(cell, [])
         if row["level"] == "clip" and (mine or row["num_failures"]):
             spread = spreads.get(_column(cell), 0.0)
@@ -164,11 +164,6 @@ def _cell(row: Row) -> _Cell:
 
 def _column(cell: _Cell) -> tuple[str, str, str]:
     return cell[0], cell[1], cell[3]
-
-
-def _place(cell: _Cell, order: Sequence[str]) -> tuple[Any, ...]:
-    dataset, protocol, method, metric = cell
-    return dataset, protocol, order.index(method) if method in order else len(order), method, metric
 
 
 def _spreads(scores: Iterable[Row]) -> dict[tuple[str, str, str], float]:
@@ -225,8 +220,7 @@ def _setting_notes(summary: Mapping[_Cell, Row], recorded: Mapping[_Cell, Row]) 
 
 
 def _settings(row: Row) -> dict[str, Any]:
-    config = json.loads(without_folders(row["method_config"]) or "{}")
-    return {"version": row["method_version"], **config}
+    return {"version": row["method_version"], **json_object(without_folders(row["method_config"]))}
 
 
 def _set_metric_notes(summary: Mapping[_Cell, Row], recorded: Mapping[_Cell, Row]) -> list[str]:
@@ -241,3 +235,61 @@ def _set_metric_notes(summary: Mapping[_Cell, Row], recorded: Mapping[_Cell, Row
     text = ", ".join(f"{n} here, {n_recorded} recorded" for n, n_recorded in counts)
     names = " and ".join(sorted(found))
     return [f"{names}: not compared, since a value of a set depends on its number of clips ({text})"]
+
+
+def reproduction_text(reproduction: Reproduction) -> str:
+    """The reproduction in a few lines: the verdict, a Markdown table that reads as plain text, what was
+    missed, and what was not compared. Ends in a line break."""
+    rows = reproduction.rows
+    if not rows:
+        lines = ["Nothing was compared with the recorded benchmark: no score has a recorded counterpart."]
+    else:
+        several = len({row.dataset for row in rows}) > 1
+        table = [_HEADINGS, *map(_line, rows)]
+        lines = [
+            f"{reproduction.num_reproduced} of {reproduction.num_compared} scores of the recorded benchmark "
+            f"were reproduced here (to {SPREAD_SHARE:.0%} of their spread, or the metric's own tolerance).",
+            "",
+            *aligned_table(table if several else [line[1:] for line in table]),
+        ]
+    missed = [f"- Not reproduced: {_missed_text(row)}" for row in rows if row.missed]
+    notes = [*missed, *(f"- {note}" for note in reproduction.notes)]
+    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+
+
+_HEADINGS = (
+    "Data set",
+    "Method",
+    "Metric",
+    "Reproduced",
+    "Largest difference (of what is allowed)",
+    "Recorded, 95% interval",
+    "Clips",
+)
+
+
+def _line(row: Reproduced) -> tuple[str, ...]:
+    recorded = row.recorded
+    value = format_measurement(recorded["value"], recorded["standard_error"])
+    if is_value(recorded["low"]) and is_value(recorded["high"]):
+        interval = format_interval(recorded["low"], recorded["high"], recorded["standard_error"])
+        value = f"{value.partition(' ± ')[0]} ({interval})"
+    return (
+        row.dataset,
+        row.method,
+        row.label,
+        f"{row.num_reproduced} of {row.num_compared}"
+        + (f", {row.num_failed} failed" if row.num_failed else ""),
+        DASH if row.largest is None else f"{row.largest:.2g} (of {row.tolerance:.2g})",
+        value,
+        str(recorded["n"]),
+    )
+
+
+def _missed_text(row: Reproduced) -> str:
+    texts = [
+        f"{missed.sample_id} {missed.value:.4g} (recorded: {missed.recorded:.4g})"
+        for missed in row.missed[:NUM_MISSED_SHOWN]
+    ]
+    more = len(row.missed) - len(texts)
+    return f"{row.method}, {row.label}: {', '.join(texts)}" + (f" and {more} more" if more else "")

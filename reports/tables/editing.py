@@ -11,18 +11,14 @@ is marked there, and never within a kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...core.statistics import mean_estimate
-from ...core.tables import read_table
-from .comparison import NUM_DIGEST_CHARACTERS, comparisons_by_protocol, load_comparisons, load_method_order
-from .groups import Column, Group, build_columns, group_facts, method_groups, rows_by_cell
-from .lead import Row
+from .build import PartRows, method_table
 from .measurement import is_value
-from .notes import Footnotes
+from .method_table import MethodTable
+from .run_tables import Key, Row, RunTables, place, protocol_key, protocol_text, titles
 
 EDIT_METRICS = (
     "frame_consistency_all_pairs",
@@ -48,160 +44,82 @@ ABOUT = (
 
 UNTESTED_KINDS = "methods are tested over all edits, not within a kind: nothing is marked there"
 
-_Key = tuple[str, str, str, str]
 
+def edit_tables(run: RunTables) -> tuple[MethodTable, ...]:
+    """The edit tables of a run, by data set, split and protocol; none where nothing is edited.
 
-@dataclass(frozen=True)
-class EditPart:
-    """The methods on one kind of edit.
-
-    Attributes:
-        title: "All edits", "Style", ...
-        count: "16 edits of 4 videos", those that were asked for.
-        groups: the methods by what they saw.
-    """
-
-    title: str
-    count: str
-    groups: tuple[Group, ...]
-
-
-@dataclass(frozen=True)
-class EditTable:
-    """The table of one data set, split and protocol.
-
-    Attributes:
-        title: "loveu-tgve, test"; with the protocol where there are several.
-        parts: all edits first, then each kind; all edits alone where there is one kind.
-        shows_n: whether n and coverage are columns.
-        facts: (name, text) lines to print under the table.
-        footnotes: the texts of marks 1, 2, ...
-    """
-
-    title: str
-    columns: tuple[Column, ...]
-    parts: tuple[EditPart, ...]
-    shows_n: bool
-    facts: tuple[tuple[str, str], ...]
-    footnotes: tuple[str, ...]
-
-
-def load_edit_tables(tables_folder: Path) -> tuple[EditTable, ...]:
-    """The edit tables of the run whose Parquet tables lie in `tables_folder`; none where nothing is edited.
+    The first part of a table is over all edits. Those of the kinds follow where there are several.
 
     Raises:
         StoreError: a table is missing or cannot be read.
     """
-    scores, summary, clips = (
-        read_table(tables_folder, name).to_pylist() for name in ("scores", "summary", "clips")
-    )
-    return build_edit_tables(
-        scores, summary, clips, load_method_order(tables_folder), load_comparisons(tables_folder)
-    )
-
-
-def build_edit_tables(
-    scores: Iterable[Row],
-    summary: Iterable[Row],
-    clips: Iterable[Row],
-    method_order: Sequence[str] = (),
-    comparisons: Iterable[Row] = (),
-) -> tuple[EditTable, ...]:
-    """The edit tables of a run, by data set, split and protocol.
-
-    Args:
-        scores, summary, clips: rows of the run's tables. The summary says which metrics there are and how
-            they are headed, the clips what was asked for.
-        method_order: methods in the order to show among those that saw the same; the others follow by name.
-        comparisons: rows of the `comparisons` table, which say what may be marked.
-    """
-    metrics: dict[_Key, dict[str, Row]] = {}
-    methods: dict[_Key, dict[str, str]] = {}
-    for row in summary:
-        if row["seed"] is None and row["metric"] in EDIT_METRICS:
-            key = _key(row)
-            metrics.setdefault(key, {}).setdefault(row["metric"], row)
-            methods.setdefault(key, {})[row["method"]] = row["conditioning"] or ""
-    scores = list(scores)
-    edited = [row for row in scores if row["edit"] is not None]
+    scores = [row for row in run.rows("scores") if row["edit"] is not None]
     # Where clips of no edit were scored too, the tests are of other clips than the table's.
-    others = {_key(row) for row in scores if row["edit"] is None}
-    tests = {key: rows for key, rows in comparisons_by_protocol(comparisons).items() if key not in others}
-    asked = [row for row in clips if row["side"] == "generated" and row["edit"] is not None]
-    keys = sorted({_key(row) for row in edited} & set(metrics))
-    titles = [", ".join(filter(None, key[:2])) for key in keys]
-    tables = []
-    for key, title in zip(keys, titles, strict=True):
-        full_title = title if titles.count(title) == 1 else f"{title}, protocol {key[2]}"
-        mine = [row for row in edited if _key(row) == key]
-        wanted = [row for row in asked if ((row["dataset"] or ""), (row["split"] or "")) == key[:2]]
-        named = [metrics[key][name] for name in EDIT_METRICS if name in metrics[key]]
-        tables.append(
-            _table(full_title, key, mine, wanted, named, methods[key], method_order, tests.get(key, ()))
+    mixed = {protocol_key(row) for row in run.rows("scores") if row["edit"] is None}
+    asked = [row for row in run.rows("clips") if row["side"] == "generated" and row["edit"] is not None]
+    summaries: dict[Key, list[Row]] = {}
+    for row in run.summary:
+        if row["metric"] in EDIT_METRICS:
+            summaries.setdefault(protocol_key(row), []).append(row)
+    title_of = titles(sorted({protocol_key(row) for row in scores} & set(summaries)))
+    return tuple(
+        _table(
+            title,
+            key,
+            [row for row in scores if protocol_key(row) == key],
+            [row for row in asked if (row["dataset"] or "", row["split"] or "") == key[:2]],
+            summaries[key],
+            run.method_order,
+            () if key in mixed else run.comparisons.get(key, ()),
         )
-    return tuple(tables)
-
-
-def _key(row: Row) -> _Key:
-    return tuple(row[name] or "" for name in ("dataset", "split", "protocol", "protocol_digest"))  # type: ignore[return-value]
+        for key, title in title_of.items()
+    )
 
 
 def _table(
     title: str,
-    key: _Key,
+    key: Key,
     scores: Sequence[Row],
     asked: Sequence[Row],
-    metrics: Sequence[Row],
-    methods: Mapping[str, str],
+    summary: Sequence[Row],
     method_order: Sequence[str],
     comparisons: Sequence[Row],
-) -> EditTable:
-    kinds = sorted(
-        {row["edit"] for row in asked}, key=lambda kind: (KINDS.index(kind) if kind in KINDS else 99, kind)
-    )
-    chosen: list[tuple[str, set[str]]] = [("All edits", set(kinds))]
+) -> MethodTable:
+    by_metric = {row["metric"]: row for row in reversed(summary)}
+    metrics = [by_metric[name] for name in EDIT_METRICS if name in by_metric]
+    methods = {row["method"]: row["conditioning"] or "" for row in summary}
+    kinds = sorted({row["edit"] for row in asked}, key=lambda kind: place(kind, KINDS))
+    chosen = [("All edits", kinds, comparisons)]
     if len(kinds) > 1:
-        chosen += [(kind.capitalize(), {kind}) for kind in kinds]
-    rows_of = [_rows(scores, asked, of, metrics, methods) for _, of in chosen]
-    footnotes = Footnotes()
-    columns = build_columns([row for rows in rows_of for row in rows], footnotes)
-    parts = tuple(
-        EditPart(
-            name,
-            _count(asked, of),
-            method_groups(
-                rows_by_cell(rows, title), columns, method_order, footnotes, () if place else comparisons
-            ),
+        chosen += [(kind.capitalize(), [kind], ()) for kind in kinds]
+    parts = [
+        PartRows(
+            rows=_rows(scores, asked, of, metrics, methods),
+            comparisons=tests,
+            title=name,
+            count=_count([row for row in asked if row["edit"] in of]),
         )
-        for place, ((name, of), rows) in enumerate(zip(chosen, rows_of, strict=True))
-    )
-    facts = group_facts(columns, parts[0].groups)
-    if len(parts) > 1:
-        facts.append(("Kinds", UNTESTED_KINDS))
-    facts.append(("Protocol", f"{key[2] or '(none)'} ({key[3][:NUM_DIGEST_CHARACTERS]})"))
-    intervals = sorted({row["interval"] for rows in rows_of for row in rows if row["interval"]})
-    if intervals:
+        for name, of, tests in chosen
+    ]
+    facts = [("Kinds", UNTESTED_KINDS)] if len(parts) > 1 else []
+    facts.append(("Protocol", protocol_text(key[2], key[3])))
+    rows = [row for part in parts for row in part.rows]
+    if any(row["interval"] for row in rows):
         facts.append(("Standard errors", "clustered on the source video"))
     facts.append(("Kept content", ABOUT))
-    return EditTable(
-        title=title,
-        columns=columns,
-        parts=parts,
-        shows_n=any(row["coverage"] < 1 for rows in rows_of for row in rows),
-        facts=tuple(facts),
-        footnotes=footnotes.texts,
-    )
+    shows_n = any(row["coverage"] < 1 for row in rows)
+    return method_table(title, key[2], parts, method_order, shows_n=shows_n, facts=facts)
 
 
 def _rows(
     scores: Sequence[Row],
     asked: Sequence[Row],
-    kinds: set[str],
+    kinds: Sequence[str],
     metrics: Sequence[Row],
     methods: Mapping[str, str],
-) -> list[dict[str, Any]]:
-    """A row for each metric and method with the columns of the summary that `method_groups` reads."""
-    rows = []
+) -> list[Row]:
+    """A row for each metric and method with the columns of the summary that `method_table` reads."""
+    rows: list[Row] = []
     for metric in metrics:
         for method, conditioning in methods.items():
             mine = [
@@ -211,41 +129,32 @@ def _rows(
             ]
             num_asked = sum(row["method"] == method and row["edit"] in kinds for row in asked)
             known = [row for row in mine if is_value(row["value"])]
-            estimate = None
+            errors = [row["error_message"] for row in mine if not is_value(row["value"])]
+            numbers: dict[str, Any] = dict.fromkeys(("value", "standard_error", "low", "high", "interval"))
+            notes: list[str] = []
             if known:
-                estimate = mean_estimate([row["value"] for row in known], [row["source"] for row in known])
+                found = mean_estimate([row["value"] for row in known], [row["source"] for row in known])
+                numbers = {name: getattr(found, name) for name in numbers}
+                notes += found.notes
+            if errors:
+                notes.append(f"{len(errors)} clips could not be scored: {errors[0] or 'no value'}")
             rows.append(
                 {
-                    **{
-                        name: metric[name]
-                        for name in ("metric", "label", "unit", "higher_is_better", "level")
-                    },
+                    **metric,
+                    **numbers,
                     "method": method,
                     "conditioning": conditioning,
-                    "value": None if estimate is None else estimate.value,
-                    "standard_error": None if estimate is None else estimate.standard_error,
-                    "low": None if estimate is None else estimate.low,
-                    "high": None if estimate is None else estimate.high,
-                    "interval": None if estimate is None else estimate.interval,
                     "n": len(known),
                     "n_reference": None,
                     "num_failures": num_asked - len(mine),
                     "coverage": len(known) / num_asked if num_asked else 0.0,
-                    "hardware": None,
-                    "notes": _notes(mine, () if estimate is None else estimate.notes),
+                    "notes": "\n".join(notes),
                 }
             )
     return rows
 
 
-def _notes(scores: Sequence[Row], notes: Sequence[str]) -> str:
-    errors = [row["error_message"] for row in scores if not is_value(row["value"])]
-    unscored = f"{len(errors)} clips could not be scored: {errors[0] or 'no value'}" if errors else ""
-    return "\n".join(filter(None, [*notes, unscored]))
-
-
-def _count(asked: Sequence[Row], kinds: set[str]) -> str:
-    chosen = [row for row in asked if row["edit"] in kinds]
-    num_edits, num_videos = len({row["sample_id"] for row in chosen}), len({row["source"] for row in chosen})
+def _count(asked: Sequence[Row]) -> str:
+    num_edits, num_videos = len({row["sample_id"] for row in asked}), len({row["source"] for row in asked})
     edits = f"{num_edits} edit{'' if num_edits == 1 else 's'}"
     return f"{edits} of {num_videos} video{'' if num_videos == 1 else 's'}"

@@ -10,13 +10,11 @@ cannot be told from the best value are named instead.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
 
 from ...core.power import ALPHA
 from .measurement import format_rounded, is_value
-
-Row = Mapping[str, Any]
+from .method_table import Column, Group, Lead
+from .run_tables import Row
 
 _LEGEND_BOLD = (
     "Bold: better than every other method that saw the same, by the paired test (Holm over all metrics and "
@@ -27,40 +25,15 @@ _LEGEND_COUNTED = "; of trained parameters: fewer than all others"
 NOT_TOLD_APART = f"Not told apart (paired test, Holm, {ALPHA:.0%})"
 NO_TEST = "No paired test, so nothing marked"
 
-
-@dataclass(frozen=True)
-class Lead:
-    """Who has the best value of one column, among methods that saw the same.
-
-    Attributes:
-        best: the method whose value is marked; None where none is better than each other one.
-        shared: the method of the best value and those that cannot be told from it, from best to worst; empty
-            where there is none, and where nothing is ranked.
-        detectable: the true difference that the least sure of the tests behind `shared` would have found with
-            80% power; None where it is not known.
-        untested: the method of the best value and those that no test compares with it.
-    """
-
-    best: str | None = None
-    shared: tuple[str, ...] = ()
-    detectable: float | None = None
-    untested: tuple[str, ...] = ()
-
-
 UNRANKED = Lead()
 
 
-class Ranked(Protocol):
-    """A column."""
-
-    @property
-    def level(self) -> str: ...
-
-    @property
-    def higher_is_better(self) -> bool | None: ...
+def legend(columns: Iterable[Column]) -> str:
+    """What stands under a table of these columns."""
+    return f"Values ± one standard error. {legend_bold(columns)}"
 
 
-def legend_bold(columns: Iterable[Ranked]) -> str:
+def legend_bold(columns: Iterable[Column]) -> str:
     """What bold means in a table of these columns; of costs only a count is ranked."""
     is_counted = any(column.level == "cost" and column.higher_is_better is not None for column in columns)
     return _LEGEND_BOLD + (_LEGEND_COUNTED if is_counted else "") + "."
@@ -135,20 +108,7 @@ def counted_lead(values: Mapping[str, float], texts: Mapping[str, str]) -> Lead:
     return Lead(best=first if is_alone else None)
 
 
-class Led(Protocol):
-    """A group of methods with the leads of its columns."""
-
-    @property
-    def conditioning(self) -> str: ...
-
-    @property
-    def methods(self) -> tuple[str, ...]: ...
-
-    @property
-    def leads(self) -> tuple[Lead, ...]: ...
-
-
-def lead_facts(labels: Sequence[str], groups: Sequence[Led]) -> list[tuple[str, str]]:
+def lead_facts(labels: Sequence[str], groups: Sequence[Group]) -> list[tuple[str, str]]:
     """(name, text) lines that name the differences that are none, and those that nothing tests.
 
     Args:
@@ -167,7 +127,7 @@ def lead_facts(labels: Sequence[str], groups: Sequence[Led]) -> list[tuple[str, 
     return [(name, text) for name, text in facts if text]
 
 
-def _names(methods: Sequence[str], group: Led, groups: Sequence[Led]) -> str:
+def _names(methods: Sequence[str], group: Group, groups: Sequence[Group]) -> str:
     """ "a, b and c", or, of a group of more than three, "all 5"."""
     if len(methods) == len(group.methods) > 3:
         return f"all {len(methods)}" + (f" that saw {group.conditioning}" if len(groups) > 1 else "")

@@ -22,6 +22,11 @@ def is_value(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
+def finite(value: float | None) -> float | None:
+    """`value` where it is a number to show, else None."""
+    return value if is_value(value) else None
+
+
 def format_measurement(value: float | None, standard_error: float | None = None) -> str:
     """`value ± standard error`, or the value alone, or a dash.
 

@@ -9,129 +9,117 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from ...core.tables import read_table
-from .comparison import NUM_DIGEST_CHARACTERS, all_seeds_rows, load_comparisons, load_method_order
-from .groups import Column, Group, build_columns, group_facts, method_groups, rows_by_cell
-from .lead import Row
-from .notes import Footnotes, section_facts
-from .prediction_data import PredictionData, prediction_data
+from ...core import registry
+from ...core.errors import ReelbenchError
+from .build import PartRows, method_table
+from .comparison import counts_differ, section_facts
+from .method_table import MethodTable
+from .run_tables import Row, RunTables, json_object, protocol_text
 
 PREDICTION_METRICS = ("fvd", "kvd")
 """The metrics of the table, in its order."""
 
+_GIVEN_FRAMES = {
+    "keep": "those that were given are among them, equal on both sides where a method shows them, which "
+    "improves every value without any merit of the method",
+    "drop": "those that were given are left out on both sides",
+}
+"""What `context` in a signature means."""
+
 
 @dataclass(frozen=True)
-class PredictionTable:
-    """The data sets of prediction of a run, under one protocol.
+class PredictionData:
+    """A data set of a run whose methods are given the first frames of a clip.
 
     Attributes:
-        title: "protocol seer".
-        data: the data sets, in the order of the columns.
-        columns: for each data set its metrics.
-        groups: the methods by what they saw.
-        shows_n: whether n and coverage are columns (they are not where all methods have all clips).
-        facts: (name, text) lines to print under the table.
-        footnotes: the texts of marks 1, 2, ...
+        label: how the run's tables call it.
+        name: its registered name.
+        num_given: how many frames are given.
     """
 
-    title: str
-    data: tuple[PredictionData, ...]
-    columns: tuple[Column, ...]
-    groups: tuple[Group, ...]
-    shows_n: bool
-    facts: tuple[tuple[str, str], ...]
-    footnotes: tuple[str, ...]
+    label: str
+    name: str
+    num_given: int
 
 
-def load_prediction_tables(tables_folder: Path) -> tuple[PredictionTable, ...]:
-    """The prediction tables of the run whose Parquet tables lie in `tables_folder`; none where nothing is
-    predicted.
+def prediction_data(runs: Iterable[Row]) -> tuple[PredictionData, ...]:
+    """The data sets of prediction, in the order of the run file.
+
+    Args:
+        runs: rows of the `runs` table.
+    """
+    found = {}
+    for run in runs:
+        for entry in json_object(run["run_file"]).get("datasets") or ():
+            if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+                continue
+            if num_given := _num_given(entry["name"], dict(entry.get("config") or {})):
+                label = entry.get("label") or entry["name"]
+                found[label] = PredictionData(label, entry["name"], num_given)
+    return tuple(found.values())
+
+
+def _num_given(name: str, given: dict[str, Any]) -> int:
+    """How many frames a data set gives, 0 where nothing is predicted."""
+    try:
+        # A run file holds what was set; what was not is known to the class.
+        config = registry.get("datasets", name).Config.model_validate(given)
+        return int(getattr(config, "num_context_frames", 0))
+    except (ReelbenchError, ImportError, AttributeError, ValueError):
+        number = given.get("num_context_frames", 0)
+        return number if isinstance(number, int) else 0
+
+
+def prediction_tables(run: RunTables) -> tuple[MethodTable, ...]:
+    """The prediction tables of a run, one for each protocol; none where nothing is predicted.
 
     Raises:
         StoreError: a table is missing or cannot be read.
-    """
-    summary, runs = (read_table(tables_folder, name).to_pylist() for name in ("summary", "runs"))
-    return build_prediction_tables(
-        summary, runs, load_method_order(tables_folder), load_comparisons(tables_folder)
-    )
-
-
-def build_prediction_tables(
-    summary: Iterable[Row],
-    runs: Iterable[Row],
-    method_order: Sequence[str] = (),
-    comparisons: Iterable[Row] = (),
-) -> tuple[PredictionTable, ...]:
-    """The prediction tables of a run, one for each protocol.
-
-    Args:
-        summary, runs: rows of the run's tables.
-        method_order: methods in the order to show among those that saw the same; the others follow by name.
-        comparisons: rows of the `comparisons` table, which say what may be marked.
-
-    Raises:
         ValueError: two all-seeds rows claim the same cell.
     """
-    data = prediction_data(runs)
-    labels = [item.label for item in data]
-    protocols: dict[tuple[str, str], list[Row]] = {}
-    for row in all_seeds_rows(summary):
-        if row["metric"] in PREDICTION_METRICS and row["dataset"] in labels:
-            key = (row["protocol"] or "", row["protocol_digest"] or "")
-            protocols.setdefault(key, []).append(row)
-    tests: dict[tuple[str, str], list[Row]] = {}
-    for row in comparisons:
-        tests.setdefault((row["protocol"] or "", row["protocol_digest"] or ""), []).append(row)
-    return tuple(
-        _table(key, data, rows, method_order, tests.get(key, ())) for key, rows in sorted(protocols.items())
-    )
+    data = prediction_data(run.rows("runs"))
+    rows = [row for row in run.summary if row["metric"] in PREDICTION_METRICS]
+    rows_of: dict[tuple[str, str], dict[str, list[Row]]] = {}
+    for row in sorted(rows, key=lambda row: PREDICTION_METRICS.index(row["metric"])):
+        key = (row["protocol"] or "", row["protocol_digest"] or "")
+        rows_of.setdefault(key, {}).setdefault(row["dataset"], []).append(row)
+    tables = []
+    for key, by_dataset in sorted(rows_of.items()):
+        parts = [(item, by_dataset[item.label]) for item in data if item.label in by_dataset]
+        if parts:
+            tests = [row for other, rows in run.comparisons.items() if other[2:] == key for row in rows]
+            tables.append(_table(key, parts, run.method_order, tests))
+    return tuple(tables)
 
 
 def _table(
     key: tuple[str, str],
-    data: Sequence[PredictionData],
-    rows: Sequence[Row],
+    parts: Sequence[tuple[PredictionData, Sequence[Row]]],
     method_order: Sequence[str],
     comparisons: Iterable[Row],
-) -> PredictionTable:
-    parts = [(item, _ordered([row for row in rows if row["dataset"] == item.label])) for item in data]
-    parts = [(item, mine) for item, mine in parts if mine]
+) -> MethodTable:
     # Under the name of its data set, a metric is a column of its own.
-    named = [
+    rows = [
         {**row, "metric": f"{item.label} {row['metric']}", "label": f"{item.label} {row['label']}"}
         for item, mine in parts
         for row in mine
     ]
     tests = [{**row, "metric": f"{row['dataset']} {row['metric']}"} for row in comparisons]
-    footnotes = Footnotes()
-    columns = build_columns(named, footnotes)
-    by_cell = rows_by_cell(named, f"protocol {key[0]!r}")
-    groups = method_groups(by_cell, columns, method_order, footnotes, tests)
-    return PredictionTable(
-        title=f"protocol {key[0] or '(none)'}",
-        data=tuple(item for item, _ in parts),
-        columns=columns,
-        groups=groups,
+    return method_table(
+        f"protocol {key[0] or '(none)'}",
+        key[0],
+        [PartRows(rows, tests)],
+        method_order,
         shows_n=any(counts_differ(mine) for _, mine in parts),
-        facts=(*group_facts(columns, groups), *prediction_facts(key, parts)),
-        footnotes=footnotes.texts,
+        facts=prediction_facts(key, parts),
     )
-
-
-def _ordered(rows: Sequence[Row]) -> list[Row]:
-    return sorted(rows, key=lambda row: PREDICTION_METRICS.index(row["metric"]))
-
-
-def counts_differ(rows: Sequence[Row]) -> bool:
-    """Whether n and coverage have to be columns, for rows of one data set."""
-    return len({row["n"] for row in rows}) > 1 or any((row["coverage"] or 0) < 1 for row in rows)
 
 
 def prediction_facts(
     key: tuple[str, str], parts: Sequence[tuple[PredictionData, Sequence[Row]]]
-) -> tuple[tuple[str, str], ...]:
+) -> list[tuple[str, str]]:
     """(name, text) lines: the protocol, which frames are measured, and of each data set what was given and
     how much was measured.
 
@@ -139,10 +127,9 @@ def prediction_facts(
         key: name and digest of the protocol.
         parts: each data set with its rows of the summary.
     """
+    facts = [("Protocol", protocol_text(*key))]
     every = [row for _, rows in parts for row in rows]
-    facts = [("Protocol", f"{key[0] or '(none)'} ({key[1][:NUM_DIGEST_CHARACTERS]})")]
-    measured = next((text for row in every if (text := measured_frames(row["signature"]))), "")
-    if measured:
+    if measured := next((text for row in every if (text := measured_frames(row["signature"]))), ""):
         facts.append(("Frames", measured))
     intervals: dict[str, None] = {}
     for item, rows in parts:
@@ -155,21 +142,16 @@ def prediction_facts(
         facts.append((item.label, "; ".join(filter(None, texts))))
     if intervals:
         facts.append(("Intervals", "; ".join(intervals)))
-    return tuple(facts)
+    return facts
 
 
 def measured_frames(signature: str | None) -> str:
     """Which frames a signature says are measured, in words; "" where it does not say."""
     parts = signature_parts(signature)
-    texts = {
-        "keep": "those that were given are among them, equal on both sides where a method shows them, which "
-        "improves every value without any merit of the method",
-        "drop": "those that were given are left out on both sides",
-    }
-    if "frames" not in parts or parts.get("context") not in texts:
+    if "frames" not in parts or parts.get("context") not in _GIVEN_FRAMES:
         return ""
     rate = f" ({parts['rate']})" if "rate" in parts else ""
-    return f"{parts['frames']} of a clip{rate}; {texts[parts['context']]}"
+    return f"{parts['frames']} of a clip{rate}; {_GIVEN_FRAMES[parts['context']]}"
 
 
 def signature_parts(signature: str | None) -> Mapping[str, str]:

@@ -15,14 +15,14 @@ from reelbench.core.run_file_loading import parse_run_file
 from reelbench.core.store import Store
 from reelbench.core.tables import read_table
 from reelbench.datasets.video import default_codec
-from reelbench.reports.markdown_report import markdown_report, task_markdown
 from reelbench.reports.pages.html_report import write_html_report
+from reelbench.reports.pages.markdown_report import markdown_report, task_markdown
 from reelbench.reports.recorded.readme_table import readme_table
 from reelbench.reports.recorded.reproduction import compare_with_recorded
 from reelbench.reports.recorded.tables import record_tables
-from reelbench.reports.tables.ablation import load_ablation_tables
-from reelbench.reports.tables.prediction import load_prediction_tables
-from reelbench.reports.tables.text import unescape_markdown
+from reelbench.reports.tables.ablation import ablation_tables
+from reelbench.reports.tables.prediction import prediction_tables
+from reelbench.reports.tables.run_tables import RunTables
 from reelbench.stages.extract import extract_shards, generated_items, reference_items
 from reelbench.stages.planning import plan_run
 from reelbench.stages.results import build_results
@@ -91,7 +91,7 @@ def summary(tables_folder: Path) -> list[dict[str, Any]]:
 
 
 def test_every_method_has_fvd_and_kvd_on_every_data_set(tables_folder: Path) -> None:
-    (table,) = load_prediction_tables(tables_folder)
+    (table,) = prediction_tables(RunTables(tables_folder))
     assert [column.heading for column in table.columns] == [
         f"sprites-{name} {metric} ↓"
         for name in ("ssv2", "bridge", "epic-kitchens-100")
@@ -112,7 +112,7 @@ def test_every_method_has_fvd_and_kvd_on_every_data_set(tables_folder: Path) -> 
 
 
 def test_the_facts_say_what_was_given_and_measured(tables_folder: Path) -> None:
-    (table,) = load_prediction_tables(tables_folder)
+    (table,) = prediction_tables(RunTables(tables_folder))
     facts = dict(table.facts)
     digest = read_table(tables_folder, "runs").to_pylist()[0]["protocol_digest"]
     assert facts["Protocol"] == f"seer ({digest[:12]})"
@@ -129,7 +129,7 @@ def test_the_facts_say_what_was_given_and_measured(tables_folder: Path) -> None:
 
 
 def test_variants_differ_in_what_was_set(tables_folder: Path) -> None:
-    tables = load_ablation_tables(tables_folder)
+    tables = ablation_tables(RunTables(tables_folder))
     assert [table.title for table in tables] == [
         "repeat-last-frame on sprites-ssv2, validation",
         "repeat-last-frame on sprites-bridge, val",
@@ -146,7 +146,7 @@ def test_variants_differ_in_what_was_set(tables_folder: Path) -> None:
 
 def test_both_reports_have_the_tables(tables_folder: Path, tmp_path: Path) -> None:
     markdown = markdown_report(tables_folder)
-    assert markdown.endswith(task_markdown(tables_folder))
+    assert markdown.endswith(task_markdown(RunTables(tables_folder)))
     page = write_html_report(tables_folder, tmp_path / "report.html", num_prompts=0).read_text(
         encoding="utf-8"
     )
@@ -183,8 +183,8 @@ def test_a_finished_run_prints_them(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
     print_tables(tables_folder.parent)
     printed = capsys.readouterr().out
-    more = task_markdown(tables_folder)
-    assert printed.index("Protocol") < printed.index(unescape_markdown(more) if is_terminal else more)
+    more = task_markdown(RunTables(tables_folder), is_plain=is_terminal)
+    assert printed.index("Protocol") < printed.index(more)
     assert ("\\[1\\]" in printed) is not is_terminal
     assert ("| Method |" in printed.split("### Text-video")[0]) is not is_terminal
     print_tables(tables_folder.parent, is_brief=True)

@@ -7,13 +7,8 @@ from pathlib import Path
 import pytest
 
 from reelbench.core.errors import ReelbenchError, UnknownNameError
-from reelbench.reports.published import (
-    load_published,
-    published_by_method,
-    published_markdown,
-    published_table,
-    published_together,
-)
+from reelbench.reports.pages.markdown_report import published_markdown
+from reelbench.reports.published import load_published, published_by_method, published_together
 
 
 def test_every_figure_is_cited_and_marked() -> None:
@@ -28,11 +23,9 @@ def test_every_figure_is_cited_and_marked() -> None:
 
 
 def test_known_figures() -> None:
-    table = published_table("webvid")
-    assert [row[:3] for row in table.rows] == [
-        ("SimDA", "FVD (published)", "363.98"),
-        ("SimDA", "CLIPSIM (published)", "0.3054"),
-    ]
+    table = published_by_method("webvid")
+    assert table.headings == ("Method", "FVD, published", "CLIPSIM, published")
+    assert table.rows == (("SimDA", "363.98 [P]", "0.3054 [P]"),)
     assert "As published: WebVid" in published_markdown(table)
     assert "Not measured here" in published_markdown(table)
 
@@ -68,7 +61,7 @@ def test_figures_that_are_not_known_are_told_from_those_that_were_never_publishe
 
 def test_an_unknown_benchmark_is_answered() -> None:
     with pytest.raises(UnknownNameError, match="msrvtt"):
-        published_table("msrvt")
+        published_by_method("msrvt")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reelbench.reports.pages.dot_plot import Measured, axis_ticks, dot_plot
+from reelbench.reports.pages.dot_plot import Mark, axis_ticks, dot_plot
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ def test_ticks_are_round_and_enclose_the_values(low: float, high: float) -> None
 
 
 def test_everything_lies_on_the_track() -> None:
-    plot = dot_plot("FVD", [Measured("a", "3", 3.0, 1.0, 9.0, "g"), Measured("b", "5", 5.0, group="g")])
+    plot = dot_plot("FVD", [Mark("a", "3", 3.0, 1.0, 9.0, "g"), Mark("b", "5", 5.0, group="g")])
     assert plot is not None
     first, second = plot.marks
     assert first.low is not None
@@ -31,7 +31,7 @@ def test_everything_lies_on_the_track() -> None:
 
 
 def test_differences_show_zero() -> None:
-    plot = dot_plot("a - b", [Measured("a - b", "3", 3.0, 2.0, 4.0)], with_zero=True)
+    plot = dot_plot("a - b", [Mark("a - b", "3", 3.0, 2.0, 4.0)], with_zero=True)
     assert plot is not None
     assert plot.zero is not None
     assert plot.zero < plot.marks[0].dot

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from reelbench.core.errors import StoreError
-from reelbench.reports.markdown_report import markdown_report
 from reelbench.reports.pages.html_report import write_html_report
-from reelbench.reports.published import published_table
+from reelbench.reports.pages.markdown_report import markdown_report
 
 
 class Page(html.parser.HTMLParser):
@@ -93,15 +92,6 @@ def test_clips_beyond_the_budget_are_named(make_tables: Callable[..., Path], tmp
     page = Page(out.read_text(encoding="utf-8"))
     assert "video" not in page.tags
     assert any(re.match(r"not embedded \(0\.\d MiB\): clips/zs2-0\.mp4", words) for words in page.words)
-
-
-def test_published_figures_stand_apart(make_tables: Callable[..., Path], tmp_path: Path) -> None:
-    out = write_html_report(
-        make_tables(videos=False), tmp_path / "report.html", published=[published_table("webvid")]
-    )
-    text = out.read_text(encoding="utf-8")
-    assert text.index("363.98") > text.index("As published")
-    assert text.count("363.98") == 1
 
 
 def test_a_run_without_results_gives_a_report(make_tables: Callable[..., Path], tmp_path: Path) -> None:

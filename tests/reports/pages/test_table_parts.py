@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from reelbench.reports.pages.html_report import write_html_report
-from reelbench.reports.pages.table_parts import MAX_COLUMNS, table_parts, whole_table
-from reelbench.reports.tables.comparison import build_comparison_table
-from reelbench.reports.tables.text import to_markdown
+from reelbench.reports.pages.html_report import MAX_COLUMNS, table_parts, whole_table, write_html_report
+from reelbench.reports.pages.markdown_report import comparison_markdown
+from reelbench.reports.tables.comparison import comparison_table
+from reelbench.reports.tables.run_tables import RunTables
 
 COSTS = {
     "sampling_s": ("Sampling", "s/clip", 11.25),
@@ -41,19 +41,19 @@ def rows(summary_row: Make, num_metrics: int) -> list[dict[str, Any]]:
 
 
 def test_a_table_that_fits_is_one(summary_row: Make) -> None:
-    (section,) = build_comparison_table(rows(summary_row, MAX_COLUMNS - len(COSTS))).sections
+    (section,) = comparison_table(RunTables(summary=rows(summary_row, MAX_COLUMNS - len(COSTS)))).sections
     assert table_parts(section) == (whole_table(section),)
     assert whole_table(section).columns == tuple(range(MAX_COLUMNS))
     assert whole_table(section).width == 1 + MAX_COLUMNS
 
 
 def test_a_wider_one_has_cost_below(summary_row: Make) -> None:
-    (section,) = build_comparison_table(rows(summary_row, MAX_COLUMNS - len(COSTS) + 1)).sections
+    (section,) = comparison_table(RunTables(summary=rows(summary_row, MAX_COLUMNS - len(COSTS) + 1))).sections
     quality, cost = table_parts(section)
     assert (quality.title, quality.columns, quality.has_counts) == ("Quality", (0, 1, 2, 3), True)
     assert (cost.title, cost.columns, cost.has_counts) == ("Cost", (4, 5, 6, 7, 8), False)
     without_cost = [row for row in rows(summary_row, 12) if row["level"] != "cost"]
-    (section,) = build_comparison_table(without_cost).sections
+    (section,) = comparison_table(RunTables(summary=without_cost)).sections
     assert table_parts(section) == (whole_table(section),)
 
 
@@ -61,7 +61,7 @@ def test_parameters_are_counted_and_what_tunes_nothing_says_so(
     summary_row: Make, make_tables: Callable[..., Path], tmp_path: Path
 ) -> None:
     summary = rows(summary_row, 6)
-    text = to_markdown(build_comparison_table(summary))
+    text = comparison_markdown(comparison_table(RunTables(summary=summary)))
     assert "| 24.86 M |" in text
     assert "nothing is tuned on the references" in text
     assert "no number of trained parameters is recorded" in text

@@ -16,7 +16,8 @@ from reelbench.core.errors import StoreError
 from reelbench.core.hashing import digest
 from reelbench.core.tables import PROVENANCE_COLUMNS, read_table, write_table
 from reelbench.reports.recorded.tables import RECORDED_TABLES, read_recorded, record_tables, without_folders
-from reelbench.reports.tables.comparison import load_comparison_table, load_method_order
+from reelbench.reports.tables.comparison import comparison_table
+from reelbench.reports.tables.run_tables import RunTables
 
 Make = Callable[..., dict[str, Any]]
 
@@ -26,8 +27,8 @@ def test_recorded_tables_show_what_the_run_shows_but_for_the_machine(
 ) -> None:
     folder = make_tables(videos=False)
     record_tables(folder, tmp_path / "recorded")
-    (ours,) = load_comparison_table(folder).sections
-    (theirs,) = load_comparison_table(tmp_path / "recorded").sections
+    (ours,) = comparison_table(RunTables(folder)).sections
+    (theirs,) = comparison_table(RunTables(tmp_path / "recorded")).sections
     assert [column.metric for column in theirs.columns] == [
         "fvd",
         "clipsim",
@@ -62,7 +63,7 @@ def test_what_tells_of_the_machine_is_gone(
     row = read_recorded(tmp_path / "recorded", "summary")[0]
     assert json.loads(row["method_config"]) == {"trained": "fca", "num_steps": 20}
     assert row["notes"].endswith("cannot read a.mkv: damaged")
-    assert load_method_order(tmp_path / "recorded") == ("b", "simda")
+    assert RunTables(tmp_path / "recorded").method_order == ("b", "simda")
 
 
 @pytest.mark.parametrize(

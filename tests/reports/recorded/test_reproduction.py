@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 
 from reelbench.core.tables import write_table
-from reelbench.reports.recorded.reproduction import SPREAD_SHARE, Reproduction, compare_with_recorded
-from reelbench.reports.recorded.reproduction_text import reproduction_text
+from reelbench.reports.recorded.reproduction import (
+    SPREAD_SHARE,
+    Reproduction,
+    compare_with_recorded,
+    reproduction_text,
+)
 from reelbench.reports.recorded.tables import record_tables
 
 METHODS = ("zs2", "floor")

@@ -14,10 +14,10 @@ from reelbench.core.plan import config_data
 from reelbench.core.tables import write_table
 from reelbench.methods.prediction.fca import FCA
 from reelbench.methods.prediction.fca_config import FcaConfig
-from reelbench.reports.markdown_report import markdown_report
 from reelbench.reports.pages.html_report import write_html_report
-from reelbench.reports.tables.ablation import build_ablation_tables
-from reelbench.reports.tables.prediction_text import prediction_markdown
+from reelbench.reports.pages.markdown_report import markdown_report, table_markdown
+from reelbench.reports.tables.ablation import ablation_tables
+from reelbench.reports.tables.run_tables import RunTables
 
 STRUCTURES = {
     "full": FcaConfig(),
@@ -46,6 +46,12 @@ def runs(variants: list[str] | None = None) -> Rows:
     for index, variant in enumerate(variants or STRUCTURES):
         weights |= {f"{variant}:base": "b" * 64, f"{variant}:out/{variant}": str(index) * 64}
     return [{"run": "demo", "run_file": json.dumps(run_file), "weights": json.dumps(weights)}]
+
+
+def build(summary: Rows, runs: Rows, order: tuple[str, ...] = (), comparisons: Rows | None = None) -> Any:
+    run = RunTables(summary=summary, runs=runs, comparisons=comparisons or [])
+    run.method_order = order
+    return ablation_tables(run)
 
 
 @pytest.fixture
@@ -80,7 +86,7 @@ def tests(comparison_row: Callable[..., dict[str, Any]]) -> Rows:
 
 
 def test_settings_that_differ_are_columns_and_those_that_do_not_are_none(summary: Rows) -> None:
-    (table,) = build_ablation_tables(summary, runs())
+    (table,) = build(summary, runs())
     assert table.title == "fca on ssv2, validation"
     assert set(table.settings) == {"text", "initial_frames", "into"}
     of = {label: dict(zip(table.settings, values, strict=True)) for label, values in table.values.items()}
@@ -92,26 +98,26 @@ def test_settings_that_differ_are_columns_and_those_that_do_not_are_none(summary
 
 
 def test_metrics_are_the_papers_in_order(summary: Rows) -> None:
-    (table,) = build_ablation_tables(summary, runs())
+    (table,) = build(summary, runs())
     assert [column.heading for column in table.columns] == ["FVD ↓", "KVD ↓", "PSNR ↑", "LPIPS ↓"]
 
 
 def test_variants_stand_in_the_order_of_the_run_file_and_other_methods_are_none(
     summary: Rows, tests: Rows
 ) -> None:
-    (table,) = build_ablation_tables(summary, runs(), tuple(STRUCTURES), tests)
+    (table,) = build(summary, runs(), tuple(STRUCTURES), tests)
     (group,) = table.groups
     assert [row.method for row in group.rows] == list(STRUCTURES)
     assert [row.cells[0].is_best for row in group.rows] == [True, False, False, False, False]
     assert not any(row.cells[1].is_best for row in group.rows)  # KVD is not tested
     tests[0]["p_holm"] = 0.06
-    (table,) = build_ablation_tables(summary, runs(), tuple(STRUCTURES), tests)
+    (table,) = build(summary, runs(), tuple(STRUCTURES), tests)
     assert not any(row.cells[0].is_best for row in table.groups[0].rows)
     assert dict(table.facts)["Not told apart (paired test, Holm, 5%)"].startswith("FVD: full and no text (")
 
 
 def test_where_weights_lie_stands_below_with_their_digests(summary: Rows) -> None:
-    (table,) = build_ablation_tables(summary, runs(), tuple(STRUCTURES))
+    (table,) = build(summary, runs(), tuple(STRUCTURES))
     assert dict(table.facts)["Weights"].startswith(
         f"full: out/full ({'0' * 12}); no text: out/no text ({'1' * 12}); "
     )
@@ -122,12 +128,12 @@ def test_where_weights_lie_is_a_column_when_nothing_else_tells_variants_apart(su
         if row["method"] in ("full", "no mask"):
             row["method_config"] = config_of("full", trained=f"out/{row['method']}")
     two = [row for row in summary if row["method"] in ("full", "no mask")]
-    (table,) = build_ablation_tables(two, runs())
+    (table,) = build(two, runs())
     assert table.settings == ("trained",)
     assert table.values == {"full": ("out/full",), "no mask": ("out/no mask",)}
     assert "Weights" not in dict(table.facts)
     # Among others that do differ, these two still need it.
-    (table,) = build_ablation_tables(summary, runs())
+    (table,) = build(summary, runs())
     assert "trained" in table.settings
 
 
@@ -137,7 +143,7 @@ def test_settings_of_one_name_are_told_apart_by_where_they_stand(summary: Rows) 
         row["method_config"] = config_of(row["method"], text=row["method"], guidance=None)
         if row["method"] == "full":
             row["method_config"] = config_of("full", text="a", guidance=2.0)
-    (table,) = build_ablation_tables(chosen, runs())
+    (table,) = build(chosen, runs())
     assert set(table.settings) == {"guidance", "text", "structure.text"}
     of = {label: dict(zip(table.settings, values, strict=True)) for label, values in table.values.items()}
     assert (of["full"]["guidance"], of["no text"]["guidance"]) == ("2.0", "–")
@@ -148,27 +154,27 @@ def test_settings_are_found_in_the_configuration_that_a_run_stores_of_fca(summar
         if row["method"] in STRUCTURES:
             method = FCA(FCA.Config(trained=None, untrained=STRUCTURES[row["method"]]))
             row["method_config"] = canonical_json(config_data(method))
-    (table,) = build_ablation_tables(summary, runs(), tuple(STRUCTURES))
+    (table,) = build(summary, runs(), tuple(STRUCTURES))
     assert table.settings == ("initial_frames", "into", "text")
     assert table.values["no mask"] == ("base", "video", "shared")
     assert "Weights" not in dict(table.facts)
 
 
 def test_there_is_no_table_without_variants(summary: Rows) -> None:
-    assert build_ablation_tables([row for row in summary if row["method"] == "full"], runs()) == ()
+    assert build([row for row in summary if row["method"] == "full"], runs()) == ()
     for row in summary:
         row["method_config"] = "{}"  # the same twice, as two labels of one entry would be
-    assert build_ablation_tables(summary, runs()) == ()
+    assert build(summary, runs()) == ()
 
 
 def test_there_is_no_table_where_nothing_is_predicted(summary: Rows) -> None:
     run_file = {"datasets": [{"name": "msrvtt", "label": "ssv2", "config": {"root": "data"}}]}
-    assert build_ablation_tables(summary, [runs()[0] | {"run_file": json.dumps(run_file)}]) == ()
+    assert build(summary, [runs()[0] | {"run_file": json.dumps(run_file)}]) == ()
 
 
 def test_protocols_have_tables_of_their_own(summary: Rows) -> None:
     other = [row | {"protocol": "predicted", "protocol_digest": "f" * 64} for row in summary]
-    tables = build_ablation_tables(summary + other, runs())
+    tables = build(summary + other, runs())
     assert [table.title for table in tables] == [
         "fca on ssv2, validation, protocol predicted",
         "fca on ssv2, validation, protocol seer",
@@ -179,7 +185,7 @@ def test_missing_clips_show_in_the_coverage(summary: Rows) -> None:
     for row in summary:
         if row["method"] == "no frames":
             row.update(n=15, coverage=0.9375, num_failures=1)
-    (table,) = build_ablation_tables(summary, runs())
+    (table,) = build(summary, runs())
     assert table.shows_n
     (row,) = [row for group in table.groups for row in group.rows if row.method == "no frames"]
     assert (row.n, row.coverage) == ("15", "93.8%")
@@ -188,7 +194,8 @@ def test_missing_clips_show_in_the_coverage(summary: Rows) -> None:
 def test_both_reports_show_settings_beside_the_metrics(
     summary: Rows, tests: Rows, make_tables: Callable[..., Path], tmp_path: Path
 ) -> None:
-    text = prediction_markdown((), build_ablation_tables(summary, runs(), tuple(STRUCTURES), tests))
+    (table,) = build(summary, runs(), tuple(STRUCTURES), tests)
+    text = table_markdown(table, table.title)
     head, _, saw, first, second = text.splitlines()[2:7]
     assert head == "| Variant | initial\\_frames | into | text | FVD ↓ | KVD ↓ | PSNR ↑ | LPIPS ↓ |"
     assert saw == "| *Saw: text + first frames* |  |  |  |  |  |  |  |"

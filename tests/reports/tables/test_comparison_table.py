@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reelbench.core.tables import read_table, write_table
-from reelbench.reports.tables.comparison import ComparisonTable, build_comparison_table, load_comparison_table
-from reelbench.reports.tables.text import escape_markdown, print_table, to_markdown, unescape_markdown
+from reelbench.reports.pages.markdown_report import comparison_markdown
+from reelbench.reports.pages.terminal_report import print_table
+from reelbench.reports.tables.comparison import ComparisonTable, comparison_table
+from reelbench.reports.tables.run_tables import Row, RunTables
 
 GOLDEN = """\
 ### sprites, test
@@ -40,6 +42,14 @@ Values ± one standard error. Bold: better than every other method that saw the 
 """
 
 
+def build(summary: Sequence[Row], comparisons: Sequence[Row] = ()) -> ComparisonTable:
+    return comparison_table(RunTables(summary=summary, comparisons=comparisons))
+
+
+def load(folder: Path) -> ComparisonTable:
+    return comparison_table(RunTables(folder))
+
+
 def best_methods(table: ComparisonTable) -> set[tuple[str, str]]:
     return {
         (row.method, column.metric)
@@ -52,14 +62,14 @@ def best_methods(table: ComparisonTable) -> set[tuple[str, str]]:
 
 
 def test_markdown_of_a_run(make_tables: Callable[..., Path]) -> None:
-    assert to_markdown(load_comparison_table(make_tables(videos=False))) == GOLDEN
+    assert comparison_markdown(load(make_tables(videos=False))) == GOLDEN
 
 
 def test_best_is_marked_within_a_conditioning_only(
     full_summary: list[dict[str, Any]], full_comparisons: list[dict[str, Any]]
 ) -> None:
     # tune-a-video has the best values of all, but it is alone in having seen the video.
-    table = build_comparison_table(full_summary, comparisons=full_comparisons)
+    table = build(full_summary, comparisons=full_comparisons)
     assert best_methods(table) == {("zs2", "clipsim")}
 
 
@@ -67,39 +77,39 @@ def test_tests_of_another_protocol_or_data_set_mark_nothing(
     full_summary: list[dict[str, Any]], full_comparisons: list[dict[str, Any]]
 ) -> None:
     for other in ({"protocol_digest": "f" * 64}, {"dataset": "webvid"}):
-        table = build_comparison_table(full_summary, comparisons=[row | other for row in full_comparisons])
+        table = build(full_summary, comparisons=[row | other for row in full_comparisons])
         assert best_methods(table) == set()
 
 
 def test_tables_without_comparisons_are_shown_and_mark_nothing(make_tables: Callable[..., Path]) -> None:
     folder = make_tables(videos=False, comparisons=[])
-    without = to_markdown(load_comparison_table(folder))
+    without = comparison_markdown(load(folder))
     assert "**" not in without
     assert (
         "- No paired test, so nothing marked: FVD: zs2, text2video-zero and ddim-frames; CLIPSIM: zs2,"
         in without
     )
     (folder / "comparisons.parquet").unlink()
-    assert to_markdown(load_comparison_table(folder)) == without
+    assert comparison_markdown(load(folder)) == without
 
 
 def test_a_single_method_is_not_the_best(summary_row: Callable[..., dict[str, Any]]) -> None:
-    assert best_methods(build_comparison_table([summary_row()])) == set()
+    assert best_methods(build([summary_row()])) == set()
 
 
 def test_of_equal_values_none_is_the_best(summary_row: Callable[..., dict[str, Any]]) -> None:
-    assert best_methods(build_comparison_table([summary_row(method="a"), summary_row(method="b")])) == set()
+    assert best_methods(build([summary_row(method="a"), summary_row(method="b")])) == set()
 
 
 def test_no_best_where_set_metrics_have_other_sample_counts(
     summary_row: Callable[..., dict[str, Any]],
 ) -> None:
-    table = build_comparison_table(
+    table = build(
         [summary_row(method="a", value=3.0, n=16), summary_row(method="b", value=2.0, n=12, coverage=0.75)]
     )
     assert best_methods(table) == set()
-    assert "number of samples, which differs" in to_markdown(table)
-    assert "No paired test" not in to_markdown(table)
+    assert "number of samples, which differs" in comparison_markdown(table)
+    assert "No paired test" not in comparison_markdown(table)
 
 
 @pytest.mark.parametrize(
@@ -110,10 +120,10 @@ def test_cost_that_depends_on_the_machines_load_is_not_ranked(
 ) -> None:
     cost = {"metric": metric, "label": "Cost", "level": "cost", "unit": unit}
     rows = [summary_row(method="a", value=1.259, **cost), summary_row(method="b", value=1.264, **cost)]
-    table = build_comparison_table(rows)
+    table = build(rows)
     assert best_methods(table) == set()
     assert [column.heading for column in table.sections[0].columns] == [f"Cost ({unit})"]
-    assert "told apart" not in to_markdown(table)
+    assert "told apart" not in comparison_markdown(table)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +140,7 @@ def test_of_trained_parameters_the_fewest_are_marked_where_no_other_has_as_few(
 ) -> None:
     cost = {"metric": "trainable_parameters", "label": "Trained", "level": "cost", "unit": "parameters"}
     rows = [summary_row(method=m, value=n, standard_error=None, **cost) for m, n in numbers.items()]
-    table = build_comparison_table(rows)
+    table = build(rows)
     assert {method for method, _ in best_methods(table)} == best
     assert table.sections[0].columns[0].heading == "Trained (parameters) ↓"
 
@@ -140,14 +150,14 @@ def test_methods_stand_in_the_order_of_the_run_file(make_tables: Callable[..., P
     run = read_table(folder, "runs").to_pylist()[0]
     run["run_file"] = json.dumps({"methods": [{"name": "zs2"}, {"name": "x", "label": "text2video-zero"}]})
     write_table(folder, "runs", [run])
-    groups = load_comparison_table(folder).sections[0].groups
+    groups = load(folder).sections[0].groups
     assert [row.method for row in groups[0].rows] == ["zs2", "text2video-zero", "ddim-frames"]
 
 
 def test_groups_go_from_least_to_most_seen(summary_row: Callable[..., dict[str, Any]]) -> None:
     seen = ["text + reference video", "text", "text + first frames"]
     rows = [summary_row(method=f"m{index}", conditioning=text) for index, text in enumerate(seen)]
-    (section,) = build_comparison_table(rows).sections
+    (section,) = build(rows).sections
     assert [group.conditioning for group in section.groups] == ["text", "text + first frames", seen[0]]
 
 
@@ -161,7 +171,7 @@ def test_a_missing_value_is_a_dash_with_its_reason(
             method="b", value=value, notes="needs 10 clips, got 2", num_failures=14, coverage=0.125, n=2
         ),
     ]
-    text = to_markdown(build_comparison_table(rows))
+    text = comparison_markdown(build(rows))
     assert "| b | – \\[1\\] | 2 | 12.5% |" in text
     assert "- \\[1\\] needs 10 clips, got 2; 14 clips without a value" in text
 
@@ -172,7 +182,7 @@ def test_a_metric_without_a_row_is_a_dash_too(summary_row: Callable[..., dict[st
         summary_row(method="a", metric="kvd", label="KVD"),
         summary_row(method="b"),
     ]
-    text = to_markdown(build_comparison_table(rows))
+    text = comparison_markdown(build(rows))
     assert "| b | 298.1 ± 5.3 | – \\[1\\] |" in text
     assert "not computed for this method" in text
 
@@ -186,7 +196,7 @@ def test_protocols_never_share_a_table(summary_row: Callable[..., dict[str, Any]
         summary_row(protocol="stylegan-v", protocol_digest="f" * 64, value=100.0),
         cost,
     ]
-    sections = build_comparison_table(rows).sections
+    sections = build(rows).sections
     assert [section.protocol for section in sections] == ["fvd-demo-16x64", "stylegan-v"]
     # Seconds are seconds under every protocol.
     assert [[column.metric for column in section.columns] for section in sections] == [
@@ -194,20 +204,18 @@ def test_protocols_never_share_a_table(summary_row: Callable[..., dict[str, Any]
     ] * 2
     values = [section.groups[0].rows[0].cells[0].value for section in sections]
     assert values == [298.1324, 100.0]
-    assert "(ffffffffffff)" in to_markdown(build_comparison_table(rows))
+    assert "(ffffffffffff)" in comparison_markdown(build(rows))
 
 
 def test_n_and_coverage_are_columns_only_where_they_matter(
     summary_row: Callable[..., dict[str, Any]],
 ) -> None:
-    whole = build_comparison_table([summary_row(method="a"), summary_row(method="b")])
-    assert "coverage" not in to_markdown(whole)
-    partial = build_comparison_table(
-        [summary_row(method="a"), summary_row(method="b", n=15, coverage=0.9996)]
-    )
-    assert "| b | 298.1 ± 5.3 | 15 | 99.9% |" in to_markdown(partial)
-    thirds = build_comparison_table([summary_row(method="a", n=4, coverage=4 / 6)])
-    assert "| a | 298.1 ± 5.3 | 4 | 66.7% |" in to_markdown(thirds)
+    whole = build([summary_row(method="a"), summary_row(method="b")])
+    assert "coverage" not in comparison_markdown(whole)
+    partial = build([summary_row(method="a"), summary_row(method="b", n=15, coverage=0.9996)])
+    assert "| b | 298.1 ± 5.3 | 15 | 99.9% |" in comparison_markdown(partial)
+    thirds = build([summary_row(method="a", n=4, coverage=4 / 6)])
+    assert "| a | 298.1 ± 5.3 | 4 | 66.7% |" in comparison_markdown(thirds)
 
 
 def test_the_legend_speaks_of_parameters_only_where_they_are_a_column(
@@ -217,7 +225,7 @@ def test_the_legend_speaks_of_parameters_only_where_they_are_a_column(
         metric="trainable_parameters", label="Trained", unit="parameters", level="cost", value=3.0
     )
     for rows, is_said in (([summary_row()], False), ([summary_row(), count], True)):
-        assert ("of trained parameters: fewer" in to_markdown(build_comparison_table(rows))) is is_said
+        assert ("of trained parameters: fewer" in comparison_markdown(build(rows))) is is_said
 
 
 def test_notes_are_numbered_once_and_common_ones_stand_at_the_heading(
@@ -227,7 +235,7 @@ def test_notes_are_numbered_once_and_common_ones_stand_at_the_heading(
         summary_row(method="a", notes="N is small\nonly here"),
         summary_row(method="b", notes="N is small"),
     ]
-    text = to_markdown(build_comparison_table(rows))
+    text = comparison_markdown(build(rows))
     assert "| Method | FVD ↓ \\[1\\] |" in text
     assert "| a | 298.1 ± 5.3 \\[2\\] |" in text
     assert text.count("N is small") == 1
@@ -237,22 +245,17 @@ def test_a_signature_that_differs_within_a_column_names_the_methods(
     summary_row: Callable[..., dict[str, Any]],
 ) -> None:
     rows = [summary_row(method="a", signature="s1"), summary_row(method="b", signature="s2")]
-    assert "- Signatures: s1 (FVD: a); s2 (FVD: b)" in to_markdown(build_comparison_table(rows))
+    assert "- Signatures: s1 (FVD: a); s2 (FVD: b)" in comparison_markdown(build(rows))
 
 
 def test_names_cannot_break_markdown(summary_row: Callable[..., dict[str, Any]]) -> None:
-    text = to_markdown(build_comparison_table([summary_row(method="<img src=x>|**b**\n# c")]))
+    text = comparison_markdown(build([summary_row(method="<img src=x>|**b**\n# c")]))
     assert "| &lt;img src=x\\>\\|\\*\\*b\\*\\* \\# c | 298.1 ± 5.3 |" in text
-
-
-@pytest.mark.parametrize("text", ["FVD [1, 2] s|n:6", "<a> & *b* \\ `c`", "&lt; &amp; #_~"])
-def test_a_terminal_gets_no_signs_of_markdown(text: str) -> None:
-    assert unescape_markdown(escape_markdown(text)) == text
 
 
 def test_two_rows_for_one_cell_are_a_defect(summary_row: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(ValueError, match="two all-seeds rows"):
-        build_comparison_table([summary_row(), summary_row()])
+        build([summary_row(), summary_row()])
 
 
 def test_terminal_shows_the_values_and_reads_no_markup(summary_row: Callable[..., dict[str, Any]]) -> None:
@@ -260,7 +263,7 @@ def test_terminal_shows_the_values_and_reads_no_markup(summary_row: Callable[...
 
     rows = [summary_row(method="[red]a[/red]"), summary_row(method="b", value=None)]
     stream = io.StringIO()
-    print_table(build_comparison_table(rows), Console(file=stream, width=100))
+    print_table(build(rows), Console(file=stream, width=100))
     text = stream.getvalue()
     assert "[red]a[/red]" in text
     assert "298.1 ± 5.3" in text
@@ -275,7 +278,7 @@ def test_a_table_too_wide_for_the_terminal_is_printed_in_pieces(
     metrics = {f"m{index}": f"A long heading {index}" for index in range(9)}
     rows = [summary_row(metric=metric, label=label) for metric, label in metrics.items()]
     stream = io.StringIO()
-    print_table(build_comparison_table(rows), Console(file=stream, width=70))
+    print_table(build(rows), Console(file=stream, width=70))
     text = stream.getvalue()
     assert text.count("298.1 ± 5.3") == 9  # no number is broken
     assert "…" not in text
@@ -283,4 +286,4 @@ def test_a_table_too_wide_for_the_terminal_is_printed_in_pieces(
 
 
 def test_an_empty_summary_says_so() -> None:
-    assert to_markdown(build_comparison_table([])) == "No results yet.\n"
+    assert comparison_markdown(build([])) == "No results yet.\n"

@@ -16,8 +16,9 @@ from reelbench.methods.zero_shot.ddim_frames import DdimFrames
 from reelbench.methods.zero_shot.zs2 import Zs2
 from reelbench.metrics.build import build_metric
 from reelbench.metrics.protocol import load_protocol
-from reelbench.reports.tables.comparison import build_comparison_table
-from reelbench.reports.tables.text import to_markdown
+from reelbench.reports.pages.markdown_report import comparison_markdown
+from reelbench.reports.tables.comparison import comparison_table
+from reelbench.reports.tables.run_tables import RunTables
 from reelbench.stages.measuring import Measuring
 from reelbench.stages.observations import Observations
 from reelbench.stages.score import comparison_rows
@@ -56,12 +57,12 @@ def rows(summary_row: Callable[..., dict[str, Any]]) -> tuple[list[dict[str, Any
 
 def test_the_tuned_method_is_grouped_apart_and_not_the_best(rows: Any) -> None:
     summary, comparisons = rows
-    (section,) = build_comparison_table(summary, tuple(METHODS), comparisons).sections
+    (section,) = comparison_table(RunTables(summary=summary, comparisons=comparisons)).sections
     groups = {group.conditioning: [row.method for row in group.rows] for group in section.groups}
     assert groups == {"text": ["ddim-frames", "zs2"], "text + reference video": ["tune-a-video"]}
     best = [row.method for group in section.groups for row in group.rows if row.cells[0].is_best]
     assert best == ["zs2"]
-    text = to_markdown(build_comparison_table(summary))
+    text = comparison_markdown(comparison_table(RunTables(summary=summary)))
     assert (
         text.index("*Saw: text*") < text.index("*Saw: text + reference video*") < text.index("tune-a-video")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 
 from reelbench.core.statistics import mean_estimate
 from reelbench.core.tables import write_table
-from reelbench.reports.markdown_report import markdown_report
 from reelbench.reports.pages.html_report import write_html_report
-from reelbench.reports.tables.editing import EDIT_METRICS, build_edit_tables, load_edit_tables
-from reelbench.reports.tables.editing_text import PUBLISHED_EDITING, edit_markdown, published_editing
+from reelbench.reports.pages.markdown_report import markdown_report, task_markdown
+from reelbench.reports.published import PUBLISHED_EDITING, published_editing
+from reelbench.reports.tables.editing import EDIT_METRICS, edit_tables
+from reelbench.reports.tables.run_tables import RunTables
 
 KINDS = ("style", "object", "background", "multiple")
 SAW = {
@@ -75,10 +77,13 @@ def edits(
     return {"scores": scores, "summary": summary, "clips": clips, "comparisons": comparisons}
 
 
+def run_of(tables: Tables, order: tuple[str, ...] = ()) -> RunTables:
+    run_file = json.dumps({"methods": [{"name": name} for name in order]})
+    return RunTables(runs=[{"run_file": run_file, "weights": None}], **tables)
+
+
 def build(tables: Tables, order: tuple[str, ...] = ()) -> Any:
-    return build_edit_tables(
-        tables["scores"], tables["summary"], tables["clips"], order, tables["comparisons"]
-    )
+    return edit_tables(run_of(tables, order))
 
 
 def cells(table: Any, title: str, method: str) -> dict[str, Any]:
@@ -215,8 +220,8 @@ def test_protocols_have_tables_of_their_own(edits: Tables) -> None:
 
 def test_a_run_that_edits_nothing_has_no_edit_table(make_tables: Callable[..., Path], tmp_path: Path) -> None:
     folder = make_tables(videos=False)
-    assert load_edit_tables(folder) == ()
-    assert edit_markdown(()) == ""
+    assert edit_tables(RunTables(folder)) == ()
+    assert task_markdown(RunTables()) == ""
     assert "As published" not in markdown_report(folder)
     html = write_html_report(folder, tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Edits by kind" not in html
@@ -224,7 +229,7 @@ def test_a_run_that_edits_nothing_has_no_edit_table(make_tables: Callable[..., P
 
 
 def test_markdown_of_an_edit_table(edits: Tables) -> None:
-    text = edit_markdown(build(edits, tuple(SAW)))
+    text = task_markdown(run_of(edits, tuple(SAW)))
     start = """\
 ### Edits: loveu-tgve, test
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import reelbench.reports
-from reelbench.reports.tables.lead import Lead, PairedTests, counted_lead, lead_facts, measured_lead
+from reelbench.reports.tables.lead import PairedTests, counted_lead, lead_facts, measured_lead
+from reelbench.reports.tables.method_table import Group, Lead, MethodRow
 
 Make = Callable[..., dict[str, Any]]
 
@@ -76,14 +77,13 @@ def test_one_method_leads_nobody(fvd: Callable[..., Lead]) -> None:
     assert fvd({"a": 1.0}) == Lead() == fvd({}) == counted_lead({"a": 1}, {"a": "1"})
 
 
-class _Group:
-    def __init__(self, conditioning: str, methods: tuple[str, ...], *leads: Lead) -> None:
-        self.conditioning, self.methods, self.leads = conditioning, methods, leads
+def group(conditioning: str, methods: tuple[str, ...], *leads: Lead) -> Group:
+    return Group(conditioning, tuple(MethodRow(method, (), "", "") for method in methods), leads)
 
 
 def test_facts_name_columns_methods_and_what_could_have_been_seen() -> None:
-    text = _Group("text", ("a", "b", "c"), Lead(best="a"), Lead(shared=("b", "c"), detectable=118.4))
-    frames = _Group("frames", tuple("defg"), Lead(shared=tuple("gfed")), Lead(untested=("d", "e", "f")))
+    text = group("text", ("a", "b", "c"), Lead(best="a"), Lead(shared=("b", "c"), detectable=118.4))
+    frames = group("frames", tuple("defg"), Lead(shared=tuple("gfed")), Lead(untested=("d", "e", "f")))
     assert lead_facts(["FVD", "KVD"], [text, frames]) == [
         (
             "Not told apart (paired test, Holm, 5%)",

@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 
 from reelbench.core.tables import write_table
-from reelbench.reports.markdown_report import markdown_report, task_markdown
 from reelbench.reports.pages.html_report import write_html_report
+from reelbench.reports.pages.markdown_report import markdown_report, task_markdown
+from reelbench.reports.published import published_prediction
 from reelbench.reports.tables.prediction import (
-    build_prediction_tables,
-    load_prediction_tables,
+    PredictionData,
     measured_frames,
+    prediction_data,
+    prediction_tables,
 )
-from reelbench.reports.tables.prediction_data import PredictionData, prediction_data
-from reelbench.reports.tables.prediction_text import prediction_markdown, published_prediction
+from reelbench.reports.tables.run_tables import RunTables
 
 PROTOCOL, DIGEST = "seer", "e" * 64
 SIGNATURE = "fvd.1|n:64|nref:64|frames:16|rate:stride1|start:first|context:keep|generated:stored|i3d:1a2b3c4d"
@@ -81,6 +82,18 @@ def tests(comparison_row: Callable[..., dict[str, Any]]) -> Rows:
     ]  # fmt: skip
 
 
+def run_of(
+    summary: Rows, runs: Rows, order: tuple[str, ...] = (), comparisons: Rows | None = None
+) -> RunTables:
+    run = RunTables(summary=summary, runs=runs, comparisons=comparisons or [])
+    run.method_order = order
+    return run
+
+
+def build(*tables: Any, **more: Any) -> Any:
+    return prediction_tables(run_of(*tables, **more))
+
+
 def cells(table: Any, method: str) -> dict[str, Any]:
     (row,) = [row for group in table.groups for row in group.rows if row.method == method]
     return {column.metric: cell for column, cell in zip(table.columns, row.cells, strict=True)}
@@ -107,7 +120,7 @@ def test_a_run_file_that_says_nothing_has_no_data_set_of_prediction(run_file: st
 
 
 def test_fvd_and_kvd_of_each_data_set_stand_in_the_order_of_the_run_file(summary: Rows) -> None:
-    (table,) = build_prediction_tables(summary, runs())
+    (table,) = build(summary, runs())
     assert [column.heading for column in table.columns] == [
         "ssv2 FVD ↓", "ssv2 KVD ↓", "arm FVD ↓", "arm KVD ↓", "epic FVD ↓", "epic KVD ↓",
     ]  # fmt: skip
@@ -119,7 +132,7 @@ def test_fvd_and_kvd_of_each_data_set_stand_in_the_order_of_the_run_file(summary
 
 
 def test_the_best_is_marked_among_those_that_saw_the_same(summary: Rows, tests: Rows) -> None:
-    (table,) = build_prediction_tables(summary, runs(), comparisons=tests)
+    (table,) = build(summary, runs(), comparisons=tests)
     assert [group.conditioning for group in table.groups] == ["text", "text + first frames"]
     for column in table.columns:
         marked = {method for method in SAW if cells(table, method)[column.metric].is_best}
@@ -131,7 +144,7 @@ def test_a_lead_on_one_data_set_is_none_on_another(summary: Rows, tests: Rows) -
         if (row["dataset"], row["metric"]) == ("arm", "fvd"):
             row["p_holm"] = 0.2
     tests = [row for row in tests if (row["dataset"], row["metric"]) != ("epic", "kvd")]
-    (table,) = build_prediction_tables(summary, runs(), comparisons=tests)
+    (table,) = build(summary, runs(), comparisons=tests)
     marked = [column.metric for column in table.columns if cells(table, "fca")[column.metric].is_best]
     assert marked == ["ssv2 fvd", "ssv2 kvd", "arm kvd", "epic fvd"]
     three = "fca, cogvideox-lora and repeat-last-frame"
@@ -143,15 +156,16 @@ def test_a_lead_on_one_data_set_is_none_on_another(summary: Rows, tests: Rows) -
 
 def test_one_data_set_is_a_table_too(summary: Rows) -> None:
     only = [row for row in summary if row["dataset"] == "ssv2"]
-    (table,) = build_prediction_tables(only, runs(DATASETS[:1]))
+    run = run_of(only, runs(DATASETS[:1]))
+    (table,) = prediction_tables(run)
     assert [column.heading for column in table.columns] == ["ssv2 FVD ↓", "ssv2 KVD ↓"]
-    (published,) = published_prediction([table])
+    (published,) = published_prediction(run)
     assert all("Something-Something V2" in heading for heading in published.headings[1:])
 
 
 def test_methods_stand_in_the_order_of_the_run_file(summary: Rows) -> None:
     order = ("repeat-last-frame", "cogvideox-lora", "fca")
-    (table,) = build_prediction_tables(summary, runs(), order)
+    (table,) = build(summary, runs(), order)
     assert tuple(row.method for row in table.groups[1].rows) == order
 
 
@@ -165,7 +179,7 @@ def test_protocols_are_never_in_one_table(summary: Rows) -> None:
         }
         for row in summary
     ]
-    tables = build_prediction_tables(summary + other, runs())
+    tables = build(summary + other, runs())
     assert [table.title for table in tables] == ["protocol predicted", "protocol seer"]
     predicted, seer = (dict(table.facts) for table in tables)
     assert predicted["Protocol"] == f"predicted ({'f' * 12})"
@@ -174,7 +188,7 @@ def test_protocols_are_never_in_one_table(summary: Rows) -> None:
 
 
 def test_facts_say_of_each_data_set_what_was_given_and_how_much_was_measured(summary: Rows) -> None:
-    (table,) = build_prediction_tables(summary, runs())
+    (table,) = build(summary, runs())
     facts = dict(table.facts)
     assert facts["ssv2"] == (
         "validation; 2 frames given; 64 clips per method, of 64 source videos, 1 seed; 64 reference clips"
@@ -189,7 +203,7 @@ def test_missing_clips_show_in_the_coverage(summary: Rows) -> None:
     for row in summary:
         if (row["method"], row["dataset"]) == ("fca", "arm"):
             row.update(n=60, coverage=0.9375, num_failures=4)
-    (table,) = build_prediction_tables(summary, runs())
+    (table,) = build(summary, runs())
     assert table.shows_n
     fca = next(row for row in table.groups[1].rows if row.method == "fca")
     assert (fca.n, fca.coverage) == ("60 to 64", "93.8%")
@@ -203,7 +217,7 @@ def test_data_sets_of_different_size_need_no_counts_in_the_rows(summary: Rows, t
     for row in summary:
         if row["dataset"] == "epic":
             row.update(n=12, n_reference=12)
-    (table,) = build_prediction_tables(summary, runs(), comparisons=tests)
+    (table,) = build(summary, runs(), comparisons=tests)
     assert not table.shows_n
     assert "12 clips per method" in dict(table.facts)["epic"]
     assert cells(table, "fca")["epic fvd"].is_best
@@ -214,7 +228,7 @@ def test_a_method_without_a_value_is_a_dash_with_the_reason(summary: Rows) -> No
         if (row["method"], row["dataset"], row["metric"]) == ("cogvideox-lora", "epic", "kvd"):
             row.update(value=None, standard_error=None, notes="1 clip is too few", n=1, num_failures=63)
     rows = [row for row in summary if (row["method"], row["dataset"]) != ("cogvideox", "arm")]
-    (table,) = build_prediction_tables(rows, runs())
+    (table,) = build(rows, runs())
     for method, column, reason in (
         ("cogvideox-lora", "epic kvd", "1 clip is too few; 63 clips without a value"),
         ("cogvideox", "arm fvd", "not computed for this method"),
@@ -239,16 +253,16 @@ def test_nothing_is_shown_where_nothing_is_predicted(
     make_tables: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = make_tables(videos=False)
-    assert load_prediction_tables(folder) == ()
-    assert task_markdown(folder) == ""
+    assert prediction_tables(RunTables(folder)) == ()
+    assert task_markdown(RunTables(folder)) == ""
     html = write_html_report(folder, tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Text-video prediction" not in html
-    assert prediction_markdown((), ()) == ""
+    assert task_markdown(RunTables()) == ""
 
 
 def test_markdown_of_a_prediction_table(summary: Rows, tests: Rows) -> None:
     only = [row for row in summary if row["dataset"] == "ssv2"]
-    text = prediction_markdown(build_prediction_tables(only, runs(DATASETS[:1]), tuple(SAW), tests), ())
+    text = task_markdown(run_of(only, runs(DATASETS[:1]), tuple(SAW), tests))
     start = """\
 ### Text-video prediction, protocol seer
 
@@ -290,7 +304,7 @@ def test_the_reports_show_measured_and_published_figures_apart(
 
 
 def test_published_rows_are_methods_under_data_sets(summary: Rows) -> None:
-    (published,) = published_prediction(build_prediction_tables(summary, runs()))
+    (published,) = published_prediction(run_of(summary, runs()))
     rows = {row[0]: dict(zip(published.headings, row, strict=True)) for row in published.rows}
     assert list(rows) == ["Tune-A-Video", "Seer", "AID"]
     assert rows["Seer"]["BridgeData FVD, published"] == "246.3 [U]"
@@ -310,6 +324,6 @@ def test_published_rows_are_methods_under_data_sets(summary: Rows) -> None:
 
 def test_a_data_set_of_one_s_own_has_nothing_published_beside_it(summary: Rows) -> None:
     entry = {"name": "gone/plugin.py:Clips", "label": "ssv2", "config": {"num_context_frames": 2}}
-    tables = build_prediction_tables(summary, runs([entry]))
-    assert len(tables) == 1
-    assert published_prediction(tables) == ()
+    run = run_of(summary, runs([entry]))
+    assert len(prediction_tables(run)) == 1
+    assert published_prediction(run) == ()
