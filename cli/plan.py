@@ -147,11 +147,7 @@ def print_plan(planned: Plan) -> None:
 
 def dataset_notes(planned: Plan) -> list[tuple[str, str]]:
     """(label of a data set, what a reader should know of how it was read)."""
-    return [
-        (dataset.label, note)
-        for dataset in planned.datasets
-        for note in getattr(dataset.plugin, "notes", tuple)()
-    ]
+    return [(dataset.label, note) for dataset in planned.datasets for note in dataset.plugin.notes()]
 
 
 def short_lists(planned: Plan) -> str | None:

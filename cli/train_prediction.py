@@ -188,7 +188,7 @@ def _samples(dataset: str, settings: dict[str, Any]) -> list[Sample]:
     loaded = plugin(plugin.Config.model_validate(settings))
     samples: list[Sample] = list(loaded)
     if PartialState().is_main_process:
-        for note in getattr(loaded, "notes", tuple)():
+        for note in loaded.notes():
             typer.echo(f"[data set] {note}", err=True)
     if not samples:
         raise DatasetError(f"the data set {dataset!r} has no samples", "correct --settings")

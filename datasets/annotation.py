@@ -72,13 +72,32 @@ def load_json(path: Path) -> dict[str, Any]:
         DatasetError: unreadable, empty, not UTF-8, not JSON (with line and column), an object with two values
             of one name, or not an object.
     """
-    text = read_text(path)
-    if not text.strip():
-        raise DatasetError(f"{path} is empty; expected a JSON object", "copy the file again")
-    value = parse_json(text, path)
+    value = _json_file(path, "a JSON object")
     if not isinstance(value, dict):
         raise DatasetError(f"{path}: expected a JSON object at the top, got {_type_name(value)}")
     return value
+
+
+def load_json_list(path: Path, what: str) -> list[Any]:
+    """The list in a JSON file.
+
+    Args:
+        what: what the list holds, for messages ("entries with id and label").
+
+    Raises:
+        DatasetError: as `load_json`, or not a list.
+    """
+    value = _json_file(path, f"a JSON list of {what}")
+    if not isinstance(value, list):
+        raise DatasetError(f"{path}: expected a JSON list of {what} at the top, got {value!r:.40}")
+    return value
+
+
+def _json_file(path: Path, expected: str) -> Any:
+    text = read_text(path)
+    if not text.strip():
+        raise DatasetError(f"{path} is empty; expected {expected}", "copy the file again")
+    return parse_json(text, path)
 
 
 def parse_json(text: str, path: Path, line: int = 1) -> Any:

@@ -23,7 +23,6 @@ Given frames. Seer's checkpoint is given 1 of 16 frames [C].
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -31,10 +30,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from ..core.errors import DatasetError, VideoError
-from ..core.types import ClipRef, Sample
-from .annotation import find_file, plain_name
-from .json_list import load_json_list
-from .prediction_list import ListedClip, Listing, PredictionConfig, PredictionDataset
+from ..core.types import ClipRef
+from .annotation import find_file, load_json_list, plain_name
+from .prediction_list import ListedClip, Listing, PredictionDataset, PredictionListConfig
 from .video import frame_files
 
 PATH_LIST = "path_id_bridgedata.txt"
@@ -52,8 +50,8 @@ class Bridge(PredictionDataset):
     name: ClassVar[str] = "bridge"
     what: ClassVar[str] = "BridgeData"
 
-    class Config(PredictionConfig):
-        """Where BridgeData lies and which part of it is meant; see `PredictionConfig`.
+    class Config(PredictionListConfig):
+        """Where BridgeData lies and which part of it is meant; see `PredictionListConfig`.
 
         Attributes:
             num_context_frames: 1, as of Seer's checkpoint.
@@ -72,21 +70,9 @@ class Bridge(PredictionDataset):
 
     config: Bridge.Config
 
-    @property
-    def split(self) -> str:
-        """ "train" or "val"."""
-        return self.config.split
-
-    def __iter__(self) -> Iterator[Sample]:
-        """The samples.
-
-        Raises:
-            DatasetError: the path list is missing or malformed, no clip of it is there, or pictures are not
-                numbered from `first_frame`.
-        """
-        samples = super().__iter__()
+    def _require_clips(self) -> None:
+        super()._require_clips()
         self._check_numbers()
-        return samples
 
     def _hint(self) -> str:
         return (

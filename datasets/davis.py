@@ -23,21 +23,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from pydantic import Field
 
-from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError, nearest
-from ..core.types import Sample
 from .annotation import caption_text, field, load_yaml_list, plain_name, require_folder
-from .edit_list import EDIT_KINDS, Edit, EditedVideo, EditKind, FrameFolders, edit_samples, ordered
-from .sample_list import list_fingerprint
+from .edit_list import EDIT_KINDS, Edit, EditedVideo, EditingConfig, EditingDataset, EditKind
 from .table_file import read_rows
 from .text_file import text_lines
 
 COLUMNS = ("video", "source_prompt", "edit", "prompt")
-_WHAT = "DAVIS"
 
 
 class _Row(NamedTuple):
@@ -48,21 +44,19 @@ class _Row(NamedTuple):
     prompt: str
 
 
-class Davis:
+class Davis(EditingDataset):
     """DAVIS as editing samples, in a fixed order.
 
-    A sample is a (video, edit): its id is video ":" kind ("bear:object"; the second edit of a kind is
-    "bear:object-2"), its prompt the edited caption, its source the video. Order: the videos as they first
-    stand in the file of captions, or in the shuffled order of `seed`; the edits of a video follow each other.
-
+    Ids and order: see `EditingDataset`; the second edit of a kind is "bear:object-2".
     Opening reads the captions and the list; no frame is touched, see `missing`.
     """
 
     name: ClassVar[str] = "davis"
-    task = "editing"
+    what: ClassVar[str] = "DAVIS"
+    hint: ClassVar[str] = "unpack the frames there, or correct `root` or `resolution`"
 
-    class Config(FrozenConfig):
-        """Where DAVIS lies and which part of it is meant.
+    class Config(EditingConfig):
+        """Where DAVIS lies and which part of it is meant; see `EditingConfig`.
 
         Attributes:
             root: folder with JPEGImages/ and ImageSets/.
@@ -70,50 +64,18 @@ class Davis:
             list: a list of ImageSets/, "2017/val" for ImageSets/2017/val.txt: only its videos are taken;
                 None for every video that has captions.
             resolution: the folder in JPEGImages/.
-            edits: the kinds of edits to take.
-            order: "file" (as in the file of captions) or "shuffled" (seeded).
-            seed: chooses the shuffled order.
-            fps: frames per second of the frames, None where it is not known: a protocol's frame rate is then
-                not applied, and frames are counted as they are.
         """
 
-        root: str = Field(min_length=1)
         prompts: str = Field(default="edits.csv", min_length=1)
         list: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
         resolution: str = Field(default="480p", pattern=r"^[A-Za-z0-9_-]+$")
-        edits: tuple[EditKind, ...] = Field(default=EDIT_KINDS, min_length=1)
-        order: Literal["file", "shuffled"] = "file"
-        seed: int = 0
-        fps: float | None = Field(default=None, ge=1e-3, le=1000)
 
-    def __init__(self, config: Davis.Config) -> None:
-        self.config = config
-        self._folders = FrameFolders(_WHAT)
+    config: Davis.Config
 
     @property
     def split(self) -> str:
         """The list, "2017-val" for 2017/val; "all" without one."""
         return "all" if self.config.list is None else self.config.list.replace("/", "-")
-
-    def __len__(self) -> int:
-        return sum(len(video.edits) for video in self._videos)
-
-    def __iter__(self) -> Iterator[Sample]:
-        """The samples.
-
-        Raises:
-            DatasetError: the captions or the list are missing or malformed, or no video of them is there.
-        """
-        self._folders.require_any(self._videos, "unpack the frames there, or correct `root` or `resolution`")
-        return self._samples()
-
-    def fingerprint(self) -> str:
-        """Digest of the list: ids, captions, sources, edits, in order. Needs no videos."""
-        return list_fingerprint(self.name, self.split, self._samples())
-
-    def missing(self) -> list[Path]:
-        """The folders of frames that the samples refer to and that are not there, in order."""
-        return self._folders.missing(self._videos)
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers should know about this list, one sentence each."""
@@ -128,16 +90,7 @@ class Davis:
             notes.append(f"{outside} videos with edited captions are not in the list and left out")
         return tuple(notes)
 
-    def _samples(self) -> Iterator[Sample]:
-        return edit_samples(self._videos, self.config.fps)
-
-    @cached_property
-    def _root(self) -> Path:
-        return Path(self.config.root).expanduser()
-
-    @cached_property
-    def _videos(self) -> list[EditedVideo]:
-        """The listed videos with their wanted edits, in order."""
+    def _read_videos(self) -> list[EditedVideo]:
         by_video: dict[str, list[_Row]] = {}
         for row in self._rows:
             by_video.setdefault(row.video, []).append(row)
@@ -149,19 +102,19 @@ class Davis:
                 videos.append(EditedVideo(name, frames / name, rows[0].source_prompt, edits))
         if not videos:
             raise DatasetError(
-                f"{_WHAT}: {self._prompts} has no edit of the wanted kinds ({', '.join(self.config.edits)}) "
-                f"of a video of the list {self.config.list or '(none)'!r}",
+                f"{self.what}: {self._prompts} has no edit of the wanted kinds "
+                f"({', '.join(self.config.edits)}) of a video of the list {self.config.list or '(none)'!r}",
                 "correct `list` or `edits`, or add captions",
             )
-        return ordered(videos, self.config.order, self.config.seed)
+        return videos
 
     @cached_property
     def _prompts(self) -> Path:
-        require_folder(self._root, _WHAT)
+        require_folder(self._root, self.what)
         path = self._root / Path(self.config.prompts).expanduser()
         if not path.is_file():
             raise DatasetError(
-                f"{_WHAT}: the file of edited captions {str(path)!r} does not exist",
+                f"{self.what}: the file of edited captions {str(path)!r} does not exist",
                 f"DAVIS has none: write one with the columns {', '.join(COLUMNS)}, and set `prompts`",
             )
         return path
@@ -178,7 +131,7 @@ class Davis:
             rows = [_row(f"{path}, line {line}", *values) for line, values in lines]
         else:
             raise DatasetError(
-                f"{_WHAT}: {str(path)!r} is neither .csv nor .yaml", "save the captions as one of these"
+                f"{self.what}: {str(path)!r} is neither .csv nor .yaml", "save the captions as one of these"
             )
         first: dict[str, _Row] = {}
         for row in rows:
@@ -199,7 +152,7 @@ class Davis:
         path = self._root / "ImageSets" / f"{self.config.list}.txt"
         if not path.is_file():
             raise DatasetError(
-                f"{_WHAT}: cannot read the list {str(path)!r} (No such file)",
+                f"{self.what}: cannot read the list {str(path)!r} (No such file)",
                 "set `list` to a file of ImageSets/ without its suffix, such as 2017/val",
             )
         names = {

@@ -7,19 +7,42 @@ errors are clustered on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
+from pydantic import Field
+
+from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError
 from ..core.types import ClipRef, Sample
-from .sample_list import shuffled_rank
-from .video_folders import names_in
+from .sample_list import ListedDataset, shuffled_rank
 
 EditKind = Literal["style", "object", "background", "multiple"]
 EDIT_KINDS: tuple[EditKind, ...] = ("style", "object", "background", "multiple")
 """The kinds of LOVEU-TGVE-2023, in the order of its sheet."""
+
+
+class EditingConfig(FrozenConfig):
+    """What every editing data set is asked.
+
+    Attributes:
+        root: folder of the data set.
+        edits: the kinds of edits to take.
+        order: "file" (as the file of captions lists them) or "shuffled" (seeded).
+        seed: chooses the shuffled order.
+        fps: frames per second of the frames, None where it is not known: a protocol's frame rate is then
+            not applied, and frames are counted as they are.
+    """
+
+    root: str = Field(min_length=1)
+    edits: tuple[EditKind, ...] = Field(default=EDIT_KINDS, min_length=1)
+    order: Literal["file", "shuffled"] = "file"
+    seed: int = 0
+    fps: float | None = Field(default=None, ge=1e-3, le=1000)
 
 
 @dataclass(frozen=True)
@@ -51,65 +74,55 @@ class EditedVideo:
     edits: tuple[Edit, ...]
 
 
-def ordered(
-    videos: Sequence[EditedVideo], order: Literal["file", "shuffled"], seed: int
-) -> list[EditedVideo]:
-    """The videos as their file lists them, or in the shuffled order of a seed: a prefix is then a random
-    subset of the videos."""
-    if order == "file":
-        return list(videos)
-    return sorted(videos, key=lambda video: shuffled_rank(seed, video.name))
+class EditingDataset(ListedDataset):
+    """Videos with edited captions as editing samples, in a fixed order.
 
-
-def edit_samples(videos: Iterable[EditedVideo], fps: float | None) -> Iterator[Sample]:
-    """A sample for each edit, those of a video after each other.
-
-    Args:
-        fps: frames per second of the folders; None where it is not known.
-    """
-    for video in videos:
-        reference = ClipRef(video.folder, fps=fps)
-        for edit in video.edits:
-            yield Sample(
-                id=f"{video.name}:{edit.id}",
-                prompt=edit.prompt,
-                source=video.name,
-                reference=reference,
-                source_prompt=video.source_prompt,
-                edit=edit.kind,
-            )
-
-
-class FrameFolders:
-    """Which folders of frames are there, from one listing of each folder above them.
-
-    Args:
-        what: the data set's name, for error messages.
+    A sample is a (video, edit): its id is video ":" edit ("bear:object"), its prompt the edited caption, its
+    source the video. Order: the videos as they first stand in the file of captions, or in the shuffled order
+    of `seed`, in which a prefix is a random subset of them. The edits of a video follow each other: a limit
+    then takes few videos, and each of them is tuned on once.
     """
 
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._listings: dict[Path, frozenset[str]] = {}
+    task: ClassVar[str] = "editing"
+    hint: ClassVar[str]
+    """What to do where no video is there."""
 
-    def has(self, folder: Path) -> bool:
-        """Whether it is there."""
-        if folder.parent not in self._listings:
-            self._listings[folder.parent] = names_in(folder.parent, self._what) or frozenset()
-        return folder.name in self._listings[folder.parent]
-
-    def missing(self, videos: Iterable[EditedVideo]) -> list[Path]:
-        """The folders that are not there, in order."""
-        return [video.folder for video in videos if not self.has(video.folder)]
-
-    def require_any(self, videos: Sequence[EditedVideo], hint: str) -> None:
-        """Check that the frames of at least one video are there.
+    @abstractmethod
+    def _read_videos(self) -> list[EditedVideo]:
+        """The wanted videos with their wanted edits, in the order of the file.
 
         Raises:
-            DatasetError: none are.
+            DatasetError: the captions are missing or malformed.
         """
-        if videos and len(self.missing(videos)) == len(videos):
+
+    def __len__(self) -> int:
+        return sum(len(video.edits) for video in self._videos)
+
+    def _samples(self) -> Iterator[Sample]:
+        for video in self._videos:
+            reference = ClipRef(video.folder, fps=self.config.fps)
+            for edit in video.edits:
+                yield Sample(
+                    id=f"{video.name}:{edit.id}",
+                    prompt=edit.prompt,
+                    source=video.name,
+                    reference=reference,
+                    source_prompt=video.source_prompt,
+                    edit=edit.kind,
+                )
+
+    def _require_clips(self) -> None:
+        videos = self._videos
+        if videos and not any(self._is_there(video.folder) for video in videos):
             raise DatasetError(
-                f"{self._what}: no video of the list is there; expected folders of frames such as "
+                f"{self.what}: no video of the list is there; expected folders of frames such as "
                 f"{str(videos[0].folder)!r}",
-                hint,
+                self.hint,
             )
+
+    @cached_property
+    def _videos(self) -> list[EditedVideo]:
+        videos = self._read_videos()
+        if self.config.order == "shuffled":
+            videos.sort(key=lambda video: shuffled_rank(self.config.seed, video.name))
+        return videos

@@ -24,7 +24,6 @@ every floor(length / 100)-th frame of long actions and blends them; see `tempora
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -32,9 +31,9 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from ..core.errors import DatasetError
-from ..core.types import ClipRef, Sample
+from ..core.types import ClipRef
 from .annotation import caption_text, find_file, plain_name
-from .prediction_list import ListedClip, Listing, PredictionConfig, PredictionDataset
+from .prediction_list import ListedClip, Listing, PredictionDataset, PredictionListConfig
 from .table_file import read_rows
 from .video import seer_stride
 
@@ -58,8 +57,8 @@ class EpicKitchens100(PredictionDataset):
     name: ClassVar[str] = "epic-kitchens-100"
     what: ClassVar[str] = "Epic-Kitchens-100"
 
-    class Config(PredictionConfig):
-        """Where Epic-Kitchens-100 lies and which part of it is meant; see `PredictionConfig`.
+    class Config(PredictionListConfig):
+        """Where Epic-Kitchens-100 lies and which part of it is meant; see `PredictionListConfig`.
 
         Attributes:
             num_context_frames: 1, as of Seer's checkpoint.
@@ -82,19 +81,9 @@ class EpicKitchens100(PredictionDataset):
 
     config: EpicKitchens100.Config
 
-    @property
-    def split(self) -> str:
-        """The official split."""
-        return self.config.split
-
-    def __iter__(self) -> Iterator[Sample]:
-        """The samples.
-
-        Raises:
-            DatasetError: the list is missing or malformed, no video of it is there, or some are not unpacked.
-        """
+    def _require_clips(self) -> None:
         self._check_unpacked()
-        return super().__iter__()
+        super()._require_clips()
 
     def _hint(self) -> str:
         return (
@@ -140,7 +129,7 @@ class EpicKitchens100(PredictionDataset):
 
     def _check_unpacked(self) -> None:
         """Refuse videos whose frames are still in their archives."""
-        folders = [path for path in self.missing() if f"{path.name}.tar" in self._names_in(path.parent)]
+        folders = [path for path in self.missing() if self._is_there(path.with_name(f"{path.name}.tar"))]
         if folders:
             raise DatasetError(
                 f"{self.what}: the frames of {len(folders)} videos of the list are not unpacked, such as "

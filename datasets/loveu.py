@@ -18,19 +18,15 @@ The Excel sheet is not read (no library for it is among the dependencies); save 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
-from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError
-from ..core.types import Sample
 from .annotation import caption_text, find_file, plain_name
-from .edit_list import EDIT_KINDS, Edit, EditedVideo, EditKind, FrameFolders, edit_samples, ordered
-from .sample_list import list_fingerprint
+from .edit_list import EDIT_KINDS, Edit, EditedVideo, EditingConfig, EditingDataset, EditKind
 from .table_file import read_rows
 
 Part = Literal["DAVIS_480p", "youtube_480p", "videvo_480p"]
@@ -47,7 +43,6 @@ COLUMNS = (
 )
 """The edits' columns are in the order of EDIT_KINDS."""
 
-_WHAT = "LOVEU-TGVE-2023"
 _FOLDERS = ("", "loveu-tgve-2023", "LOVEU-TGVE-2023")
 _HEADING = re.compile(r"(davis|youtube|videvo)\s+videos?\s*:?", re.IGNORECASE)
 
@@ -61,67 +56,35 @@ class _Row(NamedTuple):
     prompts: dict[EditKind, str]
 
 
-class LoveuTgve:
+class LoveuTgve(EditingDataset):
     """LOVEU-TGVE-2023 as editing samples, in a fixed order.
 
-    A sample is a (video, edit): its id is video ":" kind ("gold-fish:style"), its prompt the edited caption,
-    its source the video. Order: as in the sheet, or the videos in the shuffled order of `seed`. The edits of
-    a video follow each other: a limit then takes few videos, and each of them is tuned on once.
-
-    Opening reads the sheet; no frame is touched, see `missing`.
+    Ids ("gold-fish:style") and order: see `EditingDataset`. Opening reads the sheet; no frame is
+    touched, see `missing`.
     """
 
     name: ClassVar[str] = "loveu-tgve"
-    split = "test"
-    task = "editing"
+    what: ClassVar[str] = "LOVEU-TGVE-2023"
+    hint: ClassVar[str] = "unpack the frames there, or set `video_root` to the folder of the parts"
 
-    class Config(FrozenConfig):
-        """Where LOVEU-TGVE-2023 lies and which part of it is meant.
+    class Config(EditingConfig):
+        """Where LOVEU-TGVE-2023 lies and which part of it is meant; see `EditingConfig`.
 
         Attributes:
             root: folder with the sheet and the folders of the parts.
-            edits: the kinds of edits to take.
             parts: the parts to take.
-            order: "file" (as in the sheet) or "shuffled" (seeded).
-            seed: chooses the shuffled order.
-            fps: frames per second of the frames, None where it is not known: a protocol's frame rate is then
-                not applied, and frames are counted as they are.
             video_root: the folder of the parts when it is not that of the sheet.
         """
 
-        root: str = Field(min_length=1)
-        edits: tuple[EditKind, ...] = Field(default=EDIT_KINDS, min_length=1)
         parts: tuple[Part, ...] = Field(default=PARTS, min_length=1)
-        order: Literal["file", "shuffled"] = "file"
-        seed: int = 0
-        fps: float | None = Field(default=None, ge=1e-3, le=1000)
         video_root: str | None = None
 
-    def __init__(self, config: LoveuTgve.Config) -> None:
-        self.config = config
-        self._folders = FrameFolders(_WHAT)
+    config: LoveuTgve.Config
 
-    def __len__(self) -> int:
-        return sum(len(video.edits) for video in self._videos)
-
-    def __iter__(self) -> Iterator[Sample]:
-        """The samples.
-
-        Raises:
-            DatasetError: the sheet is missing or malformed, or no video of it is there.
-        """
-        self._folders.require_any(
-            self._videos, "unpack the frames there, or set `video_root` to the folder of the parts"
-        )
-        return self._samples()
-
-    def fingerprint(self) -> str:
-        """Digest of the list: ids, captions, sources, edits, in order. Needs no videos."""
-        return list_fingerprint(self.name, self.split, self._samples())
-
-    def missing(self) -> list[Path]:
-        """The folders of frames that the samples refer to and that are not there, in order."""
-        return self._folders.missing(self._videos)
+    @property
+    def split(self) -> str:
+        """The one that was released."""
+        return "test"
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers should know about this list, one sentence each."""
@@ -133,26 +96,20 @@ class LoveuTgve:
             notes.append(f"{num_blank_edits} edits are left out: their caption is blank")
         return tuple(notes)
 
-    def _samples(self) -> Iterator[Sample]:
-        return edit_samples(self._videos, self.config.fps)
-
     @cached_property
     def _sheet(self) -> Path:
-        root = Path(self.config.root).expanduser()
         try:
-            return find_file(root, SHEETS, _FOLDERS, _WHAT)
+            return find_file(self._root, SHEETS, _FOLDERS, self.what)
         except DatasetError as error:
             for folder in _FOLDERS:
-                for excel in sorted((root / folder).glob("LOVEU-TGVE*.xlsx")):
+                for excel in sorted((self._root / folder).glob("LOVEU-TGVE*.xlsx")):
                     raise DatasetError(
-                        f"{_WHAT}: {str(excel)!r} is an Excel sheet, which is not read",
+                        f"{self.what}: {str(excel)!r} is an Excel sheet, which is not read",
                         f"save it as CSV (UTF-8) as {str(excel.with_suffix('.csv'))!r}",
                     ) from error
             raise
 
-    @cached_property
-    def _videos(self) -> list[EditedVideo]:
-        """The videos of the wanted parts with their wanted edits, in order."""
+    def _read_videos(self) -> list[EditedVideo]:
         rows, _, _ = self._read
         parts = self.config.parts
         if set(parts) != set(PARTS) and any(row.part is None for row in rows):
@@ -171,14 +128,14 @@ class LoveuTgve:
             )
             if edits and (row.part is None or row.part in parts):
                 videos.append(EditedVideo(row.name, self._folder(row), row.source_prompt, edits))
-        return ordered(videos, self.config.order, self.config.seed)
+        return videos
 
     def _folder(self, row: _Row) -> Path:
         """Where the frames of a video lie, or are expected."""
         given = self.config.video_root
         base = self._sheet.parent if given is None else Path(given).expanduser()
         places = [base / part / "480p_frames" / row.name for part in ((row.part,) if row.part else PARTS)]
-        return next((place for place in places if self._folders.has(place)), places[0])
+        return next((place for place in places if self._is_there(place)), places[0])
 
     @cached_property
     def _read(self) -> tuple[list[_Row], int, int]:

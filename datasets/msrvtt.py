@@ -33,9 +33,8 @@ from ..core.errors import DatasetError
 from ..core.seeds import derive_seed
 from ..core.types import ClipRef, Sample
 from .annotation import caption_text, field, find_file, load_json, plain_name, require_folder
-from .sample_list import list_fingerprint, natural_rank, shuffled_rank
+from .sample_list import ListedDataset, natural_rank, shuffled_rank
 from .table_file import read_rows
-from .video_folders import VideoFolders
 
 _ANNOTATION_FOLDERS = (
     "",
@@ -69,7 +68,7 @@ class _Row(NamedTuple):
     caption: str
 
 
-class MsrVtt:
+class MsrVtt(ListedDataset):
     """MSR-VTT as text-to-video samples, in a fixed order.
 
     A sample's id is video id "#" caption id ("video7010#139800"), its source is the video id.
@@ -85,7 +84,8 @@ class MsrVtt:
     """
 
     name: ClassVar[str] = "msrvtt"
-    task = "text-to-video"
+    what: ClassVar[str] = "MSR-VTT"
+    task: ClassVar[str] = "text-to-video"
 
     class Config(FrozenConfig):
         """Where MSR-VTT lies and which part of it is meant.
@@ -116,8 +116,7 @@ class MsrVtt:
                 raise ValueError("the 1k-A list gives one caption a clip; leave `captions` at 'one-per-clip'")
             return self
 
-    def __init__(self, config: MsrVtt.Config) -> None:
-        self.config = config
+    config: MsrVtt.Config
 
     @property
     def split(self) -> str:
@@ -126,27 +125,6 @@ class MsrVtt:
 
     def __len__(self) -> int:
         return len(self._rows)
-
-    def __iter__(self) -> Iterator[Sample]:
-        """The samples.
-
-        Raises:
-            DatasetError: the root, an annotation file or the video folders are missing, or malformed.
-        """
-        require_folder(self._root, "MSR-VTT")
-        if self.config.video_root is not None:
-            require_folder(Path(self.config.video_root).expanduser(), "MSR-VTT", "video_root")
-        self._videos.require_any()
-        return self._samples()
-
-    def fingerprint(self) -> str:
-        """Digest of the list: ids, captions, sources, in order. Needs no videos."""
-        return list_fingerprint(self.name, self.split, self._samples())
-
-    def missing(self) -> list[Path]:
-        """The video files that the samples refer to and that are not there, in order, each once."""
-        paths = [self._video_path(row.video_id) for row in self._rows]
-        return [path for path in dict.fromkeys(paths) if not self._videos.has(path)]
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers should know about this list, one sentence each."""
@@ -161,24 +139,46 @@ class MsrVtt:
                 reference = references[row.video_id] = ClipRef(self._video_path(row.video_id))
             yield Sample(f"{row.video_id}#{row.caption_id}", row.caption, row.video_id, reference)
 
-    @cached_property
-    def _root(self) -> Path:
-        return Path(self.config.root).expanduser()
+    def _require_clips(self) -> None:
+        require_folder(self._root, self.what)
+        if self.config.video_root is not None:
+            require_folder(self._video_root, self.what, "video_root")
+        if not self._video_folders:
+            places = ", ".join(f"{folder or '.'}/" for folder in self._candidates)
+            raise DatasetError(
+                f"{self.what}: no folder of videos in {str(self._video_root)!r}; looked for {places}",
+                "unpack the videos there, or set `video_root` to the folder that holds them",
+            )
 
     @cached_property
-    def _videos(self) -> VideoFolders:
-        if self.config.video_root is not None:
-            base = Path(self.config.video_root).expanduser()
-            return VideoFolders("MSR-VTT", base, _SPLIT_FOLDERS, ("", *_VIDEO_FOLDERS))
-        return VideoFolders("MSR-VTT", self._root, _SPLIT_FOLDERS, _VIDEO_FOLDERS)
+    def _video_root(self) -> Path:
+        given = self.config.video_root
+        return self._root if given is None else Path(given).expanduser()
+
+    @property
+    def _candidates(self) -> tuple[str, ...]:
+        """The folders in which clips may lie, in the order in which they are searched."""
+        return _VIDEO_FOLDERS if self.config.video_root is None else ("", *_VIDEO_FOLDERS)
+
+    @cached_property
+    def _video_folders(self) -> list[Path]:
+        """Those of the candidates that are there."""
+        folders = [self._video_root / candidate for candidate in self._candidates]
+        return [folder for folder in folders if self._names_in(folder) is not None]
 
     def _video_path(self, video_id: str) -> Path:
+        """Where a clip lies; when no folder has it, where it is expected."""
         number = video_id.removeprefix("video")
         if self.config.list == "1k-A":
             in_test = number.isdigit() and int(number) >= _FIRST_TEST_NUMBER
         else:
             in_test = self.config.split == "test"
-        return self._videos.path(f"{video_id}.mp4", prefer="TestVideo" if in_test else "TrainValVideo")
+        own = "TestVideo" if in_test else "TrainValVideo"
+        folders = sorted(self._video_folders, key=lambda folder: folder.name != own)
+        fitting = (folder for folder in folders if folder.name == own or folder.name not in _SPLIT_FOLDERS)
+        expected = next(fitting, self._video_root / own) / f"{video_id}.mp4"
+        paths = (folder / expected.name for folder in folders)
+        return next((path for path in paths if self._is_there(path)), expected)
 
     @cached_property
     def _read(self) -> tuple[dict[str, list[_Row]], int]:
@@ -206,7 +206,7 @@ class MsrVtt:
         """The captions of each clip of the split, sorted by sen_id."""
         split = self.config.split
         name = "test_videodatainfo.json" if split == "test" else "train_val_videodatainfo.json"
-        what = f"MSR-VTT, split {split!r}"
+        what = f"{self.what}, split {split!r}"
         path = find_file(self._root, (name, "MSRVTT_data.json"), _ANNOTATION_FOLDERS, what)
         content = load_json(path)
         wanted = _clips_of_split(path, field(content, "videos", list, str(path)), split)
@@ -240,7 +240,7 @@ class MsrVtt:
     def _read_1k_a(self) -> tuple[dict[str, list[_Row]], int]:
         """The one caption of each clip of the 1k-A list."""
         name = "MSRVTT_JSFUSION_test.csv"
-        path = find_file(self._root, (name,), _ANNOTATION_FOLDERS, "MSR-VTT, list '1k-A'")
+        path = find_file(self._root, (name,), _ANNOTATION_FOLDERS, f"{self.what}, list '1k-A'")
         captions: dict[str, list[_Row]] = {}
         for line, (key, video_id, sentence) in read_rows(path, ("key", "video_id", "sentence")):
             where = f"{path}, line {line}"

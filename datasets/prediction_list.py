@@ -7,11 +7,10 @@ file, so that a smaller subset is part of a larger one.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -19,11 +18,10 @@ from pydantic import Field
 from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError
 from ..core.types import ClipRef, Sample
-from .sample_list import list_fingerprint, natural_rank, shuffled_rank
-from .video_folders import names_in
+from .sample_list import ListedDataset, natural_rank, shuffled_rank
 
 
-class PredictionConfig(FrozenConfig):
+class PredictionListConfig(FrozenConfig):
     """What every data set of text-video prediction is asked.
 
     Attributes:
@@ -78,27 +76,15 @@ class Listing:
     notes: tuple[str, ...] = ()
 
 
-class PredictionDataset(ABC):
+class PredictionDataset(ListedDataset):
     """A list of clips as samples of text-video prediction, in a fixed order.
 
     Opening reads the annotation and draws the subset. No clip is opened: one that is damaged or shorter than
     what is read of it fails when it is read, and the others go on.
     """
 
-    name: ClassVar[str]
-    what: ClassVar[str]
-    """The data set's published name, for messages."""
-    task = "prediction"
-    config: PredictionConfig
-
-    def __init__(self, config: PredictionConfig) -> None:
-        self.config = config
-        self._listings: dict[Path, frozenset[str]] = {}
-
-    @property
-    @abstractmethod
-    def split(self) -> str:
-        """The published part that is meant."""
+    task: ClassVar[str] = "prediction"
+    config: PredictionListConfig
 
     @abstractmethod
     def _read(self) -> Listing:
@@ -115,24 +101,6 @@ class PredictionDataset(ABC):
     def __len__(self) -> int:
         return len(self._clips)
 
-    def __iter__(self) -> Iterator[Sample]:
-        """The samples.
-
-        Raises:
-            DatasetError: the annotation is missing or malformed, or no clip of it is there.
-        """
-        self._require_any(self._clips)
-        return self._samples()
-
-    def fingerprint(self) -> str:
-        """Digest of the list: ids, captions, sources, in order. Needs no clip without skip_missing."""
-        return list_fingerprint(self.name, self.split, self._samples())
-
-    def missing(self) -> list[Path]:
-        """The files or folders that the samples refer to and that are not there, in order, each once."""
-        paths = dict.fromkeys(clip.reference.path for clip in self._clips)
-        return [path for path in paths if not self._is_there(path)]
-
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers should know about this list, one sentence each."""
         return self._selection.notes
@@ -146,18 +114,8 @@ class PredictionDataset(ABC):
     def _clips(self) -> list[ListedClip]:
         return self._selection.clips
 
-    @cached_property
-    def _root(self) -> Path:
-        return Path(self.config.root).expanduser()
-
-    def _names_in(self, folder: Path) -> frozenset[str]:
-        """The names in a folder, none where it is not there; each folder is listed once."""
-        if folder not in self._listings:
-            self._listings[folder] = names_in(folder, self.what) or frozenset()
-        return self._listings[folder]
-
-    def _is_there(self, path: Path) -> bool:
-        return path.name in self._names_in(path.parent)
+    def _require_clips(self) -> None:
+        self._require_any(self._clips)
 
     def _require_any(self, clips: Iterable[ListedClip]) -> None:
         """Check that at least one clip is there.

@@ -29,9 +29,8 @@ from pydantic import model_validator
 
 from ..core.errors import DatasetError
 from ..core.types import ClipRef
-from .annotation import caption_text, field, find_file, plain_name
-from .json_list import load_json_list
-from .prediction_list import ListedClip, Listing, PredictionConfig, PredictionDataset
+from .annotation import caption_text, field, find_file, load_json_list, plain_name
+from .prediction_list import ListedClip, Listing, PredictionDataset, PredictionListConfig
 from .table_file import read_rows
 
 _ANNOTATION_FOLDERS = ("", "annotations", "annotation", "labels")
@@ -53,8 +52,8 @@ class SomethingSomethingV2(PredictionDataset):
     name: ClassVar[str] = "ssv2"
     what: ClassVar[str] = "Something-Something V2"
 
-    class Config(PredictionConfig):
-        """Where Something-Something V2 lies and which part of it is meant; see `PredictionConfig`.
+    class Config(PredictionListConfig):
+        """Where Something-Something V2 lies and which part of it is meant; see `PredictionListConfig`.
 
         Attributes:
             split: the official split.
@@ -87,10 +86,11 @@ class SomethingSomethingV2(PredictionDataset):
     def _video_root(self) -> Path:
         if self.config.video_root is not None:
             return Path(self.config.video_root).expanduser()
-        there = [self._root / folder for folder in _VIDEO_FOLDERS if (self._root / folder).is_dir()]
         # "videos" may hold the unpacked folder beside other things, the root its annotation only.
-        with_clips = (folder for folder in there if any(n.endswith(".webm") for n in self._names_in(folder)))
-        return next(with_clips, self._root / _VIDEO_FOLDERS[0])
+        for folder in (self._root / name for name in _VIDEO_FOLDERS):
+            if any(name.endswith(".webm") for name in self._names_in(folder) or ()):
+                return folder
+        return self._root / _VIDEO_FOLDERS[0]
 
     def _read(self) -> Listing:
         what = f"{self.what}, split {self.config.split!r}"

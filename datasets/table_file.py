@@ -30,7 +30,7 @@ _NUM_SHOWN = 80
 
 
 @dataclass(frozen=True)
-class Column:
+class WantedColumn:
     """A column that is looked for.
 
     Attributes:
@@ -77,7 +77,7 @@ def read_rows(
     Raises:
         DatasetError: as `table_rows`, or a row that is refused.
     """
-    wanted = [Column(name) for name in columns]
+    wanted = [WantedColumn(name) for name in columns]
     forms = (loose_name,) if is_loose else (str,)
     for found in table_rows(path, wanted, forms, has_header, has_spare_fields, delimiters):
         if isinstance(found, RowFault):
@@ -87,7 +87,7 @@ def read_rows(
 
 def table_rows(
     path: Path,
-    columns: Sequence[Column],
+    columns: Sequence[WantedColumn],
     forms: Sequence[Callable[[str], str]] = (str,),
     has_header: bool = True,
     has_spare_fields: bool = False,
@@ -193,7 +193,7 @@ class _Table:
 def _open_table(
     path: Path,
     lines: _KeptLines,
-    columns: Sequence[Column],
+    columns: Sequence[WantedColumn],
     forms: Sequence[Callable[[str], str]],
     delimiters: str,
 ) -> _Table:
@@ -234,7 +234,7 @@ def _open_table(
 
 
 def _places(
-    header: Sequence[str], columns: Sequence[Column], forms: Sequence[Callable[[str], str]]
+    header: Sequence[str], columns: Sequence[WantedColumn], forms: Sequence[Callable[[str], str]]
 ) -> list[int | None]:
     """Where each column stands in a header; no place serves two."""
     taken: list[int | None] = []
@@ -252,7 +252,7 @@ def _places(
 
 
 def _check_columns(
-    path: Path, table: _Table, columns: Sequence[Column], forms: Sequence[Callable[[str], str]]
+    path: Path, table: _Table, columns: Sequence[WantedColumn], forms: Sequence[Callable[[str], str]]
 ) -> None:
     header = [name.strip() for name in table.header]
     for column, place in zip(columns, table.places, strict=True):

@@ -27,9 +27,8 @@ from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError
 from ..core.types import ClipRef, Sample
 from .annotation import caption_text, find_file, plain_name
-from .sample_list import list_fingerprint, natural_rank, shuffled_rank
+from .sample_list import ListedDataset, natural_rank, shuffled_rank
 from .table_file import read_rows
-from .video_folders import names_in
 
 _LIST_FOLDERS = ("", "metadata", "annotation", "annotations", "WebVid", "webvid")
 
@@ -48,7 +47,7 @@ class _Selection(NamedTuple):
     num_doubled: int
 
 
-class WebVid:
+class WebVid(ListedDataset):
     """WebVid as text-to-video samples, in a fixed order. A sample's id and source are its videoid.
 
     Subset: the `subset` rows whose videoids come first in the shuffled order of `seed`: a uniform
@@ -60,7 +59,8 @@ class WebVid:
     """
 
     name: ClassVar[str] = "webvid"
-    task = "text-to-video"
+    what: ClassVar[str] = "WebVid"
+    task: ClassVar[str] = "text-to-video"
 
     class Config(FrozenConfig):
         """Where WebVid lies and which part of it is meant.
@@ -84,9 +84,7 @@ class WebVid:
         skip_missing: bool = False
         video_root: str | None = None
 
-    def __init__(self, config: WebVid.Config) -> None:
-        self.config = config
-        self._page_listings: dict[str, frozenset[str]] = {}
+    config: WebVid.Config
 
     @property
     def split(self) -> str:
@@ -95,25 +93,6 @@ class WebVid:
 
     def __len__(self) -> int:
         return len(self._selection.rows)
-
-    def __iter__(self) -> Iterator[Sample]:
-        """The samples.
-
-        Raises:
-            DatasetError: the list is missing or malformed, or not one page folder of it is there.
-        """
-        rows = self._selection.rows
-        if not any(row.page_dir in self._pages for row in rows):
-            raise self._no_videos(rows[0])
-        return self._samples()
-
-    def fingerprint(self) -> str:
-        """Digest of the list: ids, captions, sources, in order. Needs no videos without skip_missing."""
-        return list_fingerprint(self.name, self.split, self._samples())
-
-    def missing(self) -> list[Path]:
-        """The video files that the samples refer to and that are not there, in order."""
-        return [self._video_path(row) for row in self._selection.rows if not self._is_there(row)]
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers should know about this list, one sentence each."""
@@ -133,9 +112,10 @@ class WebVid:
         for row in self._selection.rows:
             yield Sample(row.videoid, row.caption, row.videoid, ClipRef(self._video_path(row)))
 
-    @cached_property
-    def _root(self) -> Path:
-        return Path(self.config.root).expanduser()
+    def _require_clips(self) -> None:
+        rows = self._selection.rows
+        if not any(self._is_there(self._video_path(row).parent) for row in rows):
+            raise self._no_videos(rows[0])
 
     @cached_property
     def _video_root(self) -> Path:
@@ -147,18 +127,11 @@ class WebVid:
     def _video_path(self, row: _Row) -> Path:
         return self._video_root / row.page_dir / f"{row.videoid}.mp4"
 
-    @cached_property
-    def _pages(self) -> frozenset[str]:
-        """The names in the folder of the page folders."""
-        return names_in(self._video_root, "WebVid") or frozenset()
-
-    def _is_there(self, row: _Row) -> bool:
-        if row.page_dir not in self._pages:
+    def _is_there(self, path: Path) -> bool:
+        # Most page folders of a list are not there: their names in the folder above spare looking for each.
+        if path.parent.parent == self._video_root and not super()._is_there(path.parent):
             return False
-        if row.page_dir not in self._page_listings:
-            listing = names_in(self._video_root / row.page_dir, "WebVid")
-            self._page_listings[row.page_dir] = listing or frozenset()
-        return f"{row.videoid}.mp4" in self._page_listings[row.page_dir]
+        return super()._is_there(path)
 
     def _no_videos(self, row: _Row) -> DatasetError:
         return DatasetError(
@@ -189,7 +162,7 @@ class WebVid:
             if not caption.strip():
                 num_blank += 1
                 continue
-            if config.skip_missing and not self._is_there(row):
+            if config.skip_missing and not self._is_there(self._video_path(row)):
                 num_absent += 1
                 continue
             rank = shuffled_rank(config.seed, videoid)

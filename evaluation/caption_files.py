@@ -15,7 +15,7 @@ from typing import Any
 
 from ..core.errors import DatasetError, EvaluationError
 from ..datasets.annotation import parse_json
-from ..datasets.table_file import Column, RowFault, loose_name, table_rows
+from ..datasets.table_file import RowFault, WantedColumn, loose_name, table_rows
 from ..datasets.text_file import read_text
 
 _SYNONYMS: Mapping[str, tuple[str, ...]] = {
@@ -123,7 +123,7 @@ def _refuse(path: Path, faults: Sequence[_Fault]) -> None:
 def _from_table(path: Path, needed: Sequence[str], optional: Sequence[str]) -> list[tuple[str, ...]]:
     """The values of the columns, stripped; "" where an optional column is not there or empty."""
     roles = (*needed, *optional)
-    columns = [Column(role, _SYNONYMS[role], is_needed=role in needed) for role in roles]
+    columns = [WantedColumn(role, _SYNONYMS[role], is_needed=role in needed) for role in roles]
     rows, faults = [], []
     # The names as they are first: a column whose name is only like one of these must not come before it.
     for found in table_rows(path, columns, (str.lower, loose_name), text_column="caption"):

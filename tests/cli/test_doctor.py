@@ -18,13 +18,12 @@ from reelbench.cli.main import app
 DAMAGED = """
 import reelbench.core.types as types
 from pathlib import Path
-from reelbench.core.contracts import FrozenConfig
+from reelbench.core.contracts import Dataset, FrozenConfig
 
-class Clips:
+class Clips(Dataset):
     name, split, task = "clips", "test", "text-to-video"
     class Config(FrozenConfig):
         root: str
-    def __init__(self, config): self.config = config
     def __len__(self): return 6
     def fingerprint(self): return "clips"
     def __iter__(self):

@@ -8,7 +8,7 @@ from reelbench.core.planner import make_plan
 from reelbench.core.run_file_loading import parse_run_file
 
 PLUGINS = """
-from reelbench.core.contracts import FrozenConfig
+from reelbench.core.contracts import Dataset, FrozenConfig
 from reelbench.core.errors import WeightsError
 from reelbench.core.types import Conditioning, Resources, Sample, WeightsRef
 
@@ -20,12 +20,11 @@ class Toy:
     def resources(self): return Resources()
     def weights(self): return ()
 
-class List:
+class List(Dataset):
     class Config(FrozenConfig):
         count: int = 6
         repeat: bool = False
     name, split, task = "list", "test", "text-to-video"
-    def __init__(self, config): self.config = config
     def __len__(self): return self.config.count
     def __iter__(self):
         for i in range(self.config.count):

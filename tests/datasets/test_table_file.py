@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reelbench.core.errors import DatasetError
-from reelbench.datasets.table_file import Column, RowFault, read_rows, table_rows
+from reelbench.datasets.table_file import RowFault, WantedColumn, read_rows, table_rows
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -158,7 +158,7 @@ def test_a_file_that_is_not_there(tmp_path) -> None:
 
 def test_reading_goes_on_behind_a_faulty_row(tmp_path) -> None:
     path = write(tmp_path / "a.csv", 'id,name\n1,a\n2,b,c\n3,"x" y\n4,d\n5\n6,"e\n')
-    found = list(table_rows(path, [Column("id"), Column("name")]))
+    found = list(table_rows(path, [WantedColumn("id"), WantedColumn("name")]))
     assert [row.line if isinstance(row, RowFault) else row for row in found] == [
         (2, ("1", "a")), 3, 4, (5, ("4", "d")), 6, 7
     ]  # fmt: skip
@@ -168,7 +168,7 @@ def test_reading_goes_on_behind_a_faulty_row(tmp_path) -> None:
 
 
 def faults(path: Path, text: str) -> list[int]:
-    columns = [Column("name"), Column("caption"), Column("source", is_needed=False)]
+    columns = [WantedColumn("name"), WantedColumn("caption"), WantedColumn("source", is_needed=False)]
     found = table_rows(write(path, text), columns, text_column="caption")
     return [row.line for row in found if isinstance(row, RowFault)]
 

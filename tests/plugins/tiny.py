@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from reelbench.core.contracts import FrozenConfig
+from reelbench.core.contracts import Dataset, FrozenConfig
 from reelbench.core.types import Conditioning, Features, Frames, Resources, Sample
 
 
@@ -60,17 +60,15 @@ class Drift:
             )
 
 
-class Words:
+class Words(Dataset):
     """Prompts without videos."""
 
     class Config(FrozenConfig):
         num_samples: int = 12
 
     name: ClassVar[str] = "words"
-
-    def __init__(self, config: Any) -> None:
-        self.config = config
-        self.split, self.task = "test", "text-to-video"
+    task: ClassVar[str] = "text-to-video"
+    split = "test"
 
     def __len__(self) -> int:
         return int(self.config.num_samples)

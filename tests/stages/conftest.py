@@ -20,7 +20,7 @@ from reelbench.stages.work import WorkerContext
 PLUGINS = '''
 import numpy as np
 from pathlib import Path
-from reelbench.core.contracts import FrozenConfig
+from reelbench.core.contracts import Dataset, FrozenConfig
 from reelbench.core.types import ClipRef, Conditioning, Resources, Sample
 
 
@@ -176,7 +176,7 @@ class Doubled:
         return frames.repeat(self.config.factor, axis=1).repeat(self.config.factor, axis=2)
 
 
-class Folder:
+class Folder(Dataset):
     """The videos of a folder: one sample each, `prompts.txt` beside them.
 
     A line is name|prompt, or for an edit name|prompt|video|source prompt|kind.
@@ -187,9 +187,6 @@ class Folder:
         num_context_frames: int = 0
 
     name, split, task = "folder", "test", "text-to-video"
-
-    def __init__(self, config):
-        self.config = config
 
     def __len__(self):
         return len(list(iter(self)))

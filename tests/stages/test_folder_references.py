@@ -15,20 +15,17 @@ from reelbench.stages.measuring import Measuring
 
 DATASET = '''
 from pathlib import Path
-from reelbench.core.contracts import FrozenConfig
+from reelbench.core.contracts import Dataset, FrozenConfig
 from reelbench.core.types import ClipRef, Sample
 
 
-class Folders:
+class Folders(Dataset):
     """A sample for each folder of frames; the folder "windows" gives two, of frames 0 to 15 and 4 to 19."""
 
     class Config(FrozenConfig):
         root: str
 
     name, split, task = "folders", "test", "text-to-video"
-
-    def __init__(self, config):
-        self.config = config
 
     def __len__(self):
         return len(list(iter(self)))

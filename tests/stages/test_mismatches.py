@@ -126,18 +126,15 @@ class TestFramesOfTheReference:
 
 FOLDERS = """
 from pathlib import Path
-from reelbench.core.contracts import FrozenConfig
+from reelbench.core.contracts import Dataset, FrozenConfig
 from reelbench.core.types import ClipRef, Sample
 
 
-class Folders:
+class Folders(Dataset):
     class Config(FrozenConfig):
         root: str
 
     name, split, task = "folders", "test", "editing"
-
-    def __init__(self, config):
-        self.config = config
 
     def __len__(self):
         return len(list(iter(self)))
