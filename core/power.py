@@ -57,7 +57,7 @@ def sources_needed(
         detectable one.
 
     >>> sources_needed(0.5, 1.0, 100)
-    3143
+    3142
     """
     if difference == 0 or num_sources < 2:
         raise MetricError(f"sources needed: the difference {difference} must not be 0, sources at least 2")

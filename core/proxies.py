@@ -1,16 +1,18 @@
-"""Proxies in the environment: real hosts go through them, this machine never does.
+"""The environment of processes that we start: for a while changed, and with proxies that leave us alone.
 
-Prefect's server and MLflow are asked on the loopback by libraries that read `http_proxy` and its kin,
-and httpx refuses to begin where one of these holds what it cannot use, though it would not be used.
+Real hosts are reached through a proxy, this machine never is. Prefect's server and MLflow are asked on the
+loopback by libraries that read `http_proxy` and its kin, and httpx refuses to begin where one of these holds
+what it cannot use, though it would not be used.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -62,6 +64,25 @@ def apply_proxy_changes() -> list[str]:
     changes, notes = proxy_changes(os.environ)
     os.environ.update(changes)
     return notes
+
+
+@contextlib.contextmanager
+def changed_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables have these values while the block runs, and their old ones afterwards.
+
+    Args:
+        values: by the variables' names.
+    """
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _entry(part: str) -> str:

@@ -111,13 +111,13 @@ def _shards(tree: Tree, folder: str, index: str) -> list[str]:
     return sorted({folder + name for name in shards.values()})
 
 
-def plain_name(name: str) -> str:
+def without_variant(name: str) -> str:
     """The name under which a library looks for a file first: without its variant. Shards keep theirs, as
     their index names them.
 
-    >>> plain_name("unet/diffusion_pytorch_model.fp16.safetensors")
+    >>> without_variant("unet/diffusion_pytorch_model.fp16.safetensors")
     'unet/diffusion_pytorch_model.safetensors'
-    >>> plain_name("model.safetensors.index.fp16.json")
+    >>> without_variant("model.safetensors.index.fp16.json")
     'model.safetensors.index.json'
     """
     if re.search(r"-\d{5}-of-\d{5}\.", name):

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .weights_format import WeightsFormat
-from .weights_tree import LocalTree, plain_name
+from .weights_tree import LocalTree, without_variant
 
 _PREFIX = "reelbench-weights-"
 
@@ -30,7 +30,7 @@ def loaded_files(folder: Path, weights_format: WeightsFormat) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as made:
         view = Path(made)
         for name in names:
-            link = view / plain_name(name)
+            link = view / without_variant(name)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to((folder / name).resolve())
         yield view

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import EvaluationError, StoreError
-from ..core.free_memory import release_free_memory
 from ..core.run_file import DatasetEntry, MethodEntry, RunFile
 from ..core.store import Store
 from ..core.tables import read_table
@@ -35,7 +34,7 @@ from .clip_measuring import WorkList
 from .matched_systems import Matching, match_systems
 from .result_folder import STORE, check_name, free_name, record_inputs
 from .result_tables import write_results
-from .stored_clips import ClipCatalogue
+from .stored_clips import ClipCatalogue, release_free_memory
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -28,9 +28,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ..core.environment import changed_environment
 from ..core.errors import ReelbenchError
-from ..core.proxies import is_loopback, proxy_changes
+from ..core.proxies import changed_environment, is_loopback, proxy_changes
 from ..core.sqlite_url import sqlite_url
 from .environment import quiet_environment
 from .log_file import last_line

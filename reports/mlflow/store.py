@@ -14,10 +14,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core.environment import changed_environment
 from ...core.errors import StoreError
 from ...core.hashing import digest
-from ...core.proxies import proxy_changes
+from ...core.proxies import changed_environment, proxy_changes
 from ...core.sqlite_url import sqlite_path
 
 if TYPE_CHECKING:

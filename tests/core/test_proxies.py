@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import urllib.request
 
 import pytest
 
-from reelbench.core.environment import changed_environment
-from reelbench.core.proxies import is_loopback, proxy_changes
+from reelbench.core.proxies import changed_environment, is_loopback, proxy_changes
 
 PROXY = "http://proxy.example:3128"
 
 
 @pytest.fixture(autouse=True)
 def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     for name in list(os.environ):
         if name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -90,3 +88,18 @@ def test_what_is_on_the_loopback() -> None:
     assert not any(
         map(is_loopback, ["http://192.168.1.4", "https://localhost.example", "nonsense", "http://["])
     )
+
+
+def test_variables_are_as_they_were_afterwards_also_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REELBENCH_TEST_OLD", "old")
+    monkeypatch.delenv("REELBENCH_TEST_NEW", raising=False)
+
+    def fails_inside() -> None:
+        with changed_environment({"REELBENCH_TEST_OLD": "1", "REELBENCH_TEST_NEW": "2"}):
+            assert (os.environ["REELBENCH_TEST_OLD"], os.environ["REELBENCH_TEST_NEW"]) == ("1", "2")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails_inside()
+    assert os.environ["REELBENCH_TEST_OLD"] == "old"
+    assert "REELBENCH_TEST_NEW" not in os.environ

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reelbench.core.free_memory import release_free_memory
+from reelbench.evaluation.stored_clips import release_free_memory
 
 
 def test_it_may_be_called_at_any_time() -> None:
