@@ -1,7 +1,7 @@
 """BridgeData (v1) in Seer's layout: a robot arm in toy kitchens, clips as folders of pictures.
 
 Ebert et al.: Bridge data, boosting generalization of robotic skills with cross-domain datasets, RSS 2022. The
-original release is another tree (see `bridge_conversion`). Seer's layout (reference/methods.md, section 6.1):
+original release is another tree (see `bridge_conversion`). Seer's layout (marks: see `docs/methods.md`):
 
     path_id_bridgedata.txt           a JSON list of "<task>/<n>", shuffled already; in Seer's repository under
                                      dataset/: 25,083 clips of 110 tasks [C]

@@ -1,7 +1,7 @@
 """Epic-Kitchens-100: cooking seen from the head, cut into narrated actions.
 
-Damen et al.: Rescaling egocentric vision, IJCV 2022. Files as distributed (reference/methods.md, section 7,
-and the annotations' own README):
+Damen et al.: Rescaling egocentric vision, IJCV 2022. Files as distributed (marks: see
+`docs/methods.md`):
 
     EPIC_100_train.csv, EPIC_100_validation.csv
         15 columns, of which narration_id, participant_id, video_id, start_frame, stop_frame and narration are

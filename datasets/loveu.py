@@ -1,7 +1,6 @@
 """LOVEU-TGVE-2023: 76 videos with four edited captions each.
 
-Wu et al.: CVPR 2023 text guided video editing competition, arXiv 2310.16003. Files as released
-(reference/methods.md, section 1.6):
+Wu et al.: CVPR 2023 text guided video editing competition, arXiv 2310.16003. Files as released:
 
     LOVEU-TGVE-2023_Dataset.csv or LOVEU-TGVE_2023_data.xlsx
         columns Video name, Our GT caption, Style Change Caption, Object Change Caption, Background Change

@@ -1,7 +1,7 @@
 """MSR-VTT: 10,000 web clips with about 20 captions each.
 
 Xu, Mei, Yao, Rui: MSR-VTT, a large video description dataset for bridging video and language,
-CVPR 2016. Files as distributed (reference/methods.md, section 7):
+CVPR 2016. Files as distributed (more in `docs/methods.md`):
 
     test_videodatainfo.json          2,990 clips, video7010 to video9999, split "test"
     train_val_videodatainfo.json     6,513 "train" and 497 "validate" clips

@@ -1,7 +1,7 @@
 """Something-Something V2: 220,847 short clips of hands doing something with something.
 
 Goyal et al.: The "something something" video database for learning and evaluating visual common sense, ICCV
-2017. Files as distributed (reference/methods.md, section 7):
+2017. Files as distributed (marks: see `docs/methods.md`):
 
     train.json, validation.json      lists of {id, label, template, placeholders}: the label is the template
                                      filled in, in lower case; 168,913 and 24,777 entries [U]

@@ -1,7 +1,6 @@
 """WebVid: stock footage with one caption each.
 
-Bain, Nagrani, Varol, Zisserman: Frozen in time, ICCV 2021. Files as distributed
-(reference/methods.md, section 7):
+Bain, Nagrani, Varol, Zisserman: Frozen in time, ICCV 2021. Files as distributed (more in `docs/methods.md`):
 
     results_2M_train.csv, results_2M_val.csv, results_10M_train.csv, results_10M_val.csv
         columns videoid, contentUrl, duration, page_dir, name in an order that differs between

@@ -2,8 +2,8 @@
 
 Seer (arXiv 2303.14897) does not choose frames of a reference: it reads all of them and blends them to the
 wanted number by linear interpolation over time. So the real frames on which its FVD is measured are blends of
-two neighbours where a clip is longer, and end in grey where it is shorter (reference/methods.md, section 6.1,
-trap b; read in its dataset/data_utils.py and dataset/epickitchen.py [C]). Exact frames are the better choice;
+two neighbours where a clip is longer, and end in grey where it is shorter (read in its dataset/data_utils.py
+and dataset/epickitchen.py; see `docs/methods.md`). Exact frames are the better choice;
 this is for repeating that one.
 
 Where it differs from Seer: there, pictures are resized and cropped to 256 before they are blended, here a
