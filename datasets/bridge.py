@@ -32,7 +32,7 @@ from pydantic import Field
 from ..core.errors import DatasetError, VideoError
 from ..core.types import ClipRef
 from .annotation import find_file, load_json_list, plain_name
-from .prediction_list import ListedClip, Listing, PredictionDataset, PredictionListConfig
+from .prediction_list import Listing, PredictionDataset, PredictionListConfig
 from .video import frame_files
 
 PATH_LIST = "path_id_bridgedata.txt"
@@ -49,6 +49,10 @@ class Bridge(PredictionDataset):
 
     name: ClassVar[str] = "bridge"
     what: ClassVar[str] = "BridgeData"
+    hint: ClassVar[str] = (
+        "convert the original release with `python -m reelbench.datasets.bridge_conversion`, or set "
+        "`video_root` to the folder of the tasks' folders"
+    )
 
     class Config(PredictionListConfig):
         """Where BridgeData lies and which part of it is meant; see `PredictionListConfig`.
@@ -74,12 +78,6 @@ class Bridge(PredictionDataset):
         super()._require_clips()
         self._check_numbers()
 
-    def _hint(self) -> str:
-        return (
-            "convert the original release with `python -m reelbench.datasets.bridge_conversion`, or set "
-            "`video_root` to the folder of the tasks' folders"
-        )
-
     @cached_property
     def _video_root(self) -> Path:
         given = self.config.video_root
@@ -98,9 +96,9 @@ class Bridge(PredictionDataset):
                 folder = self._video_root / task / number
                 reference = ClipRef(folder, first_frame=self.config.first_frame, fps=self.config.fps)
                 id = f"{task}/{number}"
-                clips.append(ListedClip(id, task_text(task), id, reference, where))
+                clips.append(self._clip(id, task_text(task), id, reference, where))
         other = set(entries[cut:] if is_train else entries[:cut])
-        shared = sum(clip.id in other for clip in clips)
+        shared = sum(clip.sample.id in other for clip in clips)
         return Listing(clips, (f"{shared} clips stand in the other split, too",) if shared else ())
 
     def _path_list(self) -> Path:
@@ -110,7 +108,7 @@ class Bridge(PredictionDataset):
 
     def _check_numbers(self) -> None:
         """Refuse pictures before `first_frame`, which the window would pass over, by the first clip there."""
-        there = (clip.reference.path for clip in self._clips if self._is_there(clip.reference.path))
+        there = (clip.path for clip in self._clips if self._is_there(clip.path))
         folder = next(there)
         try:
             numbers = re.findall(r"\d+", frame_files(folder)[0].stem)

@@ -33,11 +33,12 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.atomic_write import write_text_atomic
 from ..core.errors import DatasetError, ReelbenchError
 from .annotation import plain_name
 from .bridge import PATH_LIST
@@ -78,6 +79,8 @@ def convert_bridge(
     Raises:
         DatasetError: no trajectory is there, or `out` holds a conversion of something else.
     """
+    from rich.progress import track
+
     plain_name(view, "view", "bridge_conversion")
     found = _clips(raw, view)
     record = {
@@ -89,12 +92,12 @@ def convert_bridge(
     }
     out.mkdir(parents=True, exist_ok=True)
     _begin(out / RECORD, record)
-    for id in _shown(list(found.clips), show_progress):
+    for id in track(found.clips, "copying clips", disable=not show_progress):
         folder = out / "rawframes" / id
         if not folder.is_dir():
-            _copy(_pictures(raw / found.clips[id] / view), folder)
+            _copy(_numbered(raw / found.clips[id] / view).values(), folder)
     ids = sorted(found.clips, key=lambda id: shuffled_rank(seed, id))
-    _write(out / PATH_LIST, json.dumps(ids))
+    write_text_atomic(out / PATH_LIST, json.dumps(ids))
     return found
 
 
@@ -150,7 +153,7 @@ def _fault(folder: Path) -> str | None:
     """Why a folder of pictures is no clip; None where it is one."""
     if not folder.is_dir():
         return f"no folder {folder.name}"
-    numbers = [number for number, _ in _numbered(folder)]
+    numbers = list(_numbered(folder))
     if len(numbers) < 2:
         return f"{len(numbers)} pictures: one is given and at least one predicted"
     missing = sorted(set(range(numbers[-1] + 1)) - set(numbers))
@@ -159,14 +162,10 @@ def _fault(folder: Path) -> str | None:
     return None
 
 
-def _numbered(folder: Path) -> list[tuple[int, Path]]:
-    """The pictures of a folder with their numbers, in order."""
+def _numbered(folder: Path) -> dict[int, Path]:
+    """The pictures of a folder by their numbers, in order."""
     matches = ((_PICTURE.fullmatch(path.name), path) for path in folder.iterdir())
-    return sorted((int(match[1]), path) for match, path in matches if match)
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return [path for _, path in _numbered(folder)]
+    return dict(sorted((int(match[1]), path) for match, path in matches if match))
 
 
 def _begin(path: Path, record: dict[str, Any]) -> None:
@@ -175,7 +174,7 @@ def _begin(path: Path, record: dict[str, Any]) -> None:
     try:
         before = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        _write(path, text)
+        write_text_atomic(path, text)
         return
     if before != text:
         raise DatasetError(
@@ -185,7 +184,7 @@ def _begin(path: Path, record: dict[str, Any]) -> None:
         )
 
 
-def _copy(pictures: list[Path], folder: Path) -> None:
+def _copy(pictures: Iterable[Path], folder: Path) -> None:
     """The pictures as img_00001.jpg and so on, all or none."""
     temporary = folder.with_name(folder.name + ".part")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -193,21 +192,6 @@ def _copy(pictures: list[Path], folder: Path) -> None:
     for number, picture in enumerate(pictures, 1):
         shutil.copyfile(picture, temporary / f"img_{number:05d}.jpg")
     temporary.replace(folder)
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def _shown(ids: list[str], show_progress: bool) -> Iterator[str]:
-    if not show_progress:
-        yield from ids
-        return
-    from rich.progress import track
-
-    yield from track(ids, description="copying clips")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,7 +20,7 @@ A video may have several edits of one kind; the source prompt is the same on all
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, NamedTuple
@@ -28,8 +28,9 @@ from typing import ClassVar, NamedTuple
 from pydantic import Field
 
 from ..core.errors import DatasetError, nearest
+from ..core.types import Sample
 from .annotation import caption_text, field, load_yaml_list, plain_name, require_folder
-from .edit_list import EDIT_KINDS, Edit, EditedVideo, EditingConfig, EditingDataset, EditKind
+from .edit_list import EDIT_KINDS, EditingConfig, EditingDataset, EditKind
 from .table_file import read_rows
 from .text_file import text_lines
 
@@ -90,23 +91,27 @@ class Davis(EditingDataset):
             notes.append(f"{outside} videos with edited captions are not in the list and left out")
         return tuple(notes)
 
-    def _read_videos(self) -> list[EditedVideo]:
+    def _read_edits(self) -> list[Sample]:
         by_video: dict[str, list[_Row]] = {}
         for row in self._rows:
-            by_video.setdefault(row.video, []).append(row)
+            if self._listed is None or row.video in self._listed:
+                by_video.setdefault(row.video, []).append(row)
         frames = self._root / "JPEGImages" / self.config.resolution
-        videos = []
-        for name, rows in by_video.items():
-            edits = tuple(edit for edit in _edits(rows) if edit.kind in self.config.edits)
-            if edits and (self._listed is None or name in self._listed):
-                videos.append(EditedVideo(name, frames / name, rows[0].source_prompt, edits))
-        if not videos:
+        edits = []
+        for video, rows in by_video.items():
+            count: Counter[EditKind] = Counter()
+            for _, _, source_prompt, kind, prompt in rows:
+                count[kind] += 1
+                id = kind if count[kind] == 1 else f"{kind}-{count[kind]}"
+                if kind in self.config.edits:
+                    edits.append(self._edit(video, frames / video, source_prompt, id, kind, prompt))
+        if not edits:
             raise DatasetError(
                 f"{self.what}: {self._prompts} has no edit of the wanted kinds "
                 f"({', '.join(self.config.edits)}) of a video of the list {self.config.list or '(none)'!r}",
                 "correct `list` or `edits`, or add captions",
             )
-        return videos
+        return edits
 
     @cached_property
     def _prompts(self) -> Path:
@@ -169,13 +174,6 @@ def _video_of(line: str) -> str:
     """The video of a line: its name, or the folder of "/JPEGImages/480p/bear/00000.jpg /Annotations/..."."""
     word = line.split()[0]
     return PurePosixPath(word).parent.name if "/" in word else word
-
-
-def _edits(rows: list[_Row]) -> Iterator[Edit]:
-    seen: dict[str, int] = {}
-    for row in rows:
-        seen[row.edit] = number = seen.get(row.edit, 0) + 1
-        yield Edit(row.edit if number == 1 else f"{row.edit}-{number}", row.edit, row.prompt)
 
 
 def _from_yaml(where: str, entry: object) -> _Row:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -45,35 +44,6 @@ class EditingConfig(FrozenConfig):
     fps: float | None = Field(default=None, ge=1e-3, le=1000)
 
 
-@dataclass(frozen=True)
-class Edit:
-    """One edited caption.
-
-    Attributes:
-        id: unique among the edits of its video.
-    """
-
-    id: str
-    kind: EditKind
-    prompt: str
-
-
-@dataclass(frozen=True)
-class EditedVideo:
-    """A video with its edits.
-
-    Attributes:
-        name: unique within the data set, safe as a file name.
-        folder: of its frames.
-        source_prompt: what it shows.
-    """
-
-    name: str
-    folder: Path
-    source_prompt: str
-    edits: tuple[Edit, ...]
-
-
 class EditingDataset(ListedDataset):
     """Videos with edited captions as editing samples, in a fixed order.
 
@@ -84,45 +54,51 @@ class EditingDataset(ListedDataset):
     """
 
     task: ClassVar[str] = "editing"
-    hint: ClassVar[str]
-    """What to do where no video is there."""
 
     @abstractmethod
-    def _read_videos(self) -> list[EditedVideo]:
-        """The wanted videos with their wanted edits, in the order of the file.
+    def _read_edits(self) -> list[Sample]:
+        """The wanted edits of the wanted videos, those of a video after each other, in the order of the file.
 
         Raises:
             DatasetError: the captions are missing or malformed.
         """
 
+    def _edit(
+        self, video: str, folder: Path, source_prompt: str, id: str, kind: EditKind, prompt: str
+    ) -> Sample:
+        """The sample of one edited caption.
+
+        Args:
+            video: its name, unique within the data set. folder: of its frames. source_prompt: what it shows.
+            id: unique among the edits of the video.
+        """
+        return Sample(
+            id=f"{video}:{id}",
+            prompt=prompt,
+            source=video,
+            reference=ClipRef(folder, fps=self.config.fps),
+            source_prompt=source_prompt,
+            edit=kind,
+        )
+
     def __len__(self) -> int:
-        return sum(len(video.edits) for video in self._videos)
+        return len(self._edits)
 
     def _samples(self) -> Iterator[Sample]:
-        for video in self._videos:
-            reference = ClipRef(video.folder, fps=self.config.fps)
-            for edit in video.edits:
-                yield Sample(
-                    id=f"{video.name}:{edit.id}",
-                    prompt=edit.prompt,
-                    source=video.name,
-                    reference=reference,
-                    source_prompt=video.source_prompt,
-                    edit=edit.kind,
-                )
+        return iter(self._edits)
 
     def _require_clips(self) -> None:
-        videos = self._videos
-        if videos and not any(self._is_there(video.folder) for video in videos):
+        num_videos, missing = len({edit.source for edit in self._edits}), self.missing()
+        if num_videos and len(missing) == num_videos:
             raise DatasetError(
                 f"{self.what}: no video of the list is there; expected folders of frames such as "
-                f"{str(videos[0].folder)!r}",
+                f"{str(missing[0])!r}",
                 self.hint,
             )
 
     @cached_property
-    def _videos(self) -> list[EditedVideo]:
-        videos = self._read_videos()
+    def _edits(self) -> list[Sample]:
+        edits = self._read_edits()
         if self.config.order == "shuffled":
-            videos.sort(key=lambda video: shuffled_rank(self.config.seed, video.name))
-        return videos
+            edits.sort(key=lambda edit: shuffled_rank(self.config.seed, edit.source))
+        return edits

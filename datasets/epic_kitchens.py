@@ -33,7 +33,7 @@ from pydantic import Field, field_validator
 from ..core.errors import DatasetError
 from ..core.types import ClipRef
 from .annotation import caption_text, find_file, plain_name
-from .prediction_list import ListedClip, Listing, PredictionDataset, PredictionListConfig
+from .prediction_list import Listing, PredictionDataset, PredictionListConfig
 from .table_file import read_rows
 from .video import seer_stride
 
@@ -56,6 +56,10 @@ class EpicKitchens100(PredictionDataset):
 
     name: ClassVar[str] = "epic-kitchens-100"
     what: ClassVar[str] = "Epic-Kitchens-100"
+    hint: ClassVar[str] = (
+        f"unpack the frames there, or set `video_root` to the folder of the participants' folders "
+        f"({_FRAMES} as the authors' script names it)"
+    )
 
     class Config(PredictionListConfig):
         """Where Epic-Kitchens-100 lies and which part of it is meant; see `PredictionListConfig`.
@@ -85,12 +89,6 @@ class EpicKitchens100(PredictionDataset):
         self._check_unpacked()
         super()._require_clips()
 
-    def _hint(self) -> str:
-        return (
-            f"unpack the frames there, or set `video_root` to the folder of the participants' folders "
-            f"({_FRAMES} as the authors' script names it)"
-        )
-
     @cached_property
     def _video_root(self) -> Path:
         base = self._root if self.config.video_root is None else Path(self.config.video_root).expanduser()
@@ -115,7 +113,7 @@ class EpicKitchens100(PredictionDataset):
                 fps=self._fps(video),
                 blend_stride=seer_stride(last - first + 1),
             )
-            clips.append(ListedClip(id, caption_text(narration, where).strip(), video, reference, where))
+            clips.append(self._clip(id, caption_text(narration, where).strip(), video, reference, where))
         if not clips:
             raise DatasetError(f"{path} has a header but no rows", "copy the file again")
         return Listing(clips)

@@ -24,8 +24,9 @@ from typing import ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from ..core.errors import DatasetError
+from ..core.types import Sample
 from .annotation import caption_text, find_file, plain_name
-from .edit_list import EDIT_KINDS, Edit, EditedVideo, EditingConfig, EditingDataset, EditKind
+from .edit_list import EDIT_KINDS, EditingConfig, EditingDataset, EditKind
 from .table_file import read_rows
 
 Part = Literal["DAVIS_480p", "youtube_480p", "videvo_480p"]
@@ -108,7 +109,7 @@ class LoveuTgve(EditingDataset):
                     ) from error
             raise
 
-    def _read_videos(self) -> list[EditedVideo]:
+    def _read_edits(self) -> list[Sample]:
         rows, _, _ = self._read
         parts = self.config.parts
         if set(parts) != set(PARTS) and any(row.part is None for row in rows):
@@ -118,16 +119,13 @@ class LoveuTgve(EditingDataset):
                 f"and only {', '.join(parts)} is wanted",
                 "put back the rows 'DAVIS Videos:', 'Youtube Videos:', 'Videvo Videos:', or drop `parts`",
             )
-        videos = []
-        for row in rows:
-            edits = tuple(
-                Edit(kind, kind, row.prompts[kind])
-                for kind in EDIT_KINDS
-                if kind in row.prompts and kind in self.config.edits
-            )
-            if edits and (row.part is None or row.part in parts):
-                videos.append(EditedVideo(row.name, self._folder(row), row.source_prompt, edits))
-        return videos
+        return [
+            self._edit(row.name, self._folder(row), row.source_prompt, kind, kind, prompt)
+            for row in rows
+            if row.part is None or row.part in parts
+            for kind, prompt in row.prompts.items()
+            if kind in self.config.edits
+        ]
 
     def _folder(self, row: _Row) -> Path:
         """Where the frames of a video lie, or are expected."""

@@ -86,6 +86,7 @@ class MsrVtt(ListedDataset):
     name: ClassVar[str] = "msrvtt"
     what: ClassVar[str] = "MSR-VTT"
     task: ClassVar[str] = "text-to-video"
+    hint: ClassVar[str] = "unpack the videos there, or set `video_root` to the folder that holds them"
 
     class Config(FrozenConfig):
         """Where MSR-VTT lies and which part of it is meant.
@@ -147,7 +148,7 @@ class MsrVtt(ListedDataset):
             places = ", ".join(f"{folder or '.'}/" for folder in self._candidates)
             raise DatasetError(
                 f"{self.what}: no folder of videos in {str(self._video_root)!r}; looked for {places}",
-                "unpack the videos there, or set `video_root` to the folder that holds them",
+                self.hint,
             )
 
     @cached_property

@@ -8,10 +8,11 @@ file, so that a smaller subset is part of a larger one.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import ClassVar, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -44,23 +45,15 @@ class PredictionListConfig(FrozenConfig):
     video_root: str | None = None
 
 
-@dataclass(frozen=True)
-class ListedClip:
-    """One clip of a list.
+class ListedClip(NamedTuple):
+    """One clip of a list."""
 
-    Attributes:
-        id: unique within the split.
-        prompt: its caption; blank ones are left out of the list.
-        source: the video that it is cut from, or its own id.
-        reference: where it lies.
-        where: its place in the annotation file, for messages.
-    """
-
-    id: str
-    prompt: str
-    source: str
-    reference: ClipRef
-    where: str = field(compare=False)
+    sample: Sample
+    """Its id is unique within the split; its prompt may be blank, it is then left out."""
+    path: Path
+    """Where it lies, as its reference says."""
+    where: str
+    """Its place in the annotation file, for messages."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +87,15 @@ class PredictionDataset(ListedDataset):
             DatasetError: the annotation is missing or malformed.
         """
 
-    @abstractmethod
-    def _hint(self) -> str:
-        """What to do where no clip is there."""
+    def _clip(self, id: str, prompt: str, source: str, reference: ClipRef, where: str) -> ListedClip:
+        """A clip of the list, with the first frames that are given.
+
+        Args:
+            source: the video that it is cut from, or its own id.
+            where: its place in the annotation file.
+        """
+        given = self.config.num_context_frames
+        return ListedClip(Sample(id, prompt, source, reference, given), reference.path, where)
 
     def __len__(self) -> int:
         return len(self._clips)
@@ -106,9 +105,7 @@ class PredictionDataset(ListedDataset):
         return self._selection.notes
 
     def _samples(self) -> Iterator[Sample]:
-        given = self.config.num_context_frames
-        for clip in self._clips:
-            yield Sample(clip.id, clip.prompt, clip.source, clip.reference, num_context_frames=given)
+        return (clip.sample for clip in self._clips)
 
     @property
     def _clips(self) -> list[ListedClip]:
@@ -117,22 +114,12 @@ class PredictionDataset(ListedDataset):
     def _require_clips(self) -> None:
         self._require_any(self._clips)
 
-    def _require_any(self, clips: Iterable[ListedClip]) -> None:
-        """Check that at least one clip is there.
-
-        Raises:
-            DatasetError: none is; names the first.
-        """
-        first: ListedClip | None = None
-        for clip in clips:
-            if self._is_there(clip.reference.path):
-                return
-            first = first or clip
-        if first is not None:
+    def _require_any(self, clips: Sequence[ListedClip]) -> None:
+        if clips and not any(self._is_there(clip.path) for clip in clips):
             raise DatasetError(
                 f"{self.what}, split {self.split!r}: no clip of the list is there; expected "
-                f"{str(first.reference.path)!r} ({first.where})",
-                self._hint(),
+                f"{str(clips[0].path)!r} ({clips[0].where})",
+                self.hint,
             )
 
     @cached_property
@@ -145,7 +132,7 @@ class PredictionDataset(ListedDataset):
         total = len(read.clips)
         if len(distinct) < total:
             notes.append(f"{total - len(distinct)} of {total} entries repeat another one and are left out")
-        clips = [clip for clip in distinct if clip.prompt.strip()]
+        clips = [clip for clip in distinct if clip.sample.prompt.strip()]
         if len(clips) < len(distinct):
             notes.append(
                 f"{len(distinct) - len(clips)} of {total} clips are left out: their caption is blank"
@@ -157,18 +144,18 @@ class PredictionDataset(ListedDataset):
             )
         if config.skip_missing:
             self._require_any(clips)
-            there = [clip for clip in clips if self._is_there(clip.reference.path)]
+            there = [clip for clip in clips if self._is_there(clip.path)]
             if len(there) < len(clips):
                 notes.append(f"{len(clips) - len(there)} of {total} clips are left out: they are missing")
             clips = there
-        clips = sorted(clips, key=lambda clip: shuffled_rank(config.seed, clip.id))
+        clips = sorted(clips, key=lambda clip: shuffled_rank(config.seed, clip.sample.id))
         if config.subset is not None and len(clips) < config.subset:
             notes.append(
                 f"a subset of {config.subset} was asked for; there are {len(clips)} clips, all are taken"
             )
         clips = clips[: config.subset]
         if config.order == "id":
-            clips.sort(key=lambda clip: natural_rank(clip.id))
+            clips.sort(key=lambda clip: natural_rank(clip.sample.id))
         return Listing(clips, tuple(notes))
 
 
@@ -180,11 +167,12 @@ def _distinct(clips: Iterable[ListedClip]) -> list[ListedClip]:
     """
     seen: dict[str, ListedClip] = {}
     for clip in clips:
-        before = seen.setdefault(clip.id, clip)
-        if clip != before:
+        sample = clip.sample
+        before = seen.setdefault(sample.id, clip)
+        if sample != before.sample:
             raise DatasetError(
-                f"{clip.where}: the clip {clip.id!r} stands in {before.where} too, with another caption or "
-                f"window ({clip.prompt!r:.60}, {before.prompt!r:.60})",
+                f"{clip.where}: the clip {sample.id!r} stands in {before.where} too, with another caption or "
+                f"window ({sample.prompt!r:.60}, {before.sample.prompt!r:.60})",
                 "delete one of the two entries",
             )
     return list(seen.values())

@@ -31,6 +31,8 @@ class ListedDataset(Dataset):
 
     what: ClassVar[str]
     """The data set's published name, for messages."""
+    hint: ClassVar[str]
+    """What to do where no clip of the list is there, for messages."""
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)

@@ -30,7 +30,7 @@ from pydantic import model_validator
 from ..core.errors import DatasetError
 from ..core.types import ClipRef
 from .annotation import caption_text, field, find_file, load_json_list, plain_name
-from .prediction_list import ListedClip, Listing, PredictionDataset, PredictionListConfig
+from .prediction_list import Listing, PredictionDataset, PredictionListConfig
 from .table_file import read_rows
 
 _ANNOTATION_FOLDERS = ("", "annotations", "annotation", "labels")
@@ -51,6 +51,9 @@ class SomethingSomethingV2(PredictionDataset):
 
     name: ClassVar[str] = "ssv2"
     what: ClassVar[str] = "Something-Something V2"
+    hint: ClassVar[str] = (
+        "join and unpack the archives of the clips there, or set `video_root` to the folder of the .webm"
+    )
 
     class Config(PredictionListConfig):
         """Where Something-Something V2 lies and which part of it is meant; see `PredictionListConfig`.
@@ -76,11 +79,6 @@ class SomethingSomethingV2(PredictionDataset):
         """The official split; "train-template" and "validation-template" where these are the prompts."""
         is_other = self.config.prompt == "template" and self.config.split != "test"
         return f"{self.config.split}-template" if is_other else self.config.split
-
-    def _hint(self) -> str:
-        return (
-            "join and unpack the archives of the clips there, or set `video_root` to the folder of the .webm"
-        )
 
     @cached_property
     def _video_root(self) -> Path:
@@ -111,7 +109,7 @@ class SomethingSomethingV2(PredictionDataset):
                 prompt = prompts[id]
             else:
                 prompt = _prompt(entry, self.config.prompt, where)
-            clips.append(ListedClip(id, prompt, id, ClipRef(self._video_root / f"{id}.webm"), where))
+            clips.append(self._clip(id, prompt, id, ClipRef(self._video_root / f"{id}.webm"), where))
         return Listing(clips)
 
     def _answers(self, what: str) -> dict[str, str]:

@@ -38,14 +38,6 @@ class _Row(NamedTuple):
     caption: str
 
 
-class _Selection(NamedTuple):
-    rows: list[_Row]
-    num_listed: int
-    num_absent: int
-    num_blank: int
-    num_doubled: int
-
-
 class WebVid(ListedDataset):
     """WebVid as text-to-video samples, in a fixed order. A sample's id and source are its videoid.
 
@@ -60,6 +52,7 @@ class WebVid(ListedDataset):
     name: ClassVar[str] = "webvid"
     what: ClassVar[str] = "WebVid"
     task: ClassVar[str] = "text-to-video"
+    hint: ClassVar[str] = "download the videos there, or set `video_root` to the folder of the page folders"
 
     class Config(FrozenConfig):
         """Where WebVid lies and which part of it is meant.
@@ -91,28 +84,18 @@ class WebVid(ListedDataset):
         return self.config.list
 
     def __len__(self) -> int:
-        return len(self._selection.rows)
+        return len(self._selection[0])
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers should know about this list, one sentence each."""
-        read, asked = self._selection, self.config.subset
-        notes = []
-        if asked is not None and len(read.rows) < asked:
-            notes.append(f"a subset of {asked} was asked for; there are {len(read.rows)} rows, all are taken")
-        if read.num_absent:
-            notes.append(f"{read.num_absent} of {read.num_listed} rows are left out: their video is missing")
-        if read.num_blank:
-            notes.append(f"{read.num_blank} of {read.num_listed} rows are left out: their caption is blank")
-        if read.num_doubled:
-            notes.append(f"{read.num_doubled} rows repeat another one and are left out")
-        return tuple(notes)
+        return self._selection[1]
 
     def _samples(self) -> Iterator[Sample]:
-        for row in self._selection.rows:
+        for row in self._selection[0]:
             yield Sample(row.videoid, row.caption, row.videoid, ClipRef(self._video_path(row)))
 
     def _require_clips(self) -> None:
-        rows = self._selection.rows
+        rows, _ = self._selection
         if not any(self._is_there(self._video_path(row).parent) for row in rows):
             raise self._no_videos(rows[0])
 
@@ -134,16 +117,17 @@ class WebVid(ListedDataset):
 
     def _no_videos(self, row: _Row) -> DatasetError:
         return DatasetError(
-            f"WebVid, list {self.config.list!r}: no video of the list in {str(self._video_root)!r}; "
+            f"{self.what}, list {self.config.list!r}: no video of the list in {str(self._video_root)!r}; "
             f"expected files such as {row.page_dir}/{row.videoid}.mp4 there",
-            "download the videos there, or set `video_root` to the folder of the page folders",
+            self.hint,
         )
 
     @cached_property
-    def _selection(self) -> _Selection:
+    def _selection(self) -> tuple[list[_Row], tuple[str, ...]]:
+        """The rows that are taken, in order, and what is to be said of the choice."""
         config = self.config
         name = f"results_{config.list.replace('-', '_')}.csv"
-        path = find_file(self._root, (name,), _LIST_FOLDERS, f"WebVid, list {config.list!r}")
+        path = find_file(self._root, (name,), _LIST_FOLDERS, f"{self.what}, list {config.list!r}")
         # The `subset` smallest ranks so far, and a heap of their negatives: the largest on top.
         kept: dict[int, tuple[int, _Row]] = {}
         largest: list[int] = []
@@ -188,7 +172,18 @@ class WebVid(ListedDataset):
             rows = [row for _, row in sorted(ranked, key=lambda pair: natural_rank(pair[1].videoid))]
         else:
             rows = [row for _, row in sorted(ranked)]
-        return _Selection(rows, num_listed, num_absent, num_blank, num_doubled)
+        notes = []
+        if config.subset is not None and len(rows) < config.subset:
+            notes.append(
+                f"a subset of {config.subset} was asked for; there are {len(rows)} rows, all are taken"
+            )
+        if num_absent:
+            notes.append(f"{num_absent} of {num_listed} rows are left out: their video is missing")
+        if num_blank:
+            notes.append(f"{num_blank} of {num_listed} rows are left out: their caption is blank")
+        if num_doubled:
+            notes.append(f"{num_doubled} rows repeat another one and are left out")
+        return rows, tuple(notes)
 
 
 def _require_same(where: str, row: _Row, other_line: int, other: _Row) -> None:
