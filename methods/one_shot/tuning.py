@@ -18,7 +18,6 @@ Shape suffixes: T frames, C latent channels, H, W latent height and width, L tex
 from __future__ import annotations
 
 import math
-import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -29,11 +28,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from ...core.atomic_write import atomic_path
 from ...core.errors import ClipRefusedError, RunFileError
 from ...core.hashing import digest, digest_array
 from ...core.seeds import generator
 from ..noise import draw
+from ..resumable import ResumableRun, Stateful, Tensors
 from ..stable_diffusion.pipeline import StableDiffusion
 from .config import TuningConfig
 from .reference_latents import LatentPosterior
@@ -83,7 +82,7 @@ def tune_on_clip(
         prompt: what the reference shows.
         config: the settings.
         seed: of timesteps, noise and draws from the posterior.
-        checkpoint: file to go on from where it exists, written every `checkpoint_every_s` seconds and at the
+        checkpoint: file to resume from where it exists, written every `checkpoint_every_s` seconds and at the
             end. Removing it is the caller's business. A damaged file counts as none.
         progress: called after every update; an exception from it ends the tuning and reaches the caller.
 
@@ -93,21 +92,28 @@ def tune_on_clip(
     """
     compute = _compute_dtype(pipeline, config)
     tuning = _Tuning(pipeline, trained, clip, prompt, config, seed, compute)
-    first = tuning.resume(checkpoint) if checkpoint is not None else 0
-    began = saved = time.monotonic()
+    run = ResumableRun(
+        checkpoint,
+        tuning.identity,
+        "is the checkpoint of another tuning (other settings, clip, prompt or seed)",
+        config.steps,
+        tuning.state,
+        pipeline.device,
+        checkpoint_every_s,
+    )
+    first, began = run.step, time.monotonic()
     for parameter in trained.values():
         parameter.requires_grad_(True)
     try:
         with _gradient_checkpointing(pipeline.unet, config.gradient_checkpointing), attached():
-            for step in range(first, config.steps):
-                loss = tuning.update(step)
-                now = time.monotonic()
-                if checkpoint is not None and (now - saved >= checkpoint_every_s or step + 1 == config.steps):
-                    tuning.save(checkpoint, step + 1)
-                    saved = now
+            while run.step < run.steps:
+                loss = tuning.update(run.step)
+                run.step += 1
+                if run.is_due:
+                    run.save()
                 if progress is not None:
-                    left_s = (now - began) / (step + 1 - first) * (config.steps - step - 1)
-                    progress(TuningProgress(step + 1, config.steps, loss, left_s))
+                    left_s = (time.monotonic() - began) / (run.step - first) * (run.steps - run.step)
+                    progress(TuningProgress(run.step, run.steps, loss, left_s))
     finally:
         for parameter in trained.values():
             parameter.requires_grad_(False)
@@ -141,7 +147,12 @@ class _Tuning:
         with torch.no_grad():
             text_LD = pipeline.encode_prompt(prompt).embedding_LD
         self._text_TLD = text_LD.expand(len(clip.mean_TCHW), -1, -1)
-        self._identity = digest(
+        self.state: dict[str, Stateful] = {
+            "trained": Tensors(trained),
+            "optimizer": self._optimizer,
+            "scaler": self._scaler,
+        }
+        self.identity = digest(
             {
                 # A tuning of fewer steps is the beginning of one of more.
                 "config": config.model_dump(exclude={"steps"}),
@@ -183,47 +194,6 @@ class _Tuning:
         self._scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
         return value
-
-    def save(self, path: Path, step: int) -> None:
-        """Write the state after `step` updates."""
-        state = {
-            "identity": self._identity,
-            "step": step,
-            "trained": {name: parameter.detach() for name, parameter in self._trained.items()},
-            "optimizer": self._optimizer.state_dict(),
-            "scaler": self._scaler.state_dict(),
-        }
-        with atomic_path(path) as temporary:
-            torch.save(state, temporary)
-
-    @torch.no_grad()
-    def resume(self, path: Path) -> int:
-        """Take the state from a file; the number of updates that it has had, 0 without a file."""
-        state = _read(path, self._pipeline.device)
-        if state is None:
-            return 0
-        if state["identity"] != self._identity or state["step"] > self._config.steps:
-            raise RunFileError(
-                f"{path} is the checkpoint of another tuning (other settings, clip, prompt or seed), or of "
-                f"one of more than {self._config.steps} steps",
-                "give another path, or remove the file to start again",
-            )
-        for name, parameter in self._trained.items():
-            parameter.copy_(state["trained"][name])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._scaler.load_state_dict(state["scaler"])
-        return int(state["step"])
-
-
-def _read(path: Path, device: torch.device) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError):
-        return None
-    expected = {"identity", "step", "trained", "optimizer", "scaler"}
-    return state if isinstance(state, dict) and expected <= state.keys() else None
 
 
 def _compute_dtype(pipeline: StableDiffusion, config: TuningConfig) -> torch.dtype:

@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,10 +26,10 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from ...core.atomic_write import atomic_path
 from ...core.errors import RunFileError
 from ...core.types import Frames
 from ...datasets.video import write_preview
+from ..resumable import ResumableRun, Stateful, Tensors
 from .listener import Listener
 from .optimizer import make_optimizer
 from .schedule import Batch, TrainingConfig, batch_of, learning_rate, timestep_weights
@@ -130,9 +128,6 @@ class Training(ABC):
         self.config, self.work = config, work
         self._when, self.listener = preview, listener
         self.checkpoint_every_s = checkpoint_every_s
-        self.step = 0
-        self.seconds_before = 0.0
-        self.started = time.monotonic()
         self.accelerator = Accelerator(mixed_precision=_ACCELERATE[config.precision], cpu=on_cpu)
         if config.batch_size % self.accelerator.num_processes:
             raise RunFileError(
@@ -161,8 +156,21 @@ class Training(ABC):
         self._abars = torch.tensor(alphas_cumprod, dtype=torch.float64, device=self.accelerator.device)
         self._weights = timestep_weights(abars.tolist(), config.max_timestep_weight)
         self._num_clips = num_clips
-        self.work.mkdir(parents=True, exist_ok=True)
-        self._resume()
+        state: dict[str, Stateful] = {"trained": _Trained(self), "optimizer": self.optimizer}
+        state["average"] = Tensors(self.average)
+        if (scaler := getattr(self.accelerator, "scaler", None)) is not None:
+            state["scaler"] = scaler
+        self.progress = ResumableRun(
+            self.work / "checkpoint.pt",
+            json.dumps({"config": config.model_dump(exclude={"steps"}), **self._what()}, sort_keys=True),
+            "belongs to a training of other settings, structure or clips",
+            config.steps,
+            state,
+            self.accelerator.device,
+            self.checkpoint_every_s,
+            self.work / "log.jsonl",
+            is_main=self.accelerator.is_main_process,
+        )
 
     @abstractmethod
     def trained(self) -> dict[str, nn.Parameter]:
@@ -210,9 +218,9 @@ class Training(ABC):
         return {}
 
     @property
-    def seconds(self) -> float:
-        """Wall time of training so far, over all restarts."""
-        return self.seconds_before + time.monotonic() - self.started
+    def step(self) -> int:
+        """Updates done."""
+        return self.progress.step
 
     def run(self, log_every: int = 50) -> Path | None:
         """Train to the end and write the average.
@@ -221,10 +229,9 @@ class Training(ABC):
             Its file; None in the processes that do not write it.
         """
         losses: list[torch.Tensor] = []
-        saved = time.monotonic()
         while self.step < self.config.steps:
             losses.append(self._update())
-            self.step += 1
+            self.progress.step += 1
             at_end = self.step == self.config.steps
             if self.step % log_every == 0 or at_end:
                 loss = self.accelerator.reduce(torch.stack(losses).mean(), reduction="mean")
@@ -232,9 +239,8 @@ class Training(ABC):
                 losses = []
             if self._when is not None and (self.step % self._when.every_steps == 0 or at_end):
                 self._show(self._when)
-            if time.monotonic() - saved > self.checkpoint_every_s or at_end:
+            if self.progress.is_due:
                 self.save()
-                saved = time.monotonic()
         self.accelerator.wait_for_everyone()
         return self.result if self.accelerator.is_main_process else None
 
@@ -308,68 +314,26 @@ class Training(ABC):
                 self.listener.shown(self.step, folder)
         self.accelerator.wait_for_everyone()
 
-    def _identity(self) -> str:
-        """What a checkpoint must agree in; one of fewer steps is gone on with."""
-        data = {"config": self.config.model_dump(exclude={"steps"}), **self._what()}
-        return json.dumps(data, sort_keys=True)
-
     def save(self) -> None:
         """Write the checkpoint and the average."""
-        if not self.accelerator.is_main_process:
-            return
-        scaler = getattr(self.accelerator, "scaler", None)
-        state = {
-            "identity": self._identity(),
-            "step": self.step,
-            "seconds": self.seconds,
-            "trained": self._values(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": {} if scaler is None else scaler.state_dict(),
-        }
-        self._write_result()
-        with atomic_path(self.work / "checkpoint.pt") as temporary:
-            torch.save(state, temporary)
-
-    def _resume(self) -> None:
-        path, log = self.work / "checkpoint.pt", self.work / "log.jsonl"
-        if not path.is_file():
-            if self.accelerator.is_main_process:
-                log.write_text("", encoding="utf-8")
-            return
-        saved = torch.load(path, map_location=self.accelerator.device, weights_only=True)
-        if saved["identity"] != self._identity() or saved["step"] > self.config.steps:
-            raise RunFileError(
-                f"{path} belongs to a training of other settings, structure or clips, or of more steps "
-                f"({saved['step']}, {self.config.steps} asked for)",
-                "give another work folder, or remove this one to start again",
-            )
-        self._set_values(saved["trained"])
-        self.average = saved["average"]
-        self.optimizer.load_state_dict(saved["optimizer"])
-        scaler = getattr(self.accelerator, "scaler", None)
-        if scaler is not None and saved["scaler"]:
-            scaler.load_state_dict(saved["scaler"])
-        self.step, self.seconds_before = saved["step"], saved["seconds"]
         if self.accelerator.is_main_process:
-            # What was logged after the checkpoint will be logged again.
-            lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
-            kept = [line for line in lines if json.loads(line)["step"] <= self.step]
-            log.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+            self._write_result()
+        self.progress.save()
 
     def _log(self, **values: float) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        line: dict[str, float] = {"step": self.step, "seconds": round(self.seconds, 1)}
-        line |= {name: float(f"{value:.5g}") for name, value in values.items()}
-        with (self.work / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        if self.listener is not None:
-            self.listener.logged(self.step, {name: value for name, value in line.items() if name != "step"})
-        left_min = (self.config.steps - self.step) * self.seconds / max(self.step, 1) / 60
-        shown = "  ".join(f"{name} {value:g}" for name, value in line.items())
-        print(
-            f"[training] {shown}  of {self.config.steps}, {left_min:.1f} min left",
-            file=sys.stderr,
-            flush=True,
-        )
+        line = self.progress.log(**values)
+        if self.listener is not None and self.accelerator.is_main_process:
+            self.listener.logged(self.step, line)
+
+
+class _Trained:
+    """What a checkpoint holds of the trained parts: as `Training._values` has it."""
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+
+    def state_dict(self) -> Values:
+        return self._training._values()
+
+    def load_state_dict(self, values: Values) -> None:
+        self._training._set_values(values)

@@ -113,7 +113,7 @@ def test_a_killed_training_goes_on_bit_for_bit(training: MakeTraining, precision
 
     killed = training("killed", precision=precision)
     killed._update()
-    killed.step = 1
+    killed.progress.step = 1
     killed.save()
     killed._update()  # done, but not saved: the kill comes here
     resumed = training("killed", precision=precision)
@@ -125,7 +125,7 @@ def test_a_killed_training_goes_on_bit_for_bit(training: MakeTraining, precision
 
 def test_what_was_logged_after_the_checkpoint_is_logged_once(training: MakeTraining, tmp_path: Path) -> None:
     run = training()
-    run.step = 2
+    run.progress.step = 2
     run.save()
     log = tmp_path / "work" / "log.jsonl"
     log.write_text('{"step": 2, "loss": 1.0}\n{"step": 3, "loss": 2.0}\n')

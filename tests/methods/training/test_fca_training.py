@@ -193,7 +193,7 @@ class TestTraining:
         stopped = PredictionTraining(first, clips, config(5, optimizer=optimizer), tmp_path / "parts")
         for _ in range(2):
             stopped._update()
-            stopped.step += 1
+            stopped.progress.step += 1
         stopped.save()
         stopped._update()  # lost with the process
         stopped.close()

@@ -214,7 +214,7 @@ class TestTraining:
         run = training(max_noise_level=7)
         levels = []
         for step in range(40):
-            run.step = step
+            run.progress.step = step
             with run._attached(["", ""]):
                 level_B = run.pipeline.unet._level_B
                 assert level_B.view(2, T).unique(dim=1).shape == (2, 1)
@@ -228,7 +228,7 @@ class TestTraining:
         expected = {name: value.clone() for name, value in whole.adapters.state_dict().items()}
         killed = training("killed", precision=precision)
         killed._update()
-        killed.step = 1
+        killed.progress.step = 1
         killed.save()
         killed._update()  # done, but not saved: the kill comes here
         resumed = training("killed", precision=precision)
