@@ -1,9 +1,10 @@
-"""What `reelbench doctor` looks at; each check gives one line or a few."""
+"""What `reelbench doctor` looks at on a machine; each check gives one line or a few."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Iterator
@@ -51,36 +52,34 @@ class Check:
     found: str
 
 
-def all_checks(
-    run_file: Path | None, output: Path | None, *, every_video: bool = False, online: bool = False
-) -> Iterator[Check]:
-    """All checks in turn; those of a run file when one is given.
+def machine_checks(output: Path) -> Iterator[Check]:
+    """Versions, hardware, settings and the weights that every run file may name.
 
     Args:
-        every_video: open all videos of the run's samples.
-        online: ask the hub for weights that are not on this machine; no network is asked otherwise.
+        output: where results would go.
     """
-    yield _python()
+    yield Check(
+        GOOD if sys.version_info >= (3, 11) else BAD,
+        "Python",
+        f"{platform.python_version()} at {sys.executable}",
+    )
     yield from libraries()
     yield torch_check()
-    yield from machine(output or Path("out"))
+    yield from machine(output)
     yield from settings()
     yield from weights()
-    if run_file is not None:
-        from .checks_run import run_file_checks
-
-        yield from run_file_checks(run_file, output, every_video, online)
 
 
 def libraries() -> Iterator[Check]:
     """The versions of the libraries that matter, against what this Reelbench allows."""
     from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
 
     required = {}
     for line in importlib.metadata.requires("reelbench") or ():
         requirement = Requirement(line)
         if requirement.marker is None or requirement.marker.evaluate({"extra": "bench"}):
-            required[_normal(requirement.name)] = requirement.specifier
+            required[canonicalize_name(requirement.name)] = requirement.specifier
     for name in _LIBRARIES:
         try:
             version = importlib.metadata.version(name)
@@ -91,7 +90,7 @@ def libraries() -> Iterator[Check]:
             else:
                 yield Check(BAD, name, "not installed; `make venv` installs the locked versions")
             continue
-        allowed = required.get(_normal(name))
+        allowed = required.get(canonicalize_name(name))
         if allowed is not None and not allowed.contains(version, prereleases=True):
             yield Check(BAD, name, f"{version}, but this Reelbench needs {allowed}; `make venv` mends it")
         else:
@@ -119,11 +118,7 @@ def machine(output: Path) -> Iterator[Check]:
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     yield Check(GOOD, "CPU", f"{num_cores} cores")
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    yield Check(
-        GOOD if memory_gib >= _MIN_MEMORY_GIB else WARNING,
-        "memory",
-        f"{memory_gib:.1f} GiB" + ("" if memory_gib >= _MIN_MEMORY_GIB else ", which is little"),
-    )
+    yield _enough("memory", f"{memory_gib:.1f} GiB", memory_gib >= _MIN_MEMORY_GIB)
     folder = output.absolute()
     while not folder.exists():
         folder = folder.parent
@@ -131,12 +126,11 @@ def machine(output: Path) -> Iterator[Check]:
     if not os.access(folder, os.W_OK):
         yield Check(BAD, "output", f"{folder} cannot be written to; choose another with --output")
     else:
-        little = free_gib < _MIN_DISK_GIB
-        yield Check(
-            WARNING if little else GOOD,
-            "disk",
-            f"{free_gib:.1f} GiB free at {folder}" + (", which is little" if little else ""),
-        )
+        yield _enough("disk", f"{free_gib:.1f} GiB free at {folder}", free_gib >= _MIN_DISK_GIB)
+
+
+def _enough(what: str, found: str, is_enough: bool) -> Check:
+    return Check(GOOD, what, found) if is_enough else Check(WARNING, what, f"{found}, which is little")
 
 
 def settings() -> Iterator[Check]:
@@ -198,26 +192,15 @@ def weights_check(ref: WeightsRef, what: str, online: bool = False) -> Check:
     from .plan import fetch_text
 
     try:
-        return Check(GOOD, what, str(resolve(ref.location, ref.format, fetch=False)))
-    except NotFetchedError:
         try:
+            return Check(GOOD, what, str(resolve(ref.location, ref.format, fetch=False)))
+        except NotFetchedError:
             return Check(WARNING, what, fetch_text(ref, online))
-        except ReelbenchError as error:
-            return Check(BAD, what, fault_text(error))
     except ReelbenchError as error:
         return Check(BAD, what, fault_text(error))
-
-
-def _python() -> Check:
-    version = ".".join(map(str, sys.version_info[:3]))
-    return Check(GOOD if sys.version_info >= (3, 11) else BAD, "Python", f"{version} at {sys.executable}")
 
 
 def fault_text(error: ReelbenchError) -> str:
     """An error's message and hint in one line; a message of several lines stays one line each, indented."""
     lines = [" ".join(line.split()) for line in error.message.splitlines()]
     return CONTINUED.join(lines) + (f" -> {error.hint}" if error.hint else "")
-
-
-def _normal(name: str) -> str:
-    return name.lower().replace("_", "-")

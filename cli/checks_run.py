@@ -1,10 +1,12 @@
-"""What `reelbench doctor` looks at in a run file: all that a run would be refused for, and its data."""
+"""What `reelbench doctor` looks at in a run file: all that a run would be refused for, its data sets' videos,
+and its weights."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core.errors import Faults, MismatchError, ReelbenchError
 from ..core.run_file import RunFile, build_plugin
@@ -12,11 +14,18 @@ from ..core.run_file_loading import load_run_file
 from ..core.store import Store
 from ..core.types import Sample, WeightsRef
 from ..core.weights import WeightsFinder, resolve
-from .checks import BAD, GOOD, WARNING, Check, fault_text, weights_check
-from .checks_data import data_faults, listed
+from .checks import BAD, CONTINUED, GOOD, WARNING, Check, fault_text, weights_check
 
 if TYPE_CHECKING:
+    from ..core.contracts import Dataset
     from ..metrics.protocol import Protocol
+    from ..stages.measuring import Measuring
+
+_NUM_OPENED = 3
+"""Videos of a data set that are opened without `--data`: first ones, so that the same are opened again."""
+
+_NUM_LISTED = 5
+"""Faults that are listed one by one."""
 
 Used = dict[tuple[str, str], tuple[WeightsRef, list[str]]]
 """Weights by location and role, with the methods and metrics that read them."""
@@ -112,18 +121,11 @@ def _datasets(run: RunFile, every_video: bool) -> Iterator[Check]:
 
 def _part_datasets(run: RunFile, every_video: bool) -> Iterator[Check]:
     measuring = _measuring(run)
-
-    def reading(sample: Sample) -> Any:
-        return None if measuring is None else measuring.reference_reading(sample)
-
     for entry in run.datasets:
         what = f"data set {entry.label}"
         try:
             dataset = build_plugin(run, "datasets", entry)
-            may_be_short = measuring is not None and measuring.fills
-            num_samples, num_opened, faults = data_faults(
-                dataset, run.limit, reading, may_be_short, every_video
-            )
+            num_samples, num_opened, faults = _data_faults(dataset, run.limit, measuring, every_video)
         except ReelbenchError as error:
             yield Check(BAD, what, fault_text(error))
             continue
@@ -131,12 +133,12 @@ def _part_datasets(run: RunFile, every_video: bool) -> Iterator[Check]:
         if num_opened:
             found += f", {num_opened} videos opened" + ("" if every_video else " (--data opens all)")
         if faults:
-            yield Check(BAD, what, f"{found}; {len(faults)} cannot be used:{listed(faults)}")
+            yield Check(BAD, what, f"{found}; {len(faults)} cannot be used:{_listed(faults)}")
         else:
             yield Check(GOOD, what, found)
 
 
-def _measuring(run: RunFile) -> Any:
+def _measuring(run: RunFile) -> Measuring | None:
     """What the run measures; None where that cannot be said, which other checks tell."""
     from ..datasets.video import default_codec
     from ..stages.measuring import make_measuring
@@ -146,6 +148,57 @@ def _measuring(run: RunFile) -> Any:
         return make_measuring(run, store, WeightsFinder(store.digests("weights"), fetch=False))
     except ReelbenchError:
         return None
+
+
+def _data_faults(
+    dataset: Dataset, limit: int | None, measuring: Measuring | None, every: bool
+) -> tuple[int, int, list[str]]:
+    """Whether the reference videos of a run's samples are there and give the frames that are measured.
+
+    Args:
+        limit: of the run.
+        measuring: says which frames of a reference are measured; None for the first one alone.
+        every: open every video; otherwise a few are opened, and of the others only the place is looked at.
+
+    Returns:
+        (number of samples, number of videos that were opened, faults in the order of the samples).
+
+    Raises:
+        DatasetError: the data set itself cannot be read.
+    """
+    samples = list(itertools.islice(iter(dataset), limit))
+    references = {sample.reference: sample for sample in samples if sample.reference is not None}
+    faults: list[str] = []
+    num_opened = 0
+    for ref, sample in references.items():
+        if not ref.path.exists():
+            faults.append(f"{sample.id}: there is no {ref.path}")
+        elif every or num_opened < _NUM_OPENED:
+            num_opened += 1
+            faults += _faults_of(sample, measuring)
+    return len(samples), num_opened, faults
+
+
+def _faults_of(sample: Sample, measuring: Measuring | None) -> Iterator[str]:
+    from ..datasets.video import Reading
+    from ..stages.inputs import VideoInput, read_inputs
+
+    assert sample.reference is not None
+    try:
+        wanted = None if measuring is None else measuring.reference_reading(sample)
+        may_be_short = measuring is not None and measuring.fills
+        video = VideoInput(sample.reference, wanted or Reading(num_frames=1), may_be_short)
+        (content,) = read_inputs([video], None)
+    except ReelbenchError as error:
+        content = error
+    if isinstance(content, Exception):
+        yield f"{sample.id}: {' '.join(str(content).split())}"
+
+
+def _listed(faults: list[str]) -> str:
+    """The first of the faults, and how many more there are; one line each."""
+    more = len(faults) - _NUM_LISTED
+    return CONTINUED.join(["", *faults[:_NUM_LISTED], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _i3d(ref: WeightsRef) -> Iterator[Check]:

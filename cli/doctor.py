@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated
 
@@ -40,7 +41,7 @@ def doctor(
     """Check versions, hardware, settings, weights and data sets. Exit code 1 when something is broken, 2 when
     an option needs a run file."""
     from ..core.errors import ReelbenchError
-    from .checks import BAD, all_checks
+    from .checks import BAD, machine_checks
 
     for name, is_given in (("--data", data), ("--online", online)):
         if is_given and run_file is None:
@@ -50,7 +51,12 @@ def doctor(
             )
     colours = {"✓": "green", "!": "yellow", "✗": "red"}
     num_bad = 0
-    for check in all_checks(run_file, output, every_video=data, online=online):
+    checks = machine_checks(output or Path("out"))
+    if run_file is not None:
+        from .checks_run import run_file_checks
+
+        checks = itertools.chain(checks, run_file_checks(run_file, output, data, online))
+    for check in checks:
         num_bad += check.sign == BAD
         typer.secho(f"{check.sign} ", fg=colours[check.sign], nl=False)
         typer.echo(f"{check.what}: {check.found}")

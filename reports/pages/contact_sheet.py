@@ -103,8 +103,9 @@ def contact_sheet(
 
 
 def _block(prompt: PromptClips, methods: Sequence[str], num_columns: int, tables_folder: Path) -> _Block:
-    clips = [("reference", prompt.reference)] if prompt.reference is not None else []
-    clips += [(method, prompt.generated.get(method)) for method in methods]
+    clips = [(method, prompt.generated.get(method)) for method in methods]
+    if prompt.reference is not None:
+        clips.insert(0, ("reference", prompt.reference))
     strips = (_strip(label, clip, num_columns, tables_folder) for label, clip in clips)
     return _Block(prompt.prompt, tuple(strips))
 
