@@ -35,6 +35,7 @@ import torch
 from diffusers.models.attention_processor import Attention
 from torch.nn.functional import scaled_dot_product_attention
 
+from reelbench.core.markdown import table_head, table_line
 from reelbench.methods.adapters.latent_shift import LatentShiftAttention
 from reelbench.methods.stable_diffusion.attention import CrossFrameAttention, TemporalMomentumAttention
 from reelbench.methods.stable_diffusion.sparse_causal_attention import SparseCausalAttention
@@ -71,8 +72,8 @@ def main() -> None:
     kind = "forward and backward" if options.backward else "forward"
     where = torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()} CPU, one thread"
     print(f"{kind} of one layer, one clip, {HEADS} heads, {where}, torch {torch.__version__}\n")
-    print("| attention | frames | tokens | channels | number format | ms | plain, ms | ratio | quartiles |")
-    print("|---|---:|---:|---:|---|---:|---:|---:|---:|")
+    headings = ["attention", "frames", "tokens", "channels", "number format", "ms", "plain, ms", "ratio"]
+    print(*table_head([*headings, "quartiles"], "lrrrlr"), sep="\n")
     rows = []
     for side in options.sides:
         for frames in options.frames:
@@ -81,12 +82,9 @@ def main() -> None:
                     row = measure(name, frames, side, dtype, device, options.repeats, options.backward)
                     rows.append(row)
                     low, high = row["quartiles"]
-                    print(
-                        f"| {name} | {frames} | {side} x {side} | {LEVELS[side]} | {dtype} | "
-                        f"{row['ours_ms']:.1f} | {row['plain_ms']:.1f} | {row['ratio']:.2f} | "
-                        f"{low:.2f} to {high:.2f} |",
-                        flush=True,
-                    )
+                    what = [name, str(frames), f"{side} x {side}", str(LEVELS[side]), dtype]
+                    times = [f"{row['ours_ms']:.1f}", f"{row['plain_ms']:.1f}", f"{row['ratio']:.2f}"]
+                    print(table_line([*what, *times, f"{low:.2f} to {high:.2f}"]), flush=True)
     worst = max(rows, key=lambda row: row["ratio"])
     print(f"\nlargest ratio: {worst['ratio']:.2f} ({worst['attention']}, {worst['side']} x {worst['side']})")
     if options.json is not None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from reelbench.core.markdown import table_head, table_line
 from reelbench.core.seeds import generator
 from reelbench.core.statistics import mean_estimate, sign_flip_test, t_interval
 from reelbench.metrics.build import build_metric
@@ -60,15 +61,15 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=400)
     options = parser.parse_args()
     started = time.perf_counter()
-    for heading, rows in (
-        ("| mean of a clip metric | 95% interval holds the truth |", clip_means),
-        ("| value of a set metric | FVD: holds | truth, value, corrected | KVD: holds |", set_intervals),
-        ("| difference of two systems | FVD: holds | truth, mean found | KVD: holds |", paired_intervals),
-        ("| tests at 5%, nothing there | rejects |", false_positives),
+    for headings, rows in (
+        (["mean of a clip metric", "95% interval holds the truth"], clip_means),
+        (["value of a set metric", "FVD: holds", "truth, value, corrected", "KVD: holds"], set_intervals),
+        (["difference of two systems", "FVD: holds", "truth, mean found", "KVD: holds"], paired_intervals),
+        (["tests at 5%, nothing there", "rejects"], false_positives),
     ):
-        print(f"\n{heading}\n|---|{'---:|' * (heading.count('|') - 2)}")
-        for line in rows(options.replicates):
-            print(line, flush=True)
+        print("", *table_head(headings, "lr"), sep="\n")
+        for cells in rows(options.replicates):
+            print(table_line(cells), flush=True)
     fewest, seconds = min(100, options.replicates), time.perf_counter() - started
     print(f"\n{fewest} experiments a row or more, {seconds:.0f} s on one core.")
 
@@ -82,7 +83,7 @@ def share(hits: list[bool]) -> str:
 # -- clip metrics ------------------------------------------------------------------------------
 
 
-def clip_means(replicates: int) -> Iterator[str]:
+def clip_means(replicates: int) -> Iterator[tuple[str, ...]]:
     """The clustered t-interval of a mean, with sources that share an effect, and with skewed values."""
     for num_sources, per_source, skewed in (
         (5, 4, False), (20, 4, False), (100, 4, False), (5, 4, True), (20, 4, True), (100, 4, True),
@@ -96,7 +97,7 @@ def clip_means(replicates: int) -> Iterator[str]:
             assert found.high is not None
             hits.append(found.low <= 1.0 <= found.high)
         shape = "log-normal sources" if skewed else "normal"
-        yield f"| {num_sources} sources of {per_source} clips, {shape} | {share(hits)} |"
+        yield f"{num_sources} sources of {per_source} clips, {shape}", share(hits)
 
 
 def clustered(
@@ -149,7 +150,7 @@ def _kvd_of_large_samples(ours: Population, real: Population) -> float:
     )
 
 
-def set_intervals(replicates: int) -> Iterator[str]:
+def set_intervals(replicates: int) -> Iterator[tuple[str, ...]]:
     """The jackknife's interval around the bias-corrected value."""
     protocol = load_protocol("clean")
     for d, n in ((128, 32), (128, 64), (128, 96), (128, 128), (128, 256), (128, 1024),
@@ -173,13 +174,13 @@ def set_intervals(replicates: int) -> Iterator[str]:
                 if name == "fvd":
                     note = f"{true:.3g}, {np.mean(raw):.3g}, {np.mean(corrected):.3g}"
             given = " (not given)" if n < d else ""
-            yield f"| D = {d}, N = {n}, {shape} | {holds['fvd']}{given} | {note} | {holds['kvd']} |"
+            yield f"D = {d}, N = {n}, {shape}", f"{holds['fvd']}{given}", note, holds["kvd"]
 
 
 # -- comparisons -------------------------------------------------------------------------------
 
 
-def paired_intervals(replicates: int) -> Iterator[str]:
+def paired_intervals(replicates: int) -> Iterator[tuple[str, ...]]:
     """The interval of the difference of two systems on the same prompts: truth from the distributions."""
     protocol = load_protocol("clean")
     for d, n in ((128, 32), (128, 64), (128, 256), (32, 64), (32, 256), (32, 1024)):
@@ -207,16 +208,16 @@ def paired_intervals(replicates: int) -> Iterator[str]:
                 holds[name] = share(hits)
                 if name == "fvd":
                     note = f"{true:.3g}, {np.mean(differences):.3g}"
-            yield f"| D = {d}, N = {n}, {shape} | {holds['fvd']} | {note} | {holds['kvd']} |"
+            yield f"D = {d}, N = {n}, {shape}", holds["fvd"], note, holds["kvd"]
 
 
-def false_positives(replicates: int) -> Iterator[str]:
+def false_positives(replicates: int) -> Iterator[tuple[str, ...]]:
     """How often tests at 5% reject where the systems are alike."""
     hits = []
     for number in range(10 * replicates):
         values, clusters = clustered(generator("flip", number), 12, 3, False)
         hits.append(sign_flip_test(values - 1.0, clusters, number).p_value <= 0.05)
-    yield f"| sign flips, 12 sources of 3 clips | {share(hits)} |"
+    yield "sign flips, 12 sources of 3 clips", share(hits)
     protocol = load_protocol("clean")
     d, n = 16, 48
     system, real = Population(1.2 * scales(d), 0.1, True), Population(scales(d), 0.0, True)
@@ -229,7 +230,7 @@ def false_positives(replicates: int) -> Iterator[str]:
             sides = [system.draw(rng, n)], [system.draw(rng, n)], real.draw(rng, n)
             found = metric.compare(*sides, groups, groups, number, max_swaps=199)
             hits.append(found.p_value <= 0.05)
-        yield f"| swaps, {metric.label}, D = {d}, 24 sources of 2 clips, heavy tails | {share(hits)} |"
+        yield f"swaps, {metric.label}, D = {d}, 24 sources of 2 clips, heavy tails", share(hits)
 
 
 if __name__ == "__main__":

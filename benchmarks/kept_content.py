@@ -21,6 +21,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from reelbench.core.errors import MetricError
+from reelbench.core.markdown import table_head, table_line
 from reelbench.core.types import Frames
 from reelbench.metrics.build import build_extractor, build_metric
 from reelbench.metrics.protocol import load_protocol
@@ -55,14 +56,14 @@ def main() -> None:
             except MetricError:
                 value = math.nan  # a source that does not move
             found.setdefault((metric.name, kind, sort), []).append(value)
-    print(f"| metric | kind | {' | '.join(SORTS)} | {' | '.join(f'over {sort}' for sort in SORTS[1:])} |")
-    print("|---" * (2 * len(SORTS) + 1) + "|")
+    headings = ["metric", "kind", *SORTS, *(f"over {sort}" for sort in SORTS[1:])]
+    print(*table_head(headings), sep="\n")
     for name in METRICS:
         for kind in EDIT_KINDS:
             values = {sort: defined(found[name, kind, sort]) for sort in SORTS}
             means = [f"{values[sort].mean():.3f}" for sort in SORTS]
             shares = [f"{(values['true'][:, None] > values[sort][None]).mean():.2f}" for sort in SORTS[1:]]
-            print(f"| {name} | {kind} | {' | '.join([*means, *shares])} |")
+            print(table_line([name, kind, *means, *shares]))
 
 
 def pairs(num_videos: int) -> Iterator[tuple[str, str, Frames, Frames]]:

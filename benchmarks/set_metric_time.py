@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from reelbench.core.markdown import table_head, table_line
 from reelbench.metrics.build import build_metric
 from reelbench.metrics.protocol import load_protocol
 from reelbench.metrics.sets.frechet_swaps import FrechetSwaps
@@ -65,9 +66,11 @@ def main() -> None:
             if turn:
                 seconds[name].append((time.process_time() - started) / count)
     bare = statistics.median(seconds["covariances and SciPy's matrix square root, once"])
-    print(f"| {n:,} x {d} on each side | CPU seconds | against SciPy's root |\n|---|---:|---:|")
+    headings = [f"{n:,} x {d} on each side", "CPU seconds", "against SciPy's root"]
+    print(*table_head(headings, "lr"), sep="\n")
     for name, values in seconds.items():
-        print(f"| {name} | {statistics.median(values):.3f} | {statistics.median(values) / bare:.2f} |")
+        median = statistics.median(values)
+        print(table_line([name, f"{median:.3f}", f"{median / bare:.2f}"]))
     for name, operations in (("FVD", fvd_swaps.operations), ("KVD", kvd_swaps.operations)):
         print(f"\n{name} compares two such systems by {affordable_swaps(operations)} exchanges.")
 

@@ -37,6 +37,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from reelbench.core.markdown import table_head, table_line
 from reelbench.methods.adapters.adapters import PRESETS, Adapters
 from reelbench.methods.one_shot.config import TuningConfig
 from reelbench.methods.one_shot.inflated_unet import Inflation
@@ -80,19 +81,17 @@ def main() -> None:
         f"{options.frames} frames, latents of {options.latent} x {options.latent}, {options.dtype}, gradient "
         f"checkpointing {'off' if options.no_checkpointing else 'on'}, {where}, torch {torch.__version__}\n"
     )
-    print("| step | method | trained | s | plain forward, s | ratio | peak memory, GiB |")
-    print("|---|---|---:|---:|---:|---:|---:|")
+    headings = ["step", "method", "trained", "s", "plain forward, s", "ratio", "peak memory, GiB"]
+    print(*table_head(headings, "llr"), sep="\n")
     rows = []
     for step in options.steps:
         for method in options.methods:
             request = {"method": method, "step": step, "repeats": options.repeats, **size}
             row = in_child(request | {"checkpointing": not options.no_checkpointing})
             rows.append(row)
-            print(
-                f"| {step} | {method} | {row['trained']:,} | {show(row['seconds'], '.2f')} | "
-                f"{row['plain_seconds']:.2f} | {show(row['ratio'], '.2f')} | {row['peak_gib']:.2f} |",
-                flush=True,
-            )
+            numbers = [f"{row['trained']:,}", show(row["seconds"], ".2f"), f"{row['plain_seconds']:.2f}"]
+            numbers += [show(row["ratio"], ".2f"), f"{row['peak_gib']:.2f}"]
+            print(table_line([step, method, *numbers]), flush=True)
             if options.json is not None:  # after every row: the whole takes long
                 options.json.parent.mkdir(parents=True, exist_ok=True)
                 options.json.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")

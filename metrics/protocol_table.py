@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from ..core.markdown import table_head, table_line
 from .protocol import Protocol, load_protocol, protocol_names
 from .settings import ResizeStep
 
@@ -21,10 +22,8 @@ def protocol_tables() -> str:
     protocols = [load_protocol(name) for name in names]
     parts = []
     for title, columns in _TABLES.items():
-        lines = [f"### {title}", f"| protocol | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
-        for protocol in protocols:
-            cells = " | ".join(value(protocol) for value in columns.values())
-            lines.append(f"| `{protocol.name}` | {cells} |")
+        rows = [[f"`{p.name}`", *(value(p) for value in columns.values())] for p in protocols]
+        lines = [f"### {title}", *table_head(["protocol", *columns]), *map(table_line, rows)]
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 

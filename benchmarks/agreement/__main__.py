@@ -22,6 +22,8 @@ import rows_pixels  # noqa: F401
 import rows_statistics  # noqa: F401
 from row import ROWS, Agreement
 
+from reelbench.core.markdown import table_head, table_line
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "agreement.md"
 
 
@@ -56,14 +58,11 @@ def page(rows: list[Agreement]) -> str:
         "published weights were at hand): this page says that the right thing is computed, not that",
         "published numbers were reproduced.",
         "",
-        "| stage | here | against | largest difference | bound | unit |",
-        "|---|---|---|---:|---:|---|",
+        *table_head(["stage", "here", "against", "largest difference", "bound", "unit"], "lllrrl"),
     ]
-    lines += [
-        f"| {item.stage} | {item.ours} | {item.against} | {item.difference:.1e} | {item.bound:g} | "
-        f"{item.unit} |"
-        for item in rows
-    ]
+    for row in rows:
+        values = (f"{row.difference:.1e}", f"{row.bound:g}")
+        lines.append(table_line([row.stage, row.ours, row.against, *values, row.unit]))
     names = ", ".join(f"{name} {version(name)}" for name in libraries)
     return "\n".join([*lines, "", f"Measured on a CPU with {names}.", ""])
 
