@@ -83,8 +83,9 @@ def _plan_method(run: RunFile, index: int, weights: WeightsFinder) -> PlannedMet
     by_location, by_role = _weight_digests(plugin, weights)
     key = keys.method_key(plugin.name, plugin.version, _without(config_data(plugin), by_location), by_role)
     tuning_key = None
-    if hasattr(plugin, "tuning_config"):
-        tuned_by = _without(plugin.tuning_config(), by_location)
+    tuning_config = plugin.tuning_config() if hasattr(plugin, "tuning_config") else None
+    if tuning_config is not None:
+        tuned_by = _without(tuning_config, by_location)
         tuning_key = keys.method_key(plugin.name, plugin.version, tuned_by, by_role)
     upscaler = None if entry.upscale is None else _plan_upscaler(run, entry.upscale, weights)
     if upscaler is not None:

@@ -176,8 +176,8 @@ def _pair_input(method: PlannedMethod, sample: Sample, measuring: Measuring) -> 
 
 def _source_frames(method: PlannedMethod) -> tuple[tuple[str, Any], ...] | None:
     """Which frames of the reference a method's clips stand beside; None where the protocol says it."""
-    source_frames = getattr(method.plugin, "source_frames", None)
-    return None if source_frames is None else tuple(sorted(source_frames().items()))
+    choice = method.plugin.source_frames() if hasattr(method.plugin, "source_frames") else None
+    return None if choice is None else tuple(sorted(choice.items()))
 
 
 def prompt_items(datasets: Sequence[PlannedDataset], measuring: Measuring) -> Iterator[ExtractItem]:

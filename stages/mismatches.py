@@ -67,11 +67,11 @@ def _too_few_to_measure(
 
 def _too_few_to_tune(method: PlannedMethod, dataset: PlannedDataset) -> Iterator[MismatchError]:
     """References shorter than what a method takes of them; only folders of frames are counted at planning."""
-    source_frames = getattr(method.plugin, "source_frames", None)
+    choice = method.plugin.source_frames() if hasattr(method.plugin, "source_frames") else None
     references = {sample.reference for sample in dataset.samples}
-    if source_frames is None or method.tuning_key is None or not references:
+    if choice is None or method.tuning_key is None or not references:
         return
-    choice, longest = source_frames(), 0
+    longest = 0
     for ref in references:
         num_frames = _num_pictures(ref)
         if num_frames is None:
