@@ -205,7 +205,7 @@ def own_cost(root: Path, repeats: int, num_clips: int = 200) -> None:
     from reelbench.core.types import ClipRef
     from reelbench.datasets.video import read_clip
     from reelbench.evaluation import evaluate
-    from reelbench.metrics.extractors.preprocess import resize_frames
+    from reelbench.metrics.extractors.backbone import resize_frames
     from reelbench.metrics.settings import ResizeStep
 
     paths = write_clips(root / "own", num_clips, 256)

@@ -17,12 +17,11 @@ from collections.abc import Callable
 import numpy as np
 
 from reelbench.core.markdown import table_head, table_line
+from reelbench.core.one_thread import one_thread
 from reelbench.metrics.build import build_metric
 from reelbench.metrics.protocol import load_protocol
-from reelbench.metrics.sets.frechet_swaps import FrechetSwaps
-from reelbench.metrics.sets.kernel_swaps import KernelSwaps
-from reelbench.metrics.sets.one_thread import one_thread
 from reelbench.metrics.sets.paired_sets import affordable_swaps
+from reelbench.metrics.sets.swaps import FrechetSwaps, KernelSwaps
 
 
 def main() -> None:

@@ -9,15 +9,15 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from reelbench.core.contracts import FrozenConfig
-from reelbench.core.types import Features, Frames, Resources, WeightsRef
+from reelbench.core.contracts import ClipMetric, Extractor, ExtractorSession, FrozenConfig
+from reelbench.core.types import Features, Frames
 
 
-class ThinBackbone:
+class ThinBackbone(Extractor, ExtractorSession):
     """Means of the resized frames over blocks of pixels."""
 
     class Config(FrozenConfig):
@@ -27,22 +27,13 @@ class ThinBackbone:
     version: ClassVar[str] = "1"
     modality: ClassVar[str] = "video"
 
-    def __init__(self, config: Any) -> None:
-        self.config = config
-
-    def resources(self) -> Resources:
-        return Resources()
-
-    def weights(self) -> tuple[WeightsRef, ...]:
-        return ()
-
-    def load(self, device: str) -> Any:
+    def load(self, device: str) -> ExtractorSession:
         return self
 
     def extract(self, inputs: Sequence[Frames]) -> list[Features]:
         import torch
 
-        from reelbench.metrics.extractors.preprocess import resize_frames
+        from reelbench.metrics.extractors.backbone import resize_frames
         from reelbench.metrics.settings import ResizeStep
 
         found = []
@@ -56,23 +47,15 @@ class ThinBackbone:
         return found
 
 
-class MeanLevel:
+class MeanLevel(ClipMetric):
     """The mean of those features."""
 
     name: ClassVar[str] = "mean_level"
     version: ClassVar[str] = "1"
     unit: ClassVar[str] = "levels"
     higher_is_better: ClassVar[bool] = True
-    level: ClassVar[str] = "clip"
     needs: ClassVar[tuple[str, ...]] = (f"{Path(__file__).resolve()}:ThinBackbone",)
-    min_n: ClassVar[int] = 1
     label: ClassVar[str] = "Mean level"
-
-    def __init__(self, protocol: Any) -> None:
-        self.protocol = protocol
-
-    def parameters(self) -> Mapping[str, Any]:
-        return {}
 
     def compute(self, features: Mapping[str, Features]) -> float:
         (values,) = features.values()

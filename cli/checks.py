@@ -175,7 +175,8 @@ def weights() -> Iterator[Check]:
     """Where the embedded weights are, and what REELBENCH_WEIGHTS leads to."""
     from ..core.types import WeightsRef
     from ..methods.stable_diffusion.formats import STABLE_DIFFUSION
-    from ..metrics.extractors.weights_formats import CLIP_FOLDER, I3D
+    from ..metrics.extractors.clip_weights import CLIP_FOLDER
+    from ..metrics.extractors.i3d.weights import I3D
 
     root = os.environ.get("REELBENCH_WEIGHTS", "")
     if root:

@@ -203,7 +203,7 @@ def _listed(faults: list[str]) -> str:
 
 def _i3d(ref: WeightsRef) -> Iterator[Check]:
     """What kind of I3D the weights are."""
-    from ..metrics.extractors.i3d.formats import describe_i3d_weights
+    from ..metrics.extractors.i3d.described import describe_i3d_weights
 
     try:
         info = describe_i3d_weights(resolve(ref.location, ref.format, fetch=False))

@@ -22,6 +22,8 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 
 from .plain_faults import refuse_boolean
 from .types import Conditioning, Estimate, Features, Frames, Level, Resources, Sample, WeightsRef
+from .weights import why_missing
+from .weights_format import WeightsFormat
 
 
 class FrozenConfig(BaseModel):
@@ -63,7 +65,8 @@ class Dataset(ABC):
         """Digest of the list (ids, prompts, order), without reading any video."""
 
     def notes(self) -> tuple[str, ...]:
-        """What a user should know about the list that was read, a sentence each: what was left out, and why."""
+        """What a user should know about the list that was read, a sentence each: what was left out, and
+        why."""
         return ()
 
 
@@ -172,12 +175,12 @@ class Upscaler(Plugin):
     def load(self, device: str) -> UpscalerSession: ...
 
 
-class ExtractorSession(ABC):
-    """An extractor with its weights on a device."""
+class ExtractorSession:
+    """An extractor with its weights on a device. A session overrides `extract_one`, or `extract` where it
+    takes inputs together."""
 
-    @abstractmethod
     def extract(self, inputs: Sequence[Any]) -> list[Features]:
-        """float32 features of each input: [D], or [T, D] for frame-wise extractors.
+        """float32 features of each input, in order: [D], or [T, D] for frame-wise extractors.
 
         An input's features must not depend on its neighbours in the call: bit for bit on a CPU, up to
         rounding on a GPU.
@@ -185,6 +188,11 @@ class ExtractorSession(ABC):
         Args:
             inputs: clips, texts, or tuples of a clip and its reference, by the extractor's `modality`.
         """
+        return [self.extract_one(item) for item in inputs]
+
+    def extract_one(self, item: Any) -> Features:
+        """The features of one input; see `extract`."""
+        raise NotImplementedError
 
 
 class Extractor(Plugin):
@@ -195,17 +203,33 @@ class Extractor(Plugin):
     and its reference, of the same number of frames; sizes may differ)."""
     weights_role: ClassVar[str | None] = None
     """The key of its weights in a run file; None for its own name."""
+    weights_format: ClassVar[WeightsFormat | None] = None
+    """What its weights must be; None where it has none. With a format its Config has a field `weights`: their
+    location by default, or "" where a run has to name them."""
+
+    def weights(self) -> tuple[WeightsRef, ...]:
+        """As `Plugin.weights`; by default one reference to `config.weights`, of the extractor's format."""
+        if self.weights_format is None:
+            return ()
+        return (WeightsRef(self.weights_role or self.name, self.config.weights, self.weights_format),)
+
+    @classmethod
+    def protocol_settings(cls, protocol: Any) -> dict[str, Any]:
+        """The fields of its Config that it takes from a `metrics.protocol.Protocol`: those that its features
+        depend on, and no others; by default none."""
+        return {}
 
     @classmethod
     def from_protocol(cls, protocol: Any, weights: str | None = None) -> Self:
-        """The extractor with the settings that it takes from a `metrics.protocol.Protocol`; by default none.
+        """The extractor under a protocol.
 
         Args:
             weights: where they lie, as the run file says; None for the extractor's own default.
         """
-        if weights is not None and "weights" in cls.Config.model_fields:
-            return cls(cls.Config.model_validate({"weights": weights}))
-        return cls(cls.Config())
+        settings = cls.protocol_settings(protocol)
+        if weights and "weights" in cls.Config.model_fields:
+            settings = settings | {"weights": weights}
+        return cls(cls.Config.model_validate(settings))
 
     @classmethod
     def describe(cls, protocol: Any) -> str:
@@ -214,8 +238,16 @@ class Extractor(Plugin):
 
     @classmethod
     def available(cls, location: str | None) -> str | None:
-        """Why it cannot be used with the weights at `location` (None where the run names none), or None."""
-        return None
+        """Why it cannot be used with the weights at `location` (None where the run names none), or None.
+
+        By default weights of a format without a default location must be named, and be there.
+        """
+        if cls.weights_format is None or cls.Config.model_fields["weights"].default:
+            return None
+        if not location:
+            role = cls.weights_role or cls.name
+            return f"no weights are named: give `weights: {{{role}: <{cls.weights_format.what}>}}`"
+        return why_missing(location, cls.weights_format)
 
     @abstractmethod
     def load(self, device: str) -> ExtractorSession: ...
@@ -240,6 +272,8 @@ class Metric(ABC):
     min_n: ClassVar[int] = 1
     label: ClassVar[str]
     """How tables head the column, for example "CLIPSIM"."""
+    formula: ClassVar[str] = ""
+    """The choices of its formula, for signatures ("mean-of-cosines"); empty where `parameters` say it all."""
 
     def __init__(self, protocol: Any) -> None:
         """
@@ -254,8 +288,8 @@ class Metric(ABC):
         return {}
 
     def describe(self) -> str:
-        """Its part of a signature: parts `key:value`, joined by `|`."""
-        return "|".join(f"{key}:{value}" for key, value in sorted(self.parameters().items()))
+        """Its part of a signature: its `formula`, or its parameters as parts `key:value`, joined by `|`."""
+        return self.formula or "|".join(f"{key}:{value}" for key, value in sorted(self.parameters().items()))
 
 
 class ClipMetric(Metric):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ..core.weights import resolve
 from ..datasets.video import frame_gaps
-from ..metrics.extractors.i3d.formats import describe_i3d_weights
+from ..metrics.extractors.i3d.described import describe_i3d_weights
 from ..metrics.protocol import protocol_names
 from ..stages.measuring import Measuring
 from .clip_list import StoredClip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ..core import registry
 from ..core.contracts import Extractor, Metric
@@ -12,7 +11,7 @@ from ..core.errors import Faults, MetricError, ReelbenchError, WeightsError, nea
 from .protocol import Protocol
 
 
-def build_metric(name: str, protocol: Protocol) -> Any:
+def build_metric(name: str, protocol: Protocol) -> Metric:
     """The metric registered under `name` (or `path/to/file.py:Class`), under the protocol.
 
     Raises:
@@ -29,21 +28,12 @@ def build_extractor(name: str, protocol: Protocol, weights: Mapping[str, str] | 
         weights: locations by role ("i3d", "clip"), as in a run file; roles that are missing get the
             embedded world's. A plug-in extractor's role is its `weights_role`, or its name.
 
-    An extractor class without `from_protocol(protocol, weights)` is constructed with its Config's defaults
-    and, where that has a field `weights`, the location.
-
     Raises:
         UnknownNameError: no such extractor.
     """
     cls = registry.get("extractors", name)
-    location = (weights or {}).get(getattr(cls, "weights_role", name))
-    extractor: Extractor
-    if hasattr(cls, "from_protocol"):
-        extractor = cls.from_protocol(protocol, location)
-    elif location is not None and "weights" in cls.Config.model_fields:
-        extractor = cls(cls.Config(weights=location))
-    else:
-        extractor = cls(cls.Config())
+    location = (weights or {}).get(cls.weights_role or name)
+    extractor: Extractor = cls.from_protocol(protocol, location)
     return extractor
 
 
@@ -95,9 +85,8 @@ def why_unavailable(extractor: str, weights: Mapping[str, str]) -> str | None:
     Raises:
         UnknownNameError: no such extractor.
     """
-    available = getattr(registry.get("extractors", extractor), "available", None)
-    reason: str | None = None if available is None else available(weights.get(weights_role(extractor)))
-    return reason
+    cls: type[Extractor] = registry.get("extractors", extractor)
+    return cls.available(weights.get(cls.weights_role or extractor))
 
 
 def weights_role(extractor: str) -> str:
@@ -106,8 +95,8 @@ def weights_role(extractor: str) -> str:
     Raises:
         UnknownNameError: no such extractor.
     """
-    role: str = getattr(registry.get("extractors", extractor), "weights_role", extractor)
-    return role
+    cls: type[Extractor] = registry.get("extractors", extractor)
+    return cls.weights_role or extractor
 
 
 def check_roles(weights: Mapping[str, str], more: Iterable[str] = ()) -> None:
@@ -123,7 +112,10 @@ def check_roles(weights: Mapping[str, str], more: Iterable[str] = ()) -> None:
     more = set(more)
     if set(weights) <= more:
         return
-    known = more | {weights_role(name) for name in registry.names("extractors") if _reads_weights(name)}
+    classes = {name: registry.get("extractors", name) for name in registry.names("extractors")}
+    known = more | {
+        cls.weights_role or name for name, cls in classes.items() if "weights" in cls.Config.model_fields
+    }
     faults = Faults()
     for role in sorted(set(weights) - known):
         close = nearest(role, known)
@@ -134,11 +126,6 @@ def check_roles(weights: Mapping[str, str], more: Iterable[str] = ()) -> None:
             )
         )
     faults.refuse()
-
-
-def _reads_weights(extractor: str) -> bool:
-    cls = registry.get("extractors", extractor)
-    return hasattr(cls, "weights_role") or "weights" in cls.Config.model_fields
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ class Sampling(Settings):
     """Frames of a clip on both sides of a set metric. Clip metrics read every frame that was generated."""
     frames: Literal["exact", "seer"] = "exact"
     """A reference clip is so many of its video's frames ("exact"), or all frames of its window, blended to so
-    many as Seer does (`datasets.video.temporal_interpolation`); a shorter one then ends in grey. "seer" goes with
-    `stride: 1`: of long actions of Epic-Kitchens fewer frames enter, and the data set says how many. The
+    many as Seer does (`datasets.video.temporal_interpolation`); a shorter one then ends in grey. "seer" goes
+    with `stride: 1`: of long actions of Epic-Kitchens fewer frames enter, and the data set says how many. The
     frames that a method is given are the first ones of the blended clip; where `context_frames: drop`
     leaves them out, the clip is blended to as many frames more. A generated clip is never blended."""
     fps: float | None = Field(default=8.0, gt=0)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from .. import __version__
 from ..core import registry
+from ..core.contracts import Metric
 from ..core.transparency import TRANSPARENCY_RULE
 from .protocol import Protocol
 
@@ -16,7 +16,7 @@ _ALPHA = f"alpha:{TRANSPARENCY_RULE}"
 
 
 def signature(
-    metric: Any,
+    metric: Metric,
     protocol: Protocol,
     weights_digests: Mapping[str, str],
     n: int,
@@ -28,7 +28,7 @@ def signature(
         metric: an instance of a metric class.
         protocol: the one it was built with.
         weights_digests: digest by role ("i3d", "clip"); only those that the metric needs are shown. An
-            extractor without weights is shown by what it says of itself, or its name and version.
+            extractor without weights is shown by what it says of itself.
         n, n_reference: clips on each side; None where the metric has no reference.
 
     Returns:
@@ -45,19 +45,15 @@ def signature(
         parts += [protocol.sampling.describe(), _ALPHA]
     elif any(cls.modality == "video" for cls in extractors.values()):
         parts += [protocol.sampling.describe_generated(), _ALPHA]
-    for name, cls in sorted(extractors.items()):
-        described = cls.describe(protocol) if hasattr(cls, "describe") else f"{name}.{cls.version}"
+    for _, cls in sorted(extractors.items()):
+        described = cls.describe(protocol)
         if described not in parts:
             parts.append(described)
-    parts.append(metric.describe() if hasattr(metric, "describe") else _plain(metric.parameters()))
-    roles = {getattr(cls, "weights_role", name) for name, cls in extractors.items()}
+    parts.append(metric.describe())
+    roles = {cls.weights_role or name for name, cls in extractors.items()}
     parts += [
         f"{role}:{weights_digests[role][:_SHOWN_DIGITS]}" for role in sorted(roles & set(weights_digests))
     ]
     parts.append(f"protocol:{protocol.name}.{protocol.version}#{protocol.digest[:_SHOWN_DIGITS]}")
     parts.append(f"reelbench:{__version__}")
     return "|".join(part for part in parts if part)
-
-
-def _plain(parameters: Mapping[str, Any]) -> str:
-    return "|".join(f"{key}:{value}" for key, value in sorted(parameters.items()))

@@ -28,7 +28,7 @@ def features(n: int = 300, d: int = 24) -> tuple[np.ndarray, np.ndarray]:
     "relative",
 )
 def moments_merged() -> float:
-    from reelbench.metrics.sets.moments import Moments
+    from reelbench.metrics.sets.frechet import Moments
 
     x = features()[0].astype(np.float64) + 100.0
     parts = [Moments.of(part) for part in np.array_split(x, 7)]

@@ -60,7 +60,7 @@ def decode_lossless() -> float:
 
 def resized(**settings: Any) -> np.ndarray:
     """Our frames after one step, float32 [T, 224, 224, 3]."""
-    from reelbench.metrics.extractors.preprocess import resize_frames
+    from reelbench.metrics.extractors.backbone import resize_frames
     from reelbench.metrics.settings import ResizeStep
 
     step = ResizeStep(size=224, **settings)

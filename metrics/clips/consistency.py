@@ -9,31 +9,21 @@ never share a column.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from ...core.contracts import ClipMetric
 from ...core.errors import MetricError
-from ...core.types import Features, Level
-from ..protocol import Protocol
-from ..sets.features import Floats
-from .cosine import unit_rows
+from ...core.types import Features
+from .features import Floats, unit_rows
 
 
-class _FrameConsistency:
+class _FrameConsistency(ClipMetric):
     version: ClassVar[str] = "1"
     unit: ClassVar[str] = "cosine"
     higher_is_better: ClassVar[bool] = True
-    level: ClassVar[Level] = "clip"
     needs: ClassVar[tuple[str, ...]] = ("clip_image",)
-    min_n: ClassVar[int] = 1
-    label: ClassVar[str]
-
-    def __init__(self, protocol: Protocol) -> None:
-        del protocol  # its CLIP settings act on the features
-
-    def parameters(self) -> Mapping[str, Any]:
-        return {}
 
     def _frames(self, features: Mapping[str, Features]) -> Floats:
         frames_TD = unit_rows(self.label, features, "clip_image", 2)
@@ -50,10 +40,7 @@ class FrameConsistencyAllPairs(_FrameConsistency):
 
     name: ClassVar[str] = "frame_consistency_all_pairs"
     label: ClassVar[str] = "Frame consistency (all pairs)"
-
-    def describe(self) -> str:
-        """For signatures."""
-        return "all-pairs"
+    formula: ClassVar[str] = "all-pairs"
 
     def compute(self, features: Mapping[str, Features]) -> float:
         """The value of one clip.
@@ -75,10 +62,7 @@ class FrameConsistencyConsecutive(_FrameConsistency):
 
     name: ClassVar[str] = "frame_consistency_consecutive"
     label: ClassVar[str] = "Frame consistency (consecutive)"
-
-    def describe(self) -> str:
-        """For signatures."""
-        return "consecutive"
+    formula: ClassVar[str] = "consecutive"
 
     def compute(self, features: Mapping[str, Features]) -> float:
         """The value of one clip; as for all pairs."""
@@ -95,10 +79,7 @@ class FrameConsistencyFirstAndPrevious(_FrameConsistency):
 
     name: ClassVar[str] = "frame_consistency_first_and_previous"
     label: ClassVar[str] = "Frame consistency (first and previous)"
-
-    def describe(self) -> str:
-        """For signatures."""
-        return "first-and-previous"
+    formula: ClassVar[str] = "first-and-previous"
 
     def compute(self, features: Mapping[str, Features]) -> float:
         """The value of one clip; as for all pairs."""

@@ -6,16 +6,16 @@ Huang et al., "VBench" (2024), dimension "temporal flickering".
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from ...core.types import Features, Level
-from ..protocol import Protocol
-from .frame_values import frame_values
+from ...core.contracts import ClipMetric
+from ...core.types import Features
+from .features import frame_values
 
 _LARGEST = 255.0
 
 
-class TemporalFlickering:
+class TemporalFlickering(ClipMetric):
     """(255 - mean over pairs of mean |frame t - frame t+1|) / 255, 0 to 1, higher is better.
 
     Decoded uint8 frames at their own size. VBench applies it to static scenes only: it takes prompts that
@@ -34,20 +34,9 @@ class TemporalFlickering:
     version: ClassVar[str] = "1"
     unit: ClassVar[str] = "1 - difference / 255"
     higher_is_better: ClassVar[bool] = True
-    level: ClassVar[Level] = "clip"
     needs: ClassVar[tuple[str, ...]] = ("pixel_difference",)
-    min_n: ClassVar[int] = 1
     label: ClassVar[str] = "Temporal flickering"
-
-    def __init__(self, protocol: Protocol) -> None:
-        del protocol  # no setting acts on it
-
-    def parameters(self) -> Mapping[str, Any]:
-        return {}
-
-    def describe(self) -> str:
-        """For signatures."""
-        return "mean-absolute-difference|static-filter:none"
+    formula: ClassVar[str] = "mean-absolute-difference|static-filter:none"
 
     def compute(self, features: Mapping[str, Features]) -> float:
         """The value of one clip.

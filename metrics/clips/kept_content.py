@@ -12,28 +12,19 @@ source. In a run these are the frames that a tuned method took; elsewhere those 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from ...core.contracts import ClipMetric
 from ...core.errors import MetricError
-from ...core.types import Features, Level
+from ...core.types import Features
 from ..extractors.pairs.edges import MAX_SIDE
 from ..extractors.pairs.flow import COLUMNS
-from ..protocol import Protocol
-from .frame_values import frame_values
+from .features import frame_values
 
 
-class _KeptContent:
+class _KeptContent(ClipMetric):
     version: ClassVar[str] = "1"
     higher_is_better: ClassVar[bool] = True
-    level: ClassVar[Level] = "clip"
-    min_n: ClassVar[int] = 1
-    label: ClassVar[str]
-
-    def __init__(self, protocol: Protocol) -> None:
-        del protocol  # its pair and flow settings act on the features
-
-    def parameters(self) -> Mapping[str, Any]:
-        return {}
 
 
 class MotionAlignment(_KeptContent):
@@ -54,10 +45,7 @@ class MotionAlignment(_KeptContent):
     unit: ClassVar[str] = "% of the shorter side per frame, negated"
     needs: ClassVar[tuple[str, ...]] = ("pair_flow",)
     label: ClassVar[str] = "Motion alignment"
-
-    def describe(self) -> str:
-        """For signatures."""
-        return "minus-mean-endpoint-error"
+    formula: ClassVar[str] = "minus-mean-endpoint-error"
 
     def compute(self, features: Mapping[str, Features]) -> float:
         """The value of one clip.
@@ -92,10 +80,7 @@ class MotionCorrelation(_KeptContent):
     unit: ClassVar[str] = "cosine"
     needs: ClassVar[tuple[str, ...]] = ("pair_flow",)
     label: ClassVar[str] = "Motion correlation"
-
-    def describe(self) -> str:
-        """For signatures."""
-        return "cosine-over-clip"
+    formula: ClassVar[str] = "cosine-over-clip"
 
     def compute(self, features: Mapping[str, Features]) -> float:
         """The value of one clip; as for motion alignment.
@@ -133,10 +118,7 @@ class StructureKept(_KeptContent):
     unit: ClassVar[str] = "correlation"
     needs: ClassVar[tuple[str, ...]] = ("pair_edges",)
     label: ClassVar[str] = "Structure kept"
-
-    def describe(self) -> str:
-        """For signatures."""
-        return f"mean-over-frames|edges:gauss1/64,max{MAX_SIDE}"
+    formula: ClassVar[str] = f"mean-over-frames|edges:gauss1/64,max{MAX_SIDE}"
 
     def compute(self, features: Mapping[str, Features]) -> float:
         """The value of one clip.

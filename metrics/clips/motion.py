@@ -7,31 +7,19 @@ not compare.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from ...core.types import Features, Level
+from ...core.contracts import ClipMetric
+from ...core.types import Features
 from ..extractors.flow.features import COLUMNS
-from ..protocol import Protocol
-from .frame_values import frame_values
+from .features import frame_values
 
 
-class _FlowMetric:
+class _FlowMetric(ClipMetric):
     version: ClassVar[str] = "1"
-    level: ClassVar[Level] = "clip"
     needs: ClassVar[tuple[str, ...]] = ("flow",)
-    min_n: ClassVar[int] = 1
-    label: ClassVar[str]
     column: ClassVar[str]
-
-    def __init__(self, protocol: Protocol) -> None:
-        del protocol  # its flow settings act on the features
-
-    def parameters(self) -> Mapping[str, Any]:
-        return {}
-
-    def describe(self) -> str:
-        """For signatures."""
-        return "mean-over-pairs"
+    formula: ClassVar[str] = "mean-over-pairs"
 
     def compute(self, features: Mapping[str, Features]) -> float:
         """The value of one clip.

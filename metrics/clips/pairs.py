@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...core.types import Features, Level
+from ...core.contracts import ClipMetric
+from ...core.types import Features
 from ..extractors.pairs.similarity import COLUMNS
-from ..protocol import Protocol
-from .frame_values import frame_values
+from .features import frame_values
 
 MAX_PSNR_DB = 100.0
 """PSNR of equal frames, and the largest there is. The least error that two different uint8 frames can have,
@@ -24,20 +24,9 @@ _PEAK = 255.0
 _LEAST_MSE = _PEAK**2 / 10.0 ** (MAX_PSNR_DB / 10.0)
 
 
-class _PairMetric:
+class _PairMetric(ClipMetric):
     version: ClassVar[str] = "1"
-    level: ClassVar[Level] = "clip"
-    min_n: ClassVar[int] = 1
-
-    def __init__(self, protocol: Protocol) -> None:
-        del protocol  # its pair settings act on the features
-
-    def parameters(self) -> Mapping[str, Any]:
-        return {}
-
-    def describe(self) -> str:
-        """For signatures."""
-        return "mean-over-frames"
+    formula: ClassVar[str] = "mean-over-frames"
 
 
 class Psnr(_PairMetric):
@@ -61,10 +50,11 @@ class Psnr(_PairMetric):
     label: ClassVar[str] = "PSNR"
 
     def parameters(self) -> Mapping[str, Any]:
+        """The cap."""
         return {"max_psnr_db": MAX_PSNR_DB}
 
     def describe(self) -> str:
-        """For signatures."""
+        """The mean and the cap."""
         return f"mean-over-frames|at-most:{MAX_PSNR_DB:g}dB"
 
     def compute(self, features: Mapping[str, Features]) -> float:
@@ -93,10 +83,7 @@ class Ssim(_PairMetric):
     higher_is_better: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("pair_pixels",)
     label: ClassVar[str] = "SSIM"
-
-    def describe(self) -> str:
-        """For signatures."""
-        return "mean-over-frames|window:gauss11,1.5|rgb"
+    formula: ClassVar[str] = "mean-over-frames|window:gauss11,1.5|rgb"
 
     def compute(self, features: Mapping[str, Features]) -> float:
         """The value of one clip; as for PSNR."""
@@ -115,10 +102,6 @@ class Lpips(_PairMetric):
     higher_is_better: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ("lpips",)
     label: ClassVar[str] = "LPIPS"
-
-    def describe(self) -> str:
-        """For signatures."""
-        return "mean-over-frames"
 
     def compute(self, features: Mapping[str, Features]) -> float:
         """The value of one clip.

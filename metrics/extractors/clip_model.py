@@ -1,29 +1,32 @@
-"""A CLIP model by open_clip, from a local folder, a hub id, or a model's name.
+"""A CLIP that is loaded once in a process, and what its extractors do with it; the loader of open_clip's.
 
-Locations:
-
-* what `core.weights.resolve` finds: a folder with `open_clip_config.json` and its checkpoint (a path, a
-  name below the weights root, "sprites/clip", or a hub id "owner/name");
-* `<architecture>:<tag or file>`, for example "ViT-B-32:openai" or "ViT-B-32-quickgelu:/data/b32.safetensors":
-  one of open_clip's architectures with its published weights of that tag (fetched into open_clip's own
-  cache) or with a checkpoint file.
-
-Either may end in a pin (`#sha256:...`), which `core.weights` checks.
+Shape suffixes: T frames, C channels, H height, W width, D feature dimension.
 """
 
 from __future__ import annotations
 
 import contextlib
 import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ...core.errors import WeightsError
-from ...core.types import WeightsRef
-from ...core.weights import resolve, split_pin, with_pin
+import numpy as np
+
+from ...core.contracts import ExtractorSession
+from ...core.errors import MetricError, WeightsError
+from ...core.types import Features, Frames
+from ...core.weights import resolve, split_pin
 from ...core.weights_view import loaded_files, said
-from .weights_formats import CLIP_CHECKPOINT, CLIP_FOLDER, is_checkpoint_file
+from ..settings import ResizeStep
+from .backbone import check_frames, normalise, reference_precision, resize_frames
+from .clip_weights import CLIP_FOLDER, is_checkpoint_file, weights_ref
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_FRAMES_AT_ONCE = 16
+"""Frames in one forward pass: bounds memory for long clips. Fixed, and never across clips."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,15 +34,19 @@ class ClipModel:
     """A loaded model in evaluation mode, float32.
 
     Attributes:
-        network: open_clip's model, with `encode_image` and `encode_text`.
-        tokenizer: list of strings -> int64 [B, L]; captions that are too long are cut, their end kept marked.
+        who: its name in messages.
+        device: where it is.
+        encode_image: frames [T, C, H, W], normalised, -> [T, D].
+        encode_text: a caption -> [1, D]; one of too many tokens is cut, its end kept marked.
         image_size: side of the square input in pixels.
         mean, std: of the model's own image normalisation, values 0 to 1.
         scale: exp(logit_scale), about 100 for OpenAI's models: cosines times it are the model's logits.
     """
 
-    network: Any
-    tokenizer: Any
+    who: str
+    device: str
+    encode_image: Callable[[Tensor], Tensor]
+    encode_text: Callable[[str], Tensor]
     image_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -47,52 +54,78 @@ class ClipModel:
 
 
 # Sessions of one process share a loaded model; it goes when the last of them does.
-_loaded: weakref.WeakValueDictionary[tuple[str, str, str], ClipModel] = weakref.WeakValueDictionary()
+_loaded: weakref.WeakValueDictionary[tuple[str, ...], ClipModel] = weakref.WeakValueDictionary()
 
 
-def split_location(location: str) -> tuple[str, str]:
-    """(architecture, tag or file) of the form "ViT-B-32:openai"; architecture is "" for all other forms.
-
-    A pin stays with the second part.
-
-    >>> split_location("ViT-B-32:openai"), split_location("sprites/clip")
-    (('ViT-B-32', 'openai'), ('', 'sprites/clip'))
-    """
-    bare, pin = split_pin(location)
-    architecture, colon, rest = bare.partition(":")
-    if not colon or "/" in architecture or architecture in ("", "~", ".", "..") or not rest:
-        return "", location
-    return architecture, with_pin(rest, pin)
+def shared_model(load: Callable[..., ClipModel], *arguments: str) -> ClipModel:
+    """`load(*arguments)`, or the model that it gave before, while that is in use."""
+    key = (load.__qualname__, *arguments)
+    model = _loaded.get(key)
+    if model is None:
+        model = _loaded[key] = load(*arguments)
+    return model
 
 
-def weights_ref(role: str, architecture: str, source: str) -> WeightsRef:
-    """The weights of a location split by `split_location`; nothing is looked for.
+class ClipImageSession(ExtractorSession):
+    """One forward pass for at most 16 frames of one clip: a clip's features depend on that clip only."""
 
-    >>> weights_ref("clip", "ViT-B-32", "openai").location
-    'ViT-B-32:openai'
-    """
-    if not architecture:
-        return WeightsRef(role, source, CLIP_FOLDER)
-    bare, pin = split_pin(source)
-    if is_checkpoint_file(bare):
-        return WeightsRef(role, with_pin(str(Path(bare).expanduser().resolve()), pin), CLIP_CHECKPOINT)
-    return WeightsRef(role, f"{architecture}:{source}", CLIP_CHECKPOINT)
+    def __init__(self, model: ClipModel, resize: Sequence[ResizeStep]) -> None:
+        self._model, self._resize = model, tuple(resize)
+
+    def extract_one(self, item: Frames) -> Features:
+        """Unit features float32 [T, D] of a clip.
+
+        Raises:
+            MetricError: a clip is not uint8 [T, H, W, 3] with at least one frame.
+        """
+        import torch
+
+        model = self._model
+        check_frames(item, who=model.who)
+        parts = []
+        with reference_precision(model.device):
+            for start in range(0, len(item), _FRAMES_AT_ONCE):
+                frames_THWC = item[start : start + _FRAMES_AT_ONCE]
+                frames_TCHW = resize_frames(frames_THWC, self._resize, model.image_size, model.device)
+                encoded_TD = model.encode_image(normalise(frames_TCHW, model.mean, model.std))
+                parts.append(torch.nn.functional.normalize(encoded_TD.float(), dim=-1).cpu().numpy())
+        return np.concatenate(parts)
+
+
+class ClipTextSession(ExtractorSession):
+    """One forward pass for each caption, so that its features depend on that caption only."""
+
+    def __init__(self, model: ClipModel, prefix: str = "", *, scaled: bool = False) -> None:
+        """
+        Args:
+            prefix: put before every caption.
+            scaled: features of length `model.scale`, otherwise of length 1.
+        """
+        self._model, self._prefix, self._scaled = model, prefix, scaled
+
+    def extract_one(self, item: str) -> Features:
+        """Features float32 [D] of a caption.
+
+        Raises:
+            MetricError: it is not a string.
+        """
+        import torch
+
+        if not isinstance(item, str):
+            raise MetricError(f"{self._model.who} takes captions as strings, got {type(item).__name__}")
+        with reference_precision(self._model.device):
+            encoded_1D = self._model.encode_text(self._prefix + item)
+            unit_D = torch.nn.functional.normalize(encoded_1D.float(), dim=-1)[0]
+            features_D: np.ndarray = (unit_D * self._model.scale if self._scaled else unit_D).cpu().numpy()
+            return features_D
 
 
 def load_clip(architecture: str, source: str, device: str) -> ClipModel:
-    """The model at a location split by `split_location`, shared within the process while it is in use.
+    """open_clip's model at a location split by `split_location`.
 
     Raises:
         WeightsError: nothing is there, or open_clip cannot make a model of it.
     """
-    key = (architecture, source, device)
-    model = _loaded.get(key)
-    if model is None:
-        model = _loaded[key] = _load(architecture, source, device)
-    return model
-
-
-def _load(architecture: str, source: str, device: str) -> ClipModel:
     import open_clip
 
     ref = weights_ref("clip", architecture, source)
@@ -120,9 +153,12 @@ def _load(architecture: str, source: str, device: str) -> ClipModel:
     height, width = (size, size) if isinstance(size, int) else tuple(size)
     if height != width:
         raise WeightsError(f"{source!r} takes {height}x{width} frames; only square inputs are supported")
+    network.requires_grad_(False).eval()
     return ClipModel(
-        network=network.requires_grad_(False).eval(),
-        tokenizer=tokenizer,
+        who="CLIP",
+        device=device,
+        encode_image=network.encode_image,
+        encode_text=lambda text: network.encode_text(tokenizer([text]).to(device)),
         image_size=int(height),
         mean=tuple(preprocess["mean"]),
         std=tuple(preprocess["std"]),

@@ -13,24 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import WeightsError
-from ...core.weights import why_missing
 from ...core.weights_format import WeightsFormat
 from ...core.weights_view import loaded_files, said
 
 _PREPROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
-
-
-def missing_reason(role: str, weights_format: WeightsFormat, location: str | None) -> str | None:
-    """Why a model without default weights cannot be used, or None; for an extractor's `available`.
-
-    Args:
-        role: the key in a run file's `weights`.
-        weights_format: what they must be.
-        location: as the run file gives it, None when it gives none.
-    """
-    if not location:
-        return f"no weights are named: give `weights: {{{role}: <{weights_format.what}>}}`"
-    return why_missing(location, weights_format)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""VideoMAE features of a clip, and FVD and KVD computed on them.
+"""VideoMAE features of a clip.
 
 Tong et al., "VideoMAE" (2022); proposed for FVD by Ge et al., "On the Content Bias in Fréchet Video Distance"
 (2024), because features of a self-supervised model see motion where I3D's mostly see content. The paper's
@@ -15,90 +15,51 @@ tokens. transformers' fc_norm has epsilon 1e-5; for the authors' file it is thei
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...core.weights import resolve
-from ...core.weights_format import WeightsFormat
-from ..protocol import Protocol
-from ..sets.fvd import Fvd
-from ..sets.kvd import Kvd
+from ...core.weights_format import ModelFolder
 from .transformers_folder import load_model, read_config, read_mean_and_std
-from .video_transformer import (
-    VideoTransformer,
-    VideoTransformerConfig,
-    VideoTransformerExtractor,
-    check_num_frames,
-    square_side,
-)
-from .weights_formats import VIDEOMAE
+from .video_transformer import NO_NORMALISATION, VideoTransformer, VideoTransformerExtractor, square_side
+from .videomae_checkpoint import load_authors_checkpoint
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+VIDEOMAE = ModelFolder(
+    "a transformers VideoMAE folder or hub id, or the authors' file", model_type="videomae", single_file=True
+)
+
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation that the authors train with; their files do not say it."""
-
-_NO_NORMALISATION = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 class VideoMaeFeatures(VideoTransformerExtractor):
     """VideoMAE features: video [T, H, W, 3] uint8 -> float32 [D]; T is the model's own, usually 16."""
 
-    Config: ClassVar[type[VideoTransformerConfig]] = VideoTransformerConfig
-
     name: ClassVar[str] = "videomae"
     version: ClassVar[str] = "1"
-    weights_role: ClassVar[str] = "videomae"
-    format: ClassVar[WeightsFormat] = VIDEOMAE
+    weights_format = VIDEOMAE
 
-    @classmethod
-    def from_protocol(cls, protocol: Protocol, weights: str | None = None) -> Self:
-        """The extractor with the parts of the protocol that its features depend on, and no others."""
-        return cls(
-            cls.Config(
-                weights=weights or "",
-                num_frames=protocol.sampling.num_frames,
-                resize=protocol.videomae.resize,
-                normalise=protocol.videomae.normalise == "model",
-            )
-        )
-
-    @staticmethod
-    def describe(protocol: Protocol) -> str:
-        """For signatures: what the features depend on."""
-        return protocol.videomae.describe()
-
-    def _load(self, device: str) -> VideoTransformer:
+    def load_network(self, path: Path, device: str) -> VideoTransformer:
+        """The network of transformers' folder or of the authors' file."""
         from transformers import VideoMAEForVideoClassification, VideoMAEModel
 
-        folder = resolve(self.config.weights, VIDEOMAE)
-        if folder.is_file():
-            return self._load_file(folder, device)
-        config = read_config(folder)
-        # Written out only where they differ from transformers' defaults.
-        num_frames = int(config.get("num_frames", 16))
-        check_num_frames(self.name, self.config.num_frames, exactly=num_frames, at_most=0, multiple_of=1)
-        mean, std = read_mean_and_std(folder) if self.config.normalise else _NO_NORMALISATION
-        has_head = "VideoMAEForVideoClassification" in (config.get("architectures") or ())
-        if has_head:
-            network = load_model(
-                VideoMAEForVideoClassification, folder, VIDEOMAE, unused=("classifier.",)
-            ).to(device)
-            features = _head_input(network)
+        if path.is_file():
+            network = load_authors_checkpoint(path).to(device)
+            self.check_num_frames(exactly=network.config.num_frames)
+            mean, std = _IMAGENET if self.config.normalise else NO_NORMALISATION
+            return VideoTransformer(_head_input(network), network.config.image_size, mean, std)
+        config = read_config(path)
+        # Written out only where it differs from transformers' default.
+        self.check_num_frames(exactly=int(config.get("num_frames", 16)))
+        mean, std = read_mean_and_std(path) if self.config.normalise else NO_NORMALISATION
+        if "VideoMAEForVideoClassification" in (config.get("architectures") or ()):
+            network = load_model(VideoMAEForVideoClassification, path, VIDEOMAE, unused=("classifier.",))
+            features = _head_input(network.to(device))
         else:
-            network = load_model(VideoMAEModel, folder, VIDEOMAE).to(device)
+            network = load_model(VideoMAEModel, path, VIDEOMAE).to(device)
             features = _mean_of_tokens(network)
         return VideoTransformer(features, square_side(self.name, network.config.image_size), mean, std)
-
-    def _load_file(self, path: Path, device: str) -> VideoTransformer:
-        from .videomae_checkpoint import load_authors_checkpoint
-
-        network = load_authors_checkpoint(path).to(device)
-        check_num_frames(
-            self.name, self.config.num_frames, exactly=network.config.num_frames, at_most=0, multiple_of=1
-        )
-        mean, std = _IMAGENET if self.config.normalise else _NO_NORMALISATION
-        return VideoTransformer(_head_input(network), network.config.image_size, mean, std)
 
 
 def _head_input(network: Any) -> Any:
@@ -118,20 +79,3 @@ def _mean_of_tokens(network: Any) -> Any:
         return tokens_BLD.mean(dim=1)
 
     return features
-
-
-class FvdVideoMae(Fvd):
-    """FVD on VideoMAE features, lower is better; the Fréchet settings of the protocol, as for FVD."""
-
-    name: ClassVar[str] = "fvd_videomae"
-    unit: ClassVar[str] = "squared VideoMAE features"
-    needs: ClassVar[tuple[str, ...]] = ("videomae",)
-    label: ClassVar[str] = "FVD (VideoMAE)"
-
-
-class KvdVideoMae(Kvd):
-    """KVD on VideoMAE features, lower is better; the kernel settings of the protocol, as for KVD."""
-
-    name: ClassVar[str] = "kvd_videomae"
-    needs: ClassVar[tuple[str, ...]] = ("videomae",)
-    label: ClassVar[str] = "KVD (VideoMAE)"

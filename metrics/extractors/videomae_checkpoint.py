@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import WeightsError
+from .backbone import load_into, read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,7 +58,7 @@ def load_authors_checkpoint(
     """
     from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
-    tensors = _read(path)
+    tensors = read_tensors(path, nested=("model", "module"))
     try:
         width, _, tubelet, patch, _ = tensors["patch_embed.proj.weight"].shape
         num_labels, hidden = len(tensors["head.weight"]), len(tensors["blocks.0.mlp.fc1.weight"])
@@ -87,12 +88,7 @@ def load_authors_checkpoint(
         )
     )
     network.fc_norm.eps = _EPSILON
-    try:
-        network.load_state_dict(_renamed(tensors), strict=True)
-    except RuntimeError as error:
-        faults = " ".join(str(error).split())
-        raise WeightsError(f"{path}: the tensors do not fit VideoMAE: {faults[:600]}") from None
-    return network.float().requires_grad_(False).eval()
+    return load_into(network, _renamed(tensors), f"{path}: the tensors do not fit VideoMAE")
 
 
 def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -109,22 +105,3 @@ def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
                 break
         renamed[name] = value
     return renamed
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    import torch
-
-    try:
-        data: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # many kinds; all mean that the file is not usable
-        raise WeightsError(
-            f"cannot read {path} ({type(error).__name__}: {str(error)[:200]})",
-            "a file of torch.save that holds nothing but tensors is expected",
-        ) from error
-    for key in ("model", "module"):
-        if isinstance(data, dict) and key in data:
-            data = data[key]
-            break
-    if not isinstance(data, dict) or not all(isinstance(value, torch.Tensor) for value in data.values()):
-        raise WeightsError(f"{path} is not a state dict (names to tensors)")
-    return data

@@ -11,24 +11,18 @@ one without a head gives the mean over the encoder's tokens. JEDi has the same t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...core.weights import resolve
-from ...core.weights_format import WeightsFormat
-from ..protocol import Protocol
+from ...core.weights_format import ModelFolder
 from .transformers_folder import load_model, read_config, read_mean_and_std
-from .video_transformer import (
-    VideoTransformer,
-    VideoTransformerConfig,
-    VideoTransformerExtractor,
-    check_num_frames,
-)
-from .weights_formats import VJEPA
+from .video_transformer import NO_NORMALISATION, VideoTransformer, VideoTransformerExtractor
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_NO_NORMALISATION = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+VJEPA = ModelFolder("a transformers V-JEPA 2 folder or hub id", model_type="vjepa2")
+
 _PREDICTOR = "predictor."
 
 
@@ -39,51 +33,26 @@ class VJepaFeatures(VideoTransformerExtractor):
     positions are rotary, so the network would take more, but never saw them.
     """
 
-    Config: ClassVar[type[VideoTransformerConfig]] = VideoTransformerConfig
-
     name: ClassVar[str] = "vjepa"
     version: ClassVar[str] = "1"
-    weights_role: ClassVar[str] = "vjepa"
-    format: ClassVar[WeightsFormat] = VJEPA
+    weights_format = VJEPA
 
-    @classmethod
-    def from_protocol(cls, protocol: Protocol, weights: str | None = None) -> Self:
-        """The extractor with the parts of the protocol that its features depend on, and no others."""
-        return cls(
-            cls.Config(
-                weights=weights or "",
-                num_frames=protocol.sampling.num_frames,
-                resize=protocol.vjepa.resize,
-                normalise=protocol.vjepa.normalise == "model",
-            )
-        )
-
-    @staticmethod
-    def describe(protocol: Protocol) -> str:
-        """For signatures: what the features depend on."""
-        return protocol.vjepa.describe()
-
-    def _load(self, device: str) -> VideoTransformer:
+    def load_network(self, path: Path, device: str) -> VideoTransformer:
+        """The network of transformers' folder, with or without its classifier."""
         from transformers import VJEPA2ForVideoClassification, VJEPA2Model
 
-        folder = resolve(self.config.weights, VJEPA)
-        config = read_config(folder)
-        check_num_frames(
-            self.name,
-            self.config.num_frames,
-            exactly=None,
-            # Written out only where they differ from transformers' defaults.
-            at_most=int(config.get("frames_per_clip", 64)),
-            multiple_of=int(config.get("tubelet_size", 2)),
+        config = read_config(path)
+        # Written out only where they differ from transformers' defaults.
+        self.check_num_frames(
+            at_most=int(config.get("frames_per_clip", 64)), multiple_of=int(config.get("tubelet_size", 2))
         )
-        mean, std = read_mean_and_std(folder) if self.config.normalise else _NO_NORMALISATION
+        mean, std = read_mean_and_std(path) if self.config.normalise else NO_NORMALISATION
         if "VJEPA2ForVideoClassification" in (config.get("architectures") or ()):
-            network = load_model(
-                VJEPA2ForVideoClassification, folder, VJEPA, unused=("classifier.", f"vjepa2.{_PREDICTOR}")
-            ).to(device)
+            unused = ("classifier.", f"vjepa2.{_PREDICTOR}")
+            network = load_model(VJEPA2ForVideoClassification, path, VJEPA, unused=unused).to(device)
             features = _pooled(network)
         else:
-            network = load_model(VJEPA2Model, folder, VJEPA, unused=(_PREDICTOR,)).to(device)
+            network = load_model(VJEPA2Model, path, VJEPA, unused=(_PREDICTOR,)).to(device)
             features = _mean_of_tokens(network)
         return VideoTransformer(features, int(network.config.crop_size), mean, std)
 

@@ -12,38 +12,43 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...core.types import Estimate, Level
-from ..protocol import Protocol
-from .features import MAX_GROUPS, FeatureSets, Floats, Ints, check_sets
+from ...core.types import Estimate
+from ..settings import FrechetSettings
+from .features import MAX_GROUPS, FeatureSets, Floats, Ints, set_estimate
 from .frechet import frechet_distance, frechet_svd, frechet_without_each_group
-from .frechet_swaps import FrechetSwaps
-from .paired_sets import MAX_SWAPS, PairedComparison, compare_systems
-from .set_metric import set_estimate
+from .paired_sets import PairedSetMetric
+from .swaps import FrechetSwaps
 
 
-class Fvd:
+class Fvd(PairedSetMetric):
     """FVD on I3D logits, lower is better, 0 for identical sets.
 
     FVD = ||mu_g - mu_r||^2 + tr S_g + tr S_r - 2 tr (S_g S_r)^{1/2}; see `frechet`.
+
+    With fewer clips than dimensions there is no interval: the bias does not fall with 1/N there, and the
+    jackknife takes out only a part of it. An interval of 95% in name held the truth in few or none of
+    simulated experiments (`benchmarks/interval_coverage.py`).
     """
 
     name: ClassVar[str] = "fvd"
     version: ClassVar[str] = "1"
     unit: ClassVar[str] = "squared I3D logits"
     higher_is_better: ClassVar[bool] = False
-    level: ClassVar[Level] = "set"
     needs: ClassVar[tuple[str, ...]] = ("i3d",)
-    min_n: ClassVar[int] = 2
     label: ClassVar[str] = "FVD"
 
-    def __init__(self, protocol: Protocol) -> None:
-        self._settings = protocol.frechet
+    def __init__(self, protocol: Any) -> None:
+        super().__init__(protocol)
+        self._settings: FrechetSettings = protocol.frechet
+        if self._settings.formula == "svd":
+            self.comparison_notes = ("compared by the exact formula in float64",)
 
     def parameters(self) -> Mapping[str, Any]:
+        """The Fréchet settings, and the jackknife's groups."""
         return {**self._settings.model_dump(mode="json"), "max_groups": MAX_GROUPS}
 
     def describe(self) -> str:
-        """For signatures."""
+        """The Fréchet settings."""
         return self._settings.describe()
 
     def compute(
@@ -53,35 +58,20 @@ class Fvd:
         groups: Sequence[str],
         reference_groups: Sequence[str],
     ) -> Estimate:
-        """FVD with its group-jackknife standard error and bias-corrected value.
+        """As `PairedSetMetric.compute`; a side of one clip where the protocol takes that."""
+        min_n = 1 if self._settings.single_clip == "no-covariance" else 2
+        sets = self._checked(generated_ND, reference_ND, groups, reference_groups, min_n)
+        single = min(len(sets.generated_ND), len(sets.reference_MD)) == 1
+        return self._of_single(sets) if single else self._estimate(sets)
 
-        With fewer clips than dimensions there is no interval: the bias does not fall with 1/N there, and the
-        jackknife takes out only a part of it. An interval of 95% in name held the truth in few or none of
-        simulated experiments (`benchmarks/interval_coverage.py`).
-
-        Args:
-            generated_ND, reference_ND: finite features, at least 2 rows on each side.
-            groups, reference_groups: the source video of each row; a source is left out on both sides.
-
-        Raises:
-            MetricError: wrong shapes, fewer than 2 clips, NaN or infinite features.
-        """
-        single = self._settings.single_clip == "no-covariance"
-        sets = check_sets(
-            self.label, generated_ND, reference_ND, groups, reference_groups, min_n=1 if single else 2
-        )
-        x, y, ddof = sets.generated_ND, sets.reference_MD, self._settings.ddof
-        if min(len(x), len(y)) == 1:
-            return self._of_single(sets)
-        exact = frechet_distance(x, y, ddof)
-        value = exact
+    def _estimate(self, sets: FeatureSets) -> Estimate:
+        x, y = sets.generated_ND, sets.reference_MD
+        value = exact = frechet_distance(x, y, self._settings.ddof)
         notes: tuple[str, ...] = ()
         if self._settings.formula == "svd":
-            value = frechet_svd(x, y, ddof, self._settings.dtype, self._settings.ridge)
+            value = self._value(x, y)
             notes = ("standard error and bias by the exact formula in float64",)
-        left_out = None
-        if sets.num_groups:
-            left_out = frechet_without_each_group(x, y, sets.group_N, sets.group_M, sets.num_groups, ddof)
+        left_out = self._left_out(sets) if sets.num_groups else None
         estimate = set_estimate(value, sets, left_out, jackknife_value=exact, notes=notes)
         return _without_interval(estimate, x.shape[1]) if min(len(x), len(y)) < x.shape[1] else estimate
 
@@ -94,49 +84,28 @@ class Fvd:
         note = "one clip on a side: its covariance is taken as zero (--allow-small)"
         return set_estimate(float(shift_D @ shift_D + sum(traces)), sets, None, notes=(note,))
 
-    def value(self, generated_ND: np.ndarray, reference_ND: np.ndarray) -> float:
-        """FVD alone, without its uncertainty, of checked features."""
+    def _value(self, generated_ND: Floats, reference_MD: Floats) -> float:
         settings = self._settings
         if settings.formula == "svd":
-            return frechet_svd(generated_ND, reference_ND, settings.ddof, settings.dtype, settings.ridge)
-        return frechet_distance(generated_ND, reference_ND, settings.ddof)
+            return frechet_svd(generated_ND, reference_MD, settings.ddof, settings.dtype, settings.ridge)
+        return frechet_distance(generated_ND, reference_MD, settings.ddof)
 
-    def compare(
-        self,
-        a: Sequence[np.ndarray],
-        b: Sequence[np.ndarray],
-        reference_ND: np.ndarray,
-        groups: Sequence[str],
-        reference_groups: Sequence[str],
-        seed: int = 0,
-        max_swaps: int = MAX_SWAPS,
-    ) -> PairedComparison:
-        """The difference of two systems by FVD; arguments and errors: `paired_sets.compare_systems`."""
+    def _left_out(self, sets: FeatureSets) -> Floats:
+        x, y, ddof = sets.generated_ND, sets.reference_MD, self._settings.ddof
+        return frechet_without_each_group(x, y, sets.group_N, sets.group_M, sets.num_groups, ddof)
+
+    def _swaps(self, one: FeatureSets, other: FeatureSets, source_N: Ints) -> FrechetSwaps:
         ddof = self._settings.ddof
+        return FrechetSwaps(one.generated_ND, other.generated_ND, one.reference_MD, source_N, ddof)
 
-        def make_swaps(one: FeatureSets, other: FeatureSets, source_N: Ints) -> FrechetSwaps:
-            return FrechetSwaps(one.generated_ND, other.generated_ND, one.reference_MD, source_N, ddof)
 
-        def left_out(sets: FeatureSets) -> Floats:
-            return frechet_without_each_group(
-                sets.generated_ND, sets.reference_MD, sets.group_N, sets.group_M, sets.num_groups, ddof
-            )
+class FvdVideoMae(Fvd):
+    """FVD on VideoMAE features, lower is better; the Fréchet settings of the protocol, as for FVD."""
 
-        exact = self._settings.formula != "svd"
-        notes = () if exact else ("compared by the exact formula in float64",)
-        return compare_systems(
-            self.label,
-            a,
-            b,
-            reference_ND,
-            groups,
-            reference_groups,
-            seed,
-            make_swaps,
-            left_out,
-            notes,
-            max_swaps,
-        )
+    name: ClassVar[str] = "fvd_videomae"
+    unit: ClassVar[str] = "squared VideoMAE features"
+    needs: ClassVar[tuple[str, ...]] = ("videomae",)
+    label: ClassVar[str] = "FVD (VideoMAE)"
 
 
 def _without_interval(estimate: Estimate, num_dimensions: int) -> Estimate:

@@ -13,17 +13,14 @@ are not its published ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ...core.types import Estimate
-from ..protocol import Protocol
 from ..settings import KernelSettings
 from .features import Floats
 from .kvd import Kvd
-from .paired_sets import MAX_SWAPS, PairedComparison
 
 _FACTOR = 100.0
 
@@ -39,48 +36,20 @@ class JediMmd(Kvd):
     needs: ClassVar[tuple[str, ...]] = ("vjepa",)
     label: ClassVar[str] = "JEDi MMD (V-JEPA 2)"
 
-    def __init__(self, protocol: Protocol) -> None:
-        kernel = KernelSettings(degree=2, gamma="1/d", coef0=0.0, unbiased=protocol.kernel.unbiased)
-        super().__init__(protocol.model_copy(update={"kernel": kernel}))
+    def __init__(self, protocol: Any) -> None:
+        super().__init__(protocol)
+        unbiased = self._settings.unbiased
+        self._settings = KernelSettings(degree=2, gamma="1/d", coef0=0.0, unbiased=unbiased)
 
     def parameters(self) -> Mapping[str, Any]:
+        """As for KVD, and the factor."""
         return {**super().parameters(), "factor": _FACTOR}
 
     def describe(self) -> str:
-        """For signatures."""
+        """As for KVD, and the factor."""
         return f"{super().describe()}|x{_FACTOR:g}"
 
-    def compute(
-        self,
-        generated_ND: np.ndarray,
-        reference_ND: np.ndarray,
-        groups: Sequence[str],
-        reference_groups: Sequence[str],
-    ) -> Estimate:
-        """JEDi's MMD with its group-jackknife standard error; arguments and errors as for `Kvd.compute`."""
-        return super().compute(_scaled(generated_ND), _scaled(reference_ND), groups, reference_groups)
-
-    def value(self, generated_ND: np.ndarray, reference_ND: np.ndarray) -> float:
-        """As for `Kvd.value`."""
-        return super().value(_scaled(generated_ND), _scaled(reference_ND))
-
-    def compare(
-        self,
-        a: Sequence[np.ndarray],
-        b: Sequence[np.ndarray],
-        reference_ND: np.ndarray,
-        groups: Sequence[str],
-        reference_groups: Sequence[str],
-        seed: int = 0,
-        max_swaps: int = MAX_SWAPS,
-    ) -> PairedComparison:
-        """The difference of two systems; as for `Kvd.compare`."""
-        ours, theirs = [_scaled(side) for side in a], [_scaled(side) for side in b]
-        return super().compare(ours, theirs, _scaled(reference_ND), groups, reference_groups, seed, max_swaps)
-
-
-def _scaled(features_ND: np.ndarray) -> Floats:
-    # The kernel is of degree 2 in x.y: features times the fourth root of the factor give factor * MMD^2, and
-    # its standard error and interval with it.
-    scaled: Floats = np.asarray(features_ND, dtype=np.float64) * math.sqrt(math.sqrt(_FACTOR))
-    return scaled
+    def _prepared(self, features_ND: np.ndarray) -> Floats:
+        # The kernel is of degree 2 in x.y: features times the fourth root of the factor give factor * MMD^2,
+        # and its standard error and interval with it.
+        return super()._prepared(features_ND) * math.sqrt(math.sqrt(_FACTOR))

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...core.one_thread import one_thread
 from .features import Floats, Ints
-from .one_thread import one_thread
 
 _ROWS_AT_ONCE = 256
 

@@ -9,15 +9,18 @@ Shape suffixes: N clips of each system, M reference clips, D features, S sources
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
+from ...core.contracts import SetMetric
 from ...core.errors import MetricError
 from ...core.seeds import generator
 from ...core.statistics import group_jackknife, t_interval
+from ...core.types import Estimate
 from .features import FeatureSets, Floats, Ints, check_sets
 
 MAX_SWAPS = 999
@@ -66,6 +69,7 @@ class SwapTest:
 
     @property
     def name(self) -> str:
+        """The test in words."""
         how = (
             "exact"
             if self.exact
@@ -133,7 +137,7 @@ def affordable_swaps(operations: float, budget: float = 1.2e12) -> int:
 
 
 class Swaps(Protocol):
-    """Differences of a set metric under exchanges; see `frechet_swaps` and `kernel_swaps`."""
+    """Differences of a set metric under exchanges; see `swaps`."""
 
     @property
     def operations(self) -> float:
@@ -145,79 +149,138 @@ class Swaps(Protocol):
         ...
 
 
-def compare_systems(
-    label: str,
-    a: Sequence[np.ndarray],
-    b: Sequence[np.ndarray],
-    reference_MD: np.ndarray,
-    groups: Sequence[str],
-    reference_groups: Sequence[str],
-    seed: int,
-    make_swaps: Callable[[FeatureSets, FeatureSets, Ints], Swaps],
-    left_out: Callable[[FeatureSets], Floats],
-    notes: tuple[str, ...] = (),
-    max_swaps: int = MAX_SWAPS,
-) -> PairedComparison:
-    """The comparison of two systems by a set metric.
+class PairedSetMetric(SetMetric):
+    """A metric of two sets of features by which two systems are compared as well.
 
-    Over several runs of the systems (seeds) the difference is the mean over the runs, each at its own N, and
-    a source is exchanged in all runs at once.
-
-    Args:
-        label: of the metric, for messages.
-        a, b: features [N, D] of each run of the systems, row by row of the same samples.
-        reference_MD: of all.
-        groups, reference_groups: the source video of each row.
-        seed: of the patterns that are drawn.
-        make_swaps: from the two systems' checked sets of one run and the index of each row's source.
-        left_out: [G] the metric of a set without each of its jackknife groups.
-        notes: what the reader must know.
-        max_swaps: patterns drawn at most; large sets get fewer, see `affordable_swaps`.
-
-    Raises:
-        MetricError: numbers of runs or of clips differ; or as `check_sets`.
+    A subclass computes on checked sets; see the members that begin with an underscore.
     """
-    if len(a) != len(b) or not a:
-        raise MetricError(f"{label}: {len(a)} runs of one system, {len(b)} of the other; each needs the same")
-    if any(len(side) != len(groups) for side in (*a, *b)):
-        lengths = [len(side) for side in (*a, *b)]
-        raise MetricError(
-            f"{label}: systems are compared on the same samples, got {lengths} clips for {len(groups)} "
-            "samples"
+
+    needed_for: ClassVar[str] = "a covariance"
+    """Why each side must have `min_n` clips, for the message."""
+    comparison_notes: tuple[str, ...] = ()
+    """What the reader of a comparison must know."""
+
+    def compute(
+        self,
+        generated_ND: np.ndarray,
+        reference_ND: np.ndarray,
+        groups: Sequence[str],
+        reference_groups: Sequence[str],
+    ) -> Estimate:
+        """The value with its group-jackknife standard error.
+
+        Args:
+            generated_ND, reference_ND: finite features, at least `min_n` rows on each side.
+            groups, reference_groups: the source video of each row; a source is left out on both sides.
+
+        Raises:
+            MetricError: wrong shapes, too few clips, NaN or infinite features.
+        """
+        return self._estimate(self._checked(generated_ND, reference_ND, groups, reference_groups))
+
+    def value(self, generated_ND: np.ndarray, reference_ND: np.ndarray) -> float:
+        """The number alone, without its uncertainty, of features that were checked."""
+        return self._value(self._prepared(generated_ND), self._prepared(reference_ND))
+
+    def compare(
+        self,
+        a: Sequence[np.ndarray],
+        b: Sequence[np.ndarray],
+        reference_ND: np.ndarray,
+        groups: Sequence[str],
+        reference_groups: Sequence[str],
+        seed: int = 0,
+        max_swaps: int = MAX_SWAPS,
+    ) -> PairedComparison:
+        """The difference of two systems.
+
+        Over several runs of the systems (seeds) the difference is the mean over the runs, each at its own N,
+        and a source is exchanged in all runs at once.
+
+        Args:
+            a, b: features [N, D] of each run of the systems, row by row of the same samples.
+            reference_ND: [M, D] of all.
+            groups, reference_groups: the source video of each row.
+            seed: of the patterns that are drawn.
+            max_swaps: patterns drawn at most; large sets get fewer, see `affordable_swaps`.
+
+        Raises:
+            MetricError: numbers of runs or of clips differ; or as `compute`.
+        """
+        if len(a) != len(b) or not a:
+            raise MetricError(
+                f"{self.label}: {len(a)} runs of one system, {len(b)} of the other; each needs the same"
+            )
+        if any(len(side) != len(groups) for side in (*a, *b)):
+            lengths = [len(side) for side in (*a, *b)]
+            raise MetricError(
+                f"{self.label}: systems are compared on the same samples, got {lengths} clips for "
+                f"{len(groups)} samples"
+            )
+        sets = [
+            tuple(self._checked(side, reference_ND, groups, reference_groups) for side in pair)
+            for pair in zip(a, b, strict=True)
+        ]
+        _, index = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
+        source_N: Ints = np.asarray(index.ravel(), dtype=np.int64)
+        num_sources = int(source_N.max()) + 1
+        swaps = [self._swaps(one, other, source_N) for one, other in sets]
+
+        def difference_of(patterns_PS: np.ndarray) -> Floats:
+            return np.mean([item.differences(patterns_PS) for item in swaps], axis=0)
+
+        observed = float(difference_of(np.zeros((1, num_sources), dtype=bool))[0])
+        num_swaps = min(max_swaps, affordable_swaps(sum(item.operations for item in swaps)))
+        test = swap_test(difference_of, observed, num_sources, seed, num_swaps)
+        first = sets[0][0]
+        error = low = high = None
+        degrees = 0
+        if first.num_groups:
+            left = np.mean([self._left_out(one) - self._left_out(other) for one, other in sets], axis=0)
+            jackknife = group_jackknife(observed, left, first.fractions)
+            error, degrees = jackknife.standard_error, jackknife.num_groups - 1
+            low, high = t_interval(jackknife.bias_corrected, error, degrees)
+        return PairedComparison(
+            difference=observed,
+            standard_error=error,
+            low=low,
+            high=high,
+            degrees=degrees,
+            p_value=test.p_value,
+            test=test.name,
+            resolution=test.resolution,
+            n=len(groups),
+            num_sources=num_sources,
+            notes=self.comparison_notes,
         )
-    sets = [
-        tuple(check_sets(label, side, reference_MD, groups, reference_groups) for side in pair)
-        for pair in zip(a, b, strict=True)
-    ]
-    _, index = np.unique(np.asarray(groups, dtype=np.str_), return_inverse=True)
-    source_N: Ints = np.asarray(index.ravel(), dtype=np.int64)
-    num_sources = int(source_N.max()) + 1
-    swaps = [make_swaps(one, other, source_N) for one, other in sets]
 
-    def difference_of(patterns_PS: np.ndarray) -> Floats:
-        return np.mean([item.differences(patterns_PS) for item in swaps], axis=0)
+    def _checked(
+        self,
+        generated_ND: np.ndarray,
+        reference_ND: np.ndarray,
+        groups: Sequence[str],
+        reference_groups: Sequence[str],
+        min_n: int = 2,
+    ) -> FeatureSets:
+        ours, theirs = self._prepared(generated_ND), self._prepared(reference_ND)
+        return check_sets(self.label, ours, theirs, groups, reference_groups, min_n, self.needed_for)
 
-    observed = float(difference_of(np.zeros((1, num_sources), dtype=bool))[0])
-    num_swaps = min(max_swaps, affordable_swaps(sum(item.operations for item in swaps)))
-    test = swap_test(difference_of, observed, num_sources, seed, num_swaps)
-    first = sets[0][0]
-    error = low = high = None
-    degrees = 0
-    if first.num_groups:
-        left = np.mean([left_out(one) - left_out(other) for one, other in sets], axis=0)
-        jackknife = group_jackknife(observed, left, first.fractions)
-        error, degrees = jackknife.standard_error, jackknife.num_groups - 1
-        low, high = t_interval(jackknife.bias_corrected, error, degrees)
-    return PairedComparison(
-        difference=observed,
-        standard_error=error,
-        low=low,
-        high=high,
-        degrees=degrees,
-        p_value=test.p_value,
-        test=test.name,
-        resolution=test.resolution,
-        n=len(groups),
-        num_sources=num_sources,
-        notes=notes,
-    )
+    def _prepared(self, features_ND: np.ndarray) -> Floats:
+        """Features as the formula takes them."""
+        return np.asarray(features_ND, dtype=np.float64)
+
+    @abstractmethod
+    def _estimate(self, sets: FeatureSets) -> Estimate:
+        """Value and uncertainty."""
+
+    @abstractmethod
+    def _value(self, generated_ND: Floats, reference_MD: Floats) -> float:
+        """The value alone."""
+
+    @abstractmethod
+    def _left_out(self, sets: FeatureSets) -> Floats:
+        """[G] the value without each of the jackknife groups."""
+
+    @abstractmethod
+    def _swaps(self, one: FeatureSets, other: FeatureSets, source_N: Ints) -> Swaps:
+        """The exchanges of two systems' clips, given the index of each row's source."""

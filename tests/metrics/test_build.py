@@ -100,12 +100,12 @@ def test_a_set_metric_cannot_read_texts(clean):
 def test_research_extractors_from_a_file(tmp_path, clean):
     file = tmp_path / "mine.py"
     file.write_text(
-        "from reelbench.core.contracts import FrozenConfig\n"
-        "class Mine:\n"
+        "from reelbench.core.contracts import Extractor, FrozenConfig\n"
+        "class Mine(Extractor):\n"
         "    class Config(FrozenConfig):\n"
         "        weights: str = 'a'\n"
         "    name, version, modality = 'mine', '1', 'video'\n"
-        "    def __init__(self, config): self.config = config\n"
+        "    def load(self, device): raise NotImplementedError\n"
     )
     spec = f"{file}:Mine"
     assert build_extractor(spec, clean).config.weights == "a"
@@ -125,7 +125,6 @@ def test_extractors_without_default_weights_meet_the_contract(name, clean):
     assert extractor.name == name
     assert extractor.modality == ("text" if name == "pick_text" else "video")
     assert [(ref.name, ref.location) for ref in extractor.weights()] == [(role, "somewhere/else")]
-    assert "weights" not in extractor.parameters()
     canonical_json(extractor.config.model_dump(mode="json"))
     assert build_extractor(name, clean).config.weights == ""
 
@@ -136,7 +135,7 @@ def test_extractors_without_weights_meet_the_contract(name, clean):
     assert extractor.name == name
     assert extractor.modality == ("pair" if name.startswith("pair_") else "video")
     assert (extractor.weights(), extractor.resources().num_gpus) == ((), 0)
-    canonical_json(extractor.parameters())
+    canonical_json(extractor.config.model_dump(mode="json"))
     assert extractor.config == type(extractor).Config()  # the defaults are those of clean
 
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 import pytest
 
 from reelbench.core.errors import ProtocolError, UnknownNameError
-from reelbench.metrics.clips.clipscore import ClipScore
-from reelbench.metrics.clips.clipsim import ClipSim
-from reelbench.metrics.clips.textual_alignment import TextualAlignment
-from reelbench.metrics.extractors.videomae import FvdVideoMae
+from reelbench.metrics.clips.text import ClipScore, ClipSim, TextualAlignment
 from reelbench.metrics.protocol import Protocol, load_protocol, parse_protocol
-from reelbench.metrics.sets.fvd import Fvd
+from reelbench.metrics.sets.fvd import Fvd, FvdVideoMae
 from reelbench.metrics.signature import signature
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from reelbench.metrics.extractors.preprocess import resize_frames
+from reelbench.metrics.extractors.backbone import resize_frames
 from reelbench.metrics.protocol import PROTOCOLS_DIR, Protocol, load_protocol, protocol_names
 from reelbench.metrics.protocol_table import page_with_tables, protocol_tables
 from reelbench.metrics.sets.frechet import frechet_distance

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from reelbench.core.contracts import Dataset, FrozenConfig
+from reelbench.core.contracts import ClipMetric, Dataset, Extractor, ExtractorSession, FrozenConfig
 from reelbench.core.types import Conditioning, Features, Frames, Resources, Sample
 
 
@@ -81,7 +81,7 @@ class Words(Dataset):
         return f"words-{len(self)}"
 
 
-class MeanColour:
+class MeanColour(Extractor, ExtractorSession):
     """The mean colour of each row of pixels, per frame."""
 
     class Config(FrozenConfig):
@@ -91,16 +91,7 @@ class MeanColour:
     version: ClassVar[str] = "1"
     modality: ClassVar[str] = "video"
 
-    def __init__(self, config: Any) -> None:
-        self.config = config
-
-    def resources(self) -> Resources:
-        return Resources()
-
-    def weights(self) -> tuple[Any, ...]:
-        return ()
-
-    def load(self, device: str) -> Any:
+    def load(self, device: str) -> ExtractorSession:
         return self
 
     def extract(self, inputs: Sequence[Frames]) -> list[Features]:
@@ -109,23 +100,15 @@ class MeanColour:
         ]
 
 
-class Steadiness:
+class Steadiness(ClipMetric):
     """How little the mean colours change from frame to frame."""
 
     name: ClassVar[str] = "steadiness"
     version: ClassVar[str] = "1"
-    unit: ClassVar[str] = ""
     higher_is_better: ClassVar[bool] = True
-    level: ClassVar[str] = "clip"
     needs: ClassVar[tuple[str, ...]] = (f"{Path(__file__).resolve()}:MeanColour",)
     min_n: ClassVar[int] = 2
     label: ClassVar[str] = "Steadiness"
-
-    def __init__(self, protocol: Any) -> None:
-        self.protocol = protocol
-
-    def parameters(self) -> Mapping[str, Any]:
-        return {}
 
     def compute(self, features: Mapping[str, Features]) -> float:
         (colours_TD,) = features.values()

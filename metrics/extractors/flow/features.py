@@ -5,15 +5,14 @@ Shape suffixes: T frames, H height, W width, C channels, K columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
 from ....core.types import Features, Frames
-from ...protocol import Protocol
-from .extractor import FlowConfig, FlowExtractor, check_flow_size, flow_settings, make_flow
-from .optical_flow import FlowField, FlowFunction, at_full_size, one_opencv_thread, shrink
+from ..backbone import check_frames
+from .extractor import FlowExtractor, FlowSession
+from .optical_flow import FlowField, at_full_size, shrink
 from .warping import warp_back
 
 COLUMNS = ("motion", "fast_motion", "warping_error", "visible")
@@ -37,57 +36,33 @@ class FlowFeatures(FlowExtractor):
     its frame rate. The occlusion test's thresholds are in pixels of the shrunk frame.
     """
 
-    Config = FlowConfig
     name: ClassVar[str] = "flow"
-    version: ClassVar[str] = "1"
     modality: ClassVar[str] = "video"
 
-    @classmethod
-    def from_protocol(cls, protocol: Protocol, weights: str | None = None) -> Self:
-        """The extractor with the parts of the protocol that its features depend on, and no others.
+    def load(self, device: str) -> FlowFeaturesSession:
+        """The algorithm, RAFT on the device."""
+        return FlowFeaturesSession(self.config, self.load_raft(device))
+
+
+class FlowFeaturesSession(FlowSession):
+    """Forward and backward flow of every pair of frames."""
+
+    def extract_one(self, item: Frames) -> Features:
+        """Features float32 [T - 1, 4] of a clip; the columns are `COLUMNS`.
 
         Raises:
-            WeightsError: the protocol's algorithm is RAFT and no weights are named.
+            MetricError: it is not uint8 [T, H, W, 3], has fewer than two frames, or is too small.
         """
-        return cls(cls.Config(**flow_settings(cls.name, protocol, weights)))
-
-    @staticmethod
-    def describe(protocol: Protocol) -> str:
-        """For signatures: what the features depend on."""
-        return protocol.flow.describe()
-
-    def load(self, device: str) -> FlowSession:
-        return FlowSession(self.config, self.load_raft(device))
-
-
-class FlowSession:
-    """The algorithm, on one thread: features are the same bits whatever the process's threads are."""
-
-    def __init__(self, config: FlowConfig, raft: FlowFunction | None) -> None:
-        self._config, self._raft = config, raft
-
-    def extract(self, inputs: Sequence[Frames]) -> list[Features]:
-        """Features float32 [T - 1, 4] of each clip, in order; the columns are `COLUMNS`.
-
-        Raises:
-            MetricError: a clip is not uint8 [T, H, W, 3], has fewer than two frames, or is too small.
-        """
-        with one_opencv_thread():
-            return [self._extract(clip) for clip in inputs]
-
-    def _extract(self, clip_THWC: Frames) -> Features:
-        from ..preprocess import check_frames
-
-        check_frames(clip_THWC, min_frames=2, who="optical flow")
-        flow = make_flow(self._config, self._raft)
-        before_HWC = shrink(clip_THWC[0], self._config.max_side)
-        check_flow_size(self._config, clip_THWC.shape[1:3], before_HWC)
+        check_frames(item, min_frames=2, who="optical flow")
+        flow, size = self.make_flow(), item.shape[1:3]
+        before_HWC = shrink(item[0], self._config.max_side)
+        self.check_size(size, before_HWC)
         rows = []
-        for index in range(1, len(clip_THWC)):
-            after_HWC = shrink(clip_THWC[index], self._config.max_side)
+        for frame_HWC in item[1:]:
+            after_HWC = shrink(frame_HWC, self._config.max_side)
             forward_HWC, backward_HWC = flow(before_HWC, after_HWC), flow(after_HWC, before_HWC)
             warping = warp_back(before_HWC, after_HWC, forward_HWC, backward_HWC)
-            rows.append((*_motion(forward_HWC, clip_THWC.shape[1:3]), warping.error, warping.visible))
+            rows.append((*_motion(forward_HWC, size), warping.error, warping.visible))
             before_HWC = after_HWC
         return np.array(rows, dtype=np.float32)
 

@@ -12,25 +12,43 @@ Shape suffixes: B batch, C channels, H height, W width.
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch.nn import functional
 
-from ....core.errors import WeightsError
-from ....core.weights_tree import LocalTree
-from ..precision import reference_precision
-from ..tensor_files import read_tensors
-from ..weights_formats import RAFT_HINT, raft_files
+from ....core.tensor_files import find_one
+from ....core.weights_format import WeightsFormat
+from ....core.weights_tree import LocalTree, MissingFilesError, Tree
+from ..backbone import load_into, read_tensors, reference_precision
 from .optical_flow import FlowField, Frame
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NUM_UPDATES = 20
 
 _STRIDE = 8
 _SMALLEST = 128
 """Pixels a side: the correlation pyramid halves the features, which have 1/8 of the size, three times."""
+
+
+_HINT = "torchvision's state dict of raft_large or raft_small is expected, as raft*.pth or raft*.safetensors"
+
+
+@dataclass(frozen=True)
+class _RaftFile(WeightsFormat):
+    def files(self, tree: Tree) -> tuple[str, ...]:
+        if tree.path is not None and tree.path.is_file():
+            return ()
+        name = find_one(tree, "raft*")
+        if name is None:
+            raise MissingFilesError(f"no file raft* of weights in {tree.where}", _HINT)
+        return (name,)
+
+
+RAFT = _RaftFile("file or folder of torchvision's RAFT")
 
 
 def load_raft(location: Path) -> Any:
@@ -42,20 +60,16 @@ def load_raft(location: Path) -> Any:
     Raises:
         WeightsError: no such file, or its tensors do not fit.
     """
+    import torch
     from torchvision.models.optical_flow import raft_large, raft_small
 
-    path = location / raft_files(LocalTree(location))[0] if location.is_dir() else location
+    path = location.joinpath(*RAFT.files(LocalTree(location)))
     tensors = read_tensors(path)
     # The small network enlarges its flow without a learned mask.
     build = raft_large if any(name.startswith("mask_predictor.") for name in tensors) else raft_small
     with torch.device("meta"):  # no random weights are drawn, only to be thrown away
         network = build(weights=None, progress=False)
-    try:
-        network.load_state_dict(tensors, strict=True, assign=True)
-    except RuntimeError as error:
-        faults = " ".join(str(error).split())
-        raise WeightsError(f"{path} does not fit {build.__name__}: {faults[:300]}", RAFT_HINT) from None
-    return network.float().requires_grad_(False).eval()
+    return load_into(network, tensors, f"{path} does not fit {build.__name__}", _HINT)
 
 
 class RaftFlow:
@@ -71,6 +85,8 @@ class RaftFlow:
         self._lock = threading.Lock()
 
     def __call__(self, first_HWC: Frame, second_HWC: Frame) -> FlowField:
+        from torch.nn import functional
+
         height, width = first_HWC.shape[:2]
         (top, bottom), (left, right) = _padding(height), _padding(width)
         with self._lock, reference_precision(self._device):
@@ -82,7 +98,9 @@ class RaftFlow:
             flow_CHW = flow_BCHW[0, :, top : top + height, left : left + width]
             return np.ascontiguousarray(flow_CHW.permute(1, 2, 0).float().cpu().numpy())
 
-    def _pixels(self, frame_HWC: Frame) -> torch.Tensor:
+    def _pixels(self, frame_HWC: Frame) -> Tensor:
+        import torch
+
         # A copy: torch warns about memory that it must not write.
         frame_CHW = torch.from_numpy(frame_HWC.copy()).to(self._device).permute(2, 0, 1).float()
         return frame_CHW[None] / 127.5 - 1.0

@@ -3,25 +3,23 @@
 Unterthiner et al., "Towards Accurate Generative Models of Video" (2018), as run by the reference
 implementation: frames to 224 pixels and [-1, 1], logits averaged over time, no softmax. Every choice
 on the way (resize, frames, BatchNorm epsilon) is the protocol's.
-
-Constructing is cheap; torch is imported by `load`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from ....core.contracts import FrozenConfig
+from ....core.contracts import Extractor, ExtractorSession, FrozenConfig
 from ....core.errors import MetricError
-from ....core.types import Features, Frames, Resources, WeightsRef
+from ....core.types import Features, Frames, Resources
 from ....core.weights import resolve, split_pin
-from ...protocol import Protocol
 from ...settings import I3dSettings, ResizeStep
-from ..weights_formats import I3D
+from ..backbone import check_frames, reference_precision, resize_frames
+from .weights import I3D, detect_format, load_i3d, load_i3d_program
 
 if TYPE_CHECKING:
     from .network import I3dProgram, InceptionI3d
@@ -33,12 +31,14 @@ _GPU_BATCH = 16
 """Clips in one forward pass on a GPU; about 0.1 GiB of activations each at full size."""
 
 
-class I3dLogits:
+class I3dLogits(Extractor):
     """I3D logits: video [T, H, W, 3] uint8 -> float32 [K]."""
 
     class Config(FrozenConfig):
+        """Weights, and the protocol's settings from frames to logits."""
+
         weights: str = "sprites/i3d"
-        """Folder, state-dict file, or pinned TorchScript file; see `i3d_weights`."""
+        """Folder, state-dict file, or pinned TorchScript file; see `weights`."""
         num_frames: int | None = Field(default=16, ge=1)
         """The first so many frames are read and fewer are refused; None reads all there are."""
         resize: tuple[ResizeStep, ...] = I3dSettings().resize
@@ -47,7 +47,7 @@ class I3dLogits:
     name: ClassVar[str] = "i3d"
     version: ClassVar[str] = "1"
     modality: ClassVar[str] = "video"
-    weights_role: ClassVar[str] = "i3d"
+    weights_format = I3D
 
     def __init__(self, config: Config) -> None:
         if config.num_frames is not None and config.num_frames < MIN_FRAMES:
@@ -55,39 +55,29 @@ class I3dLogits:
                 f"I3D needs at least {MIN_FRAMES} frames, the protocol measures {config.num_frames}",
                 f"set sampling.num_frames to {MIN_FRAMES} or more, or leave out FVD and KVD",
             )
-        self.config = config
+        super().__init__(config)
 
     @classmethod
-    def from_protocol(cls, protocol: Protocol, weights: str | None = None) -> Self:
-        """The extractor with the parts of the protocol that its features depend on, and no others."""
-        return cls(
-            cls.Config(
-                weights=weights or cls.Config().weights,
-                num_frames=protocol.sampling.num_frames,
-                resize=protocol.i3d.resize,
-                batchnorm_epsilon=protocol.i3d.batchnorm_epsilon,
-            )
-        )
+    def protocol_settings(cls, protocol: Any) -> dict[str, Any]:
+        """Frames, resize and epsilon."""
+        return {
+            "num_frames": protocol.sampling.num_frames,
+            "resize": protocol.i3d.resize,
+            "batchnorm_epsilon": protocol.i3d.batchnorm_epsilon,
+        }
 
-    @staticmethod
-    def describe(protocol: Protocol) -> str:
-        """For signatures: what the features depend on."""
-        return protocol.i3d.describe()
-
-    def parameters(self) -> Mapping[str, Any]:
-        """What the features depend on besides the clip and the weights' content."""
-        return self.config.model_dump(mode="json", exclude={"weights"})
+    @classmethod
+    def describe(cls, protocol: Any) -> str:
+        """Resize and epsilon."""
+        settings: I3dSettings = protocol.i3d
+        return settings.describe()
 
     def resources(self) -> Resources:
+        """One GPU; activations take most of the memory."""
         return Resources(vram_gib=4.0)
 
-    def weights(self) -> tuple[WeightsRef, ...]:
-        return (WeightsRef(self.weights_role, self.config.weights, I3D),)
-
     def load(self, device: str) -> I3dSession:
-        from .formats import detect_format
-        from .weights import load_i3d, load_i3d_program
-
+        """The network, or the program where the location pins one."""
         path, epsilon = resolve(self.config.weights, I3D), self.config.batchnorm_epsilon
         network: InceptionI3d | I3dProgram
         if detect_format(path) == "torchscript":
@@ -97,7 +87,7 @@ class I3dLogits:
         return I3dSession(network.to(device), self.config, device)
 
 
-class I3dSession:
+class I3dSession(ExtractorSession):
     """The network on a device.
 
     On the CPU every clip is its own forward pass: the kernels choose their order of summation by the
@@ -128,8 +118,6 @@ class I3dSession:
         return [row for row in features if row is not None]
 
     def _cut(self, clip: Frames) -> Frames:
-        from ..preprocess import check_frames
-
         wanted = self._config.num_frames
         check_frames(clip, min_frames=max(MIN_FRAMES, wanted or 0), who=f"I3D ({wanted or 'all'} frames)")
         return clip[:wanted]
@@ -137,10 +125,8 @@ class I3dSession:
     def _forward(self, clips: Sequence[Frames]) -> np.ndarray:
         import torch
 
-        from ..precision import reference_precision
-        from ..preprocess import resize_frames
-
         with reference_precision(self._device):
             frames = [resize_frames(clip, self._config.resize, 224, self._device) for clip in clips]
             video_BCTHW = torch.stack(frames).transpose(1, 2) / 127.5 - 1.0
-            return self._network(video_BCTHW).float().cpu().numpy()
+            logits_BK: np.ndarray = self._network(video_BCTHW).float().cpu().numpy()
+            return logits_BK

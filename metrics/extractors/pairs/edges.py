@@ -5,18 +5,14 @@ Shape suffixes: T frames, H height, W width, C channels (RGB).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ....core.contracts import FrozenConfig
-from ....core.types import Features, Frames, Resources, WeightsRef
-from ...protocol import Protocol
-from ...settings import PairSettings
+from ....core.types import Features
 from ..flow.optical_flow import one_opencv_thread, shrink
-from .frames import PairResize, check_pair, whole_frame_pairs
+from .frames import Pair, PairExtractor, check_pair, whole_frame_pairs
 
 MAX_SIDE = 128
 """Frames with a longer side are shrunk to it first (area average): finer edges are texture."""
@@ -33,65 +29,26 @@ pixel off by 1 gives 0.0044 on a flat frame of 64 x 64 and 0.0005 on one of 128 
 EdgeMap = npt.NDArray[np.float64]
 
 
-class PairEdges:
+class PairEdges(PairExtractor):
     """Correlation of the edge maps of every frame: (generated, reference) clips uint8 -> float32 [T].
 
     A reference of another size is resized to the generated clip's first; see `edge_correlation`.
     """
 
-    class Config(FrozenConfig):
-        resize: PairResize = PairSettings().resize
-
     name: ClassVar[str] = "pair_edges"
     version: ClassVar[str] = "1"
-    modality: ClassVar[str] = "pair"
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    @classmethod
-    def from_protocol(cls, protocol: Protocol, weights: str | None = None) -> Self:
-        """The extractor with the parts of the protocol that its features depend on; it has no weights."""
-        del weights
-        return cls(cls.Config(resize=protocol.pair.resize))
-
-    @staticmethod
-    def describe(protocol: Protocol) -> str:
-        """For signatures: what the features depend on."""
-        return protocol.pair.describe()
-
-    def parameters(self) -> Mapping[str, Any]:
-        """What the features depend on besides the clips."""
-        return self.config.model_dump(mode="json")
-
-    def resources(self) -> Resources:
-        return Resources(num_gpus=0.0)
-
-    def weights(self) -> tuple[WeightsRef, ...]:
-        return ()
-
-    def load(self, device: str) -> PairEdgesSession:
-        del device  # numpy
-        return PairEdgesSession(self.config)
-
-
-class PairEdgesSession:
-    def __init__(self, config: PairEdges.Config) -> None:
-        self._config = config
-
-    def extract(self, inputs: Sequence[tuple[Frames, Frames]]) -> list[Features]:
-        """Correlations float32 [T] of each pair, in order.
+    def extract_one(self, item: Pair) -> Features:
+        """Correlations float32 [T] of a pair.
 
         Raises:
             MetricError: clips of the wrong type, of differing numbers of frames, below 16 pixels a side, or
                 of differing sizes where the protocol refuses that.
         """
+        clips = check_pair(item, self.config.resize, who="kept structure", min_side=MIN_SIDE)
         with one_opencv_thread():
-            return [self._extract(pair) for pair in inputs]
-
-    def _extract(self, pair: tuple[Frames, Frames]) -> Features:
-        clips = check_pair(pair, self._config.resize, who="kept structure", min_side=MIN_SIDE)
-        return np.array([edge_correlation(*frames) for frames in whole_frame_pairs(*clips)], dtype=np.float32)
+            correlations = [edge_correlation(*frames) for frames in whole_frame_pairs(*clips)]
+        return np.array(correlations, dtype=np.float32)
 
 
 def edge_correlation(first_HWC: npt.NDArray[np.uint8], second_HWC: npt.NDArray[np.uint8]) -> float:

@@ -5,18 +5,16 @@ Shape suffixes: T frames, H height, W width, C channels, K columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ....core.errors import MetricError
 from ....core.types import Features, Frames
-from ...protocol import Protocol
 from ...settings import PairSettings
-from ..flow.extractor import FlowConfig, FlowExtractor, check_flow_size, flow_settings, make_flow
-from ..flow.optical_flow import FlowField, FlowFunction, at_full_size, one_opencv_thread, shrink
-from .frames import PairResize, check_pair, whole_frame_pairs
+from ..flow.extractor import FlowConfig, FlowExtractor, FlowSession
+from ..flow.optical_flow import FlowField, at_full_size, shrink
+from .frames import Pair, PairResize, check_pair, whole_frame_pairs
 
 COLUMNS = ("endpoint_error", "agreement", "generated_motion", "reference_motion")
 """Of the features of two neighbouring frames, with g and r the flow between them in the generated and in the
@@ -37,60 +35,50 @@ class PairFlow(FlowExtractor):
     """
 
     class Config(FlowConfig):
+        """The protocol's sections `flow` and `pair`, with RAFT's weights."""
+
         resize: PairResize = PairSettings().resize
 
     name: ClassVar[str] = "pair_flow"
-    version: ClassVar[str] = "1"
     modality: ClassVar[str] = "pair"
-    config: Config
 
     @classmethod
-    def from_protocol(cls, protocol: Protocol, weights: str | None = None) -> Self:
-        """The extractor with the parts of the protocol that its features depend on, and no others.
+    def protocol_settings(cls, protocol: Any) -> dict[str, Any]:
+        """The `flow` section, and what becomes of a reference of another size."""
+        return super().protocol_settings(protocol) | {"resize": protocol.pair.resize}
 
-        Raises:
-            WeightsError: the protocol's algorithm is RAFT and no weights are named.
-        """
-        settings = flow_settings(cls.name, protocol, weights)
-        return cls(cls.Config(**settings, resize=protocol.pair.resize))
-
-    @staticmethod
-    def describe(protocol: Protocol) -> str:
-        """For signatures: what the features depend on."""
-        return f"{protocol.pair.describe()}|{protocol.flow.describe()}"
+    @classmethod
+    def describe(cls, protocol: Any) -> str:
+        """What becomes of a reference of another size, and the `flow` section."""
+        return f"{protocol.pair.describe()}|{super().describe(protocol)}"
 
     def load(self, device: str) -> PairFlowSession:
+        """The algorithm, RAFT on the device."""
         return PairFlowSession(self.config, self.load_raft(device))
 
 
-class PairFlowSession:
-    """The algorithm, on one thread: features are the same bits whatever the process's threads are."""
+class PairFlowSession(FlowSession):
+    """Forward flow of every pair of neighbouring frames, in both clips."""
 
-    def __init__(self, config: PairFlow.Config, raft: FlowFunction | None) -> None:
-        self._config, self._raft = config, raft
+    _config: PairFlow.Config
 
-    def extract(self, inputs: Sequence[tuple[Frames, Frames]]) -> list[Features]:
-        """Features float32 [T - 1, 4] of each pair, in order; the columns are `COLUMNS`.
+    def extract_one(self, item: Pair) -> Features:
+        """Features float32 [T - 1, 4] of a pair; the columns are `COLUMNS`.
 
         Raises:
             MetricError: clips of the wrong type, of differing numbers of frames or of one, too small, or of
                 differing sizes where the protocol refuses that.
         """
-        with one_opencv_thread():
-            return [self._extract(pair) for pair in inputs]
-
-    def _extract(self, pair: tuple[Frames, Frames]) -> Features:
-        generated_THWC, reference_THWC = check_pair(pair, self._config.resize, who="motion alignment")
+        generated_THWC, reference_THWC = check_pair(item, self._config.resize, who="motion alignment")
         if len(generated_THWC) < 2:
             raise MetricError("motion alignment needs clips of at least 2 frames, these have 1")
-        flow = make_flow(self._config, self._raft)
-        size = generated_THWC.shape[1:3]
+        flow, size = self.make_flow(), generated_THWC.shape[1:3]
         before: tuple[Frames, Frames] | None = None
         rows = []
         for frames in whole_frame_pairs(generated_THWC, reference_THWC):
             ours_HWC, theirs_HWC = (shrink(frame, self._config.max_side) for frame in frames)
             if before is None:
-                check_flow_size(self._config, size, ours_HWC)
+                self.check_size(size, ours_HWC)
             else:
                 rows.append(_compare(flow(before[0], ours_HWC), flow(before[1], theirs_HWC), size))
             before = ours_HWC, theirs_HWC

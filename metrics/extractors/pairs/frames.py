@@ -5,22 +5,59 @@ Shape suffixes: T frames, H height, W width, C channels (RGB).
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from ....core.contracts import Extractor, ExtractorSession, FrozenConfig
 from ....core.errors import MetricError
-from ....core.types import Frames
+from ....core.types import Features, Frames, Resources
+from ...settings import PairSettings
+from ..backbone import check_frames, reference_precision
 
 Pixels = npt.NDArray[np.float32]
+Pair = tuple[Frames, Frames]
 PairResize = Literal["reference-to-generated", "refuse"]
 
 
-def check_pair(
-    pair: tuple[Frames, Frames], resize: PairResize, *, who: str, min_side: int = 1
-) -> tuple[Frames, Frames]:
+class PairExtractor(Extractor, ExtractorSession):
+    """Base of the extractors that compare two clips by numpy alone: each is its own session."""
+
+    class Config(FrozenConfig):
+        """The protocol's `pair` section."""
+
+        resize: PairResize = PairSettings().resize
+
+    modality: ClassVar[str] = "pair"
+
+    @classmethod
+    def protocol_settings(cls, protocol: Any) -> dict[str, Any]:
+        """What becomes of a reference of another size."""
+        return {"resize": protocol.pair.resize}
+
+    @classmethod
+    def describe(cls, protocol: Any) -> str:
+        """What becomes of a reference of another size."""
+        settings: PairSettings = protocol.pair
+        return settings.describe()
+
+    def resources(self) -> Resources:
+        """No GPU."""
+        return Resources(num_gpus=0.0)
+
+    def load(self, device: str) -> ExtractorSession:
+        """Itself: there is nothing to load."""
+        return self
+
+    @abstractmethod
+    def extract_one(self, item: Pair) -> Features:
+        """Values float32 of each frame, [T] or [T, K]."""
+
+
+def check_pair(pair: Pair, resize: PairResize, *, who: str, min_side: int = 1) -> Pair:
     """The generated and the reference clip, after what can be said without looking at pixels.
 
     Args:
@@ -33,8 +70,6 @@ def check_pair(
         MetricError: a clip is of the wrong type, the numbers of frames differ, the generated clip is too
             small, or sizes differ where the protocol refuses that.
     """
-    from ..preprocess import check_frames
-
     generated_THWC, reference_THWC = pair
     check_frames(generated_THWC, who=f"{who} (generated clip)")
     check_frames(reference_THWC, who=f"{who} (reference clip)")
@@ -86,8 +121,6 @@ def whole_frame_pairs(
 def _resized(frame_HWC: Frames, size: tuple[int, ...]) -> Pixels:
     import torch
     from torch.nn import functional
-
-    from ..precision import reference_precision
 
     with reference_precision("cpu"):
         frame_CHW = torch.from_numpy(frame_HWC.astype(np.float32)).permute(2, 0, 1).contiguous()

@@ -4,28 +4,24 @@ Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual M
 on AlexNet: the variant that the authors recommend for comparing methods. There are no default weights: a
 random AlexNet would give numbers that look like LPIPS.
 
-Constructing is cheap; torch is imported by `load`.
-
 Shape suffixes: B frames at once, T frames, C channels, H height, W width.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ....core.contracts import FrozenConfig
+from ....core.contracts import Extractor, ExtractorSession, FrozenConfig
 from ....core.errors import WeightsError
-from ....core.types import Features, Frames, Resources, WeightsRef
+from ....core.types import Features, Resources
 from ....core.weights import resolve
-from ...protocol import Protocol
 from ...settings import PairSettings
-from ..transformers_folder import missing_reason
-from ..weights_formats import LPIPS
-from .frames import PairResize, check_pair, frame_pairs
+from ..backbone import reference_precision
+from .frames import Pair, PairResize, check_pair, frame_pairs
+from .lpips_weights import LPIPS, load_lpips
 
 if TYPE_CHECKING:
     from .lpips_network import LpipsNetwork
@@ -37,10 +33,12 @@ _GPU_BATCH = 16
 """Frames in one forward pass on a GPU, never across clips."""
 
 
-class LpipsFrames:
+class LpipsFrames(Extractor):
     """LPIPS of every frame: (generated, reference) clips uint8 -> float32 [T]."""
 
     class Config(FrozenConfig):
+        """The weights, and the protocol's `pair` section."""
+
         weights: str = ""
         """Folder or file, see `lpips_weights`; there is no default."""
         resize: PairResize = PairSettings().resize
@@ -48,46 +46,32 @@ class LpipsFrames:
     name: ClassVar[str] = "lpips"
     version: ClassVar[str] = "1"
     modality: ClassVar[str] = "pair"
-    weights_role: ClassVar[str] = "lpips"
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    weights_format = LPIPS
 
     @classmethod
-    def from_protocol(cls, protocol: Protocol, weights: str | None = None) -> Self:
-        """The extractor with the parts of the protocol that its features depend on, and no others."""
-        return cls(cls.Config(weights=weights or "", resize=protocol.pair.resize))
+    def protocol_settings(cls, protocol: Any) -> dict[str, Any]:
+        """What becomes of a reference of another size."""
+        return {"resize": protocol.pair.resize}
 
-    @staticmethod
-    def describe(protocol: Protocol) -> str:
-        """For signatures: what the features depend on."""
-        return f"{protocol.pair.describe()}|lpips:0.1,alex"
-
-    def parameters(self) -> Mapping[str, Any]:
-        """What the features depend on besides the clips and the weights' content."""
-        return self.config.model_dump(mode="json", exclude={"weights"})
+    @classmethod
+    def describe(cls, protocol: Any) -> str:
+        """What becomes of a reference of another size, and which LPIPS."""
+        settings: PairSettings = protocol.pair
+        return f"{settings.describe()}|lpips:0.1,alex"
 
     def resources(self) -> Resources:
+        """One GPU."""
         return Resources(vram_gib=2.0)
 
-    def weights(self) -> tuple[WeightsRef, ...]:
-        return (WeightsRef(self.weights_role, self.config.weights, LPIPS),)
-
-    @classmethod
-    def available(cls, location: str | None) -> str | None:
-        """None, or why the extractor cannot be used with the weights at this location (None for none)."""
-        return missing_reason(cls.weights_role, LPIPS, location)
-
     def load(self, device: str) -> LpipsSession:
-        from .lpips_weights import load_lpips
-
-        reason = self.available(self.config.weights or None)
+        """The network on a device."""
+        reason = self.available(self.config.weights)
         if reason is not None:
             raise WeightsError(f"{self.name}: {reason}")
         return LpipsSession(load_lpips(resolve(self.config.weights, LPIPS)).to(device), self.config, device)
 
 
-class LpipsSession:
+class LpipsSession(ExtractorSession):
     """The network on a device. On the CPU every frame is a forward pass, so that its value depends on no
     other; on a GPU the frames of a clip are batched, and values agree to rounding."""
 
@@ -95,17 +79,14 @@ class LpipsSession:
         self._network, self._config, self._device = network, config, device
         self._batch = 1 if device == "cpu" else _GPU_BATCH
 
-    def extract(self, inputs: Sequence[tuple[Frames, Frames]]) -> list[Features]:
-        """LPIPS float32 [T] of each pair, in order.
+    def extract_one(self, item: Pair) -> Features:
+        """LPIPS float32 [T] of a pair.
 
         Raises:
             MetricError: clips of the wrong type, of differing numbers of frames, too small, or of differing
                 sizes where the protocol refuses that.
         """
-        return [self._extract(pair) for pair in inputs]
-
-    def _extract(self, pair: tuple[Frames, Frames]) -> Features:
-        clips = check_pair(pair, self._config.resize, who="LPIPS", min_side=MIN_SIDE)
+        clips = check_pair(item, self._config.resize, who="LPIPS", min_side=MIN_SIDE)
         frames = frame_pairs(*clips)
         values: list[np.ndarray] = []
         while block := list(itertools.islice(frames, self._batch)):
@@ -114,8 +95,6 @@ class LpipsSession:
 
     def _forward(self, ours_BHWC: np.ndarray, theirs_BHWC: np.ndarray) -> np.ndarray:
         import torch
-
-        from ..precision import reference_precision
 
         with reference_precision(self._device):
             ours_BCHW, theirs_BCHW = (

@@ -14,20 +14,48 @@ not read.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ....core.errors import WeightsError
-from ....core.weights_tree import LocalTree
-from ..tensor_files import read_tensors
-from ..weights_formats import LPIPS_HINT, lpips_files
-from .lpips_network import LpipsNetwork
+from ....core.tensor_files import find_one
+from ....core.weights_format import WeightsFormat
+from ....core.weights_tree import LocalTree, MissingFilesError, Tree
+from ..backbone import load_into, read_tensors
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from .lpips_network import LpipsNetwork
+
 _CONVOLUTION = re.compile(r"^(?:features|net\.slice\d)\.(\d+)\.(weight|bias)$")
 _HEAD = re.compile(r"^lin(\d)\.model\.1\.weight$")
+
+_HINT = (
+    "a folder with torchvision's alexnet*.pth and LPIPS's alex.pth (version 0.1), or one safetensors file "
+    "with the tensors of both, is expected"
+)
+
+
+@dataclass(frozen=True)
+class _LpipsFiles(WeightsFormat):
+    def files(self, tree: Tree) -> tuple[str, ...]:
+        if tree.path is not None and tree.path.is_file():
+            return ()
+        convolutions, heads = find_one(tree, "alexnet*"), find_one(tree, "alex")
+        if convolutions is not None and heads is not None:
+            return tuple(sorted((convolutions, heads)))
+        both = find_one(tree, "*") if convolutions is None and heads is None else None
+        if both is not None:
+            return (both,)
+        missing = [name for name, path in (("alexnet*", convolutions), ("alex.pth", heads)) if path is None]
+        raise MissingFilesError(f"no file {' and no file '.join(missing)} in {tree.where}", _HINT)
+
+
+LPIPS = _LpipsFiles(
+    "folder with torchvision's AlexNet and LPIPS's alex.pth, or one safetensors file with both"
+)
 
 
 def load_lpips(location: Path) -> LpipsNetwork:
@@ -39,28 +67,25 @@ def load_lpips(location: Path) -> LpipsNetwork:
     Raises:
         WeightsError: a file is missing or cannot be read, or tensors are missing or of other shapes.
     """
+    from .lpips_network import LpipsNetwork
+
+    files = [location / name for name in LPIPS.files(LocalTree(location))] or [location]
     tensors: dict[str, Tensor] = {}
-    files = [location / name for name in lpips_files(LocalTree(location))] or [location]
     for path in files:
         for name, value in read_tensors(path).items():
-            renamed = _renamed(name)
-            if renamed is not None:
+            if (renamed := _renamed(name)) is not None:
                 tensors[renamed] = value
-    network = LpipsNetwork()
-    try:
-        network.load_state_dict(tensors, strict=True, assign=True)
-    except RuntimeError as error:
-        faults = " ".join(str(error).split())
-        raise WeightsError(f"{location} does not fit LPIPS on AlexNet: {faults[:400]}", LPIPS_HINT) from None
+    network: LpipsNetwork = load_into(
+        LpipsNetwork(), tensors, f"{location} does not fit LPIPS on AlexNet", _HINT
+    )
     negative = sorted(
         name for name, value in tensors.items() if name.startswith("heads.") and bool((value < 0).any())
     )
     if negative:
         raise WeightsError(
-            f"{location}: {', '.join(negative)} have negative weights, which LPIPS's heads never have",
-            LPIPS_HINT,
+            f"{location}: {', '.join(negative)} have negative weights, which LPIPS's heads never have", _HINT
         )
-    return network.float().requires_grad_(False).eval()
+    return network
 
 
 def _renamed(name: str) -> str | None:

@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 
 from reelbench.core.errors import MetricError
-from reelbench.metrics.clips.clipscore import ClipScore
-from reelbench.metrics.clips.clipsim import ClipSim
 from reelbench.metrics.clips.consistency import (
     FrameConsistencyAllPairs,
     FrameConsistencyConsecutive,
     FrameConsistencyFirstAndPrevious,
 )
-from reelbench.metrics.clips.pickscore import PickScore
-from reelbench.metrics.clips.textual_alignment import TextualAlignment
+from reelbench.metrics.clips.text import ClipScore, ClipSim, PickScore, TextualAlignment
 
 ROOT = np.sqrt(0.5)
 CONSISTENCIES = [FrameConsistencyAllPairs, FrameConsistencyConsecutive, FrameConsistencyFirstAndPrevious]

@@ -239,9 +239,9 @@ def test_the_protocol_says_how_pairs_are_made(clean, source):
         build_extractor("pair_flow", protocol, {"raft": "unused"}),
         build_extractor("pair_edges", protocol),
     )
-    assert flow.parameters() == {"algorithm": "farneback", "max_side": 64, "resize": "refuse"}
+    assert flow.config == PairFlow.Config(algorithm="farneback", max_side=64, resize="refuse")
     assert (flow.weights(), flow.config.weights, flow.resources().num_gpus) == ((), "", 0)
-    assert edges.parameters() == {"resize": "refuse"}
+    assert edges.config == PairEdges.Config(resize="refuse")
     for extractor in (flow, edges):
         with pytest.raises(MetricError, match="the protocol refuses that"):
             extractor.load("cpu").extract([(source[:, :64, :64], source)])

@@ -263,7 +263,7 @@ def test_the_protocol_says_how_flow_is_made(clean):
         {"name": "t", "version": "1", "flow": {"algorithm": "farneback", "max_side": 64}}
     )
     extractor = build_extractor("flow", protocol, {"raft": "unused"})
-    assert extractor.parameters() == {"algorithm": "farneback", "max_side": 64}
+    assert extractor.config == FlowFeatures.Config(algorithm="farneback", max_side=64)
     assert (extractor.weights(), extractor.config.weights, extractor.resources().num_gpus) == ((), "", 0)
     clip = _panning(2, 96, 128, dx=2, dy=0)
     row = extractor.load("cpu").extract([clip])[0]

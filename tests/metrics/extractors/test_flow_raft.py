@@ -14,9 +14,9 @@ from reelbench.core.errors import WeightsError
 from reelbench.core.weights import digest_weights
 from reelbench.metrics.build import build_extractor, refuse_unavailable
 from reelbench.metrics.clips.motion import WarpingError
+from reelbench.metrics.extractors.backbone import reference_precision
 from reelbench.metrics.extractors.flow import raft
 from reelbench.metrics.extractors.flow.raft import RaftFlow, load_raft
-from reelbench.metrics.extractors.precision import reference_precision
 from reelbench.metrics.protocol import parse_protocol
 
 PROTOCOL = parse_protocol({"name": "t", "version": "1", "flow": {"algorithm": "raft"}})
@@ -85,7 +85,7 @@ def test_loading_draws_no_random_numbers(folder):
 def test_features_by_raft(folder, clean, few_updates):
     extractor = build_extractor("flow", PROTOCOL, {"raft": str(folder)})
     assert [(ref.name, ref.location) for ref in extractor.weights()] == [("raft", str(folder))]
-    assert extractor.parameters() == {"algorithm": "raft", "max_side": 256}
+    assert (extractor.config.algorithm, extractor.config.max_side) == ("raft", 256)
     session = extractor.load("cpu")
     still, moving = np.repeat(_clip(1, 40, 60), 2, axis=0), _clip(2, 40, 60)
     rows = session.extract([still, moving])

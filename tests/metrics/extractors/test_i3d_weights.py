@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import runpy
 import shutil
 import warnings
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,19 +16,20 @@ from safetensors.torch import save_file
 
 from reelbench.core.errors import WeightsError
 from reelbench.core.weights import digest_weights
-from reelbench.metrics.extractors.i3d.check import (
-    PUBLISHED_DISTANCES,
-    agrees_with_published,
-    black_and_white_distance,
-)
-from reelbench.metrics.extractors.i3d.formats import describe_i3d_weights, detect_format
+from reelbench.metrics.extractors.backbone import reference_precision
+from reelbench.metrics.extractors.i3d.described import describe_i3d_weights
 from reelbench.metrics.extractors.i3d.i3d import I3dLogits
 from reelbench.metrics.extractors.i3d.network import InceptionI3d
-from reelbench.metrics.extractors.i3d.weights import load_i3d, load_i3d_program
-from reelbench.metrics.extractors.precision import reference_precision
+from reelbench.metrics.extractors.i3d.weights import detect_format, load_i3d, load_i3d_program
 from reelbench.metrics.protocol import load_protocol, parse_protocol
 
 FRAMES = 9
+
+
+@pytest.fixture(scope="module")
+def check() -> SimpleNamespace:
+    path = Path(__file__).resolve().parents[3] / "benchmarks" / "i3d_black_and_white.py"
+    return SimpleNamespace(**runpy.run_path(str(path)))
 
 
 class _StyleGanVConvention(torch.nn.Module):
@@ -167,7 +171,7 @@ def test_a_program_keeps_its_own_epsilon(program):
 def test_a_pin_is_in_no_key(i3d_folder):
     plain = I3dLogits(I3dLogits.Config(weights=str(i3d_folder)))
     pinned = I3dLogits(I3dLogits.Config(weights=f"{i3d_folder}#sha256:{digest_weights(i3d_folder)}"))
-    assert plain.parameters() == pinned.parameters()
+    assert plain.config.model_dump(exclude={"weights"}) == pinned.config.model_dump(exclude={"weights"})
     assert pinned.load("cpu") is not None
 
 
@@ -212,19 +216,20 @@ def test_protocols_act_on_a_loaded_file(i3d_folder, tmp_path):
     assert parse_protocol({"name": "t", "version": "1"}).i3d.batchnorm_epsilon == 1e-3
 
 
-def test_black_and_white_is_fvd_without_covariance(i3d_folder):
+def test_black_and_white_is_fvd_without_covariance(i3d_folder, check):
     """The published number is FVD between two sets of equal clips, here of black and of white frames."""
-    clips = [np.full((FRAMES, 64, 48, 3), value, np.uint8) for value in (0, 255)]
-    black, white = (
-        I3dLogits(I3dLogits.Config(weights=str(i3d_folder), num_frames=FRAMES)).load("cpu").extract(clips)
-    )
-    distance = black_and_white_distance(load_i3d(i3d_folder), FRAMES)
-    assert distance == pytest.approx(float(((black.astype(float) - white) ** 2).sum()), rel=1e-4)
+    with reference_precision("cpu"):
+        network = load_i3d(i3d_folder)
+        black, white = (
+            network(torch.full((1, 3, FRAMES, 224, 224), value)).double() for value in (-1.0, 1.0)
+        )
+    distance = check.black_and_white_distance(str(i3d_folder), FRAMES)
+    assert distance == pytest.approx(float(((black - white) ** 2).sum()), rel=1e-4)
     assert distance > 0
 
 
-def test_other_weights_are_not_taken_for_the_published_ones(i3d_folder):
-    assert not agrees_with_published(black_and_white_distance(load_i3d(i3d_folder), 10), 10)
-    for frames, distance in PUBLISHED_DISTANCES.items():
-        assert agrees_with_published(distance * 1.001, frames)
-        assert not agrees_with_published(distance * 1.01, frames)
+def test_other_weights_are_not_taken_for_the_published_ones(i3d_folder, check):
+    assert not check.agrees_with_published(check.black_and_white_distance(str(i3d_folder), 10), 10)
+    for frames, distance in check.PUBLISHED_DISTANCES.items():
+        assert check.agrees_with_published(distance * 1.001, frames)
+        assert not check.agrees_with_published(distance * 1.01, frames)

@@ -18,9 +18,9 @@ from reelbench.core.errors import MetricError, WeightsError
 from reelbench.core.weights import digest_weights
 from reelbench.metrics.build import build_extractor, build_metric, extractors_needed, refuse_unavailable
 from reelbench.metrics.clips.pairs import Lpips
+from reelbench.metrics.extractors.backbone import reference_precision
 from reelbench.metrics.extractors.pairs.lpips import MIN_SIDE, LpipsFrames
 from reelbench.metrics.extractors.pairs.lpips_weights import load_lpips
-from reelbench.metrics.extractors.precision import reference_precision
 from reelbench.metrics.protocol import parse_protocol
 from reelbench.metrics.signature import signature
 
@@ -176,7 +176,7 @@ def test_without_weights_it_is_refused(folder, clean):
 
 def test_weights_are_part_of_no_parameter_and_can_be_pinned(folder, clean):
     pinned = build_extractor("lpips", clean, {"lpips": f"{folder}#sha256:{digest_weights(folder)}"})
-    assert pinned.parameters() == {"resize": "reference-to-generated"}
+    assert pinned.config.resize == "reference-to-generated"
     assert [ref.name for ref in pinned.weights()] == ["lpips"]
     pinned.load("cpu")
     metric = build_metric("lpips", clean)

@@ -8,8 +8,7 @@ import pytest
 from reelbench.core.errors import MetricError
 from reelbench.metrics.build import build_extractor, build_metric, extractors_needed
 from reelbench.metrics.clips.pairs import Psnr, Ssim
-from reelbench.metrics.extractors.pairs.similarity import PairPixels
-from reelbench.metrics.extractors.pairs.ssim import ssim
+from reelbench.metrics.extractors.pairs.similarity import PairPixels, ssim
 from reelbench.metrics.protocol import parse_protocol
 from reelbench.metrics.signature import signature
 
@@ -116,7 +115,7 @@ def test_a_reference_of_another_size_is_resized(pair):
 def test_the_protocol_can_refuse_other_sizes(pair):
     protocol = parse_protocol({"name": "t", "version": "1", "pair": {"resize": "refuse"}})
     extractor = build_extractor("pair_pixels", protocol)
-    assert extractor.parameters() == {"resize": "refuse"}
+    assert extractor.config == PairPixels.Config(resize="refuse")
     strict = extractor.load("cpu")
     assert strict.extract([pair])[0].tobytes() == session.extract([pair])[0].tobytes()
     with pytest.raises(MetricError, match="generated clip is 40 x 56, its reference 90 x 70"):

@@ -78,6 +78,6 @@ def test_the_metric_refuses_what_it_cannot_use(clean, features, message):
 
 def test_no_setting_and_no_weights_act_on_it(clean):
     extractor = build_extractor("pixel_difference", clean)
-    assert (extractor.weights(), extractor.parameters(), extractor.resources().num_gpus) == ((), {}, 0)
+    assert (extractor.weights(), extractor.config.model_dump(), extractor.resources().num_gpus) == ((), {}, 0)
     needs = extractors_needed([build_metric("temporal_flickering", clean)])
     assert (needs.generated, needs.reference) == (("pixel_difference",), ())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reelbench.core.errors import MetricError
-from reelbench.metrics.extractors.preprocess import check_frames, resize_frames
+from reelbench.metrics.extractors.backbone import check_frames, resize_frames
 from reelbench.metrics.settings import ResizeStep
 
 

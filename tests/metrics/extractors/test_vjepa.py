@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from reelbench.core.errors import MetricError, WeightsError
-from reelbench.metrics.extractors.precision import reference_precision
-from reelbench.metrics.extractors.preprocess import resize_frames
+from reelbench.metrics.extractors.backbone import reference_precision, resize_frames
 from reelbench.metrics.extractors.vjepa import VJepaFeatures
 from reelbench.metrics.protocol import parse_protocol
 

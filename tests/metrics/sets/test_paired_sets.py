@@ -11,10 +11,9 @@ from reelbench.core.errors import MetricError
 from reelbench.metrics.build import build_metric
 from reelbench.metrics.protocol import parse_protocol
 from reelbench.metrics.sets.frechet import frechet_distance
-from reelbench.metrics.sets.frechet_swaps import FrechetSwaps
 from reelbench.metrics.sets.kernel import polynomial_mmd
-from reelbench.metrics.sets.kernel_swaps import KernelSwaps
 from reelbench.metrics.sets.paired_sets import affordable_swaps, swap_test
+from reelbench.metrics.sets.swaps import FrechetSwaps, KernelSwaps
 
 
 def features(n, d, seed=0, shift=0.0, scale=1.0):

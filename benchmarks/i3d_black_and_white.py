@@ -1,5 +1,7 @@
 """Whether I3D weights are the published ones, by a number that their users have published.
 
+    .venv/bin/python benchmarks/i3d_black_and_white.py LOCATION
+
 Frames of one colour make every resize irrelevant, and a set of one clip has no covariance: the FVD between
 an all-black and an all-white clip is the squared distance of their logits. The values below are those that a
 public collection of FVD implementations prints for StyleGAN-V's TorchScript file. They were not measured
@@ -8,10 +10,11 @@ here; they hold for BatchNorm's epsilon of 1e-3.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
 
-if TYPE_CHECKING:
-    from .network import I3dProgram, InceptionI3d
+import numpy as np
+
+from reelbench.metrics.extractors.i3d.i3d import I3dLogits
 
 PUBLISHED_DISTANCES: dict[int, float] = {
     10: 569.2296,
@@ -30,22 +33,17 @@ _TOLERANCE = 0.002
 """Relative; TensorFlow's own value at 30 frames, 151.39, differs by 0.0009 from the port's."""
 
 
-def black_and_white_distance(network: InceptionI3d | I3dProgram, num_frames: int = 10) -> float:
+def black_and_white_distance(location: str, num_frames: int = 10) -> float:
     """Squared distance between the logits of an all-black and an all-white clip, on the CPU.
 
     Args:
-        network: of `i3d_weights`, with BatchNorm's epsilon 1e-3.
+        location: of I3D's weights, as a run file gives it.
         num_frames: at least 9.
     """
-    import torch
-
-    from ..precision import reference_precision
-    from .network import FRAME_SIDE
-
-    with reference_precision("cpu"):
-        shape = (1, 3, num_frames, FRAME_SIDE, FRAME_SIDE)
-        black, white = (network(torch.full(shape, value)).double() for value in (-1.0, 1.0))
-        return float(((black - white) ** 2).sum())
+    clips = [np.full((num_frames, 224, 224, 3), value, np.uint8) for value in (0, 255)]
+    extractor = I3dLogits(I3dLogits.Config(weights=location, num_frames=num_frames))
+    black, white = (logits.astype(np.float64) for logits in extractor.load("cpu").extract(clips))
+    return float(((black - white) ** 2).sum())
 
 
 def agrees_with_published(distance: float, num_frames: int = 10) -> bool:
@@ -56,3 +54,10 @@ def agrees_with_published(distance: float, num_frames: int = 10) -> bool:
     """
     published = PUBLISHED_DISTANCES[num_frames]
     return abs(distance - published) <= _TOLERANCE * published
+
+
+if __name__ == "__main__":
+    for frames, expected in PUBLISHED_DISTANCES.items():
+        found = black_and_white_distance(sys.argv[1], frames)
+        verdict = "agrees" if agrees_with_published(found, frames) else "differs"
+        print(f"{frames} frames: {found:.4f}, published {expected:.4f}: {verdict}")

@@ -1,86 +1,64 @@
-"""What the extractors' weights must be, and which files of them are loaded; read without torch."""
+"""CLIP's weights as open_clip has them: where they lie, and which of their files are loaded.
+
+Locations:
+
+* what `core.weights.resolve` finds: a folder with `open_clip_config.json` and its checkpoint (a path, a
+  name below the weights root, "sprites/clip", or a hub id "owner/name");
+* `<architecture>:<tag or file>`, for example "ViT-B-32:openai" or "ViT-B-32-quickgelu:/data/b32.safetensors":
+  one of open_clip's architectures with its published weights of that tag (fetched into open_clip's own
+  cache) or with a checkpoint file.
+
+Either may end in a pin (`#sha256:...`), which `core.weights` checks.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...core import hub
 from ...core.errors import WeightsError
-from ...core.weights import NotFetchedError
-from ...core.weights_format import TOKENIZER_FILES, ModelFolder, NamedFiles, OnHub, WeightsFormat
+from ...core.tensor_files import refuse_other_tensors
+from ...core.types import WeightsRef
+from ...core.weights import NotFetchedError, split_pin, with_pin
+from ...core.weights_format import TOKENIZER_FILES, OnHub, WeightsFormat
 from ...core.weights_tree import LocalTree, MissingFilesError, Tree, one_of, read_json
-from .i3d.formats import FIRST_TENSOR, LAST_TENSOR, detect_format, read_i3d_config
-from .tensor_files import find_one, refuse_other_tensors
-
-LPIPS_HINT = (
-    "a folder with torchvision's alexnet*.pth and LPIPS's alex.pth (version 0.1), or one safetensors file "
-    "with the tensors of both, is expected"
-)
-
-RAFT_HINT = (
-    "torchvision's state dict of raft_large or raft_small is expected, as raft*.pth or raft*.safetensors"
-)
 
 
-def lpips_files(tree: Tree) -> tuple[str, ...]:
-    """The names of the files of a folder that are read; () for a single file.
+def split_location(location: str) -> tuple[str, str]:
+    """(architecture, tag or file) of the form "ViT-B-32:openai"; architecture is "" for all other forms.
 
-    Raises:
-        MissingFilesError: one is not there.
-        WeightsError: several fit.
+    A pin stays with the second part.
+
+    >>> split_location("ViT-B-32:openai"), split_location("sprites/clip")
+    (('ViT-B-32', 'openai'), ('', 'sprites/clip'))
     """
-    if tree.path is not None and not tree.path.is_dir():
-        return ()
-    convolutions, heads = find_one(tree, "alexnet*"), find_one(tree, "alex")
-    if convolutions is not None and heads is not None:
-        return (convolutions, heads)
-    both = find_one(tree, "*") if convolutions is None and heads is None else None
-    if both is not None:
-        return (both,)
-    missing = [name for name, path in (("alexnet*", convolutions), ("alex.pth", heads)) if path is None]
-    raise MissingFilesError(f"no file {' and no file '.join(missing)} in {tree.where}", LPIPS_HINT)
+    bare, pin = split_pin(location)
+    architecture, colon, rest = bare.partition(":")
+    if not colon or "/" in architecture or architecture in ("", "~", ".", "..") or not rest:
+        return "", location
+    return architecture, with_pin(rest, pin)
 
 
-def raft_files(tree: Tree) -> tuple[str, ...]:
-    """The name of the one file of a folder that is read.
+def weights_ref(role: str, architecture: str, source: str) -> WeightsRef:
+    """The weights of a location split by `split_location`; nothing is looked for.
 
-    Raises:
-        MissingFilesError: it is not there.
-        WeightsError: several fit.
+    >>> weights_ref("clip", "ViT-B-32", "openai").location
+    'ViT-B-32:openai'
     """
-    name = find_one(tree, "raft*")
-    if name is None:
-        raise MissingFilesError(f"no file raft* of weights in {tree.where}", RAFT_HINT)
-    return (name,)
+    if not architecture:
+        return WeightsRef(role, source, CLIP_FOLDER)
+    bare, pin = split_pin(source)
+    if is_checkpoint_file(bare):
+        return WeightsRef(role, with_pin(str(Path(bare).expanduser().resolve()), pin), CLIP_CHECKPOINT)
+    return WeightsRef(role, f"{architecture}:{source}", CLIP_CHECKPOINT)
 
 
-@dataclass(frozen=True)
-class _I3d(NamedFiles):
-    def files(self, tree: Tree) -> tuple[str, ...]:
-        if tree.path is not None and tree.path.is_file():
-            if detect_format(tree.path) != "torchscript":
-                refuse_other_tensors(tree.path, self.what, FIRST_TENSOR, LAST_TENSOR)
-            return ()
-        names = super().files(tree)
-        if tree.path is not None:
-            read_i3d_config(tree.path / "config.json")
-        return names
-
-
-@dataclass(frozen=True)
-class _ChosenFiles(WeightsFormat):
-    """A folder in which a rule of the loader's own chooses, or a single file."""
-
-    choose: Callable[[Tree], tuple[str, ...]] = lambda tree: ()
-
-    def files(self, tree: Tree) -> tuple[str, ...]:
-        if tree.path is not None and tree.path.is_file():
-            return ()
-        return tuple(sorted(self.choose(tree)))
+def is_checkpoint_file(source: str) -> bool:
+    """Whether what stands behind "<architecture>:" is a file, and not a tag."""
+    return "/" in source or Path(source).suffix != ""
 
 
 @dataclass(frozen=True)
@@ -162,11 +140,6 @@ class _ClipCheckpoint(WeightsFormat):
         return hub.look(name, files) if name else None
 
 
-def is_checkpoint_file(source: str) -> bool:
-    """Whether what stands behind "<architecture>:" is a file, and not a tag."""
-    return "/" in source or Path(source).suffix != ""
-
-
 @dataclass(frozen=True)
 class _FirstOf(WeightsFormat):
     """The first of some names that a repository has."""
@@ -232,18 +205,5 @@ def _tag_not_fetched(location: str) -> NotFetchedError:
     )
 
 
-I3D = _I3d("I3D weights", required=("config.json", "model.safetensors"))
 CLIP_FOLDER = _ClipFolder("a CLIP folder of open_clip")
 CLIP_CHECKPOINT = _ClipCheckpoint("a CLIP checkpoint")
-PICKSCORE = ModelFolder(
-    "PickScore_v1, a transformers CLIP folder or hub id", model_type="clip", tokenizer=True
-)
-VJEPA = ModelFolder("a transformers V-JEPA 2 folder or hub id", model_type="vjepa2")
-VIDEOMAE = ModelFolder(
-    "a transformers VideoMAE folder or hub id, or the authors' file", model_type="videomae", single_file=True
-)
-LPIPS = _ChosenFiles(
-    "folder with torchvision's AlexNet and LPIPS's alex.pth, or one safetensors file with both",
-    choose=lpips_files,
-)
-RAFT = _ChosenFiles("file or folder of torchvision's RAFT", choose=raft_files)
