@@ -49,12 +49,7 @@ _ANNOTATION_FOLDERS = (
 _SPLIT_FOLDERS = ("TestVideo", "TrainValVideo")
 _VIDEO_FOLDERS = (
     *_SPLIT_FOLDERS,
-    "videos/TestVideo",
-    "videos/TrainValVideo",
-    "MSRVTT/TestVideo",
-    "MSRVTT/TrainValVideo",
-    "MSR-VTT/TestVideo",
-    "MSR-VTT/TrainValVideo",
+    *(f"{above}/{folder}" for above in ("videos", "MSRVTT", "MSR-VTT") for folder in _SPLIT_FOLDERS),
     "videos/all",
     "videos",
     "all",

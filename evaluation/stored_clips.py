@@ -72,9 +72,8 @@ class ClipCatalogue:
         return found
 
     def _facts(self, clip: StoredClip) -> ClipFacts:
-        from ..datasets.video import clip_digest, frame_folder_size, probe
+        from ..datasets.video import clip_digest, probe
 
-        is_folder = clip.kind == "frames"
         try:
             digest = clip_digest(ClipRef(clip.path), self._files)
         except VideoError as error:
@@ -86,9 +85,6 @@ class ClipCatalogue:
         if digest in self._known:
             return self._known[digest]
         try:
-            if is_folder:
-                width, height = frame_folder_size(clip.path)
-                return ClipFacts(digest, None, width, height)
             info = probe(clip.path)
         except VideoError as error:
             return ClipFacts(digest, error=error.message)

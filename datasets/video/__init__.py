@@ -7,9 +7,8 @@ wanted of a clip is a `Reading`. Encoding and the lossless clips of the store ar
 
 from __future__ import annotations
 
-from .clips import clip_digest, is_folder, read_clip, read_clips, reference_clip
-from .decoding import VideoInfo, probe
-from .frame_folder import frame_files, frame_folder_size, frame_gaps
+from .clips import ClipInfo, clip_digest, is_folder, probe, read_clip, read_clips, reference_clip
+from .frame_folder import frame_files, frame_gaps
 from .picture_file import PICTURE_SUFFIXES
 from .reading import MAX_CLIP_BYTES, Reading
 from .temporal_interpolation import seer_frames, seer_stride
@@ -18,12 +17,11 @@ from .writing import default_codec, read_lossless, write_lossless, write_preview
 __all__ = [
     "MAX_CLIP_BYTES",
     "PICTURE_SUFFIXES",
+    "ClipInfo",
     "Reading",
-    "VideoInfo",
     "clip_digest",
     "default_codec",
     "frame_files",
-    "frame_folder_size",
     "frame_gaps",
     "is_folder",
     "probe",

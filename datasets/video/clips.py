@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ...core.errors import TooShortError, VideoError
@@ -17,7 +19,10 @@ from ...core.hashing import digest
 from ...core.types import ClipRef, Frames
 from .decoding import decode_file
 from .digest import video_digest
+from .file import DAMAGED_HINT, decode, open_video
 from .frame_folder import decode_folder, frame_files
+from .picture_file import read_picture
+from .pictures import RgbReader
 from .reading import MAX_CLIP_BYTES, Reading
 
 
@@ -29,7 +34,7 @@ def is_folder(ref: ClipRef) -> bool:
 
 
 def read_clips(
-    ref: ClipRef, readings: Sequence[Reading], num_threads: int = 1, max_bytes: int = MAX_CLIP_BYTES
+    ref: ClipRef, readings: Sequence[Reading], max_bytes: int = MAX_CLIP_BYTES
 ) -> list[Frames | VideoError]:
     """Several choices of frames of one clip; what several of them want is decoded once.
 
@@ -39,7 +44,6 @@ def read_clips(
     Args:
         ref: the clip and its window.
         readings: at least one.
-        num_threads: decoder threads of a file; many videos side by side want 1.
         max_bytes: a reading whose frames take more memory is refused (4 GiB).
 
     Returns:
@@ -51,7 +55,7 @@ def read_clips(
     _check_window(ref)
     if is_folder(ref):
         return decode_folder(ref, readings, max_bytes)
-    return decode_file(ref, readings, num_threads, max_bytes)
+    return decode_file(ref, readings, max_bytes)
 
 
 def read_clip(
@@ -60,14 +64,13 @@ def read_clip(
     stride: int | None = None,
     fps: float | None = None,
     start: Literal["first"] | int = "first",
-    num_threads: int = 1,
     frames: Literal["exact", "seer"] = "exact",
     num_given: int = 0,
 ) -> Frames:
     """Frames of a clip, uint8 RGB [T,H,W,3].
 
     Args:
-        ref, num_threads: as in `read_clips`.
+        ref: the clip and its window.
         num_frames, stride, fps, start, frames, num_given: as in `Reading`. The stride is the caller's, also
             where `ref` has one for the blend.
 
@@ -76,7 +79,7 @@ def read_clip(
             fewer frames than asked for, more than fit into memory, or an argument out of range.
     """
     reading = Reading(num_frames, stride, fps, start, frames, num_given)
-    (clip,) = read_clips(ref, [reading], num_threads)
+    (clip,) = read_clips(ref, [reading])
     if isinstance(clip, VideoError):
         raise clip
     return clip
@@ -96,6 +99,37 @@ def reference_clip(ref: ClipRef, num_frames: int | None) -> Frames:
         return read_clip(ref, num_frames)
     except TooShortError:
         return read_clip(ref)
+
+
+@dataclass(frozen=True)
+class ClipInfo:
+    """What a clip says of itself.
+
+    Attributes:
+        fps: average frames per second; None when unknown, as of every folder of pictures.
+        width, height: of the frames as `read_clip` gives them, in pixels.
+    """
+
+    fps: float | None
+    width: int
+    height: int
+
+
+def probe(path: Path) -> ClipInfo:
+    """Rate and size of a video file or a folder of pictures; decodes one frame.
+
+    Raises:
+        VideoError: missing, empty, not a video, audio only, or its first frame cannot be decoded.
+    """
+    if path.is_dir():
+        height, width = read_picture(frame_files(path)[0]).shape[:2]
+        return ClipInfo(None, width, height)
+    with open_video(path) as (container, stream):
+        first = next(decode(path, container, stream, by_order=True), None)
+        if first is None:
+            raise VideoError(f"{str(path)!r} holds no frame", DAMAGED_HINT)
+        height, width = RgbReader().rgb(path, first.frame).shape[:2]
+        return ClipInfo(float(stream.average_rate) if stream.average_rate else None, width, height)
 
 
 def clip_digest(ref: ClipRef, files: FileDigests) -> str:

@@ -11,64 +11,24 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
-import av
 import numpy as np
 from av.video.frame import VideoFrame
 
 from ...core.errors import TooShortError, VideoError
 from ...core.types import ClipRef, Frames
-from .file import DAMAGED_HINT, DisorderedTimesError, decode, open_video, seek, timestamps
+from .file import DisorderedTimesError, decode, open_video, seek, timestamps
 from .frame_selection import TOLERANCE_S, AtRate, Every, Shown, in_window
 from .pictures import RgbReader
 from .reading import MAX_CLIP_BYTES, Reading, clip_of
 
 
-@dataclass(frozen=True)
-class VideoInfo:
-    """What a video file says of itself.
-
-    Attributes:
-        duration_s: seconds, None when the container does not say.
-        fps: average frames per second, None when unknown.
-        num_frames: None when the container does not say (Matroska, WebM).
-        width, height: of the frames as `read_clip` gives them, in pixels.
-        codec: FFmpeg's name of the codec ("h264").
-    """
-
-    duration_s: float | None
-    fps: float | None
-    num_frames: int | None
-    width: int
-    height: int
-    codec: str
-
-
-def probe(path: Path) -> VideoInfo:
-    """Duration, rate, frame count and size; decodes one frame.
-
-    Raises:
-        VideoError: missing, empty, not a video, audio only, or its first frame cannot be decoded.
-    """
-    with open_video(path) as (container, stream):
-        first = next(decode(path, container, stream, by_order=True), None)
-        if first is None:
-            raise VideoError(f"{str(path)!r} holds no frame", DAMAGED_HINT)
-        height, width = RgbReader().rgb(path, first.frame).shape[:2]
-        duration_s: float | None = None
-        if stream.duration is not None and stream.time_base is not None:
-            duration_s = float(stream.duration * stream.time_base)
-        elif container.duration is not None:
-            duration_s = container.duration / av.time_base
-        fps = float(stream.average_rate) if stream.average_rate else None
-        return VideoInfo(duration_s, fps, stream.frames or None, width, height, stream.codec_context.name)
-
-
 def decode_file(
-    ref: ClipRef, readings: Sequence[Reading], num_threads: int = 1, max_bytes: int = MAX_CLIP_BYTES
+    ref: ClipRef, readings: Sequence[Reading], max_bytes: int = MAX_CLIP_BYTES
 ) -> list[Frames | VideoError]:
     """Several choices of frames of one window, from one decoding pass.
 
@@ -78,7 +38,6 @@ def decode_file(
     Args:
         ref: the file and its window in seconds since the start of the file's video.
         readings: at least one.
-        num_threads: decoder threads; many videos side by side want 1.
         max_bytes: a reading whose frames take more memory is refused (4 GiB): at its first frame where it
             names their number, when the limit is reached where it wants all.
 
@@ -90,17 +49,17 @@ def decode_file(
         VideoError: the window is out of range.
     """
     _check_window(ref)
-    results = _decode(ref, readings, num_threads, max_bytes, by_order=False)
+    results = _decode(ref, readings, max_bytes, by_order=False)
     again = [index for index, result in enumerate(results) if isinstance(result, DisorderedTimesError)]
     if again:
-        mended = _decode(ref, [readings[index] for index in again], num_threads, max_bytes, by_order=True)
+        mended = _decode(ref, [readings[index] for index in again], max_bytes, by_order=True)
         for index, result in zip(again, mended, strict=True):
             results[index] = result
     return results
 
 
 def _decode(
-    ref: ClipRef, readings: Sequence[Reading], num_threads: int, max_bytes: int, by_order: bool
+    ref: ClipRef, readings: Sequence[Reading], max_bytes: int, by_order: bool
 ) -> list[Frames | VideoError]:
     """As `decode_file`, with the frames' own times or by order, for which a `DisorderedTimesError` asks."""
     end_s = None if ref.end_s is None else Fraction(ref.end_s)
@@ -114,7 +73,7 @@ def _decode(
             starts[index] = _first_time(ref, reading, end_s, window)
         except VideoError as error:
             results[index] = error
-    source = _Source(ref.path, end_s, num_threads, by_order)
+    source = _Source(ref.path, end_s, by_order)
     for index, choice in _choices(source, readings, starts, max_bytes).items():
         results[index] = _clip(ref, readings[index], choice)
     return [results[index] for index in range(len(readings))]
@@ -151,13 +110,11 @@ def _first_time(
     return drawn
 
 
-@dataclass(frozen=True)
-class _Source:
+class _Source(NamedTuple):
     """What is decoded: a file, until `end_s`; `by_order` see `file.decode`."""
 
     path: Path
     end_s: Fraction | None
-    num_threads: int
     by_order: bool
 
 
@@ -203,7 +160,7 @@ def _choices(
 def _pass(source: _Source, choices: Sequence[_Choice], seek_s: Fraction | None) -> None:
     """Show the frames of the file to all choices, until they are done; marks those that damage cut short."""
     try:
-        with open_video(source.path, source.num_threads) as (container, stream):
+        with open_video(source.path) as (container, stream):
             frames = decode(source.path, container, stream, source.by_order)
             if seek_s is not None:
                 first = next(frames, None) if seek(container, stream, seek_s) else None
@@ -248,36 +205,32 @@ class _Pictures:
         self._used.clear()
 
 
+@dataclass
 class _Choice:
     """What one reading has got so far."""
 
-    def __init__(
-        self,
-        rule: Every[VideoFrame] | AtRate[VideoFrame],
-        start_s: Fraction | None,
-        num_frames: int | None,
-        max_bytes: int,
-    ) -> None:
-        self._rule, self._start_s, self._num_frames = rule, start_s, num_frames
-        self._max_bytes = max_bytes
-        self.pictures: list[np.ndarray] = []
-        self.error: VideoError | None = None
-        self.is_broken = False
+    rule: Every[VideoFrame] | AtRate[VideoFrame]
+    start_s: Fraction | None
+    num_frames: int | None
+    max_bytes: int
+    pictures: list[np.ndarray] = field(default_factory=list)
+    error: VideoError | None = None
+    is_broken: bool = False
 
     @property
     def is_done(self) -> bool:
         """Whether no further frame is wanted."""
-        return self.error is not None or len(self.pictures) == self._num_frames
+        return self.error is not None or len(self.pictures) == self.num_frames
 
     def see(self, shown: Shown[VideoFrame], pictures: _Pictures) -> None:
         """Take from the next frame in order of time, and from the one before it, what the rule says."""
-        if not self.is_done and (self._start_s is None or shown.start_s >= self._start_s - TOLERANCE_S):
-            self._take(self._rule.see(shown), pictures)
+        if not self.is_done and (self.start_s is None or shown.start_s >= self.start_s - TOLERANCE_S):
+            self._take(self.rule.see(shown), pictures)
 
     def end(self, pictures: _Pictures) -> None:
         """There are no more frames."""
         if not self.is_done:
-            self._take(self._rule.end(), pictures)
+            self._take(self.rule.end(), pictures)
 
     def _take(self, frames: Iterable[VideoFrame], pictures: _Pictures) -> None:
         for frame in frames:
@@ -293,16 +246,16 @@ class _Choice:
                     f"the video changes its size from {_size(self.pictures[0])} to {_size(picture)}",
                     "leave it out",
                 )
-            elif (len(self.pictures) + 1) * picture.nbytes > self._max_bytes:
+            elif (len(self.pictures) + 1) * picture.nbytes > self.max_bytes:
                 self.error = VideoError(
                     f"the clip has more than {len(self.pictures)} frames of {_size(picture)}, which is all "
-                    f"that {self._max_bytes / 2**30:g} GiB hold",
+                    f"that {self.max_bytes / 2**30:g} GiB hold",
                     _TOO_LARGE_HINT,
                 )
-            elif self._num_frames is not None and self._num_frames * picture.nbytes > self._max_bytes:
+            elif self.num_frames is not None and self.num_frames * picture.nbytes > self.max_bytes:
                 self.error = VideoError(
-                    f"{self._num_frames} frames of {_size(picture)} take more than "
-                    f"{self._max_bytes / 2**30:g} GiB",
+                    f"{self.num_frames} frames of {_size(picture)} take more than "
+                    f"{self.max_bytes / 2**30:g} GiB",
                     _TOO_LARGE_HINT,
                 )
             else:

@@ -38,12 +38,11 @@ DAMAGED_HINT = "the file may be cut off or damaged: copy it again, or leave it o
 
 
 @contextlib.contextmanager
-def open_video(path: Path, num_threads: int = 1) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """The container and its first video stream (cover pictures of audio files do not count).
 
     Args:
         path: a local file; never an address, whatever it looks like.
-        num_threads: decoder threads.
 
     Raises:
         VideoError: missing, empty, not a video, audio only, or in a codec that this build cannot read.
@@ -75,7 +74,7 @@ def open_video(path: Path, num_threads: int = 1) -> Iterator[tuple[InputContaine
         stream = streams[0]
         if stream.codec_context is None:
             raise VideoError(f"{str(path)!r} is in a codec that this build of FFmpeg cannot read")
-        stream.codec_context.thread_count = num_threads
+        stream.codec_context.thread_count = 1  # many videos are read side by side
         yield container, stream
 
 

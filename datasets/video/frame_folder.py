@@ -219,16 +219,6 @@ def _clip(folder: Path, reading: Reading, chosen: list[Path], pictures: _Picture
     return clip_of(reading, clip)
 
 
-def frame_folder_size(folder: Path) -> tuple[int, int]:
-    """(width, height) of the first frame in pixels.
-
-    Raises:
-        VideoError: it cannot be read.
-    """
-    height, width = read_picture(frame_files(folder)[0]).shape[:2]
-    return width, height
-
-
 def _choose(ref: ClipRef, files: Sequence[Path], reading: Reading) -> list[Path] | VideoError:
     """The pictures of a reading, in order, or why there are too few."""
     # At its rate each picture lasts 1/fps; without one, a second serves as well as any other length.

@@ -13,8 +13,8 @@ import pytest
 
 from reelbench.core.errors import VideoError
 from reelbench.core.types import ClipRef
+from reelbench.datasets.video import Reading, probe, read_clip
 from reelbench.datasets.video import decoding as video_reading
-from reelbench.datasets.video import probe, read_clip
 
 pytestmark = pytest.mark.smoke
 
@@ -176,11 +176,9 @@ def test_colour_range_of_the_file_is_respected(tmp_path, color_range, white) -> 
 
 def test_probe_says_what_the_file_says(thirty, tmp_path, encode_video) -> None:
     info = probe(thirty)
-    assert (info.width, info.height, info.num_frames, info.fps, info.codec) == (64, 32, 30, 25.0, "h264")
-    assert info.duration_s == pytest.approx(1.2)
+    assert (info.width, info.height, info.fps) == (64, 32, 25.0)
     webm = probe(encode_video(tmp_path / "clip.webm", codec="libvpx-vp9", codec_options={"cpu-used": "8"}))
-    assert webm.num_frames is None
-    assert webm.duration_s == pytest.approx(1.2, abs=0.05)
+    assert (webm.width, webm.height, webm.fps) == (64, 32, 25.0)
 
 
 # Wrong files
@@ -189,8 +187,8 @@ def test_probe_says_what_the_file_says(thirty, tmp_path, encode_video) -> None:
 def test_missing_file_and_folder(tmp_path) -> None:
     with pytest.raises(VideoError, match=r"nowhere\.mp4' does not exist"):
         read_clip(ClipRef(tmp_path / "nowhere.mp4"), 1)
-    with pytest.raises(VideoError, match="is a folder"):
-        probe(tmp_path)
+    (refused,) = video_reading.decode_file(ClipRef(tmp_path), [Reading()])
+    assert "is a folder" in str(refused)
 
 
 def test_name_that_no_system_accepts(tmp_path) -> None:

@@ -22,11 +22,12 @@ from reelbench.core.file_digests import FileDigests
 from reelbench.core.types import ClipRef
 from reelbench.datasets.video import (
     MAX_CLIP_BYTES,
+    ClipInfo,
     Reading,
     clip_digest,
     frame_files,
-    frame_folder_size,
     frame_gaps,
+    probe,
     read_clip,
     read_clips,
     write_lossless,
@@ -407,7 +408,7 @@ def test_the_digest_tells_contents_and_order_not_the_folders_name(tmp_path) -> N
 
 
 def test_size_of_a_folder_is_that_of_its_first_frame(tmp_path) -> None:
-    assert frame_folder_size(save_frames(tmp_path, numbered(2, height=10, width=14))) == (14, 10)
+    assert probe(save_frames(tmp_path, numbered(2, height=10, width=14))) == ClipInfo(None, 14, 10)
 
 
 def test_ten_thousand_frames_are_listed_in_a_moment(tmp_path) -> None:
