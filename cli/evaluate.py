@@ -10,7 +10,7 @@ import typer
 from .options import JsonOption, folder_path, relative
 
 if TYPE_CHECKING:
-    from ..evaluation.evaluator import Evaluation
+    from ..evaluation.result import Evaluation
 
 
 def evaluate(
@@ -118,7 +118,8 @@ def evaluate(
     metric or protocol decodes and extracts only what is missing. Exit code 0: complete; 1: some clips
     are not there or could not be measured; 2: something to mend first; 130 (SIGTERM: 143): interrupted.
     """
-    from ..evaluation.evaluator import as_json_data, evaluate
+    from ..evaluation.evaluator import evaluate
+    from ..evaluation.result import as_json_data
     from ..flows.environment import quiet_environment
 
     quiet_environment()

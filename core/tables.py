@@ -1,16 +1,17 @@
-"""The Parquet tables of a run: their columns, and how they are written.
+"""The Parquet tables of a run: a dataclass for the rows of each, and how they are written and read.
 
-Seven long tables. Each file carries its schema version in its metadata. Rows are sorted by their
-identity, so the same results give the same table whatever the order they were made in. A run's
-tables are a snapshot for its run file, written atomically; the records they are made from (clips,
-features, scores) are kept append-only in the store, under their keys.
+Seven long tables; a dataclass's fields are the table's columns. Each file carries its schema version in its
+metadata. Rows are sorted by their identity, so the same results give the same table whatever the order they
+were made in. A run's tables are a snapshot for its run file, written atomically; the records they are made
+from (clips, features) are kept append-only in the store, under their keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,198 +21,243 @@ from .errors import StoreError
 
 SCHEMA_VERSION = "3"
 
-_STRING, _FLOAT, _INT, _BOOL = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+
+@dataclass(frozen=True, kw_only=True)
+class RunRow:
+    """Table `runs`, one row: what was run, with which weights and on what machine."""
+
+    run: str
+    run_key: str
+    """Digest of what was run and of every clip."""
+    run_file: str
+    """The validated run file as canonical JSON."""
+    protocol: str
+    protocol_digest: str
+    weights: str
+    """JSON: location -> digest."""
+    num_clips: int
+    num_failures: int
+    reelbench_version: str
+    library_versions: str
+    """JSON."""
+    hardware: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipRow:
+    """Table `clips`: one row for each generated clip, and one for each reference clip."""
+
+    run: str
+    side: str
+    """generated | reference."""
+    method: str | None = None
+    """The label in the run file; None for references."""
+    dataset: str
+    split: str
+    sample_id: str
+    source: str
+    prompt: str | None = None
+    source_prompt: str | None = None
+    """What the reference shows, where something is edited."""
+    edit: str | None = None
+    """Kind of the edit; None where nothing is edited."""
+    prompt_truncated: bool | None = None
+    seed: int | None = None
+    clip_key: str
+    status: str
+    """done | failed | missing."""
+    error_type: str | None = None
+    error_message: str | None = None
+    content_digest: str | None = None
+    num_frames: int | None = None
+    height: int | None = None
+    width: int | None = None
+    fps: float | None = None
+    sampling_s: float | None = None
+    upscaling_s: float | None = None
+    """Part of `sampling_s`."""
+    peak_memory_gib: float | None = None
+    tune_key: str | None = None
+    tuning_s: float | None = None
+    """Of the tuning, which clips of one `tune_key` share."""
+    tuning_memory_gib: float | None = None
+    trainable_parameters: int | None = None
+    hardware: str | None = None
+    path: str | None = None
+    preview: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureRow:
+    """Table `features`: one row for each feature; the values are in the store under `feature_key`."""
+
+    run: str
+    side: str
+    """generated | reference | prompt."""
+    method: str | None = None
+    dataset: str
+    sample_id: str
+    seed: int | None = None
+    extractor: str
+    extractor_version: str
+    protocol: str
+    feature_key: str
+    content_digest: str | None
+    status: str
+    """done | failed | missing."""
+    error_type: str | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRow:
+    """Table `scores`: one row for each clip and clip metric."""
+
+    run: str
+    metric: str
+    protocol: str
+    protocol_digest: str
+    method: str
+    dataset: str
+    split: str
+    conditioning: str
+    sample_id: str
+    source: str
+    edit: str | None = None
+    seed: int
+    value: float | None
+    """None where the metric could not be computed."""
+    error_message: str | None = None
+    """Why not."""
+    score_key: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SummaryRow:
+    """Table `summary`: one row for each method, data set and metric under each seed, and one over all."""
+
+    run: str
+    metric: str
+    label: str
+    unit: str
+    higher_is_better: bool | None
+    level: str
+    """clip | set | cost."""
+    protocol: str | None = None
+    protocol_digest: str | None = None
+    method: str
+    method_name: str
+    method_version: str
+    method_config: str
+    """Canonical JSON."""
+    dataset: str
+    split: str
+    conditioning: str
+    seed: int | None
+    """None for all seeds."""
+    num_seeds: int
+    value: float | None = None
+    standard_error: float | None = None
+    low: float | None = None
+    high: float | None = None
+    interval: str | None = None
+    bias_corrected: float | None = None
+    n: int
+    num_sources: int | None = None
+    num_failures: int
+    coverage: float
+    """n / samples asked for, 0 to 1."""
+    n_reference: int | None = None
+    signature: str | None = None
+    notes: str | None = None
+    """One per line."""
+    score_key: str | None = None
+    hardware: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonRow:
+    """Table `comparisons`: one row for each metric, data set and pair of methods that saw the same."""
+
+    run: str
+    metric: str
+    protocol: str
+    protocol_digest: str
+    dataset: str
+    split: str
+    conditioning: str
+    method_a: str
+    method_b: str
+    level: str
+    """clip | set."""
+    difference: float
+    """a - b: mean over the pairs, or of the two sets' values."""
+    standard_error: float | None
+    low: float | None
+    high: float | None
+    p_value: float
+    p_holm: float
+    """Adjusted over the family."""
+    family: str
+    """The comparisons that Holm's correction is over, in words."""
+    min_detectable: float | None
+    """Difference found with 80% power at 5%, before Holm."""
+    num_pairs: int
+    num_sources: int
+    test: str
+    notes: str
+    """One per line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurveRow:
+    """Table `curves`: the value of a set metric on smaller parts of the same clips, one row for each N."""
+
+    run: str
+    metric: str
+    label: str
+    protocol: str
+    protocol_digest: str
+    method: str
+    dataset: str
+    split: str
+    seed: int
+    n: int
+    n_reference: int
+    value: float
+    """Mean over disjoint parts."""
+    spread: float | None
+    """Standard deviation between them."""
+    num_subsets: int
+    extrapolated: float | None
+    """The line's value at 1/N = 0, the same in all rows of a curve."""
+
+
+Row = RunRow | ClipRow | FeatureRow | ScoreRow | SummaryRow | ComparisonRow | CurveRow
+
+_ARROW_TYPES = {str: pa.string(), float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
+
+
+def _schema(row: type[Row]) -> pa.Schema:
+    """The columns of a dataclass of rows; each can be null."""
+    types = {name: (get_args(hint) or (hint,))[0] for name, hint in get_type_hints(row).items()}
+    return pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in types.items()])
+
 
 SCHEMAS: dict[str, pa.Schema] = {
-    # One row: what was run, with which weights and on what machine.
-    "runs": pa.schema(
-        [
-            ("run", _STRING),
-            ("run_key", _STRING),  # digest of all the cells' keys
-            ("run_file", _STRING),  # the validated run file as canonical JSON
-            ("protocol", _STRING),
-            ("protocol_digest", _STRING),
-            ("weights", _STRING),  # JSON: location -> digest
-            ("num_clips", _INT),
-            ("num_failures", _INT),
-            ("reelbench_version", _STRING),
-            ("library_versions", _STRING),  # JSON
-            ("hardware", _STRING),
-        ]
-    ),
-    # One row for each generated clip, and one for each reference clip (side = "reference").
-    "clips": pa.schema(
-        [
-            ("run", _STRING),
-            ("side", _STRING),  # generated | reference
-            ("method", _STRING),  # the label in the run file; null for references
-            ("dataset", _STRING),
-            ("split", _STRING),
-            ("sample_id", _STRING),
-            ("source", _STRING),
-            ("prompt", _STRING),
-            ("source_prompt", _STRING),  # what the reference shows, where something is edited
-            ("edit", _STRING),  # kind of the edit; null where nothing is edited
-            ("prompt_truncated", _BOOL),
-            ("seed", _INT),
-            ("clip_key", _STRING),
-            ("status", _STRING),  # done | failed | missing
-            ("error_type", _STRING),
-            ("error_message", _STRING),
-            ("content_digest", _STRING),
-            ("num_frames", _INT),
-            ("height", _INT),
-            ("width", _INT),
-            ("fps", _FLOAT),
-            ("sampling_s", _FLOAT),
-            ("upscaling_s", _FLOAT),  # part of sampling_s
-            ("peak_memory_gib", _FLOAT),
-            ("tune_key", _STRING),
-            ("tuning_s", _FLOAT),  # of the tuning, which clips of one tune_key share
-            ("tuning_memory_gib", _FLOAT),
-            ("trainable_parameters", _INT),
-            ("hardware", _STRING),
-            ("path", _STRING),
-            ("preview", _STRING),
-        ]
-    ),
-    # One row for each feature; the values are in the store under feature_key.
-    "features": pa.schema(
-        [
-            ("run", _STRING),
-            ("side", _STRING),  # generated | reference | prompt
-            ("method", _STRING),
-            ("dataset", _STRING),
-            ("sample_id", _STRING),
-            ("seed", _INT),
-            ("extractor", _STRING),
-            ("extractor_version", _STRING),
-            ("protocol", _STRING),
-            ("feature_key", _STRING),
-            ("content_digest", _STRING),
-            ("status", _STRING),
-            ("error_type", _STRING),
-            ("error_message", _STRING),
-        ]
-    ),
-    # One row for each clip and clip metric.
-    "scores": pa.schema(
-        [
-            ("run", _STRING),
-            ("metric", _STRING),
-            ("protocol", _STRING),
-            ("protocol_digest", _STRING),
-            ("method", _STRING),
-            ("dataset", _STRING),
-            ("split", _STRING),
-            ("conditioning", _STRING),
-            ("sample_id", _STRING),
-            ("source", _STRING),
-            ("edit", _STRING),
-            ("seed", _INT),
-            ("value", _FLOAT),  # null where the metric could not be computed
-            ("error_message", _STRING),  # why not
-            ("score_key", _STRING),
-        ]
-    ),
-    # One row for each method x data set x metric (and seed; null = all seeds).
-    "summary": pa.schema(
-        [
-            ("run", _STRING),
-            ("metric", _STRING),
-            ("label", _STRING),
-            ("unit", _STRING),
-            ("higher_is_better", _BOOL),
-            ("level", _STRING),  # clip | set | cost
-            ("protocol", _STRING),
-            ("protocol_digest", _STRING),
-            ("method", _STRING),
-            ("method_name", _STRING),
-            ("method_version", _STRING),
-            ("method_config", _STRING),  # canonical JSON
-            ("dataset", _STRING),
-            ("split", _STRING),
-            ("conditioning", _STRING),
-            ("seed", _INT),
-            ("num_seeds", _INT),
-            ("value", _FLOAT),
-            ("standard_error", _FLOAT),
-            ("low", _FLOAT),
-            ("high", _FLOAT),
-            ("interval", _STRING),
-            ("bias_corrected", _FLOAT),
-            ("n", _INT),
-            ("num_sources", _INT),
-            ("num_failures", _INT),
-            ("coverage", _FLOAT),  # n / samples asked for, 0 to 1
-            ("n_reference", _INT),
-            ("signature", _STRING),
-            ("notes", _STRING),  # one per line
-            ("score_key", _STRING),
-            ("hardware", _STRING),
-        ]
-    ),
-    # One row for each pair of methods that saw the same, data set and metric.
-    "comparisons": pa.schema(
-        [
-            ("run", _STRING),
-            ("metric", _STRING),
-            ("protocol", _STRING),
-            ("protocol_digest", _STRING),
-            ("dataset", _STRING),
-            ("split", _STRING),
-            ("conditioning", _STRING),
-            ("method_a", _STRING),
-            ("method_b", _STRING),
-            ("level", _STRING),  # clip | set
-            ("difference", _FLOAT),  # a - b: mean over the pairs, or of the two sets' values
-            ("standard_error", _FLOAT),
-            ("low", _FLOAT),
-            ("high", _FLOAT),
-            ("p_value", _FLOAT),
-            ("p_holm", _FLOAT),  # adjusted over the family
-            ("family", _STRING),  # the comparisons that Holm's correction is over, in words
-            ("min_detectable", _FLOAT),  # difference found with 80% power at 5%, before Holm
-            ("num_pairs", _INT),
-            ("num_sources", _INT),
-            ("test", _STRING),
-            ("notes", _STRING),  # one per line
-        ]
-    ),
-    # One row for each set metric, method, data set and N: the value on smaller parts of the same clips.
-    "curves": pa.schema(
-        [
-            ("run", _STRING),
-            ("metric", _STRING),
-            ("label", _STRING),
-            ("protocol", _STRING),
-            ("protocol_digest", _STRING),
-            ("method", _STRING),
-            ("dataset", _STRING),
-            ("split", _STRING),
-            ("seed", _INT),
-            ("n", _INT),
-            ("n_reference", _INT),
-            ("value", _FLOAT),  # mean over disjoint parts
-            ("spread", _FLOAT),  # standard deviation between them
-            ("num_subsets", _INT),
-            ("extrapolated", _FLOAT),  # the line's value at 1/N = 0, the same in all rows of a curve
-        ]
-    ),
+    "runs": _schema(RunRow),
+    "clips": _schema(ClipRow),
+    "features": _schema(FeatureRow),
+    "scores": _schema(ScoreRow),
+    "summary": _schema(SummaryRow),
+    "comparisons": _schema(ComparisonRow),
+    "curves": _schema(CurveRow),
 }
 
 _IDENTITY = (
-    "dataset",
-    "side",
-    "method",
-    "method_a",
-    "method_b",
-    "metric",
-    "extractor",
-    "seed",
-    "sample_id",
-    "n",
-)
+    "dataset", "side", "method", "method_a", "method_b", "metric", "extractor", "seed", "sample_id", "n"
+)  # fmt: skip
+"""Columns by which rows are sorted, of those that a table has."""
 
 PROVENANCE_COLUMNS = (
     "sampling_s",
@@ -227,18 +273,22 @@ PROVENANCE_COLUMNS = (
 """Columns that tell where and how fast something was made; they differ between equal results."""
 
 
-def to_table(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+def to_table(name: str, rows: Sequence[Row | Mapping[str, Any]]) -> pa.Table:
     """The rows as a table of the named schema, sorted by identity.
+
+    Args:
+        rows: of the table's dataclass, or mappings (rows that were read before); what these lack is null.
 
     Raises:
         ValueError: a row has a column that the schema does not know.
     """
     schema = SCHEMAS[name]
+    full = []
     for row in rows:
-        extra = set(row) - set(schema.names)
-        if extra:
+        columns = row if isinstance(row, Mapping) else vars(row)
+        if extra := set(columns) - set(schema.names):
             raise ValueError(f"table {name!r} has no column {sorted(extra)}; columns: {schema.names}")
-    full = [{column: row.get(column) for column in schema.names} for row in rows]
+        full.append({column: columns.get(column) for column in schema.names})
     keys = [column for column in _IDENTITY if column in schema.names]
     full.sort(key=lambda row: tuple((row[key] is not None, str(row[key])) for key in keys))
     table = pa.Table.from_pylist(full, schema=schema)
@@ -247,12 +297,35 @@ def to_table(name: str, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     )
 
 
-def write_table(folder: Path, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+def write_table(folder: Path, name: str, rows: Sequence[Row | Mapping[str, Any]]) -> Path:
     """Write `<folder>/<name>.parquet` atomically and return its path."""
     path = folder / f"{name}.parquet"
     with atomic_path(path) as temporary:
         pq.write_table(to_table(name, rows), temporary, compression="zstd")
     return path
+
+
+@dataclass
+class Tables:
+    """The rows of all tables of a run."""
+
+    clips: list[ClipRow] = field(default_factory=list)
+    features: list[FeatureRow] = field(default_factory=list)
+    scores: list[ScoreRow] = field(default_factory=list)
+    summary: list[SummaryRow] = field(default_factory=list)
+    comparisons: list[ComparisonRow] = field(default_factory=list)
+    curves: list[CurveRow] = field(default_factory=list)
+    runs: list[RunRow] = field(default_factory=list)
+
+    def extend(self, other: Tables) -> None:
+        """Add the rows of other tables."""
+        for name, rows in vars(other).items():
+            getattr(self, name).extend(rows)
+
+    def write(self, folder: Path) -> None:
+        """Write each as `<folder>/<name>.parquet`, that of the run last."""
+        for name, rows in vars(self).items():
+            write_table(folder, name, rows)
 
 
 def read_table(folder: Path, name: str) -> pa.Table:

@@ -122,10 +122,6 @@ class WorkList:
         self._want(measuring, role, ref, self._group(partner), sources, sample.num_context_frames)
         return ref
 
-    def reference_content(self, measuring: Measuring, clip: StoredClip, sample: Sample) -> str:
-        """Digest of what is measured of a reference clip."""
-        return self._reference_content(measuring, clip, sample)
-
     # -- keys ----------------------------------------------------------------------------------
 
     def _ref(

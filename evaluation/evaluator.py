@@ -10,18 +10,15 @@ where a killed one stopped, and another metric or protocol reuses what is there.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ..core.errors import EvaluationError, StoreError
 from ..core.run_file import DatasetEntry, MethodEntry, RunFile
 from ..core.store import Store
-from ..core.tables import read_table
 from ..core.types import Features
 from ..metrics.build import build_metric, extractors_needed, refuse_unavailable
 from ..metrics.protocol import Protocol, load_protocol
@@ -32,55 +29,15 @@ from ..stages.work import ShardResult, WorkerContext
 from .clip_list import find_clips, other_files
 from .clip_measuring import WorkList
 from .matched_systems import Matching, match_systems
+from .result import Evaluation
 from .result_folder import STORE, check_name, free_name, record_inputs
 from .result_tables import write_results
 from .stored_clips import ClipCatalogue, release_free_memory
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FLUSH_ITEMS = 64
 """So many items' features are kept in memory before they are written: what a kill costs at most."""
 
 PathLike = str | Path
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What an evaluation came to.
-
-    Attributes:
-        folder: where its tables and its report are.
-        problems: what did not fit together (captions without a clip, ...) or has to be known of all numbers.
-        num_failures: clips that were asked for and are not there, and clips, features and scores that could
-            not be read or made.
-    """
-
-    folder: Path
-    problems: tuple[str, ...]
-    num_failures: int
-
-    @property
-    def tables_dir(self) -> Path:
-        return self.folder / "tables"
-
-    @property
-    def summary(self) -> pd.DataFrame:
-        """One row for each system, protocol and metric: value, standard error, interval, n, coverage, ..."""
-        return read_table(self.tables_dir, "summary").to_pandas()
-
-    @property
-    def scores(self) -> pd.DataFrame:
-        """One row for each clip, protocol and clip metric."""
-        return read_table(self.tables_dir, "scores").to_pandas()
-
-    def __str__(self) -> str:
-        from ..reports.pages.markdown_report import comparison_markdown
-        from ..reports.tables.comparison import comparison_table
-        from ..reports.tables.run_tables import RunTables
-
-        table = comparison_table(RunTables(self.tables_dir))
-        return "\n".join([comparison_markdown(table), *self.problems])
 
 
 def evaluate(
@@ -351,30 +308,3 @@ def _device(measurings: Sequence[Measuring]) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def as_json_data(evaluation: Evaluation) -> dict[str, Any]:
-    """The evaluation as plain data: rows of the summary (what is not a number is None), comparisons of the
-    systems, problems, and the failures by cause."""
-    from ..reports.pages.failures import failures_of
-
-    folder = evaluation.tables_dir
-    tables = [read_table(folder, name).to_pylist() for name in ("clips", "features", "scores")]
-    return {
-        "folder": str(evaluation.folder),
-        "summary": _plain_rows(folder, "summary"),
-        "comparisons": _plain_rows(folder, "comparisons"),
-        "problems": list(evaluation.problems),
-        "failures": [asdict(failure) for failure in failures_of(*tables)],
-    }
-
-
-def _plain_rows(folder: Path, table: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = read_table(folder, table).to_pylist()
-    return [
-        {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in row.items()
-        }
-        for row in rows
-    ]

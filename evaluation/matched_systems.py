@@ -31,31 +31,16 @@ class MatchedSample:
 
 
 @dataclass(frozen=True)
-class GeneratedDraft:
-    """A sample of one system with its features by extractor; `clip` is None where the system has none."""
-
-    system: str
-    matched: MatchedSample
-    clip: StoredClip | None
-    features: Mapping[str, FeatureRef]
-
-
-@dataclass(frozen=True)
-class ReferenceDraft:
-    """A reference clip with its features by extractor."""
-
-    sample: Sample
-    clip: StoredClip
-    content: str
-    features: Mapping[str, FeatureRef]
-
-
-@dataclass(frozen=True)
 class Draft:
-    """All features that one protocol needs."""
+    """All features that one protocol needs, by extractor.
 
-    generated: tuple[GeneratedDraft, ...]
-    references: tuple[ReferenceDraft, ...]
+    Attributes:
+        generated: of each system and sample (by id), also where the system has no clip of it.
+        references: of each real clip.
+    """
+
+    generated: Mapping[tuple[str, str], Mapping[str, FeatureRef]]
+    references: Mapping[StoredClip, Mapping[str, FeatureRef]]
 
 
 @dataclass(frozen=True)
@@ -89,24 +74,18 @@ class Matching:
 
     def draft(self, measuring: Measuring, work: WorkList) -> Draft:
         """The features that a protocol's metrics need; what is to be done for them goes to `work`."""
-        generated = [
-            GeneratedDraft(
-                system,
-                item,
-                item.generated.get(system),
-                self._features(measuring, work, item, item.generated.get(system)),
-            )
+        generated = {
+            (system, item.sample.id): self._features(measuring, work, item, item.generated.get(system))
             for system in self.systems
             for item in self.samples
-        ]
-        references = []
-        for clip, sample in self.references.items():
-            features = {
+        }
+        references = {
+            clip: {
                 role: work.reference(measuring, role, clip, sample) for role in measuring.reference_roles()
             }
-            content = work.reference_content(measuring, clip, sample)
-            references.append(ReferenceDraft(sample, clip, content, features))
-        return Draft(tuple(generated), tuple(references))
+            for clip, sample in self.references.items()
+        }
+        return Draft(generated, references)
 
     def _features(
         self, measuring: Measuring, work: WorkList, item: MatchedSample, clip: StoredClip | None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 from ..core import keys
-from ..core.contracts import Extractor, Metric
+from ..core.contracts import ClipMetric, Extractor, Metric, SetMetric
 from ..core.errors import Faults, ProtocolError, ReelbenchError
 from ..core.hashing import digest
 from ..core.plan import config_data
@@ -68,6 +68,16 @@ class Measuring:
     metrics: tuple[Metric, ...]
     extractors: Mapping[str, PlannedExtractor]
 
+    @property
+    def clip_metrics(self) -> list[ClipMetric]:
+        """The metrics that have a value for each clip."""
+        return [cast("ClipMetric", metric) for metric in self.metrics if metric.level == "clip"]
+
+    @property
+    def set_metrics(self) -> list[SetMetric]:
+        """The metrics of a set of clips against another one."""
+        return [cast("SetMetric", metric) for metric in self.metrics if metric.level == "set"]
+
     def generated_roles(self) -> tuple[str, ...]:
         """Extractors that generated clips go through."""
         return self._needs.generated
@@ -87,6 +97,15 @@ class Measuring:
     @cached_property
     def _needs(self) -> ExtractorNeeds:
         return extractors_needed(self.metrics)
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Digests of the extractors' weights by role and name, for tables."""
+        return {
+            f"{role}:{name}": value
+            for role, extractor in self.extractors.items()
+            for name, value in extractor.weight_digests.items()
+        }
 
     @property
     def fills(self) -> bool:

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
-from reelbench.core.contracts import FrozenConfig
-from reelbench.core.plan import Cell, ClipTask, Plan, PlannedDataset, PlannedMethod
-from reelbench.core.run_file import RunFile
-from reelbench.core.types import Conditioning, Sample
+from reelbench.core.tables import ClipRow
+from reelbench.core.types import Conditioning
 from reelbench.metrics.build import build_metric
 from reelbench.metrics.protocol import parse_protocol
 from reelbench.metrics.sets.frechet import frechet_distance
 from reelbench.stages.measuring import Measuring
-from reelbench.stages.observations import FeatureCell, Observation, Observations, Reference
-from reelbench.stages.score import comparison_rows, curve_rows
+from reelbench.stages.scoring.comparisons import comparison_rows
+from reelbench.stages.scoring.curves import curve_rows
+from reelbench.stages.scoring.metric_calls import Defects
+from reelbench.stages.scoring.observations import FeatureCell, Observation, Observations, System
 
 D = 4
 SPECTRUM = np.arange(1, D + 1) ** -0.5
-
-
-class Made:
-    """Stands for a method or a data set: here only what it is called and saw counts."""
-
-    class Config(FrozenConfig):
-        pass
-
-    name, version, split, task = "made", "1", "test", "text-to-video"
-
-    def __init__(self, conditioning=Conditioning.TEXT):
-        self.config, self.conditioning = self.Config(), conditioning
 
 
 def features(n, seed, shift=0.0):
@@ -37,40 +27,49 @@ def features(n, seed, shift=0.0):
 
 
 def score(methods, reference, *, metrics=("fvd",), protocol=None, seeds=(0,), gaps=()):
-    """Plan, measuring and observations of methods {label: (conditioning, {seed: features [N, D]})}.
+    """Measuring and observations of methods {label: (conditioning, {seed: features [N, D]})}.
 
     Args:
         gaps: (label, seed, row) of clips that have no features.
     """
     protocol = parse_protocol({"name": "t", "version": "1", **(protocol or {})})
-    samples = tuple(Sample(id=f"v{k:03}", prompt="p", source=f"s{k:03}") for k in range(len(reference)))
-    dataset = PlannedDataset("data", Made(), samples)
-    entries = [{"name": "zs2", "label": label} for label in methods]
-    run = RunFile.model_validate(
-        {"name": "r", "methods": entries, "datasets": [{"name": "msrvtt"}], "seeds": list(seeds)}
-    )
-    planned, cells, observed = [], [], []
-    for label, (conditioning, by_seed) in methods.items():
-        planned.append(PlannedMethod(label, "made", Made(conditioning), label, {}))
-        for seed, rows in by_seed.items():
-            tasks = tuple(ClipTask(f"{label}{seed}{sample.id}", sample, seed) for sample in samples)
-            cells.append(Cell(planned[-1], dataset, seed, tasks, {}, None, None))
-            for index, (task, row) in enumerate(zip(tasks, rows, strict=True)):
-                values = None if (label, seed, index) in gaps else row
-                cell = FeatureCell("i3d", task.key, None, values, None)
-                observed.append(Observation(cells[-1], task, None, {"i3d": cell}))
-    references = tuple(
-        Reference(dataset, sample, sample.id, {"i3d": FeatureCell("i3d", sample.id, None, row, None)})
-        for sample, row in zip(samples, reference, strict=True)
-    )
-    plan = Plan(run, tuple(planned), (dataset,), tuple(cells))
+    systems = tuple(System(label, "made", "1", "{}", str(saw)) for label, (saw, _) in methods.items())
+    observed = [
+        observation(index, None if (label, seed, index) in gaps else row, method=label, seed=seed)
+        for label, (_, by_seed) in methods.items()
+        for seed, rows in by_seed.items()
+        for index, row in enumerate(rows)
+    ]
+    references = [observation(index, row) for index, row in enumerate(reference)]
     measuring = Measuring(protocol, tuple(build_metric(name, protocol) for name in metrics), {})
-    return plan, measuring, Observations(tuple(observed), references)
+    everything = Observations("r", systems, {"data": "test"}, seeds, tuple(observed), tuple(references))
+    return measuring, everything
+
+
+def observation(index, values, method=None, seed=None):
+    key = f"{method}{seed}v{index:03}"
+    clip = ClipRow(
+        run="r",
+        side="reference" if method is None else "generated",
+        method=method,
+        dataset="data",
+        split="test",
+        sample_id=f"v{index:03}",
+        source=f"s{index:03}",
+        seed=seed,
+        clip_key=key,
+        status="done",
+    )
+    return Observation(clip, {"i3d": FeatureCell("i3d", key, None, values, None)})
 
 
 def comparisons(*arguments, **options):
-    plan, measuring, observations = score(*arguments, **options)
-    return comparison_rows(plan, measuring, [], observations)
+    rows = comparison_rows(*score(*arguments, **options), [], Defects())
+    return [asdict(row) for row in rows]
+
+
+def curves(*arguments, **options):
+    return [asdict(row) for row in curve_rows(*score(*arguments, **options), Defects())]
 
 
 TEXT = Conditioning.TEXT
@@ -137,15 +136,15 @@ def test_a_test_too_coarse_for_its_family_says_so():
 def test_a_metric_that_cannot_compare_says_so_and_gives_no_row():
     sides = {"a": (TEXT, {0: features(20, 0)}), "b": (TEXT, {0: features(20, 1)})}
     centred = {"kernel": {"centred": True}}
-    plan, measuring, observations = score(sides, features(20, 2), metrics=("kvd",), protocol=centred)
-    assert comparison_rows(plan, measuring, [], observations) == []
+    measuring, observations = score(sides, features(20, 2), metrics=("kvd",), protocol=centred)
+    assert comparison_rows(measuring, observations, [], Defects()) == []
     (metric,) = measuring.metrics
     items = observations.of("a", "data")
     note = metric.compute(
         np.stack([item.features["i3d"].values for item in items]),
         features(20, 2),
-        [item.task.sample.source for item in items],
-        [item.task.sample.source for item in items],
+        [item.clip.source for item in items],
+        [item.clip.source for item in items],
     ).notes[0]
     assert "methods are not compared by it" in note
 
@@ -153,7 +152,7 @@ def test_a_metric_that_cannot_compare_says_so_and_gives_no_row():
 def test_curves_have_a_row_for_each_size_of_the_first_seed():
     sides = {"a": (TEXT, {seed: features(64, seed) for seed in (0, 1)})}
     reference = features(64, 5)
-    rows = curve_rows(*score(sides, reference, seeds=(0, 1)))
+    rows = curves(sides, reference, seeds=(0, 1))
     assert [(row["n"], row["num_subsets"]) for row in rows] == [(64, 1), (32, 2), (16, 4), (8, 8)]
     assert {row["seed"] for row in rows} == {0}
     assert rows[0]["value"] == pytest.approx(frechet_distance(sides["a"][1][0], reference))
@@ -162,4 +161,4 @@ def test_curves_have_a_row_for_each_size_of_the_first_seed():
 def test_curves_of_nothing_are_empty():
     sides = {"a": (TEXT, {0: features(3, 0)})}
     gaps = {("a", 0, index) for index in range(3)}
-    assert curve_rows(*score(sides, features(3, 1), gaps=gaps)) == []
+    assert curves(sides, features(3, 1), gaps=gaps) == []

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
-from reelbench.core.plan import Plan, PlannedDataset, PlannedMethod
-from reelbench.core.run_file import RunFile
-from reelbench.core.types import Sample
-from reelbench.datasets.msrvtt import MsrVtt
+from reelbench.core.tables import ScoreRow
 from reelbench.methods.one_shot.tune_a_video import TuneAVideo
 from reelbench.methods.zero_shot.ddim_frames import DdimFrames
 from reelbench.methods.zero_shot.zs2 import Zs2
@@ -20,8 +18,9 @@ from reelbench.reports.pages.markdown_report import comparison_markdown
 from reelbench.reports.tables.comparison import comparison_table
 from reelbench.reports.tables.run_tables import RunTables
 from reelbench.stages.measuring import Measuring
-from reelbench.stages.observations import Observations
-from reelbench.stages.score import comparison_rows
+from reelbench.stages.scoring.comparisons import comparison_rows
+from reelbench.stages.scoring.metric_calls import Defects
+from reelbench.stages.scoring.observations import Observations, System
 
 METHODS = {"ddim-frames": DdimFrames, "zs2": Zs2, "tune-a-video": TuneAVideo}
 
@@ -29,30 +28,30 @@ METHODS = {"ddim-frames": DdimFrames, "zs2": Zs2, "tune-a-video": TuneAVideo}
 @pytest.fixture
 def rows(summary_row: Callable[..., dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Summary and comparisons of a run on MSR-VTT in which the tuned method has the best CLIPSIM by far."""
-    samples = tuple(Sample(f"video{n}", "a caption", f"video{n}") for n in range(7010, 7022))
-    dataset = PlannedDataset("msrvtt", MsrVtt(MsrVtt.Config(root="data/msrvtt")), samples)
-    planned = [PlannedMethod(label, label, cls(cls.Config()), label, {}) for label, cls in METHODS.items()]
-    run = RunFile.model_validate(
-        {"name": "r", "methods": [{"name": label} for label in METHODS], "datasets": [{"name": "msrvtt"}]}
-    )
+    names = [f"video{n}" for n in range(7010, 7022)]
+    methods = [cls(cls.Config()) for cls in METHODS.values()]
     protocol = load_protocol("clean")
     measuring = Measuring(protocol, (build_metric("clipsim", protocol),), {})
     scores, summary = [], []
-    for index, method in enumerate(planned):
-        conditioning = str(method.plugin.conditioning)
+    for index, method in enumerate(methods):
+        conditioning = str(method.conditioning)
         scores += [
-            {"dataset": "msrvtt", "metric": "clipsim", "method": method.label, "sample_id": sample.id,
-             "source": sample.source, "seed": 0, "value": 0.25 + 0.1 * index + 0.001 * place * (index + 1)}
-            for place, sample in enumerate(samples)
+            ScoreRow(run="r", metric="clipsim", protocol=protocol.name, protocol_digest=protocol.digest,
+                     method=method.name, dataset="msrvtt", split="test", conditioning=conditioning,
+                     sample_id=name, source=name, seed=0, score_key=None,
+                     value=0.25 + 0.1 * index + 0.001 * place * (index + 1))
+            for place, name in enumerate(names)
         ]  # fmt: skip
         summary.append(
             summary_row(metric="clipsim", label="CLIPSIM", level="clip", higher_is_better=True,
-                        method=method.label, conditioning=conditioning, value=0.25 + 0.1 * index,
+                        method=method.name, conditioning=conditioning, value=0.25 + 0.1 * index,
                         dataset="msrvtt", n=12, n_reference=None, protocol=protocol.name,
                         protocol_digest=protocol.digest)
         )  # fmt: skip
-    plan = Plan(run, tuple(planned), (dataset,), ())
-    return summary, comparison_rows(plan, measuring, scores, Observations((), ()))
+    systems = tuple(System(item.name, item.name, "1", "{}", str(item.conditioning)) for item in methods)
+    observations = Observations("r", systems, {"msrvtt": "test"}, (0,))
+    compared = comparison_rows(measuring, observations, scores, Defects())
+    return summary, [asdict(row) for row in compared]
 
 
 def test_the_tuned_method_is_grouped_apart_and_not_the_best(rows: Any) -> None:

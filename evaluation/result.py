@@ -1,0 +1,79 @@
+"""What an evaluation came to: its folder, its tables and its notes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.tables import read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation came to.
+
+    Attributes:
+        folder: where its tables and its report are.
+        problems: what did not fit together (captions without a clip, ...) or has to be known of all numbers.
+        num_failures: clips that were asked for and are not there, and clips, features and numbers that could
+            not be read or made.
+    """
+
+    folder: Path
+    problems: tuple[str, ...]
+    num_failures: int
+
+    @property
+    def tables_dir(self) -> Path:
+        """The folder of the Parquet tables."""
+        return self.folder / "tables"
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row for each system, protocol and metric: value, standard error, interval, n, coverage, ..."""
+        return read_table(self.tables_dir, "summary").to_pandas()
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """One row for each clip, protocol and clip metric."""
+        return read_table(self.tables_dir, "scores").to_pandas()
+
+    def __str__(self) -> str:
+        from ..reports.pages.markdown_report import comparison_markdown
+        from ..reports.tables.comparison import comparison_table
+        from ..reports.tables.run_tables import RunTables
+
+        table = comparison_table(RunTables(self.tables_dir))
+        return "\n".join([comparison_markdown(table), *self.problems])
+
+
+def as_json_data(evaluation: Evaluation) -> dict[str, Any]:
+    """The evaluation as plain data: rows of the summary (what is not a number is None), comparisons of the
+    systems, problems, and the failures by cause."""
+    from ..reports.pages.failures import failures_of
+
+    folder = evaluation.tables_dir
+    tables = [read_table(folder, name).to_pylist() for name in ("clips", "features", "scores")]
+    return {
+        "folder": str(evaluation.folder),
+        "summary": _plain_rows(folder, "summary"),
+        "comparisons": _plain_rows(folder, "comparisons"),
+        "problems": list(evaluation.problems),
+        "failures": [asdict(failure) for failure in failures_of(*tables)],
+    }
+
+
+def _plain_rows(folder: Path, table: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = read_table(folder, table).to_pylist()
+    return [
+        {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]

@@ -1,0 +1,56 @@
+"""All numbers of an evaluation, or of the data sets of a run that are measured alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from ...core.tables import ScoreRow, Tables
+from ..measuring import Measuring
+from .clip_scores import score_rows
+from .comparisons import comparison_rows
+from .curves import curve_rows
+from .metric_calls import Defects
+from .observations import Observation, Observations, feature_rows
+from .summary import summary_rows
+
+
+def score(
+    measuring: Measuring, observations: Observations, chunks: Iterable[Sequence[Observation]]
+) -> tuple[Tables, Defects]:
+    """Score clips, sets, pairs of systems and curves.
+
+    Args:
+        observations: all but the generated clips.
+        chunks: the generated clips, some at a time: features of single frames are held for one chunk only,
+            since for thousands of clips they would fill the memory. What set metrics read (one vector a clip)
+            is held for all.
+
+    Returns:
+        The rows of all tables but `clips` and `runs`, and what defects of metrics cost.
+    """
+    defects = Defects()
+    set_roles = measuring.reference_roles()
+    features = feature_rows(measuring, observations)
+    scores: list[ScoreRow] = []
+    generated: list[Observation] = []
+    for chunk in chunks:
+        part = replace(observations, generated=tuple(chunk), references=())
+        scores += score_rows(measuring, part, defects)
+        features |= feature_rows(measuring, part)
+        generated += [
+            replace(item, features={role: item.features[role] for role in set_roles if role in item.features})
+            for item in chunk
+        ]
+    observations = replace(observations, generated=tuple(generated))
+    comparisons = comparison_rows(measuring, observations, scores, defects)
+    curves = curve_rows(measuring, observations, defects)
+    summary = summary_rows(measuring, observations, scores, defects)
+    tables = Tables(
+        features=list(features.values()),
+        scores=scores,
+        summary=summary,
+        comparisons=comparisons,
+        curves=curves,
+    )
+    return tables, defects
