@@ -36,9 +36,12 @@ from diffusers.models.attention_processor import Attention
 from torch.nn.functional import scaled_dot_product_attention
 
 from reelbench.core.markdown import table_head, table_line
-from reelbench.methods.adapters.latent_shift import LatentShiftAttention
-from reelbench.methods.stable_diffusion.attention import CrossFrameAttention, TemporalMomentumAttention
-from reelbench.methods.stable_diffusion.sparse_causal_attention import SparseCausalAttention
+from reelbench.methods.adapters.layers import LatentShiftAttention
+from reelbench.methods.stable_diffusion.attention import (
+    CrossFrameAttention,
+    SparseCausalAttention,
+    TemporalMomentumAttention,
+)
 
 LEVELS = {64: 320, 32: 640, 16: 1280, 8: 1280}
 """Channels by the side of the square of tokens."""

@@ -39,13 +39,11 @@ from torch import nn
 
 from reelbench.core.markdown import table_head, table_line
 from reelbench.methods.adapters.adapters import PRESETS, Adapters
-from reelbench.methods.one_shot.config import TuningConfig
+from reelbench.methods.one_shot.config import InflationConfig, TuningConfig
 from reelbench.methods.one_shot.inflated_unet import Inflation
-from reelbench.methods.one_shot.inflation_config import InflationConfig
-from reelbench.methods.one_shot.reference_latents import LatentPosterior
-from reelbench.methods.one_shot.tuning import Attached, tune_on_clip
+from reelbench.methods.one_shot.tuning import Attached, LatentPosterior, tune_on_clip
 from reelbench.methods.pipelines import EncodedPrompt
-from reelbench.methods.stable_diffusion.guidance import Denoiser
+from reelbench.methods.stable_diffusion.ddim import Denoiser
 from reelbench.methods.stable_diffusion.pipeline import StableDiffusion
 
 METHODS = ("image model", "tune-a-video", "simda, paper", "simda, released")

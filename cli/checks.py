@@ -174,7 +174,7 @@ def _prefect() -> Check:
 def weights() -> Iterator[Check]:
     """Where the embedded weights are, and what REELBENCH_WEIGHTS leads to."""
     from ..core.types import WeightsRef
-    from ..methods.stable_diffusion.formats import STABLE_DIFFUSION
+    from ..methods.stable_diffusion.pipeline import STABLE_DIFFUSION
     from ..metrics.extractors.clip_weights import CLIP_FOLDER
     from ..metrics.extractors.i3d.weights import I3D
 

@@ -9,15 +9,14 @@ prompt alone), L text tokens, D width of the text encoder.
 from __future__ import annotations
 
 import contextlib
-from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.contracts import Session
 from ..core.errors import ClipRefusedError, ResourcesError, WeightsError
-from ..core.types import Frames, Sample
+from ..core.types import Dtype, Frames, Sample
 from ..core.weights_format import WeightsFormat
 from ..core.weights_view import loaded_files, said
 
@@ -41,6 +40,22 @@ def torch_device(device: str) -> torch.device:
     if where.type == "cuda" and not torch.cuda.is_available():
         raise ResourcesError(f"device {device!r} was asked for, but torch sees no GPU", "run on the CPU")
     return where
+
+
+def unet_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
+    """The number format of a pipeline with a UNet; "auto" is float16 on a GPU and float32 on a CPU."""
+    import torch
+
+    auto = "float16" if device.type == "cuda" else "float32"
+    made: torch.dtype = getattr(torch, auto if dtype == "auto" else dtype)
+    return made
+
+
+def trained_size(unet: Any) -> tuple[int, int]:
+    """Height and width of the latents that a UNet was trained at."""
+    size = unet.config.sample_size
+    height, width = (size, size) if isinstance(size, int) else size
+    return height, width
 
 
 @contextlib.contextmanager
@@ -131,8 +146,12 @@ class GuidedPrompts:
         self.num_truncated = 0
         """How many prompts were too long so far; the negative one does not count."""
 
+    def halves(self, prompt: str) -> list[str]:
+        """The texts of the guidance halves: the negative prompt, if there is guidance, and the prompt."""
+        return [self._negative_prompt, prompt] if self._guided else [prompt]
+
     def __call__(self, prompt: str) -> torch.Tensor:
-        """Embeddings of the negative prompt, if there is guidance, and of the prompt, [G,L,D]."""
+        """Embeddings of the texts of `halves`, [G,L,D]."""
         import torch
 
         positive = self._pipeline.encode_prompt(prompt)
@@ -144,12 +163,30 @@ class GuidedPrompts:
         return torch.stack([self._negative.embedding_LD, positive.embedding_LD])
 
 
-class UntunedSession(Session):
-    """A session that tunes nothing and makes one clip after the other."""
+MakeClip = Callable[[Sample, int], Frames]
+"""(sample, seed) -> clip [T,H,W,3]; it depends on the arguments alone."""
 
-    @abstractmethod
+
+class ClipSession(Session):
+    """A session that makes one clip after the other."""
+
+    trainable_parameters: int = 0
+    """How many numbers were trained for the method."""
+
+    def clip_maker(self, artifact: bytes | None) -> MakeClip:
+        """What makes the clips of a call; by default the method tunes nothing.
+
+        Raises:
+            ValueError: an artifact is given and the method tunes nothing, or none is and it needs one.
+            WeightsError: the artifact does not belong to these settings or to this pipeline.
+        """
+        if artifact is not None:
+            raise ValueError("this method tunes nothing, but a tuning artifact was given")
+        return self._clip
+
     def _clip(self, sample: Sample, seed: int) -> Frames:
-        """The clip [T,H,W,3] of one sample; it depends on the arguments alone."""
+        """The clip [T,H,W,3] of one sample, of a method that tunes nothing."""
+        raise NotImplementedError
 
     def generate(
         self, samples: Sequence[Sample], artifact: bytes | None, seeds: Sequence[int]
@@ -159,27 +196,26 @@ class UntunedSession(Session):
         An exception concerns the sample that was due: the iterator can be asked for the next one afterwards.
 
         Args:
-            artifact: None, as nothing is tuned.
+            artifact: of a tuning; see `clip_maker`.
             seeds: one for each sample.
 
         Raises:
-            ValueError: the numbers of samples and seeds differ, or an artifact is given.
+            ValueError: the numbers of samples and seeds differ; or see `clip_maker`.
+            WeightsError: see `clip_maker`.
             ClipRefusedError: on iteration; the clip holds NaN.
             DatasetError: on iteration; the method needs given frames and the sample has too few.
         """
         if len(samples) != len(seeds):
             raise ValueError(f"{len(samples)} samples but {len(seeds)} seeds")
-        if artifact is not None:
-            raise ValueError("this method tunes nothing, but a tuning artifact was given")
         # Not a generator function: that would be over after the first exception.
-        return map(self._clip, samples, seeds)
+        return map(self.clip_maker(artifact), samples, seeds)
 
     def describe(self) -> dict[str, Any]:
-        """Facts for the record: nothing is trained and no prompt is cut."""
-        return {"trainable_parameters": 0, "truncated_prompts": 0}
+        """Facts for the record."""
+        return {"trainable_parameters": self.trainable_parameters, "truncated_prompts": 0}
 
 
-class PipelineSession(UntunedSession):
+class PipelineSession(ClipSession):
     """A session on a pipeline.
 
     Args:
@@ -195,7 +231,7 @@ class PipelineSession(UntunedSession):
         """Facts for the record: trained parameters, frame size, number format, prompts that were too long so
         far."""
         return {
-            "trainable_parameters": 0,
+            "trainable_parameters": self.trainable_parameters,
             "height": self.pipeline.height,
             "width": self.pipeline.width,
             "dtype": str(self.pipeline.dtype).removeprefix("torch."),

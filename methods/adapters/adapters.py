@@ -1,4 +1,4 @@
-"""SimDA's adapters on a Stable Diffusion UNet: what they compute, and where they sit.
+"""SimDA's adapters on a Stable Diffusion UNet: where they sit, and their file.
 
 Source: Xing et al., "SimDA: Simple Diffusion Adapter for Efficient Video Generation" (CVPR 2024), its part on
 adapters, and the authors' released editing code. No code was copied: that repository has no licence.
@@ -17,7 +17,7 @@ hang on hooks that checkpointing runs through, and a test looks for a gradient i
 
 Besides adapters a UNet for videos may have (`AdapterConfig`):
 
-- latent-shift attention (`methods.adapters.latent_shift`), wherever a frame attends to its own tokens;
+- latent-shift attention (`LatentShiftAttention`), wherever a frame attends to its own tokens;
 - group norms with statistics over all frames of a clip instead of one, in the ResNet blocks and before the
   last convolution: the released code has them from Tune-A-Video. They change the image model from the
   start;
@@ -26,36 +26,48 @@ Besides adapters a UNet for videos may have (`AdapterConfig`):
 Uncertain: initial values of W1 (not given in the paper; torch's default for linear layers), and whether the
 published text-to-video model shares group norms over frames.
 
-Shape suffixes: T frames, B = clips * T, C channels, H, W height and width, S tokens, D width, L text tokens.
+They get into the UNet by hooks: a hook changes what a module takes or gives and can be removed, and the UNet's
+own modules and weights stay as they are. Hooks run inside gradient checkpointing like the module itself, also
+when the module is computed again.
+
+A file of adapters holds their numbers, as safetensors in float16, and their configuration in the metadata. So
+loading asks for no settings that would have to match. Nothing of the image model is in it; the shapes say
+whether it was made for the image model at hand.
+
+Shape suffixes: T frames, B = clips * T, C channels, H, W height and width, S tokens, D width, L text tokens; Y,
+X rows and columns of a layout map.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
+import json
 from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from torch import nn
-from torch.nn.functional import gelu, pad
 
+from ...core.atomic_write import write_bytes_atomic
 from ...core.contracts import FrozenConfig
+from ...core.errors import WeightsError
+from ...core.hashing import canonical_json
 from ...core.seeds import derive_seed
-from .hooks import (
-    after,
-    before_transformer,
-    beside,
-    frames_into_rows,
-    remember,
-    rows_into_frames,
-    self_attentions,
-    shared_norms,
-    transformers_of,
+from ..stable_diffusion.attention import norms_over_clips, self_attention, self_attentions
+from ..weights_file import ADAPTERS_FILE, ADAPTERS_FORMAT
+from .layers import (
+    RELEASED_PATTERN,
+    BottleneckAdapter,
+    LatentShift,
+    LatentShiftAttention,
+    LayoutPrior,
+    Pattern,
+    TemporalAdapter,
+    checked_pattern,
 )
-from .latent_shift import RELEASED_PATTERN, LatentShift, LatentShiftAttention, Pattern, checked_pattern
-from .layout_prior import LayoutModulation, LayoutPrior
 
 
 class AdapterConfig(FrozenConfig):
@@ -93,77 +105,6 @@ PRESETS: dict[str, AdapterConfig] = {
     "released": AdapterConfig(latent_shift="released", group_norm="clip"),
 }
 """The paper's text-to-video model, and the released editing code."""
-
-
-class BottleneckAdapter(nn.Module):
-    """W2 GELU(W1 x) over the last axis; zero at the start.
-
-    Args:
-        width: of the last axis, d.
-        bottleneck: width between the layers.
-    """
-
-    def __init__(self, width: int, bottleneck: int) -> None:
-        super().__init__()
-        self.down = nn.Linear(width, bottleneck)
-        self.up = nn.Linear(bottleneck, width)
-
-    def initialise(self, generator: torch.Generator) -> None:
-        """Sets the initial values; the output is zero until `up` has learned."""
-        bound = 1 / math.sqrt(self.down.in_features)
-        nn.init.uniform_(self.down.weight, -bound, bound, generator=generator)
-        nn.init.uniform_(self.down.bias, -bound, bound, generator=generator)
-        nn.init.zeros_(self.up.weight)
-        nn.init.zeros_(self.up.bias)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.up(gelu(self.down(x)))
-
-
-class TemporalAdapter(nn.Module):
-    """Up(DW(Down x)) on frames folded into the batch; zero at the start.
-
-    The depth-wise convolution over time is written as three shifted products, which needs no change of the
-    memory layout; its weight has the shape of the Conv3d that it stands for. Frames outside the clip are
-    zero.
-
-    Args:
-        channels: of the feature maps, C.
-        bottleneck: channels between Down and Up.
-    """
-
-    def __init__(self, channels: int, bottleneck: int, has_layout: bool = False) -> None:
-        super().__init__()
-        self.down = nn.Conv2d(channels, bottleneck, kernel_size=1)
-        self.depthwise_weight = nn.Parameter(torch.empty(bottleneck, 1, 3, 1, 1))
-        self.depthwise_bias = nn.Parameter(torch.empty(bottleneck))
-        self.up = nn.Conv2d(bottleneck, channels, kernel_size=1)
-        self.layout = LayoutModulation(bottleneck) if has_layout else None
-
-    def initialise(self, generator: torch.Generator) -> None:
-        """Sets the initial values; the output is zero until `up` has learned."""
-        nn.init.kaiming_normal_(self.down.weight, generator=generator)
-        nn.init.kaiming_normal_(self.depthwise_weight, generator=generator)
-        for zero in (self.down.bias, self.depthwise_bias, self.up.weight, self.up.bias):
-            assert zero is not None
-            nn.init.zeros_(zero)
-        if self.layout is not None:
-            self.layout.initialise(generator)
-
-    def forward(
-        self, x_BCHW: torch.Tensor, num_frames: int, map_B1YX: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        down_GTCHW = self.down(x_BCHW).unflatten(0, (-1, num_frames))
-        weight_3CHW = self.depthwise_weight.to(down_GTCHW.dtype).squeeze(1).movedim(1, 0)
-        padded = pad(down_GTCHW, (0, 0, 0, 0, 0, 0, 1, 1))
-        mixed = self.depthwise_bias.to(down_GTCHW.dtype)[:, None, None] + sum(
-            padded[:, offset : offset + num_frames] * weight_3CHW[offset] for offset in range(3)
-        )
-        mixed_BCHW = mixed.flatten(0, 1)
-        if self.layout is not None:
-            assert map_B1YX is not None
-            mixed_BCHW = self.layout(mixed_BCHW, map_B1YX)
-        return self.up(mixed_BCHW)
 
 
 class Adapters(nn.Module):
@@ -215,6 +156,10 @@ class Adapters(nn.Module):
         """How many numbers are learned, those of the layout prior included."""
         return sum(value.numel() for value in self.state_dict().values())
 
+    def ready(self, device: torch.device, dtype: torch.dtype) -> Adapters:
+        """These adapters, moved and frozen, for sampling."""
+        return self.to(device, dtype).requires_grad_(False).eval()
+
     @contextlib.contextmanager
     def attached(
         self,
@@ -239,45 +184,88 @@ class Adapters(nn.Module):
             if prompts is None:
                 raise ValueError("adapters with a layout prior need the prompts of the batch")
             map_B1YX = self.layout(prompts, num_frames)
-        processors = dict(unet.attn_processors)
-        handles: list[Any] = []
-        try:
-            handles += self._hooks(unet, num_frames, map_B1YX)
-            if self.config.latent_shift != "off":
+        config = self.config
+        with contextlib.ExitStack() as places:
+            for handle in self._hooks(unet, num_frames, map_B1YX):
+                places.callback(handle.remove)
+            if config.group_norm == "clip":
+                places.enter_context(norms_over_clips(unet, num_frames))
+            if config.latent_shift != "off" and self_attentions(unet):
                 shift = LatentShiftAttention(
-                    num_frames,
-                    latent_height,
-                    latent_width,
-                    self.config.latent_shift,
-                    self.config.shift_pattern,
+                    num_frames, latent_height, latent_width, config.latent_shift, config.shift_pattern
                 )
-                own = self_attentions(unet)
-                unet.set_attn_processor(
-                    {name: shift if name in own else old for name, old in processors.items()}
-                )
+                places.enter_context(self_attention(unet, shift))
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
-            unet.set_attn_processor(processors)
 
     def _hooks(self, unet: nn.Module, num_frames: int, map_B1YX: torch.Tensor | None) -> Iterator[Any]:
         for name, transformer in transformers_of(unet):
-            temporal = self.temporal[_key(name)]
-            yield transformer.register_forward_pre_hook(
-                before_transformer(temporal, num_frames, map_B1YX), with_kwargs=True
-            )
+            temporal = partial(_before, self.temporal[_key(name)], num_frames, map_B1YX)
+            yield transformer.register_forward_pre_hook(temporal, with_kwargs=True)
             for index, block in enumerate(transformer.transformer_blocks):
                 attention = self.spatial[f"{_key(name)}_{index}_attention"]
                 feed_forward = self.spatial[f"{_key(name)}_{index}_feed_forward"]
-                yield block.attn1.register_forward_hook(after(attention))
+                yield block.attn1.register_forward_hook(partial(_after, attention))
                 before_norm: list[torch.Tensor] = []
-                yield block.norm3.register_forward_pre_hook(remember(before_norm))
-                yield block.ff.register_forward_hook(beside(feed_forward, before_norm))
-        if self.config.group_norm == "clip":
-            for norm in shared_norms(unet):
-                yield norm.register_forward_pre_hook(frames_into_rows(num_frames))
-                yield norm.register_forward_hook(rows_into_frames(num_frames))
+                yield block.norm3.register_forward_pre_hook(partial(_remember, before_norm))
+                yield block.ff.register_forward_hook(partial(_beside, feed_forward, before_norm))
+
+
+def _before(
+    adapter: nn.Module,
+    num_frames: int,
+    map_B1YX: torch.Tensor | None,
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> tuple[Any, Any]:
+    """Adds the temporal adapter to what a transformer takes."""
+    x_BCHW, *rest = args
+    return (x_BCHW + adapter(x_BCHW, num_frames, map_B1YX), *rest), kwargs
+
+
+def _after(adapter: nn.Module, module: nn.Module, args: Any, out_BSD: torch.Tensor) -> torch.Tensor:
+    """Adds an adapter of a module's output to that output."""
+    return out_BSD + adapter(out_BSD)
+
+
+def _remember(place: list[torch.Tensor], module: nn.Module, args: tuple[Any, ...]) -> None:
+    """Keeps what a module takes, for `_beside`."""
+    # A recomputation of gradient checkpointing may stop between the two hooks and leave one behind.
+    place[:] = [args[0]]
+
+
+def _beside(
+    adapter: nn.Module, place: list[torch.Tensor], module: nn.Module, args: Any, out_BSD: torch.Tensor
+) -> torch.Tensor:
+    """Adds an adapter of what `_remember` kept to a module's output."""
+    return out_BSD + adapter(place.pop())
+
+
+def transformers_of(unet: nn.Module) -> list[tuple[str, Any]]:
+    """The spatial transformers of a UNet with their names, in the order of its modules.
+
+    Raises:
+        WeightsError: there are none, or one has a block that is not of Stable Diffusion's kind.
+    """
+    from diffusers import Transformer2DModel
+
+    found = [
+        (name, module) for name, module in unet.named_modules() if isinstance(module, Transformer2DModel)
+    ]
+    if not found:
+        raise WeightsError(
+            "the UNet has no spatial transformer that adapters could join",
+            "this method needs a UNet with transformer blocks, as Stable Diffusion has",
+        )
+    for name, transformer in found:
+        for block in transformer.transformer_blocks:
+            if block.norm_type != "layer_norm":
+                raise WeightsError(
+                    f"the transformer {name} of the UNet has a block with norm {block.norm_type!r}; adapters "
+                    "need 'layer_norm'",
+                    "give a Stable Diffusion 1.x or 2.x pipeline, or a latent upscaler of its kind",
+                )
+    return found
 
 
 def _key(name: str) -> str:
@@ -286,3 +274,76 @@ def _key(name: str) -> str:
 
 def _share(width: int, bottleneck: float) -> int:
     return max(1, int(width * bottleneck))
+
+
+def adapters_to_bytes(adapters: Adapters, values: dict[str, torch.Tensor] | None = None) -> bytes:
+    """Adapters as a safetensors file: their numbers in float16, their configuration in the metadata.
+
+    Args:
+        values: other numbers for the same adapters (an average over the training), by name.
+    """
+    from safetensors.torch import save
+
+    state = adapters.state_dict() if values is None else values
+    tensors = {name: value.detach().half().cpu().contiguous() for name, value in state.items()}
+    facts = {"format": ADAPTERS_FORMAT, "config": adapters.config.model_dump(mode="json")}
+    # One entry, because safetensors writes several in an order that differs from process to process.
+    return save(tensors, {"reelbench": canonical_json(facts)})
+
+
+def adapters_from_bytes(data: bytes, unet: nn.Module, what: str = "the adapters") -> Adapters:
+    """Adapters from a safetensors file, fitted to a UNet.
+
+    Args:
+        data: what `adapters_to_bytes` made.
+        unet: the UNet that they are for.
+        what: how an error names them.
+
+    Raises:
+        WeightsError: not such a file, or made for another UNet.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        facts = json.loads((header.get("__metadata__") or {}).get("reelbench", "{}"))
+        if facts.get("format") != ADAPTERS_FORMAT:
+            raise ValueError(f"its format is {facts.get('format', '(none)')!r}, not {ADAPTERS_FORMAT!r}")
+        config = AdapterConfig.model_validate(facts["config"])
+        tensors = load(data)
+    except (ValueError, KeyError, SafetensorError, ValidationError) as error:
+        raise WeightsError(
+            f"{what} cannot be read: {error}", "give a file that `reelbench` wrote when it trained adapters"
+        ) from error
+    adapters = Adapters(unet, config)
+    expected = {name: tuple(value.shape) for name, value in adapters.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    if expected != found:
+        wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
+        raise WeightsError(
+            f"{what} do not fit this UNet: {len(wrong)} of {len(expected)} tensors differ, first {wrong[0]} "
+            f"(UNet: {expected.get(wrong[0])}, file: {found.get(wrong[0])})",
+            "adapters belong to the pipeline that they were trained on; give both, or train new ones",
+        )
+    adapters.load_state_dict({name: value.float() for name, value in tensors.items()})
+    return adapters
+
+
+def load_adapters(path: Path, unet: nn.Module) -> Adapters:
+    """Adapters from a file, or from a folder with `adapters.safetensors`.
+
+    Raises:
+        WeightsError: nothing there, not such a file, or made for another UNet.
+    """
+    file = path / ADAPTERS_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise WeightsError(f"no adapters at {file}", f"give a folder with {ADAPTERS_FILE}, or such a file")
+    return adapters_from_bytes(file.read_bytes(), unet, f"the adapters in {file}")
+
+
+def save_adapters(path: Path, adapters: Adapters, values: dict[str, torch.Tensor] | None = None) -> Path:
+    """Writes adapters to `path`/adapters.safetensors, atomically; returns the file."""
+    file = path / ADAPTERS_FILE
+    write_bytes_atomic(file, adapters_to_bytes(adapters, values))
+    return file

@@ -18,30 +18,18 @@ rows and columns of a map; G clips in a batch, B = G*T.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
-from torch import nn
-from torch.nn.functional import adaptive_avg_pool2d, interpolate
+from torch.nn.functional import adaptive_avg_pool2d
 
 from ...core.errors import DatasetError
-
-MAP_FRAMES, MAP_SIDE, NUM_COMPONENTS = 16, 8, 12
-"""Frames, rows and columns of the stored maps; other numbers are interpolated."""
+from .layers import MAP_FRAMES, MAP_SIDE, NUM_COMPONENTS, FittedLayout, words_of
 
 _RIDGE = 100.0
 _MIN_CAPTIONS = 5
 """A word of fewer captions says nothing reliable."""
-
-
-def words_of(text: str) -> list[str]:
-    """The words of a text in lower case, and the pairs of neighbours, joined by a space."""
-    words = re.findall(r"[\w-]+", text.lower())
-    return words + [f"{first} {second}" for first, second in pairwise(words)]
 
 
 def occupancy(latents_TCHW: torch.Tensor) -> torch.Tensor:
@@ -57,23 +45,6 @@ def occupancy(latents_TCHW: torch.Tensor) -> torch.Tensor:
     above_THW = (distance_THW - distance_THW.flatten().quantile(0.75)).clamp(min=0)
     maps_TYX = adaptive_avg_pool2d(above_THW[None], MAP_SIDE)[0]
     return maps_TYX / maps_TYX.sum().clamp(min=1e-6) * len(maps_TYX)
-
-
-@dataclass(frozen=True)
-class FittedLayout:
-    """What `fit_layout` found.
-
-    Attributes:
-        words: words and pairs, in the order of the rows of `weight_VR`.
-        weight_VR: how much a word says of each component.
-        offset_R: of all prompts.
-        maps_RTYX: the components, each of deviation 1 in what it says about the captions.
-    """
-
-    words: tuple[str, ...]
-    weight_VR: torch.Tensor
-    offset_R: torch.Tensor
-    maps_RTYX: torch.Tensor
 
 
 def fit_layout(captions: Sequence[str], latents: Iterable[torch.Tensor]) -> FittedLayout:
@@ -119,68 +90,3 @@ def fit_layout(captions: Sequence[str], latents: Iterable[torch.Tensor]) -> Fitt
     return FittedLayout(
         words, weight_VR.float(), -(mean_V @ weight_VR).float(), maps_RP.reshape(shape).float()
     )
-
-
-class LayoutPrior(nn.Module):
-    """Maps of occupancy from prompts. Its numbers are fitted once and have no gradient.
-
-    Args:
-        words: words and pairs that it knows; others are passed over.
-    """
-
-    weight_VR: torch.Tensor
-    offset_R: torch.Tensor
-    maps_RTYX: torch.Tensor
-
-    def __init__(self, words: Sequence[str]) -> None:
-        super().__init__()
-        self._place = {word: row for row, word in enumerate(words)}
-        self.register_buffer("weight_VR", torch.zeros(len(words), NUM_COMPONENTS))
-        self.register_buffer("offset_R", torch.zeros(NUM_COMPONENTS))
-        self.register_buffer("maps_RTYX", torch.zeros(NUM_COMPONENTS, MAP_FRAMES, MAP_SIDE, MAP_SIDE))
-
-    def set(self, fitted: FittedLayout) -> None:
-        """Takes over what was fitted for these words."""
-        self.weight_VR.copy_(fitted.weight_VR)
-        self.offset_R.copy_(fitted.offset_R)
-        self.maps_RTYX.copy_(fitted.maps_RTYX)
-
-    def forward(self, prompts: Sequence[str], num_frames: int) -> torch.Tensor:
-        """The map of every frame of every prompt, float32 [B,1,Y,X]: how far it is from the usual one.
-
-        A prompt without a known word, the empty one among them, gets the usual map: zeros.
-        """
-        maps = []
-        for prompt in prompts:
-            rows = sorted({self._place[word] for word in words_of(prompt) if word in self._place})
-            component_R = self.weight_VR[rows].float().sum(0) + self.offset_R.float()
-            map_TYX = torch.tensordot(component_R, self.maps_RTYX.float(), dims=1)
-            maps.append(map_TYX if rows else torch.zeros_like(map_TYX))
-        maps_GTYX = torch.stack(maps)
-        if num_frames != MAP_FRAMES:
-            size = (num_frames, MAP_SIDE, MAP_SIDE)
-            maps_GTYX = interpolate(maps_GTYX[:, None], size=size, mode="trilinear", align_corners=True)[:, 0]
-        return maps_GTYX.flatten(0, 1)[:, None]
-
-
-class LayoutModulation(nn.Module):
-    """Scales and shifts the channels of a feature map by the map of its frame.
-
-    Args:
-        channels: of the feature map, C.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.factor_C = nn.Parameter(torch.empty(channels))
-        self.offset_C = nn.Parameter(torch.empty(channels))
-
-    def initialise(self, generator: torch.Generator) -> None:
-        """Sets the initial values: random, so that the adapter's last layer has something to pick from."""
-        nn.init.normal_(self.factor_C, std=0.1, generator=generator)
-        nn.init.normal_(self.offset_C, std=0.3, generator=generator)
-
-    def forward(self, x_BCHW: torch.Tensor, map_B1YX: torch.Tensor) -> torch.Tensor:
-        map_B1HW = interpolate(map_B1YX, size=x_BCHW.shape[-2:], mode="bilinear").to(x_BCHW.dtype)
-        factor_C11, offset_C11 = (p.to(x_BCHW.dtype)[:, None, None] for p in (self.factor_C, self.offset_C))
-        return x_BCHW + map_B1HW * (factor_C11 * x_BCHW + offset_C11)

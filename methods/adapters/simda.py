@@ -3,8 +3,8 @@
 Source: Xing et al., "SimDA: Simple Diffusion Adapter for Efficient Video Generation" (CVPR 2024). No code was
 copied; the authors' repository has no licence and holds the editing half only, no text-to-video weights.
 
-1. The image model gets spatial and temporal adapters (`methods.adapters.adapters`) and latent-shift attention
-   (`methods.adapters.latent_shift`): 24.86 million trained parameters on Stable Diffusion 1.x.
+1. The image model gets spatial and temporal adapters and latent-shift attention (`methods.adapters.layers`;
+   `methods.adapters.adapters` says where they sit): 24.86 million trained parameters on Stable Diffusion 1.x.
 2. The adapters, and nothing else, are trained on captioned videos (`methods.training.adapters`).
 3. A clip is DDIM from independent noise in all frames, with the adapters in place.
 
@@ -18,29 +18,25 @@ Stable Diffusion is commonly run), and its frame rate. It makes 16 frames of 256
 The embedded adapters ("sprites/simda") have a layout prior besides, which is not the paper's (see
 `methods.adapters.layout_prior`), and wider bottlenecks.
 
-Deviations: in `methods.adapters.adapters` and `methods.adapters.latent_shift`. The super-resolution stage follows any
+Deviations: in `methods.adapters.adapters` and `methods.adapters.layers`. The super-resolution stage follows any
 method (`methods.upscaling.upscaler`); editing by tuning on one video is `methods.adapters.simda_edit`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from ...core.contracts import Session
-from ...core.types import Conditioning, Resources, WeightsRef
-from ..stable_diffusion.config import PipelineConfig
-from ..stable_diffusion.formats import STABLE_DIFFUSION
+from ...core.types import Frames, Sample, WeightsRef
+from ...core.weights import resolve
+from ..pipelines import MakeClip
+from ..stable_diffusion.pipeline import PipelineConfig, StableDiffusionMethod, StableDiffusionSession
 from ..weights_file import ADAPTERS
 
-if TYPE_CHECKING:
-    import torch
 
-    from ..stable_diffusion.guidance import Denoiser
-
-
-class SimDA:
+class SimDA(StableDiffusionMethod):
     """SimDA: text-to-video by small trained adapters on a frozen text-to-image model."""
 
     class Config(PipelineConfig):
@@ -61,32 +57,71 @@ class SimDA:
         num_frames: int = Field(default=16, ge=1)
         """Frames of a clip; the paper's models make 16."""
 
+    config: Config
     name: ClassVar[str] = "simda"
     version: ClassVar[str] = "1"
-    conditioning: ClassVar[Conditioning] = Conditioning.TEXT
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    def resources(self) -> Resources:
-        """One GPU where there is one. Memory depends on the pipeline and is not known before it is loaded."""
-        return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        pipeline = WeightsRef("pipeline", self.config.weights, STABLE_DIFFUSION)
+        """The pipeline, and the adapters where there are any."""
         if self.config.adapters is None:
-            return (pipeline,)
-        return (pipeline, WeightsRef("adapters", self.config.adapters, ADAPTERS))
+            return super().weights()
+        return (*super().weights(), WeightsRef("adapters", self.config.adapters, ADAPTERS))
 
     def load(self, device: str) -> Session:
-        from .simda_session import SimdaSession
+        """See `SimDASession`."""
+        return SimDASession(self.config, device)
 
-        return SimdaSession(self.config, device)
 
+class SimDASession(StableDiffusionSession):
+    """A pipeline whose UNet has adapters.
 
-def sample_latents(denoiser: Denoiser, config: SimDA.Config, seed: int) -> torch.Tensor:
-    """Latents of a clip, float32 [T,C,H,W]; the adapters are in the denoiser's UNet already."""
-    from ..noise import independent_noise
+    Args:
+        config: of the method.
+        device: "cpu", "cuda" or "cuda:0".
 
-    noise_TCHW = independent_noise(seed, config.num_frames, denoiser.latent_shape_CHW)
-    return denoiser.denoise(noise_TCHW, denoiser.schedule.timesteps)
+    Raises:
+        WeightsError: the pipeline or the adapters are missing, malformed or do not fit each other.
+    """
+
+    _config: SimDA.Config
+
+    def __init__(self, config: SimDA.Config, device: str) -> None:
+        from .adapters import PRESETS, Adapters, load_adapters
+
+        super().__init__(config, device)
+        if config.adapters is None:
+            adapters = Adapters(self.pipeline.unet, PRESETS[config.preset], config.seed_of_adapters)
+        else:
+            adapters = load_adapters(resolve(config.adapters, ADAPTERS), self.pipeline.unet)
+        self.adapters = adapters.ready(self.pipeline.device, self.pipeline.dtype)
+        self.trainable_parameters = adapters.num_parameters
+
+    def clip_maker(self, artifact: bytes | None) -> MakeClip:
+        """DDIM from independent noise, with the adapters in place; see `ClipSession.clip_maker`.
+
+        Args:
+            artifact: adapters tuned on a reference (`adapters_to_bytes`), which stand in for those of the
+                configuration in this call; None for these.
+        """
+        import torch
+
+        from ..noise import independent_noise
+        from .adapters import adapters_from_bytes
+
+        pipeline, num_frames = self.pipeline, self._config.num_frames
+        adapters = self.adapters
+        if artifact is not None:
+            tuned = adapters_from_bytes(artifact, pipeline.unet, "the tuned adapters")
+            adapters = tuned.ready(pipeline.device, pipeline.dtype)
+        shape_CHW = pipeline.latent_shape_CHW
+
+        @torch.inference_mode()
+        def clip(sample: Sample, seed: int) -> Frames:
+            noise_TCHW = independent_noise(seed, num_frames, shape_CHW)
+            with adapters.attached(
+                pipeline.unet, num_frames, *shape_CHW[1:], self.prompts.halves(sample.prompt)
+            ):
+                latents_TCHW = self.denoiser(sample.prompt).denoise(noise_TCHW)
+            return pipeline.decode(latents_TCHW)
+
+        return clip

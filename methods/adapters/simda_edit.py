@@ -3,37 +3,46 @@
 Source: Xing et al., "SimDA: Simple Diffusion Adapter for Efficient Video Generation" (CVPR 2024), its part on
 editing, and the authors' released editing code, of which nothing was copied: it has no licence.
 
-The way is Tune-A-Video's (`methods.one_shot.one_shot`), with SimDA's adapters (`methods.adapters.adapters`) in the place of the
-inflated UNet: they are tuned on the reference with its own prompt, the tuned model inverts the reference by
+The way is Tune-A-Video's (`methods.one_shot.method`), with SimDA's adapters (`methods.adapters.adapters`) in
+the place of the inflated UNet: they are tuned on the reference with its own prompt, the tuned model inverts the reference by
 DDIM with an empty prompt and without guidance, and edits are DDIM from there, with guidance. By default the
 adapters begin untrained, as the image model; they may begin as adapters that were trained for text-to-video.
 
-The tuning artifact holds the adapters (a layout prior that they may have among them) and the inverted latents
-(`methods.one_shot.session`). Guidance and negative prompt are no part of a tuning.
+The tuning artifact holds the adapters (a layout prior that they may have among them) and the inverted latents.
+Guidance and negative prompt are no part of a tuning.
 
 Published settings are presets (`PRESETS`). Uncertain, and therefore settings:
 - the paper's frames, learning rate, guidance scale, optimiser and number format: those of the released code;
 - whether the paper's editing model is its text-to-video model (`form`, which "paper" assumes); the released
   code has another form of latent-shift attention, and shares the group norms' statistics over all frames;
-- the filter that resizes frames (`methods.one_shot.reference_latents`).
+- the filter that resizes frames (`methods.one_shot.tuning.encode_reference`).
 
 Deviations: all adapters train, also with gradient checkpointing, where the released code then leaves out the
 temporal adapters of all blocks but the middle one; the frozen weights are in the pipeline's number format;
-those of `methods.adapters.adapters` and `methods.adapters.latent_shift`.
+those of `methods.adapters.adapters` and `methods.adapters.layers`.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+import copy
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from ...core.contracts import Session
-from ...core.types import Conditioning, Resources, WeightsRef
-from ..one_shot.config import TuningConfig
-from ..one_shot.one_shot import OneShotConfig
-from ..stable_diffusion.formats import STABLE_DIFFUSION
+from ...core.errors import WeightsError
+from ...core.types import WeightsRef
+from ...core.weights import resolve
+from ..one_shot.config import OneShotConfig, TuningConfig
+from ..one_shot.method import OneShotMethod, OneShotSession, VideoModel
 from ..weights_file import ADAPTERS
+
+if TYPE_CHECKING:
+    import torch
+
+    from .adapters import Adapters
 
 PRESETS: dict[str, dict[str, Any]] = {
     "released": {"tuning": {"steps": 300, "learning_rate": 5e-5}},
@@ -57,7 +66,7 @@ trained for text-to-video to begin with.
 """
 
 
-class SimDAEdit:
+class SimDAEdit(OneShotMethod):
     """SimDA's one-shot editing: adapters learn the motion of one clip and play it to another prompt."""
 
     class Config(OneShotConfig):
@@ -86,36 +95,75 @@ class SimDAEdit:
             content."""
             return {**super().tuning_settings(), "adapters": self.adapters is not None}
 
+    config: Config
     name: ClassVar[str] = "simda-edit"
     version: ClassVar[str] = "1"
-    conditioning: ClassVar[Conditioning] = Conditioning.TEXT_AND_REFERENCE
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    def resources(self) -> Resources:
-        """One GPU where there is one. Memory depends on the pipeline and is not known before it is loaded."""
-        return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
 
     def weights(self) -> tuple[WeightsRef, ...]:
-        pipeline = WeightsRef("pipeline", self.config.weights, STABLE_DIFFUSION)
+        """The pipeline, and the adapters where there are any."""
         if self.config.adapters is None:
-            return (pipeline,)
-        return (pipeline, WeightsRef("adapters", self.config.adapters, ADAPTERS))
-
-    def tuning_config(self) -> dict[str, Any]:
-        """The part of the configuration that a tuning depends on (JSON-able)."""
-        return self.config.tuning_settings()
-
-    def reference_frames(self) -> int | None:
-        """How many first frames of the reference are read; None where they are spread over all of it."""
-        return self.config.reference_frames()
-
-    def source_frames(self) -> dict[str, Any]:
-        """Which frames of the reference a clip stands beside."""
-        return self.config.source_frames()
+            return super().weights()
+        return (*super().weights(), WeightsRef("adapters", self.config.adapters, ADAPTERS))
 
     def load(self, device: str) -> Session:
-        from .simda_edit_session import SimDAEditSession
-
+        """See `SimDAEditSession`."""
         return SimDAEditSession(self.config, device)
+
+
+class SimDAEditSession(OneShotSession):
+    """A pipeline whose UNet has adapters, which are tuned on references.
+
+    Args:
+        config: of the method.
+        device: "cpu", "cuda" or "cuda:0".
+
+    Raises:
+        WeightsError: the pipeline or the adapters are missing, malformed or do not fit each other.
+    """
+
+    method: ClassVar[str] = SimDAEdit.name
+    format: ClassVar[str] = "reelbench-simda-edit-1"
+    _config: SimDAEdit.Config
+
+    def __init__(self, config: SimDAEdit.Config, device: str) -> None:
+        from .adapters import load_adapters
+
+        super().__init__(config, device)
+        self._given: Adapters | None = None
+        if config.adapters is not None:
+            self._given = load_adapters(resolve(config.adapters, ADAPTERS), self.pipeline.unet)
+        # A layout prior, which is not trained, has buffers and no parameters.
+        self.trainable_parameters = sum(p.numel() for p in self._adapters(seed=0).parameters())
+
+    def _adapters(self, seed: int) -> Adapters:
+        """A copy of the given adapters, or untrained ones, of which the seed is."""
+        from .adapters import PRESETS, Adapters
+
+        if self._given is not None:
+            return copy.deepcopy(self._given)
+        return Adapters(self.pipeline.unet, PRESETS[self._config.form], seed)
+
+    def video_model(self, seed: int) -> VideoModel:
+        """The UNet with adapters: the given ones, or untrained ones, of which the seed is."""
+        pipeline, num_frames = self.pipeline, self._config.num_frames
+        adapters = self._adapters(seed).to(pipeline.device).requires_grad_(False)
+        _, height, width = pipeline.latent_shape_CHW
+        return VideoModel(
+            trained=dict(adapters.named_parameters()),
+            attached=lambda prompts: adapters.attached(pipeline.unet, num_frames, height, width, prompts),
+            to=adapters.to,
+            stored=adapters.state_dict,
+            load=partial(_load, adapters),
+        )
+
+
+def _load(adapters: Adapters, tensors: Mapping[str, torch.Tensor], source: str) -> None:
+    expected = {name: list(tensor.shape) for name, tensor in adapters.state_dict().items()}
+    found = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    if found != expected:
+        name = min(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
+        raise WeightsError(
+            f"{source} does not fit this UNet: {name} is {found.get(name)}, not {expected.get(name)}",
+            "it was tuned on another pipeline or from other adapters; tune again",
+        )
+    adapters.load_state_dict(dict(tensors))

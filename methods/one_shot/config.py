@@ -1,12 +1,16 @@
-"""The settings of tuning on one clip, apart from `tuning` because a method file imports no torch."""
+"""The settings of one-shot methods: tuning, inflation, and what a clip is made from. No torch is imported."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ...core.contracts import FrozenConfig
+from ..stable_diffusion.pipeline import PipelineConfig
+
+OutputBias = Literal["random", "zero"]
 
 
 class TuningConfig(FrozenConfig):
@@ -36,3 +40,83 @@ class TuningConfig(FrozenConfig):
 
     gradient_checkpointing: bool = True
     """Compute activations again in the backward pass: less memory, more time, the same numbers."""
+
+
+class InflationConfig(FrozenConfig):
+    """What inflation does, and which weights a tuning trains. The defaults are the released code's."""
+
+    keys: Literal["first-and-previous", "own"] = "first-and-previous"
+    """Frames that self-attention takes keys and values from; "own" is the image model's attention."""
+
+    group_norm: Literal["clip", "frame"] = "clip"
+    """Over what the ResNet blocks' group norms take their statistics."""
+
+    temporal_attention: bool = True
+    """Whether transformer blocks get temporal attention."""
+
+    temporal_bias: OutputBias = "random"
+    """Initial bias of temporal attention's output. Random in the released code; the paper does not say."""
+
+    trains: tuple[str, ...] = Field(default=("attn1.to_q", "attn2.to_q", "attn_temp"), min_length=1)
+    """Ends of the names of the modules that are trained. By the paper: the queries of self- and
+    cross-attention, and temporal attention. Whether the norm before it ("norm_temp") is meant as well is not
+    said; the released code leaves it out."""
+
+
+SAMPLING_ONLY = frozenset({"preset", "weights", "guidance_scale", "negative_prompt", "begin_with"})
+"""Settings that a tuning and its artifact do not depend on; the place of the weights is none of them either,
+as keys have their content."""
+
+
+class OneShotConfig(PipelineConfig):
+    """Settings of a one-shot method. What a run file leaves out is the preset's; the defaults that are
+    written here are those of Tune-A-Video's released code."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """What differs from the defaults, by the preset's name."""
+
+    preset: Literal["released", "paper", "sprites"] = "released"
+    """Where settings that are not given come from."""
+
+    num_frames: int = Field(default=24, ge=1)
+    """Frames that are taken of the reference, and frames of a clip."""
+
+    frames: Literal["stride", "uniform"] = "stride"
+    """How they are taken: at a fixed stride, or spread to the reference's end."""
+
+    stride: int = Field(default=2, ge=1)
+    """Frames of the reference from one to the next; not used by "uniform"."""
+
+    start: int = Field(default=0, ge=0)
+    """First frame that is taken."""
+
+    guidance_scale: float = Field(default=12.5, ge=1.0, allow_inf_nan=False)
+    """Weight of classifier-free guidance; 1.0 switches it off and halves the work."""
+
+    begin_with: Literal["inversion", "noise"] = "inversion"
+    """What sampling begins with: the inverted latents, or independent noise, as the results of Tune-A-Video's
+    authors of before February 2023 did."""
+
+    tuning: TuningConfig = TuningConfig()
+    """The training on the reference."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_the_preset(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        # A preset of another name or type is refused by the field itself.
+        return _merged(cls.presets.get(str(given.get("preset", "released")), {}), given)
+
+    def tuning_settings(self) -> dict[str, Any]:
+        """Settings on which the artifact of a tuning depends (JSON-able), but for where weights lie."""
+        return self.model_dump(mode="json", exclude=set(SAMPLING_ONLY))
+
+
+def _merged(preset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given over what the preset says, section by section."""
+    merged = {**preset, **given}
+    for name, value in preset.items():
+        if isinstance(value, Mapping) and isinstance(given.get(name), Mapping):
+            merged[name] = _merged(value, given[name])
+    return merged

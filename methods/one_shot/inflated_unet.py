@@ -7,8 +7,8 @@ the layers of a diffusers UNet2DConditionModel (Stable Diffusion 1.x, 2.x, the e
   frames folded into the batch;
 - group norms of the ResNet blocks and before the last convolution: statistics over all frames of a clip;
   those of the spatial transformers: per frame;
-- self-attention: sparse-causal (`methods.stable_diffusion.sparse_causal_attention`), on the same weights;
-- new, last in every transformer block: temporal attention (`methods.one_shot.temporal_attention`).
+- self-attention: sparse-causal (`methods.stable_diffusion.attention`), on the same weights;
+- new, last in every transformer block: temporal attention, after a layer norm and added to the state.
 
 Deviation: the published network is a copy of the UNet in another class. Here the UNet stays diffusers' own
 object: within `Inflation.attached` its attention processors are exchanged, hooks add the rest, and the tuned
@@ -17,23 +17,25 @@ weights stand in for the pretrained ones; afterwards it is what it was. One load
 A clip that stands still is, in all frames, what the image model makes of it (tested): doubled equal keys are
 single keys, and equal frames have the statistics of one. Only a random bias of temporal attention is added.
 
-Shape suffixes: T frames, B = clips * T, C channels, H, W height and width, S tokens, D width.
+Shape suffixes: T frames, G clips, B = G*T, S spatial tokens, D width of the hidden states, K number of heads, E
+width of one head.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from ...core.errors import RunFileError, WeightsError
 from ...core.seeds import derive_seed
-from ..stable_diffusion.sparse_causal_attention import SparseCausalAttention
-from .inflation_config import InflationConfig
-from .temporal_attention import TemporalLayer
+from ..stable_diffusion.attention import SparseCausalAttention, norms_over_clips, self_attention
+from .config import InflationConfig, OutputBias
 
 
 class Inflation:
@@ -135,31 +137,19 @@ class Inflation:
                 [clip 1: T frames, clip 2: T frames, ...].
             num_frames: T.
         """
-        processors = dict(unet.attn_processors)
         pretrained = {name: unet.get_parameter(name) for name in self._in_unet}
-        handles: list[Any] = []
-        try:
+        with contextlib.ExitStack() as places:
             for name, layer in self.temporal.items():
                 hook = _temporal_hook(layer, num_frames)
-                handles.append(unet.get_submodule(name).register_forward_hook(hook))
+                places.callback(unet.get_submodule(name).register_forward_hook(hook).remove)
             if self.config.group_norm == "clip" and num_frames > 1:
-                for norm in _shared_norms(unet):
-                    handles.append(norm.register_forward_pre_hook(_frames_into_rows(num_frames)))
-                    handles.append(norm.register_forward_hook(_rows_into_frames(num_frames)))
+                places.enter_context(norms_over_clips(unet, num_frames))
             if self.config.keys == "first-and-previous":
-                attention = SparseCausalAttention(num_frames)
-                unet.set_attn_processor(
-                    {k: attention if k.endswith("attn1.processor") else old for k, old in processors.items()}
-                )
+                places.enter_context(self_attention(unet, SparseCausalAttention(num_frames)))
             for name in self._in_unet:
+                places.callback(_set_parameter, unet, name, pretrained[name])
                 _set_parameter(unet, name, self.trained[name])
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
-            unet.set_attn_processor(processors)
-            for name, parameter in pretrained.items():
-                _set_parameter(unet, name, parameter)
 
     def _temporal_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         for block, layer in self.temporal.items():
@@ -225,16 +215,6 @@ def _set_parameter(unet: nn.Module, name: str, parameter: nn.Parameter) -> None:
     setattr(unet.get_submodule(module), leaf, parameter)
 
 
-def _shared_norms(unet: Any) -> list[nn.Module]:
-    from diffusers.models.resnet import ResnetBlock2D
-
-    norms = [unet.conv_norm_out]
-    for module in unet.modules():
-        if isinstance(module, ResnetBlock2D):
-            norms += [module.norm1, module.norm2]
-    return [norm for norm in norms if isinstance(norm, nn.GroupNorm)]
-
-
 def _temporal_hook(layer: TemporalLayer, num_frames: int) -> Callable[..., torch.Tensor]:
     def hook(module: nn.Module, args: Any, hidden_BSD: torch.Tensor) -> torch.Tensor:
         return layer(hidden_BSD, num_frames)
@@ -242,16 +222,70 @@ def _temporal_hook(layer: TemporalLayer, num_frames: int) -> Callable[..., torch
     return hook
 
 
-def _frames_into_rows(num_frames: int) -> Callable[..., tuple[torch.Tensor]]:
-    def hook(module: nn.Module, args: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-        x_GTCHW = args[0].unflatten(0, (-1, num_frames))
-        return (x_GTCHW.transpose(1, 2).flatten(2, 3),)
+class TemporalAttention(nn.Module):
+    """Self-attention over the frames at every spatial site: every place looks at itself in all frames.
 
-    return hook
+    Heads as in the block, no positions, no causal mask.
+
+    Args:
+        width: of the hidden states, D.
+        inner: width of all heads together.
+        heads: number of heads.
+    """
+
+    def __init__(self, width: int, inner: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, inner, bias=False)
+        self.to_k = nn.Linear(width, inner, bias=False)
+        self.to_v = nn.Linear(width, inner, bias=False)
+        self.to_out = nn.Linear(inner, width)
+
+    def forward(self, hidden_BSD: torch.Tensor, num_frames: int) -> torch.Tensor:
+        def sites(x_BSQ: torch.Tensor) -> torch.Tensor:
+            """[G*S,K,T,E]: a view for one clip; several clips do not lie so that one view could hold them."""
+            x_GTSKE = x_BSQ.unflatten(0, (-1, num_frames)).unflatten(-1, (self.heads, -1))
+            return x_GTSKE.permute(0, 2, 3, 1, 4).flatten(0, 1)
+
+        attended = scaled_dot_product_attention(
+            sites(self.to_q(hidden_BSD)), sites(self.to_k(hidden_BSD)), sites(self.to_v(hidden_BSD))
+        )
+        attended_GSKTE = attended.unflatten(0, (-1, hidden_BSD.shape[1]))
+        return self.to_out(attended_GSKTE.permute(0, 3, 1, 2, 4).flatten(3).flatten(0, 1))
 
 
-def _rows_into_frames(num_frames: int) -> Callable[..., torch.Tensor]:
-    def hook(module: nn.Module, args: Any, out: torch.Tensor) -> torch.Tensor:
-        return out.unflatten(2, (num_frames, -1)).transpose(1, 2).flatten(0, 1)
+class TemporalLayer(nn.Module):
+    """x + attn_temp(norm_temp(x)): what inflation adds to a transformer block. Names as in the released code.
 
-    return hook
+    Args:
+        width: of the hidden states, D.
+        inner: width of all heads together.
+        heads: number of heads.
+    """
+
+    def __init__(self, width: int, inner: int, heads: int) -> None:
+        super().__init__()
+        self.norm_temp = nn.LayerNorm(width)
+        self.attn_temp = TemporalAttention(width, inner, heads)
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator, output_bias: OutputBias) -> None:
+        """Set the initial values: those of torch's linear layers, but a zero for the output's weight.
+
+        The output's bias starts random in the released code, which makes the block a constant offset at the
+        start rather than the identity; the paper does not speak of it, so it is a setting.
+        """
+        nn.init.ones_(self.norm_temp.weight)
+        nn.init.zeros_(self.norm_temp.bias)
+        attention = self.attn_temp
+        for layer in (attention.to_q, attention.to_k, attention.to_v):
+            bound = 1 / math.sqrt(layer.in_features)
+            nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+        nn.init.zeros_(attention.to_out.weight)
+        nn.init.zeros_(attention.to_out.bias)
+        if output_bias == "random":
+            bound = 1 / math.sqrt(attention.to_out.in_features)
+            nn.init.uniform_(attention.to_out.bias, -bound, bound, generator=generator)
+
+    def forward(self, hidden_BSD: torch.Tensor, num_frames: int) -> torch.Tensor:
+        return hidden_BSD + self.attn_temp(self.norm_temp(hidden_BSD), num_frames)

@@ -4,24 +4,25 @@ Source: Wu et al., "Tune-A-Video: One-Shot Tuning of Image Diffusion Models for 
 (ICCV 2023), and the authors' released code (Apache-2.0); none of it was copied.
 
 1. Inflation (section 3.2, `methods.one_shot.inflated_unet`): the image model's UNet sees a clip.
-2. Tuning (section 3.3, `methods.one_shot.tuning`): the queries of self- and cross-attention and the new temporal
-   attention learn the reference clip with its own prompt.
-3. Inversion (section 3.3, `methods.stable_diffusion.inversion`): the tuned UNet follows DDIM backwards from the reference
-   to noise, with an empty prompt and without guidance.
+2. Tuning (section 3.3, `methods.one_shot.tuning`): the queries of self- and cross-attention and the new
+   temporal attention learn the reference clip with its own prompt.
+3. Inversion (section 3.3): the tuned UNet follows DDIM backwards from the reference to noise, with an empty
+   prompt and without guidance.
 4. Sampling: DDIM from this noise, with guidance by the edited prompt.
 
-The tuning artifact holds what was trained and the inverted latents (`methods.one_shot.session`). Guidance and
-negative prompt are no part of a tuning.
+3 and 4 are in `methods.one_shot.method`. The tuning artifact holds what was trained and the inverted latents;
+guidance and negative prompt are no part of a tuning.
 
 Published settings are presets (`PRESETS`). Uncertain, and therefore settings:
 - the paper's guidance scale, optimiser, gradient clipping and number format: those of the released code;
 - whether the norm before temporal attention trains ("norm_temp" in `inflation.trains`), and its output's
   initial bias (`inflation.temporal_bias`); the released code: it does not, and it is random;
-- the filter that resizes frames (`methods.one_shot.reference_latents`).
+- the filter that resizes frames (`methods.one_shot.tuning.encode_reference`).
 
 Deviations: the frozen weights are in the pipeline's number format (float16 on a GPU), where the released code
 keeps them in float32 and multiplies in float16; inversion is right for networks that predict the velocity,
-where the released code takes any prediction for noise; samplers use the settings of `methods.stable_diffusion.ddim`.
+where the released code takes any prediction for noise; the sampler has the settings of
+`methods.stable_diffusion.ddim`.
 """
 
 from __future__ import annotations
@@ -29,10 +30,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ...core.contracts import Session
-from ...core.types import Conditioning, Resources, WeightsRef
-from ..stable_diffusion.formats import STABLE_DIFFUSION
-from .inflation_config import InflationConfig
-from .one_shot import OneShotConfig
+from .config import InflationConfig, OneShotConfig
+from .method import OneShotMethod, OneShotSession, VideoModel
 
 PRESETS: dict[str, dict[str, Any]] = {
     "released": {},
@@ -53,7 +52,7 @@ strong guidance moves the sprite.
 """
 
 
-class TuneAVideo:
+class TuneAVideo(OneShotMethod):
     """Tune-A-Video: an image model learns the motion of one clip and plays it to another prompt."""
 
     class Config(OneShotConfig):
@@ -65,41 +64,49 @@ class TuneAVideo:
         inflation: InflationConfig = InflationConfig()
         """How the UNet is inflated, and what of it trains."""
 
+    config: Config
     name: ClassVar[str] = "tune-a-video"
     version: ClassVar[str] = "1"
-    conditioning: ClassVar[Conditioning] = Conditioning.TEXT_AND_REFERENCE
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    def resources(self) -> Resources:
-        """One GPU where there is one. Memory depends on the pipeline and is not known before it is loaded."""
-        return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
-
-    def weights(self) -> tuple[WeightsRef, ...]:
-        return (WeightsRef("pipeline", self.config.weights, STABLE_DIFFUSION),)
-
-    def tuning_config(self) -> dict[str, Any]:
-        """The part of the configuration that a tuning depends on (JSON-able).
-
-        For `core.keys.tune_key`, as `method_key` of it: then other guidance or edits find the same tuning.
-        """
-        return tuning_settings(self.config)
-
-    def reference_frames(self) -> int | None:
-        """How many first frames of the reference are read; None where they are spread over all of it."""
-        return self.config.reference_frames()
-
-    def source_frames(self) -> dict[str, Any]:
-        """Which frames of the reference a clip stands beside."""
-        return self.config.source_frames()
 
     def load(self, device: str) -> Session:
-        from .tune_a_video_session import TuneAVideoSession
-
+        """See `TuneAVideoSession`."""
         return TuneAVideoSession(self.config, device)
 
 
-def tuning_settings(config: TuneAVideo.Config) -> dict[str, Any]:
-    """Settings on which the artifact of a tuning depends, but for where the weights lie."""
-    return config.tuning_settings()
+class TuneAVideoSession(OneShotSession):
+    """A pipeline whose inflated UNet is tuned on references.
+
+    Args:
+        config: of the method.
+        device: "cpu", "cuda" or "cuda:0".
+
+    Raises:
+        WeightsError: the pipeline is missing, malformed or has a UNet that cannot be inflated.
+        RunFileError: `inflation.trains` names something that the UNet does not have.
+    """
+
+    method: ClassVar[str] = TuneAVideo.name
+    format: ClassVar[str] = "reelbench-tune-a-video-1"
+    _config: TuneAVideo.Config
+
+    def __init__(self, config: TuneAVideo.Config, device: str) -> None:
+        from .inflated_unet import Inflation
+
+        super().__init__(config, device)
+        structure = Inflation(self.pipeline.unet, config.inflation, device="meta")
+        self.trainable_parameters = structure.num_parameters
+
+    def video_model(self, seed: int) -> VideoModel:
+        """The inflated UNet; the seed is that of temporal attention."""
+        from .inflated_unet import Inflation
+
+        unet = self.pipeline.unet
+        inflation = Inflation(unet, self._config.inflation, seed)
+        return VideoModel(
+            trained=inflation.trained,
+            # Prompts reach the UNet by its cross-attention; inflation has no other use for them.
+            attached=lambda prompts: inflation.attached(unet, self._config.num_frames),
+            to=inflation.to,
+            stored=lambda: inflation.trained,
+            load=inflation.load,
+        )

@@ -1,7 +1,8 @@
-"""The DDIM sampler without added noise (eta 0), written out.
+"""DDIM without added noise (eta 0), written out: its schedule, and the guided UNet that follows it either way.
 
-Source: Song, Meng, Ermon, "Denoising Diffusion Implicit Models" (ICLR 2021), equation 12 with sigma = 0, on
-the noise schedule of the checkpoint.
+Sources: Song, Meng, Ermon, "Denoising Diffusion Implicit Models" (ICLR 2021), equation 12 with sigma = 0, on
+the noise schedule of the checkpoint, and section 4.3 for inversion; Ho and Salimans, "Classifier-Free Diffusion
+Guidance" (2022), in the form of Stable Diffusion.
 
 Notation: abar_t is the product of (1 - beta_s) for s up to t; x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
 
@@ -20,15 +21,16 @@ Deviations: none in the numbers (tests compare with diffusers). Coefficients are
 latents are kept in float32 between the steps whatever the number format of the UNet; diffusers rounds both to
 that format.
 
-Shape suffixes: T frames, C latent channels, H, W latent height and width.
+Shape suffixes: T frames, G guidance halves (2 with guidance, 1 without), B = G*T, C latent channels, H, W
+latent height and width, L text tokens, D width of the text encoder.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from ...core.errors import RunFileError, WeightsError
 from ..pipelines import Prediction
@@ -177,3 +179,86 @@ def schedule_of(alphas_cumprod: Sequence[float], prediction: str, num_steps: int
         prediction=prediction,  # type: ignore[arg-type]  # checked in __post_init__
         num_steps=num_steps,
     )
+
+
+class Denoiser:
+    """A UNet that knows its prompt: all that a sampling method needs.
+
+    guided = unconditional + scale * (conditional - unconditional), where "unconditional" is the negative
+    prompt. The frames of one clip are the batch axis of the UNet; with guidance the batch is [negative prompt x
+    T, prompt x T]. Attention across frames (`methods.stable_diffusion.attention`) is told T and never guesses.
+
+    Args:
+        unet: a diffusers UNet2DConditionModel.
+        schedule: the DDIM schedule.
+        text_GLD: embeddings of (negative prompt, prompt), or of the prompt alone when `guidance_scale` is 1.
+        guidance_scale: at least 1.
+        latent_shape_CHW: shape of one frame's latent.
+    """
+
+    def __init__(
+        self,
+        unet: Any,
+        schedule: DdimSchedule,
+        text_GLD: torch.Tensor,
+        guidance_scale: float,
+        latent_shape_CHW: tuple[int, int, int],
+    ) -> None:
+        assert text_GLD.shape[0] == (2 if guidance_scale > 1 else 1)
+        self.unet = unet
+        self.schedule = schedule
+        self.latent_shape_CHW = latent_shape_CHW
+        self._text_GLD = text_GLD
+        self._guidance_scale = guidance_scale
+
+    @property
+    def device(self) -> torch.device:
+        """Where the UNet is."""
+        return self._text_GLD.device
+
+    def predict(self, latents_TCHW: torch.Tensor, timestep: int) -> torch.Tensor:
+        """The guided prediction of the UNet at a timestep, float32 [T,C,H,W]."""
+        text_BLD = self._text_GLD.repeat_interleave(latents_TCHW.shape[0], dim=0)
+        latents_BCHW = latents_TCHW.to(text_BLD.dtype).repeat(self._text_GLD.shape[0], 1, 1, 1)
+        prediction_BCHW = self.unet(
+            latents_BCHW, timestep, encoder_hidden_states=text_BLD, return_dict=False
+        )[0].float()
+        if self._guidance_scale <= 1:
+            return prediction_BCHW
+        negative_TCHW, positive_TCHW = prediction_BCHW.chunk(2)
+        return negative_TCHW + self._guidance_scale * (positive_TCHW - negative_TCHW)
+
+    def denoise(self, latents_TCHW: torch.Tensor, timesteps: Iterable[int] | None = None) -> torch.Tensor:
+        """DDIM steps at the given timesteps, in their order; float32 [T,C,H,W] on the device of the model.
+
+        Args:
+            latents_TCHW: the state at the first of the timesteps, on any device.
+            timesteps: None is all of the schedule, from noise to the end.
+        """
+        latents_TCHW = latents_TCHW.to(self.device).float()
+        for timestep in self.schedule.timesteps if timesteps is None else timesteps:
+            prediction_TCHW = self.predict(latents_TCHW, timestep)
+            latents_TCHW = self.schedule.step(prediction_TCHW, latents_TCHW, timestep)
+        return latents_TCHW
+
+    def invert(self, latents_TCHW: torch.Tensor) -> torch.Tensor:
+        """DDIM inversion: the noise from which `denoise` leads back to these latents.
+
+        Tune-A-Video (section 3.3, and the released code) inverts with an empty prompt, without guidance and by
+        the tuned network, and evaluates the noise at the timestep that a step leads *to*, on the state that it
+        comes from. The prediction is turned into noise with the noise level of that timestep, so two networks
+        that say the same in epsilon and in velocity have the same inversion (tested); the released code takes
+        every prediction for epsilon, which is wrong for networks that predict the velocity (Stable Diffusion
+        2.x at 768 pixels). The error of a step falls with its length: more steps lead back more closely.
+
+        Args:
+            latents_TCHW: a clip's latents, scaled as the UNet expects them, on any device.
+
+        Returns:
+            float32 [T,C,H,W] on the device of the model: the state at the schedule's first timestep.
+        """
+        latents_TCHW = latents_TCHW.to(self.device).float()
+        for timestep in reversed(self.schedule.timesteps):
+            prediction_TCHW = self.predict(latents_TCHW, timestep)
+            latents_TCHW = self.schedule.inverse_step(prediction_TCHW, latents_TCHW, timestep)
+        return latents_TCHW

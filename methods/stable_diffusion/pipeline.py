@@ -1,4 +1,4 @@
-"""A Stable Diffusion pipeline, loaded from the diffusers folder format: text in, latents to frames.
+"""A Stable Diffusion pipeline: its settings, its networks (text in, latents to frames), and methods on it.
 
 What is read: Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models" (CVPR 2022) in
 the folder format of diffusers: Stable Diffusion 1.x, 2.x (also those that predict the velocity) and the
@@ -6,7 +6,13 @@ embedded pipeline of the Sprites world. The same code loads all of them. Pickled
 nothing is fetched here: a hub id is resolved to a local folder by `core.weights` first.
 
 Deviations from diffusers' own pipeline: the safety checker is not loaded (it would blacken frames, which a
-benchmark must see as they are); the sampler is ours (`methods.stable_diffusion.ddim`), on the checkpoint's betas.
+benchmark must see as they are); the sampler is ours (`methods.stable_diffusion.ddim`), on the checkpoint's
+betas.
+
+A clip's frames (times the guidance halves) are the batch of the UNet, and nothing else is: a clip depends on
+its sample and seed alone, whatever else is in the call and however the samples are sharded.
+
+Importing this imports no torch.
 
 Shape suffixes: T frames, C latent channels, H, W height and width (of latents or pixels), L text tokens, D
 width of the text encoder.
@@ -14,23 +20,105 @@ width of the text encoder.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
+from pydantic import Field
 
+from ...core.contracts import FrozenConfig, Method, Session
 from ...core.errors import RunFileError, WeightsError
-from ...core.types import Dtype, Frames
+from ...core.types import Conditioning, Dtype, Frames, Sample, WeightsRef
 from ...core.weights import resolve
-from ..pipelines import EncodedPrompt, loading, refuse_non_finite, spatial_factor, torch_device
-from .ddim import DdimSchedule, schedule_of
-from .formats import STABLE_DIFFUSION
+from ...core.weights_format import SCHEDULER, TOKENIZER, PipelineFolder, network, text_encoder
+from ..pipelines import (
+    EncodedPrompt,
+    PipelineSession,
+    loading,
+    refuse_non_finite,
+    spatial_factor,
+    torch_device,
+    trained_size,
+    unet_dtype,
+)
+from .ddim import DdimSchedule, Denoiser, schedule_of
+
+if TYPE_CHECKING:
+    import torch
 
 _DECODED_PIXELS = 2**21
 """Pixels that the VAE decodes at once: 8 frames of 512 by 512. Bounds memory, and depends on the frame size
 alone, so that a clip's numbers do not depend on the machine."""
+
+UNET_PARTS = {
+    "unet": network("UNet2DConditionModel"),
+    "vae": network("AutoencoderKL", "AutoencoderTiny"),
+    "text_encoder": text_encoder("CLIPTextModel"),
+    "tokenizer": TOKENIZER,
+    "scheduler": SCHEDULER,
+}
+"""What is loaded of a pipeline with a UNet. Safety checkers, feature extractors, image encoders and watermarks
+are not."""
+
+NOT_WITH_A_UNET = {"text_encoder_2": "it has two text encoders, as SDXL has"}
+
+
+def unet_channels(configs: Mapping[str, Mapping[str, Any]]) -> tuple[int, int, int]:
+    """Channels that a folder's UNet takes and gives, and those of its VAE's latents."""
+    unet, vae = configs["unet"], configs["vae"]
+    return unet.get("in_channels", 4), unet.get("out_channels", 4), vae.get("latent_channels", 4)
+
+
+def _text_to_image_fault(configs: Mapping[str, Mapping[str, Any]]) -> str | None:
+    takes, gives, latents = unet_channels(configs)
+    if takes == gives == latents:
+        return None
+    return (
+        f"the UNet takes {takes} channels and gives {gives}, the VAE has {latents}: not a text-to-image "
+        "model (inpainting, depth, upscaling?)"
+    )
+
+
+STABLE_DIFFUSION = PipelineFolder(
+    "a Stable Diffusion 1.x or 2.x pipeline",
+    parts=UNET_PARTS,
+    not_with=NOT_WITH_A_UNET,
+    fault=_text_to_image_fault,
+    pipeline_class="StableDiffusionPipeline",
+)
+
+
+class PipelineConfig(FrozenConfig):
+    """How a clip is sampled from a Stable Diffusion pipeline.
+
+    The defaults of `num_steps` and `guidance_scale` are those of Stable Diffusion and of Text2Video-Zero.
+    """
+
+    weights: str = "pipeline"
+    """Where the pipeline lies: a diffusers folder, a name below the weights root, or a hub id."""
+
+    num_frames: int = Field(default=16, ge=1)
+    """Frames of a clip. The papers make 8; the default is 16 because the I3D behind FVD needs at least 9."""
+
+    height: int | None = Field(default=None, ge=8)
+    """Height of a frame in pixels; None takes the size that the UNet was trained at."""
+
+    width: int | None = Field(default=None, ge=8)
+    """Width of a frame in pixels; None takes the size that the UNet was trained at."""
+
+    num_steps: int = Field(default=50, ge=1, le=999)
+    """DDIM steps."""
+
+    guidance_scale: float = Field(default=7.5, ge=1.0, allow_inf_nan=False)
+    """Weight of classifier-free guidance; 1.0 switches it off and halves the work."""
+
+    negative_prompt: str = ""
+    """What guidance leads away from."""
+
+    dtype: Dtype = "auto"
+    """Number format of the networks; "auto" is float16 on a GPU and float32 on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +183,7 @@ class StableDiffusion:
         for part_TCHW in latents_TCHW.to(self.dtype).split(chunk):
             pixels_TCHW = self.vae.decode(part_TCHW, return_dict=False)[0].float()
             refuse_non_finite(pixels_TCHW, "the decoded frames")
-            levels_TCHW = ((pixels_TCHW / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
+            levels_TCHW = ((pixels_TCHW / 2 + 0.5).clamp(0, 1) * 255).round().byte()
             clips.append(levels_TCHW.permute(0, 2, 3, 1).cpu().numpy())
         return np.ascontiguousarray(np.concatenate(clips))
 
@@ -116,18 +204,38 @@ def load_pipeline(
         RunFileError: the size does not fit the VAE.
         ResourcesError: a GPU is asked for and there is none.
     """
+    from diffusers import StableDiffusionPipeline
+
     where = torch_device(device)
-    number_format: torch.dtype
-    if dtype == "auto":
-        number_format = torch.float16 if where.type == "cuda" else torch.float32
-    else:
-        number_format = getattr(torch, dtype)
+    number_format = unet_dtype(dtype, where)
     folder = resolve(location, STABLE_DIFFUSION)
-    pipe = _from_pretrained(folder, number_format)
-    _check_scheduler(folder, pipe)
+    with loading(folder, STABLE_DIFFUSION, "StableDiffusionPipeline") as view:
+        pipe = StableDiffusionPipeline.from_pretrained(
+            view,
+            use_safetensors=True,
+            local_files_only=True,
+            dtype=number_format,
+            safety_checker=None,
+            feature_extractor=None,
+            image_encoder=None,
+            requires_safety_checker=False,
+        )
+    if getattr(pipe.scheduler, "alphas_cumprod", None) is None:
+        raise WeightsError(
+            f"the scheduler in {folder} ({type(pipe.scheduler).__name__}) has no betas, so DDIM has no "
+            "schedule",
+            "give a pipeline whose scheduler is of the DDPM kind (PNDM, DDIM, Euler, DPM-Solver)",
+        )
+    factor = spatial_factor(pipe.vae)
+    trained_height, trained_width = trained_size(pipe.unet)
+    height, width = height or trained_height * factor, width or trained_width * factor
+    if height % factor or width % factor:
+        raise RunFileError(
+            f"frames of {height} by {width} pixels do not fit this VAE: both must be multiples of {factor}",
+            "change height and width of the method in the run file, or leave them out",
+        )
     for module in (pipe.unet, pipe.vae, pipe.text_encoder):
         module.to(where).requires_grad_(False).eval()
-    height, width = _frame_size(pipe, height, width)
     return StableDiffusion(
         unet=pipe.unet,
         vae=pipe.vae,
@@ -142,40 +250,86 @@ def load_pipeline(
     )
 
 
-def _from_pretrained(folder: Path, dtype: torch.dtype) -> Any:
-    from diffusers import StableDiffusionPipeline
+class StableDiffusionMethod(Method):
+    """A method on a Stable Diffusion pipeline."""
 
-    with loading(folder, STABLE_DIFFUSION, "StableDiffusionPipeline") as view:
-        return StableDiffusionPipeline.from_pretrained(
-            view,
-            use_safetensors=True,
-            local_files_only=True,
-            dtype=dtype,
-            safety_checker=None,
-            feature_extractor=None,
-            image_encoder=None,
-            requires_safety_checker=False,
+    config: PipelineConfig
+    conditioning: ClassVar[Conditioning] = Conditioning.TEXT
+
+    def weights(self) -> tuple[WeightsRef, ...]:
+        """The pipeline."""
+        return (WeightsRef("pipeline", self.config.weights, STABLE_DIFFUSION),)
+
+
+class StableDiffusionSession(PipelineSession):
+    """A Stable Diffusion pipeline on a device.
+
+    Args:
+        config: of the method.
+        device: "cpu", "cuda" or "cuda:0".
+
+    Raises:
+        WeightsError: the pipeline is missing or malformed.
+        RunFileError: the size of the frames or the number of steps does not fit it.
+    """
+
+    pipeline: StableDiffusion
+
+    def __init__(self, config: PipelineConfig, device: str) -> None:
+        pipeline = load_pipeline(
+            config.weights, device=device, dtype=config.dtype, height=config.height, width=config.width
+        )
+        super().__init__(pipeline, config.guidance_scale, config.negative_prompt)
+        self.schedule = pipeline.schedule(config.num_steps)
+        self._config = config
+
+    def denoiser(self, prompt: str) -> Denoiser:
+        """The UNet with guidance by a prompt."""
+        return Denoiser(
+            unet=self.pipeline.unet,
+            schedule=self.schedule,
+            text_GLD=self.prompts(prompt),
+            guidance_scale=self._config.guidance_scale,
+            latent_shape_CHW=self.pipeline.latent_shape_CHW,
         )
 
 
-def _check_scheduler(folder: Path, pipe: Any) -> None:
-    if getattr(pipe.scheduler, "alphas_cumprod", None) is None:
-        raise WeightsError(
-            f"the scheduler in {folder} ({type(pipe.scheduler).__name__}) has no betas, so DDIM has no "
-            "schedule",
-            "give a pipeline whose scheduler is of the DDPM kind (PNDM, DDIM, Euler, DPM-Solver)",
-        )
+class ZeroShotMethod(StableDiffusionMethod):
+    """A method that trains nothing: all of it is how latents are sampled."""
+
+    @abstractmethod
+    def sample_latents(self, denoiser: Denoiser, seed: int) -> torch.Tensor:
+        """Latents of a clip, float32 [T,C,H,W]."""
+
+    def load(self, device: str) -> Session:
+        """A session that makes clips from `sample_latents`."""
+        return ZeroShotSession(self.config, device, self.sample_latents)
 
 
-def _frame_size(pipe: Any, height: int | None, width: int | None) -> tuple[int, int]:
-    factor = spatial_factor(pipe.vae)
-    trained = pipe.unet.config.sample_size
-    trained_height, trained_width = (trained, trained) if isinstance(trained, int) else tuple(trained)
-    height = height or trained_height * factor
-    width = width or trained_width * factor
-    if height % factor or width % factor:
-        raise RunFileError(
-            f"frames of {height} by {width} pixels do not fit this VAE: both must be multiples of {factor}",
-            "change height and width of the method in the run file, or leave them out",
-        )
-    return height, width
+class ZeroShotSession(StableDiffusionSession):
+    """The session of a method that trains nothing.
+
+    Args:
+        config: of the method.
+        device: "cpu", "cuda" or "cuda:0".
+        sample_latents: (denoiser, seed) -> latents [T,C,H,W]; the method itself.
+        prompt_suffix: appended to every prompt after a comma; empty for none.
+    """
+
+    def __init__(
+        self,
+        config: PipelineConfig,
+        device: str,
+        sample_latents: Callable[[Denoiser, int], torch.Tensor],
+        prompt_suffix: str = "",
+    ) -> None:
+        super().__init__(config, device)
+        self._sample_latents = sample_latents
+        self._prompt_suffix = prompt_suffix
+
+    def _clip(self, sample: Sample, seed: int) -> Frames:
+        import torch
+
+        prompt = f"{sample.prompt}, {self._prompt_suffix}" if self._prompt_suffix else sample.prompt
+        with torch.inference_mode():
+            return self.pipeline.decode(self._sample_latents(self.denoiser(prompt), seed))

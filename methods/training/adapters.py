@@ -26,10 +26,9 @@ from torch import nn
 
 from ...core.seeds import derive_seed
 from ...core.types import Frames
-from ..adapters.adapter_file import save_adapters
-from ..adapters.adapters import Adapters
+from ..adapters.adapters import Adapters, save_adapters
 from ..noise import draw, independent_noise
-from ..stable_diffusion.guidance import Denoiser
+from ..stable_diffusion.ddim import Denoiser
 from ..stable_diffusion.pipeline import StableDiffusion
 from .clips import TrainingClips
 from .listener import Listener

@@ -27,10 +27,10 @@ from ...core.errors import RunFileError
 from ...core.seeds import derive_seed, generator
 from ...core.types import Frames
 from ..adapters.adapters import Adapters
-from ..upscaling.frames import augmentation_noise, augmented, network_range
+from ..pipelines import GuidedPrompts
+from ..upscaling.low_resolution import augmentation_noise, augmented, network_range
 from ..upscaling.pipeline import UpscalePipeline
-from ..upscaling.session import upscale_clip
-from ..upscaling.upscaler import LatentUpscaler
+from ..upscaling.upscaler import LatentUpscaler, upscale_clip
 from .adapters import PreviewConfig, VideoTraining
 from .schedule import TrainingConfig
 from .upscaler_clips import UpscalingClips
@@ -145,13 +145,11 @@ class UpscalerTraining(VideoTraining):
             noise_level=self.preview.noise_level,
             low_res_noise=self.config.low_res_noise,
         )
-        texts = [] if guidance_scale <= 1 else [""]
+        guided = GuidedPrompts(self.pipeline, guidance_scale, settings.negative_prompt)
         made = []
         with self._averaged(), self.accelerator.autocast(), self._attention():
             for number, (prompt, clip) in enumerate(zip(prompts, self.preview.clips, strict=True)):
-                encoded = [self.pipeline.encode_prompt(text).embedding_LD for text in [*texts, prompt]]
-                text_GLD = torch.stack(encoded)
                 made.append(
-                    upscale_clip(self.pipeline, self.adapters, settings, text_GLD, clip, prompt, number)
+                    upscale_clip(self.pipeline, self.adapters, settings, guided, clip, prompt, number)
                 )
         return made

@@ -23,7 +23,7 @@ from ...core.errors import VideoError
 from ...core.hashing import digest
 from ...core.types import Sample
 from ..frames import fit_frames
-from ..upscaling.frames import shrink
+from ..upscaling.low_resolution import shrink
 from ..upscaling.pipeline import UpscalePipeline
 from .clips import (
     CLIPS_PER_PART,

@@ -10,25 +10,51 @@ measured; a low resolution that the UNet's levels do not divide is refused; the 
 float32, where diffusers widens it for decoding if its configuration says so; the sampler is ours
 (`methods.stable_diffusion.ddim`), on the checkpoint's betas.
 
+Importing this imports no torch.
+
 Shape suffixes: T frames, C latent channels, h, w height and width of the low resolution, H, W of the result.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from ...core.errors import RunFileError, WeightsError
 from ...core.types import Dtype, Frames
 from ...core.weights import resolve
-from ..pipelines import loading, spatial_factor, torch_device
-from ..stable_diffusion.formats import UPSCALER
-from ..stable_diffusion.pipeline import StableDiffusion
-from .unet import ConditionedUNet
+from ...core.weights_format import SCHEDULER, PipelineFolder
+from ..pipelines import loading, spatial_factor, torch_device, trained_size, unet_dtype
+from ..stable_diffusion.pipeline import NOT_WITH_A_UNET, UNET_PARTS, StableDiffusion, unet_channels
+
+if TYPE_CHECKING:
+    import torch
+
+
+def _upscaler_fault(configs: Mapping[str, Mapping[str, Any]]) -> str | None:
+    takes, gives, latents = unet_channels(configs)
+    if takes != latents + 3 or gives != latents:
+        return (
+            f"the UNet takes {takes} channels and gives {gives}; an upscaler with this VAE of {latents} "
+            f"channels takes {latents + 3} and gives {latents}"
+        )
+    if configs["unet"].get("num_class_embeds") is None:
+        return (
+            "the UNet has no class labels (num_class_embeds), so it cannot be told the noise level of the "
+            "low resolution"
+        )
+    return None
+
+
+UPSCALER = PipelineFolder(
+    "a latent upscaler",
+    parts={**UNET_PARTS, "low_res_scheduler": SCHEDULER},
+    not_with=NOT_WITH_A_UNET,
+    fault=_upscaler_fault,
+    pipeline_class="StableDiffusionUpscalePipeline",
+)
 
 
 @dataclass(frozen=True)
@@ -86,6 +112,8 @@ class UpscalePipeline(StableDiffusion):
         Raises:
             ClipRefusedError: the latents or the decoded frames hold NaN or infinity.
         """
+        import torch
+
         return StableDiffusion.decode(dataclasses.replace(self, dtype=torch.float32), latents_TCHW)
 
 
@@ -104,22 +132,35 @@ def load_upscaler(location: str, *, device: str, dtype: Dtype = "auto") -> Upsca
         WeightsError: the folder is not such a pipeline; the message names what is missing.
         ResourcesError: a GPU is asked for and there is none.
     """
+    from diffusers import StableDiffusionUpscalePipeline
+
+    from .low_resolution import ConditionedUNet
+
     where = torch_device(device)
-    number_format: torch.dtype
-    if dtype == "auto":
-        number_format = torch.float16 if where.type == "cuda" else torch.float32
-    else:
-        number_format = getattr(torch, dtype)
+    number_format = unet_dtype(dtype, where)
     folder = resolve(location, UPSCALER)
-    pipe = _from_pretrained(folder, number_format)
-    _check_schedulers(folder, pipe)
+    with loading(folder, UPSCALER, "StableDiffusionUpscalePipeline", "upscaler") as view:
+        pipe = StableDiffusionUpscalePipeline.from_pretrained(
+            view,
+            use_safetensors=True,
+            local_files_only=True,
+            dtype=number_format,
+            safety_checker=None,
+            feature_extractor=None,
+            watermarker=None,
+        )
+    for part in ("scheduler", "low_res_scheduler"):
+        if getattr(getattr(pipe, part), "alphas_cumprod", None) is None:
+            raise WeightsError(
+                f"the {part} in {folder} ({type(getattr(pipe, part)).__name__}) has no betas",
+                "give a pipeline whose schedulers are of the DDPM kind",
+            )
     pipe.vae.float()
     for module in (pipe.unet, pipe.vae, pipe.text_encoder):
         module.to(where).requires_grad_(False).eval()
     low_res_alphas = tuple(pipe.low_res_scheduler.alphas_cumprod.double().tolist())
     factor = spatial_factor(pipe.vae)
-    trained = pipe.unet.config.sample_size
-    height, width = (trained, trained) if isinstance(trained, int) else trained
+    height, width = trained_size(pipe.unet)
     labels = pipe.unet.class_embedding.num_embeddings
     return UpscalePipeline(
         unet=ConditionedUNet(pipe.unet),
@@ -137,27 +178,3 @@ def load_upscaler(location: str, *, device: str, dtype: Dtype = "auto") -> Upsca
         factor=factor,
         divisor=2 ** (len(pipe.unet.config.block_out_channels) - 1),
     )
-
-
-def _from_pretrained(folder: Path, dtype: torch.dtype) -> Any:
-    from diffusers import StableDiffusionUpscalePipeline
-
-    with loading(folder, UPSCALER, "StableDiffusionUpscalePipeline", what="upscaler") as view:
-        return StableDiffusionUpscalePipeline.from_pretrained(
-            view,
-            use_safetensors=True,
-            local_files_only=True,
-            dtype=dtype,
-            safety_checker=None,
-            feature_extractor=None,
-            watermarker=None,
-        )
-
-
-def _check_schedulers(folder: Path, pipe: Any) -> None:
-    for part in ("scheduler", "low_res_scheduler"):
-        if getattr(getattr(pipe, part), "alphas_cumprod", None) is None:
-            raise WeightsError(
-                f"the {part} in {folder} ({type(getattr(pipe, part)).__name__}) has no betas",
-                "give a pipeline whose schedulers are of the DDPM kind",
-            )

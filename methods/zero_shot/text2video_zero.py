@@ -32,14 +32,11 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import Field, model_validator
 
 from ...core.contracts import Session
-from ...core.types import Conditioning, Resources, WeightsRef
-from ..stable_diffusion.config import PipelineConfig
-from ..stable_diffusion.formats import STABLE_DIFFUSION
+from ..stable_diffusion.ddim import Denoiser
+from ..stable_diffusion.pipeline import PipelineConfig, ZeroShotMethod, ZeroShotSession
 
 if TYPE_CHECKING:
     import torch
-
-    from ..stable_diffusion.guidance import Denoiser
 
 _FLOW_PIXELS = 512
 """The side of the image, in pixels, in which the flow is given."""
@@ -47,7 +44,7 @@ _FLOW_PIXELS = 512
 _REFERENCE_STEPS, _REFERENCE_T0, _REFERENCE_T1 = 50, 44, 47
 
 
-class Text2VideoZero:
+class Text2VideoZero(ZeroShotMethod):
     """Text2Video-Zero: one image's latent, shifted from frame to frame, under cross-frame attention."""
 
     class Config(PipelineConfig):
@@ -88,58 +85,42 @@ class Text2VideoZero:
             t0 = min(int(_REFERENCE_T0 * scale + 0.5), t1 - 1) if self.t0 is None else self.t0
             return t0, t1
 
+    config: Config
     name: ClassVar[str] = "text2video-zero"
     version: ClassVar[str] = "1"
-    conditioning: ClassVar[Conditioning] = Conditioning.TEXT
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    def resources(self) -> Resources:
-        """One GPU where there is one. Memory depends on the pipeline and is not known before it is loaded."""
-        return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
-
-    def weights(self) -> tuple[WeightsRef, ...]:
-        return (WeightsRef("pipeline", self.config.weights, STABLE_DIFFUSION),)
 
     def load(self, device: str) -> Session:
-        from ..stable_diffusion.session import TextToVideoSession
+        """A session that appends the suffix to every prompt."""
+        return ZeroShotSession(self.config, device, self.sample_latents, self.config.prompt_suffix)
 
-        return TextToVideoSession(self.config, device, sample_latents, self.config.prompt_suffix)
+    def sample_latents(self, denoiser: Denoiser, seed: int) -> torch.Tensor:
+        """Latents of a clip, float32 [T,C,H,W]."""
+        import torch
 
+        from ..noise import draw, initial_noise
+        from ..stable_diffusion.attention import CrossFrameAttention, self_attention
 
-def sample_latents(denoiser: Denoiser, config: Text2VideoZero.Config, seed: int) -> torch.Tensor:
-    """Latents of a clip, float32 [T,C,H,W]."""
-    import torch
+        num_frames, schedule, shape_CHW = self.config.num_frames, denoiser.schedule, denoiser.latent_shape_CHW
+        t0, t1 = (schedule.timestep_from_end(index) for index in self.config.states())
 
-    from ..noise import draw, initial_noise
-    from ..stable_diffusion.attention import CrossFrameAttention, self_attention
+        # 1. One frame from noise to t0. A single frame attends to itself, so plain attention serves.
+        first_1CHW = initial_noise(seed, 0, shape_CHW)[None]
+        first_at_t1 = denoiser.denoise(first_1CHW, schedule.timesteps_between(schedule.timesteps[0], t1))
+        if num_frames == 1:
+            return denoiser.denoise(first_at_t1, schedule.timesteps_between(t1, None))
+        first_at_t0 = denoiser.denoise(first_at_t1, schedule.timesteps_between(t1, t0))
 
-    schedule = denoiser.schedule
-    t0, t1 = (schedule.timestep_from_end(index) for index in config.states())
+        # 2. The other frames are shifted copies,
+        others_TCHW = shift(first_at_t0, num_frames, self.config.motion_x, self.config.motion_y)
 
-    # 1. One frame from noise to t0. A single frame attends to itself, so plain attention serves.
-    first_CHW = initial_noise(seed, 0, denoiser.latent_shape_CHW)
-    first_at_t1 = denoiser.denoise(
-        first_CHW.unsqueeze(0), schedule.timesteps_between(schedule.timesteps[0], t1)
-    )
-    if config.num_frames == 1:
-        return denoiser.denoise(first_at_t1, schedule.timesteps_between(t1, None))
-    first_at_t0 = denoiser.denoise(first_at_t1, schedule.timesteps_between(t1, t0))
+        # 3. with fresh noise up to t1.
+        noise = [draw(shape_CHW, seed, "forward noise", frame) for frame in range(1, num_frames)]
+        others_TCHW = schedule.forward_jump(others_TCHW, torch.stack(noise).to(others_TCHW), t0, t1)
 
-    # 2. and 3. The other frames: shifted copies, with fresh noise up to t1.
-    others_TCHW = shift(first_at_t0, config.num_frames, config.motion_x, config.motion_y)
-    noise_TCHW = torch.stack(
-        [
-            draw(denoiser.latent_shape_CHW, seed, "forward noise", frame)
-            for frame in range(1, config.num_frames)
-        ]
-    )
-    others_TCHW = schedule.forward_jump(others_TCHW, noise_TCHW.to(others_TCHW), t0, t1)
-
-    # 4. All frames together from t1 to the end.
-    with self_attention(denoiser.unet, CrossFrameAttention(config.num_frames)):
-        return denoiser.denoise(torch.cat([first_at_t1, others_TCHW]), schedule.timesteps_between(t1, None))
+        # 4. All frames together from t1 to the end.
+        clip_TCHW = torch.cat([first_at_t1, others_TCHW])
+        with self_attention(denoiser.unet, CrossFrameAttention(num_frames)):
+            return denoiser.denoise(clip_TCHW, schedule.timesteps_between(t1, None))
 
 
 def shift(first_1CHW: torch.Tensor, num_frames: int, motion_x: float, motion_y: float) -> torch.Tensor:

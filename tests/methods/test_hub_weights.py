@@ -21,8 +21,7 @@ from reelbench.core.weights import NotFetchedError, WeightsFinder, digest_weight
 from reelbench.datasets.video import default_codec
 from reelbench.methods.cogvideox.config import COGVIDEOX
 from reelbench.methods.cogvideox.pipeline import load_cogvideox
-from reelbench.methods.stable_diffusion.formats import STABLE_DIFFUSION
-from reelbench.methods.stable_diffusion.pipeline import load_pipeline
+from reelbench.methods.stable_diffusion.pipeline import STABLE_DIFFUSION, load_pipeline
 from reelbench.stages.planning import plan_run
 
 from .fake_hub import COMMIT, FakeHub

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from reelbench.methods.upscaling.frames import shrink
+from reelbench.methods.upscaling.low_resolution import shrink
 from reelbench.methods.upscaling.upscaler import LatentUpscaler
 from reelbench.worlds.sprites import train_upscaler, train_upscaler_adapters
 from reelbench.worlds.sprites.commands import WEIGHTS

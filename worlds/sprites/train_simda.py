@@ -25,8 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from ...datasets.webvid import WebVid
-from ...methods.adapters.adapter_file import save_adapters
-from ...methods.adapters.adapters import AdapterConfig, Adapters
+from ...methods.adapters.adapters import AdapterConfig, Adapters, save_adapters
 from ...methods.adapters.layout_prior import fit_layout
 from ...methods.stable_diffusion.pipeline import load_pipeline
 from ...methods.training.adapters import PreviewConfig, VideoTraining

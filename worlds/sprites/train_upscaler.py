@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ...methods.training.loop import AttentionInFloat32
-from ...methods.upscaling.frames import augmented, network_range, shrink
+from ...methods.upscaling.low_resolution import augmented, network_range, shrink
 from .captions import captions
 from .render import render
 from .scene import local_generator, sample_scene

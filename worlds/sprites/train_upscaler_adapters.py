@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from ...datasets.webvid import WebVid
-from ...methods.adapters.adapter_file import save_adapters
-from ...methods.adapters.adapters import AdapterConfig, Adapters
+from ...methods.adapters.adapters import AdapterConfig, Adapters, save_adapters
 from ...methods.training.clips import ClipEncoding
 from ...methods.training.upscaler import UpscalerPreview, UpscalerTraining, UpscalerTrainingConfig
 from ...methods.training.upscaler_clips import UpscalingClips, encode_upscaling_clips
-from ...methods.upscaling.frames import shrink
+from ...methods.upscaling.low_resolution import shrink
 from ...methods.upscaling.pipeline import load_upscaler
 from .upscaler_quality import held_out_clips, judged
 from .write import write_world

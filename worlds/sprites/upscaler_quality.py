@@ -80,7 +80,7 @@ def upscaler_quality(
         `value` is the PSNR with adapters in dB, `bar` that of bicubic enlargement. `settings` hold PSNR and
         stability of the three.
     """
-    from ...methods.upscaling.frames import shrink
+    from ...methods.upscaling.low_resolution import shrink
     from ...methods.upscaling.upscaler import LatentUpscaler
 
     pairs = held_out_clips(num)
@@ -117,7 +117,7 @@ def write_upscaler_sheet(
     """Writes clips side by side as a picture, tripled in size: a row per version, every fifth frame."""
     from PIL import Image
 
-    from ...methods.upscaling.frames import shrink
+    from ...methods.upscaling.low_resolution import shrink
 
     columns = []
     for number, true in enumerate(true_clips[:num_clips]):

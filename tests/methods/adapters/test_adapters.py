@@ -12,18 +12,16 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from reelbench.core.errors import WeightsError
-from reelbench.methods.adapters.adapter_file import (
-    adapters_from_bytes,
-    adapters_to_bytes,
-    load_adapters,
-    save_adapters,
-)
 from reelbench.methods.adapters.adapters import (
     PRESETS,
     AdapterConfig,
     Adapters,
     BottleneckAdapter,
     TemporalAdapter,
+    adapters_from_bytes,
+    adapters_to_bytes,
+    load_adapters,
+    save_adapters,
 )
 
 T = 5

@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers.models.attention_processor import Attention
 
-from reelbench.methods.adapters.latent_shift import (
+from reelbench.methods.adapters.layers import (
     RELEASED_PATTERN,
     LatentShiftAttention,
     checked_pattern,

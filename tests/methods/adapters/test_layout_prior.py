@@ -6,15 +6,14 @@ import pytest
 import torch
 
 from reelbench.core.errors import DatasetError
-from reelbench.methods.adapters.layout_prior import (
+from reelbench.methods.adapters.layers import (
     MAP_FRAMES,
     MAP_SIDE,
     LayoutModulation,
     LayoutPrior,
-    fit_layout,
-    occupancy,
     words_of,
 )
+from reelbench.methods.adapters.layout_prior import fit_layout, occupancy
 
 
 def moving_clip(direction: str, row: int) -> torch.Tensor:

@@ -16,8 +16,7 @@ import torch
 from reelbench.core.contracts import Method
 from reelbench.core.errors import ClipRefusedError, WeightsError
 from reelbench.core.types import Conditioning, Frames, Sample, WeightsRef
-from reelbench.methods.adapters.adapter_file import adapters_to_bytes, save_adapters
-from reelbench.methods.adapters.adapters import AdapterConfig, Adapters
+from reelbench.methods.adapters.adapters import AdapterConfig, Adapters, adapters_to_bytes, save_adapters
 from reelbench.methods.adapters.simda import SimDA
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.methods.zero_shot.ddim_frames import DdimFrames

@@ -19,10 +19,8 @@ from reelbench.core.contracts import Method
 from reelbench.core.errors import DatasetError, VideoError, WeightsError
 from reelbench.core.registry import get
 from reelbench.core.types import Conditioning, Sample, WeightsRef
-from reelbench.methods.adapters.adapter_file import save_adapters
-from reelbench.methods.adapters.adapters import AdapterConfig, Adapters
-from reelbench.methods.adapters.simda_edit import PRESETS, SimDAEdit
-from reelbench.methods.adapters.simda_edit_session import SimDAEditSession
+from reelbench.methods.adapters.adapters import AdapterConfig, Adapters, save_adapters
+from reelbench.methods.adapters.simda_edit import PRESETS, SimDAEdit, SimDAEditSession
 from reelbench.methods.noise import draw
 from reelbench.methods.one_shot.tune_a_video import TuneAVideo
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
@@ -266,7 +264,7 @@ def test_what_was_tuned_is_what_edits_are_made_with(
     adapters.load_state_dict(tuned.model)
     prompt = "a blue circle"
     with torch.inference_mode(), adapters.attached(ready.pipeline.unet, 3, 8, 8):
-        latents = ready._denoiser(prompt).denoise(tuned.inverted_TCHW, ready.schedule.timesteps)
+        latents = ready.denoiser(prompt).denoise(tuned.inverted_TCHW, ready.schedule.timesteps)
         expected = ready.pipeline.decode(latents)
     assert np.array_equal(next(ready.generate([sample(prompt)], artifact, [0])), expected)
 

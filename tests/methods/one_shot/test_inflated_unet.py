@@ -11,8 +11,8 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from reelbench.core.errors import RunFileError, WeightsError
+from reelbench.methods.one_shot.config import InflationConfig
 from reelbench.methods.one_shot.inflated_unet import Inflation, transformer_blocks
-from reelbench.methods.one_shot.inflation_config import InflationConfig
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 
 FRAMES = 3

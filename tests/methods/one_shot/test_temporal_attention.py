@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from reelbench.methods.one_shot.temporal_attention import TemporalAttention, TemporalLayer
+from reelbench.methods.one_shot.inflated_unet import TemporalAttention, TemporalLayer
 
 
 def layer(bias: str = "zero", seed: int = 0) -> TemporalLayer:

@@ -20,10 +20,8 @@ from reelbench.core.errors import ClipRefusedError, DatasetError, RunFileError, 
 from reelbench.core.registry import get
 from reelbench.core.types import Conditioning, Sample, WeightsRef
 from reelbench.methods.noise import draw
-from reelbench.methods.one_shot.reference_latents import encode
-from reelbench.methods.one_shot.tune_a_video import PRESETS, TuneAVideo
-from reelbench.methods.one_shot.tune_a_video_session import TuneAVideoSession
-from reelbench.methods.stable_diffusion.inversion import invert
+from reelbench.methods.one_shot.tune_a_video import PRESETS, TuneAVideo, TuneAVideoSession
+from reelbench.methods.one_shot.tuning import encode_reference
 from reelbench.worlds.sprites.render import render
 from reelbench.worlds.sprites.scene import scene_of
 
@@ -215,7 +213,7 @@ def test_the_empty_prompt_without_guidance_leads_back_to_the_reference(
         size = ready.pipeline.height
         clip = render(scene_of("red", "star", "sand", "moves left"), 2, size)
         made = next(ready.generate([sample("")], ready.tune(clip, SOURCE, 0), [0])).astype(int)
-        posterior = encode(ready.pipeline, clip)
+        posterior = encode_reference(ready.pipeline, clip)
         latents = posterior.sample(draw(tuple(posterior.mean_TCHW.shape), 0, "inversion posterior"))
         with torch.no_grad():
             decoded = ready.pipeline.decode(latents).astype(int)
@@ -227,9 +225,11 @@ def test_the_empty_prompt_without_guidance_leads_back_to_the_reference(
 def test_the_inverted_latents_are_those_of_the_tuned_network(pipeline_folder: str, artifact: bytes) -> None:
     """Not of the image model, which gives others."""
     ready = session(pipeline_folder)
-    latents = encode(ready.pipeline, reference()).sample(draw((3, 4, 8, 8), 7, "inversion posterior"))
+    latents = encode_reference(ready.pipeline, reference()).sample(
+        draw((3, 4, 8, 8), 7, "inversion posterior")
+    )
     with torch.inference_mode():
-        untuned = invert(ready.unguided(), latents)
+        untuned = ready.unguided().invert(latents)
     assert (load(artifact)["inverted_latents"] - untuned).abs().max() > 1e-2
 
 
@@ -279,12 +279,10 @@ def _resettled(artifact: bytes) -> bytes:
     from safetensors.torch import save
 
     from reelbench.core.hashing import canonical_json, digest
-    from reelbench.methods.one_shot.tune_a_video import tuning_settings
-    from reelbench.methods.one_shot.tune_a_video_session import FORMAT
 
     tuning = {"steps": 2, "learning_rate": 1e-3, "gradient_checkpointing": False}
     config = TuneAVideo.Config(num_frames=3, stride=1, num_steps=3, tuning=tuning, height=32, width=32)
-    facts = {"format": FORMAT, "settings": digest(tuning_settings(config))}
+    facts = {"format": TuneAVideoSession.format, "settings": digest(config.tuning_settings())}
     return save(load(artifact), {"reelbench": canonical_json(facts)})
 
 

@@ -13,12 +13,16 @@ import torch
 
 from reelbench.core.errors import ClipRefusedError, RunFileError, VideoError
 from reelbench.core.seeds import generator
+from reelbench.methods.frames import chosen_frames
 from reelbench.methods.noise import draw
-from reelbench.methods.one_shot.config import TuningConfig
+from reelbench.methods.one_shot.config import InflationConfig, TuningConfig
 from reelbench.methods.one_shot.inflated_unet import Inflation
-from reelbench.methods.one_shot.inflation_config import InflationConfig
-from reelbench.methods.one_shot.reference_latents import LatentPosterior, chosen_frames, encode
-from reelbench.methods.one_shot.tuning import TuningProgress, tune_on_clip
+from reelbench.methods.one_shot.tuning import (
+    LatentPosterior,
+    TuningProgress,
+    encode_reference,
+    tune_on_clip,
+)
 from reelbench.methods.stable_diffusion.ddim import schedule_of
 from reelbench.methods.stable_diffusion.pipeline import StableDiffusion, load_pipeline
 
@@ -63,7 +67,7 @@ def tuned(
         pipeline,
         inflation.trained,
         lambda: inflation.attached(pipeline.unet, FRAMES),
-        clip or encode(pipeline, reference()),
+        clip or encode_reference(pipeline, reference()),
         prompt,
         TuningConfig(**({"steps": 6, "learning_rate": 1e-3} | settings)),
         seed,
@@ -84,7 +88,7 @@ def test_a_step_is_adamw_on_the_image_models_objective(
 ) -> None:
     """Two steps written out: posterior, noise of one timestep for all frames, clipped gradient, AdamW."""
     pipeline = load_pipeline(str(make_pipeline(prediction)), device="cpu")
-    clip, seed = encode(pipeline, reference()), 5
+    clip, seed = encode_reference(pipeline, reference()), 5
     losses: list[float] = []
     made = tuned(pipeline, seed=seed, steps=2, losses=losses)
 
@@ -205,7 +209,7 @@ def test_so_is_that_of_another_clip(pipeline: StableDiffusion, tmp_path: Path) -
         tuned(
             pipeline,
             steps=1,
-            clip=encode(pipeline, reference(seed=1)),
+            clip=encode_reference(pipeline, reference(seed=1)),
             checkpoint=tmp_path / "checkpoint.pt",
         )
 
@@ -266,7 +270,9 @@ def test_a_precision_that_the_pipeline_does_not_have_is_refused(pipeline_folder:
 
 
 def test_a_loss_that_is_not_a_number_ends_the_tuning(pipeline: StableDiffusion) -> None:
-    broken = replace(encode(pipeline, reference()), mean_TCHW=torch.full((FRAMES, 4, 8, 8), float("nan")))
+    broken = replace(
+        encode_reference(pipeline, reference()), mean_TCHW=torch.full((FRAMES, 4, 8, 8), float("nan"))
+    )
     with pytest.raises(ClipRefusedError, match="nan at step 1"):
         tuned(pipeline, clip=broken)
 
@@ -278,7 +284,7 @@ def test_progress_tells_steps_and_time(pipeline: StableDiffusion) -> None:
         pipeline,
         inflation.trained,
         lambda: inflation.attached(pipeline.unet, FRAMES),
-        encode(pipeline, reference()),
+        encode_reference(pipeline, reference()),
         PROMPT,
         TuningConfig(steps=3),
         0,
@@ -294,7 +300,7 @@ def test_the_posterior_is_that_of_the_vae_at_the_scale_of_the_unet(pipeline: Sta
     with torch.no_grad():
         pixels = torch.from_numpy(frames).permute(0, 3, 1, 2) / 127.5 - 1
         posterior = pipeline.vae.encode(pixels).latent_dist
-    made = encode(pipeline, frames)
+    made = encode_reference(pipeline, frames)
     scale = pipeline.vae.config.scaling_factor
     torch.testing.assert_close(made.mean_TCHW, posterior.mean * scale)
     torch.testing.assert_close(made.std_TCHW, posterior.std * scale)
@@ -306,9 +312,9 @@ def test_a_reference_of_another_size_is_stretched_not_cropped(pipeline: StableDi
     """The left half is black, the right half white, whatever the shape of the frame."""
     square, oblong = np.zeros((1, 32, 32, 3), np.uint8), np.zeros((1, 48, 128, 3), np.uint8)
     square[:, :, 16:], oblong[:, :, 64:] = 255, 255
-    wide = encode(pipeline, oblong).mean_TCHW
+    wide = encode_reference(pipeline, oblong).mean_TCHW
     assert wide.shape == (1, 4, 8, 8)
-    torch.testing.assert_close(wide, encode(pipeline, square).mean_TCHW, atol=0.05, rtol=0.05)
+    torch.testing.assert_close(wide, encode_reference(pipeline, square).mean_TCHW, atol=0.05, rtol=0.05)
 
 
 def test_frames_of_the_published_settings() -> None:

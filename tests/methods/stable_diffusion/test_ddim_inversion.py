@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from reelbench.methods.one_shot.reference_latents import encode
-from reelbench.methods.stable_diffusion.ddim import DdimSchedule, schedule_of
-from reelbench.methods.stable_diffusion.guidance import Denoiser
-from reelbench.methods.stable_diffusion.inversion import invert
+from reelbench.methods.one_shot.tuning import encode_reference
+from reelbench.methods.stable_diffusion.ddim import DdimSchedule, Denoiser, schedule_of
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.worlds.sprites.render import render
 from reelbench.worlds.sprites.scene import scene_of
@@ -44,6 +42,7 @@ class KnownDenoiser:
         }[self.schedule.prediction].float()
 
     denoise = Denoiser.denoise
+    invert = Denoiser.invert
 
 
 def of_gaussian(std: float) -> Any:
@@ -63,7 +62,7 @@ def test_a_linear_denoiser_has_its_inversion_in_closed_form(prediction: str) -> 
         noise = math.sqrt(1 - later) / (later * std**2 + 1 - later)  # per unit of the state
         clean = (1 - math.sqrt(1 - earlier) * noise) / math.sqrt(earlier)
         factor *= math.sqrt(later) * clean + math.sqrt(1 - later) * noise
-    made = invert(KnownDenoiser(prediction, 50, of_gaussian(std)), LATENTS)
+    made = KnownDenoiser(prediction, 50, of_gaussian(std)).invert(LATENTS)
     torch.testing.assert_close(made, factor * LATENTS, rtol=1e-4, atol=1e-5)
 
 
@@ -75,7 +74,7 @@ def test_it_follows_the_differential_equation_more_closely_with_more_steps(predi
         denoiser = KnownDenoiser(prediction, num_steps, of_gaussian(std))
         abar_T, abar_0 = denoiser.schedule.alpha_bar(denoiser.schedule.timesteps[0]), alphas()[0]
         exact = math.sqrt((abar_T * std**2 + 1 - abar_T) / (abar_0 * std**2 + 1 - abar_0))
-        errors.append(float((invert(denoiser, LATENTS) / LATENTS / exact - 1).abs().max()))
+        errors.append(float((denoiser.invert(LATENTS) / LATENTS / exact - 1).abs().max()))
     assert errors[0] > 4 * errors[1] > 16 * errors[2]
     assert errors[2] < 0.01
 
@@ -84,7 +83,7 @@ def test_it_follows_the_differential_equation_more_closely_with_more_steps(predi
 def test_sampling_undoes_it_where_the_noise_does_not_depend_on_the_state(prediction: str) -> None:
     noise = torch.randn(LATENTS.shape, generator=torch.Generator().manual_seed(1)).double()
     denoiser = KnownDenoiser(prediction, 20, lambda state, abar: noise)
-    inverted = invert(denoiser, LATENTS)
+    inverted = denoiser.invert(LATENTS)
     assert (inverted - LATENTS).abs().max() > 0.5
     sampled = denoiser.denoise(inverted, denoiser.schedule.timesteps)
     torch.testing.assert_close(sampled, LATENTS, atol=1e-4, rtol=1e-4)
@@ -92,14 +91,14 @@ def test_sampling_undoes_it_where_the_noise_does_not_depend_on_the_state(predict
 
 def test_a_velocity_taken_for_noise_is_another_inversion() -> None:
     """What the released code does with Stable Diffusion 2.x: the test above is able to fail."""
-    right = invert(KnownDenoiser("v_prediction", 50, of_gaussian(0.5)), LATENTS)
+    right = KnownDenoiser("v_prediction", 50, of_gaussian(0.5)).invert(LATENTS)
 
     class Mistaken(KnownDenoiser):
         def predict(self, latents: torch.Tensor, timestep: int) -> torch.Tensor:
             velocity = KnownDenoiser("v_prediction", 50, of_gaussian(0.5))
             return velocity.predict(latents, timestep)
 
-    wrong = invert(Mistaken("epsilon", 50, None), LATENTS)
+    wrong = Mistaken("epsilon", 50, None).invert(LATENTS)
     assert (wrong / LATENTS - right / LATENTS).abs().max() > 0.2
 
 
@@ -111,7 +110,7 @@ def test_it_ends_where_sampling_begins() -> None:
             seen.append(timestep)
             return super().predict(latents, timestep)
 
-    invert(Watched("epsilon", 4, of_gaussian(1.0)), LATENTS)
+    Watched("epsilon", 4, of_gaussian(1.0)).invert(LATENTS)
     assert seen == [1, 251, 501, 751]
 
 
@@ -119,13 +118,13 @@ def test_the_embedded_model_leads_back_to_the_clip_and_more_closely_with_more_st
     """Sampling with the same empty prompt; the mean error is in units of the latents' deviation."""
     pipeline = load_pipeline("sprites/t2i", device="cpu")
     clip = render(scene_of("red", "star", "sand", "moves left"), 1, 64)
-    latents = encode(pipeline, clip).mean_TCHW
+    latents = encode_reference(pipeline, clip).mean_TCHW
     errors = []
     for num_steps in (4, 24):
         with torch.inference_mode():
             text = pipeline.encode_prompt("").embedding_LD[None]
             denoiser = Denoiser(pipeline.unet, pipeline.schedule(num_steps), text, 1.0, (4, 16, 16))
-            inverted = invert(denoiser, latents)
+            inverted = denoiser.invert(latents)
             back = denoiser.denoise(inverted, denoiser.schedule.timesteps)
         errors.append(float((back - latents).abs().mean() / latents.std()))
     assert errors[1] < errors[0] / 2

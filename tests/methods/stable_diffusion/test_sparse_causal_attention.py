@@ -8,7 +8,7 @@ import pytest
 import torch
 from diffusers.models.attention_processor import Attention
 
-from reelbench.methods.stable_diffusion.sparse_causal_attention import (
+from reelbench.methods.stable_diffusion.attention import (
     SparseCausalAttention,
     first_and_previous,
 )

@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from reelbench.cli.train_adapters import main
-from reelbench.methods.adapters.adapter_file import load_adapters
+from reelbench.methods.adapters.adapters import load_adapters
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.worlds.sprites.write import write_world
 

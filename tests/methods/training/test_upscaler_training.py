@@ -14,16 +14,14 @@ import torch
 from reelbench.core.errors import RunFileError
 from reelbench.core.types import ClipRef, Frames, Sample
 from reelbench.datasets.video import write_preview
-from reelbench.methods.adapters.adapter_file import load_adapters
-from reelbench.methods.adapters.adapters import AdapterConfig, Adapters
+from reelbench.methods.adapters.adapters import AdapterConfig, Adapters, load_adapters
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.methods.training.clips import ClipEncoding
 from reelbench.methods.training.schedule import batch_of
 from reelbench.methods.training.upscaler import UpscalerPreview, UpscalerTraining, UpscalerTrainingConfig
 from reelbench.methods.training.upscaler_clips import UpscalingClips, encode_upscaling_clips
-from reelbench.methods.upscaling.frames import network_range, shrink
+from reelbench.methods.upscaling.low_resolution import ConditionedUNet, network_range, shrink
 from reelbench.methods.upscaling.pipeline import UpscalePipeline
-from reelbench.methods.upscaling.unet import ConditionedUNet
 
 T = 4
 FAST = UpscalerTrainingConfig(

@@ -21,10 +21,9 @@ from reelbench.cli.train_upscaler import main as train_command
 from reelbench.core.contracts import Upscaler
 from reelbench.core.errors import ClipRefusedError, RunFileError, VideoError, WeightsError
 from reelbench.core.types import Frames, WeightsRef
-from reelbench.methods.adapters.adapter_file import save_adapters
-from reelbench.methods.adapters.adapters import AdapterConfig, Adapters
+from reelbench.methods.adapters.adapters import AdapterConfig, Adapters, save_adapters
 from reelbench.methods.noise import independent_noise
-from reelbench.methods.upscaling.frames import augmentation_noise, network_range
+from reelbench.methods.upscaling.low_resolution import augmentation_noise, network_range
 from reelbench.methods.upscaling.pipeline import load_upscaler
 from reelbench.methods.upscaling.upscaler import LatentUpscaler
 from reelbench.worlds.sprites.write import write_world

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from reelbench.methods.adapters.adapters import AdapterConfig, Adapters
-from reelbench.methods.adapters.latent_shift import LatentShiftAttention
+from reelbench.methods.adapters.layers import LatentShiftAttention
 
 T = 3
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from reelbench.methods.upscaling.frames import augmentation_noise, augmented, network_range, shrink
+from reelbench.methods.upscaling.low_resolution import augmentation_noise, augmented, network_range, shrink
 
 
 def test_shrinking_takes_the_mean_of_areas() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from reelbench.methods.noise import draw, independent_noise
-from reelbench.methods.zero_shot.dependency_noise import (
+from reelbench.methods.zero_shot.zs2 import (
     blend,
     closed_form_alpha,
     dependency_noise,

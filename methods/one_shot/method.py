@@ -1,6 +1,15 @@
-"""A one-shot method with its pipeline on a device: tuning on a reference, and clips from what it gave.
+"""One-shot methods: a video model is tuned on one clip, and edits of the clip start from its inversion.
 
-Which video model is tuned is the subclass's business (`VideoModel`).
+Tune-A-Video and SimDA's editing mode differ in the video model only. The rest is that of Wu et al.,
+"Tune-A-Video" (ICCV 2023), section 3.3, which SimDA's released editing code took over:
+
+1. tuning on the reference with its own prompt (`methods.one_shot.tuning`);
+2. DDIM inversion by the tuned network, with an empty prompt and without guidance
+   (`methods.stable_diffusion.ddim`);
+3. DDIM from the inverted latents with guidance by the edited prompt.
+
+As DDIM adds no noise, the seed of a sample has no effect where sampling starts from the inverted latents;
+the seed of the tuning has.
 
 The tuning artifact holds the tuned model, in the number format of the pipeline, *and the inverted latents*
 (float32, four numbers for each 8 by 8 patch of a frame): they follow from the tuning and the reference alone,
@@ -13,60 +22,77 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...core.errors import ClipRefusedError, DatasetError, WeightsError
 from ...core.hashing import canonical_json, digest
-from ...core.types import Frames, Sample
-from ..noise import draw
-from ..stable_diffusion.guidance import Denoiser
-from ..stable_diffusion.inversion import invert
-from ..stable_diffusion.session import TextToVideoSession
-from .one_shot import OneShotConfig, sample_latents
-from .reference_latents import chosen_frames, encode
-from .tuning import TuningProgress, tune_on_clip
+from ...core.types import Conditioning, Frames, Sample
+from ..frames import chosen_frames, frames_needed
+from ..pipelines import MakeClip
+from ..stable_diffusion.ddim import Denoiser
+from ..stable_diffusion.pipeline import StableDiffusionMethod, StableDiffusionSession
+from .config import OneShotConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from .tuning import TuningProgress
 
 _INVERTED = "inverted_latents"
 
 
-class VideoModel(Protocol):
-    """A video model that a tuning makes of the pipeline's UNet."""
+class OneShotMethod(StableDiffusionMethod):
+    """A method that is tuned on each reference clip and edits it."""
 
-    @property
-    def trained(self) -> Mapping[str, nn.Parameter]:
-        """What a tuning trains: float32, by name."""
-        ...
+    config: OneShotConfig
+    conditioning: ClassVar[Conditioning] = Conditioning.TEXT_AND_REFERENCE
 
-    def attached(self, prompts: Sequence[str]) -> AbstractContextManager[None]:
-        """Within the block the pipeline's UNet is this model.
+    def tuning_config(self) -> dict[str, Any]:
+        """The part of the configuration that a tuning depends on (JSON-able).
 
-        Args:
-            prompts: of the clips in a batch, the negative prompt of guidance first.
+        For `core.keys.tune_key`, as `method_key` of it: then other guidance or edits find the same tuning.
         """
-        ...
+        return self.config.tuning_settings()
 
-    def to(self, dtype: torch.dtype) -> Any:
-        """Cast everything, in place: to the UNet's number format, for sampling."""
-        ...
+    def reference_frames(self) -> int | None:
+        """How many first frames of a reference are read at most; None where they are spread over all."""
+        return frames_needed(**self.source_frames())
 
-    def stored(self) -> dict[str, torch.Tensor]:
-        """What an artifact holds of the model, by name."""
-        ...
+    def source_frames(self) -> dict[str, Any]:
+        """Which frames of a reference a clip stands beside: arguments of `methods.frames.chosen_frames`."""
+        config = self.config
+        return {
+            "num_frames": config.num_frames,
+            "choice": config.frames,
+            "start": config.start,
+            "stride": config.stride,
+        }
 
-    def load(self, tensors: Mapping[str, torch.Tensor], source: str) -> None:
-        """Set what `stored` gave, in the number formats that the model has.
 
-        Raises:
-            WeightsError: they are of another model; `source` says where they come from.
-        """
-        ...
+@dataclass(frozen=True)
+class VideoModel:
+    """A video model that a tuning makes of the pipeline's UNet.
+
+    Attributes:
+        trained: what a tuning trains: float32, by name.
+        attached: within its block the pipeline's UNet is this model; it takes the prompts of the clips in a
+            batch, the negative prompt of guidance first.
+        to: casts everything, in place: to the UNet's number format, for sampling.
+        stored: what an artifact holds of the model, by name.
+        load: sets what `stored` gave, in the number formats that the model has; it takes the tensors, and
+            where they come from, for the WeightsError that it raises where they are of another model.
+    """
+
+    trained: Mapping[str, nn.Parameter]
+    attached: Callable[[Sequence[str]], AbstractContextManager[None]]
+    to: Callable[[torch.dtype], Any]
+    stored: Callable[[], Mapping[str, torch.Tensor]]
+    load: Callable[[Mapping[str, torch.Tensor], str], None]
 
 
 @dataclass(frozen=True)
@@ -82,8 +108,8 @@ class TunedClip:
     inverted_TCHW: torch.Tensor
 
 
-class OneShotSession(TextToVideoSession):
-    """Loads a pipeline, tunes on references, and makes one clip after the other from an artifact.
+class OneShotSession(StableDiffusionSession):
+    """A pipeline that is tuned on references, and makes one clip after the other from an artifact.
 
     Args:
         config: of the method.
@@ -99,19 +125,11 @@ class OneShotSession(TextToVideoSession):
     format: ClassVar[str]
     """Written into every artifact; another name is another layout."""
 
-    def __init__(self, config: OneShotConfig, device: str) -> None:
-        super().__init__(config, device, sample_latents)
-        self._settings = config
-        self._digest = digest(config.tuning_settings())
+    _config: OneShotConfig
 
     @abstractmethod
     def video_model(self, seed: int) -> VideoModel:
         """An untuned model in float32 on the device; the seed is that of its random initial values."""
-
-    @property
-    @abstractmethod
-    def trainable_parameters(self) -> int:
-        """How many numbers a tuning trains."""
 
     def tune(
         self,
@@ -128,7 +146,7 @@ class OneShotSession(TextToVideoSession):
             reference: uint8 [T,H,W,3] of any size and of at least as many frames as the settings ask for.
             prompt: what the reference shows, not the edit.
             seed: of initial values, timesteps and noise.
-            checkpoint: file from which a tuning that was stopped goes on; see `tuning.tune_on_clip`.
+            checkpoint: file from which a tuning that was stopped resumes; see `tuning.tune_on_clip`.
             progress: called after every update.
 
         Returns:
@@ -139,17 +157,20 @@ class OneShotSession(TextToVideoSession):
             VideoError: the reference has too few frames.
             ClipRefusedError: the tuning came to NaN.
         """
-        settings, pipeline = self._settings, self.pipeline
+        import torch
+
+        from ..noise import draw
+        from .tuning import encode_reference, tune_on_clip
+
+        config, pipeline = self._config, self.pipeline
         if reference is None or prompt is None:
             raise DatasetError(
                 f"{self.method} needs a reference clip and a prompt that says what it shows; "
                 f"the {'clip' if reference is None else 'prompt'} is missing",
                 "give a data set for editing, whose samples have both",
             )
-        chosen = chosen_frames(
-            len(reference), settings.num_frames, settings.frames, settings.start, settings.stride
-        )
-        clip = encode(pipeline, reference[chosen])
+        chosen = chosen_frames(len(reference), config.num_frames, config.frames, config.start, config.stride)
+        clip = encode_reference(pipeline, reference[chosen])
         model = self.video_model(seed)
         tune_on_clip(
             pipeline,
@@ -157,7 +178,7 @@ class OneShotSession(TextToVideoSession):
             lambda: model.attached([prompt]),
             clip,
             prompt,
-            settings.tuning,
+            config.tuning,
             seed,
             checkpoint=checkpoint,
             progress=progress,
@@ -165,7 +186,7 @@ class OneShotSession(TextToVideoSession):
         model.to(pipeline.dtype)
         latents_TCHW = clip.sample(draw(tuple(clip.mean_TCHW.shape), seed, "inversion posterior"))
         with torch.inference_mode(), model.attached([""]):
-            inverted_TCHW = invert(self.unguided(), latents_TCHW).cpu()
+            inverted_TCHW = self.unguided().invert(latents_TCHW).cpu()
         if not torch.isfinite(inverted_TCHW).all():
             raise ClipRefusedError(
                 "the inverted latents hold NaN or infinity",
@@ -173,46 +194,29 @@ class OneShotSession(TextToVideoSession):
             )
         return self._to_bytes(model, inverted_TCHW)
 
-    def generate(
-        self, samples: Sequence[Sample], artifact: bytes | None, seeds: Sequence[int]
-    ) -> Iterator[Frames]:
-        """One clip [T,H,W,3] uint8 for each sample, in order, lazily.
+    def clip_maker(self, artifact: bytes | None) -> MakeClip:
+        """Samples with the tuned model, from the inverted latents; see `ClipSession.clip_maker`."""
+        import torch
 
-        An exception concerns the sample that was due: the iterator can be asked for the next one afterwards.
+        from ..noise import independent_noise
 
-        Args:
-            samples: their prompts are the edits.
-            artifact: what `tune` gave for the reference of these samples.
-            seeds: one for each sample; of no effect unless sampling begins with noise.
-
-        Raises:
-            ValueError: the numbers of samples and seeds differ, or there is no artifact.
-            WeightsError: the artifact is not one, or was tuned with other settings or on another pipeline.
-            ClipRefusedError: on iteration; the clip holds NaN.
-        """
-        if len(samples) != len(seeds):
-            raise ValueError(f"{len(samples)} samples but {len(seeds)} seeds")
         if artifact is None:
             raise ValueError(f"{self.method} makes clips from a tuning artifact, but none was given")
-        tuned, settings = self.read(artifact), self._settings
+        tuned, config = self.read(artifact), self._config
         model = self.video_model(seed=0)
         model.to(self.pipeline.dtype)
         model.load(tuned.model, "the tuning artifact")
 
         @torch.inference_mode()
         def clip(sample: Sample, seed: int) -> Frames:
-            inverted_TCHW = tuned.inverted_TCHW if settings.begin_with == "inversion" else None
-            guided = settings.guidance_scale > 1
-            with model.attached([settings.negative_prompt, sample.prompt] if guided else [sample.prompt]):
-                latents_TCHW = sample_latents(self._denoiser(sample.prompt), settings, seed, inverted_TCHW)
+            start_TCHW = tuned.inverted_TCHW
+            if config.begin_with == "noise":
+                start_TCHW = independent_noise(seed, config.num_frames, self.pipeline.latent_shape_CHW)
+            with model.attached(self.prompts.halves(sample.prompt)):
+                latents_TCHW = self.denoiser(sample.prompt).denoise(start_TCHW)
             return self.pipeline.decode(latents_TCHW)
 
-        # Not a generator function: that would be over after the first exception.
-        return map(clip, samples, seeds)
-
-    def describe(self) -> dict[str, Any]:
-        """Facts for the record: what training-free methods tell, and the number of trained parameters."""
-        return {**super().describe(), "trainable_parameters": self.trainable_parameters}
+        return clip
 
     def unguided(self) -> Denoiser:
         """The denoiser of the empty prompt without guidance: what inversion follows."""
@@ -246,13 +250,13 @@ class OneShotSession(TextToVideoSession):
                 f"the tuning artifact has the format {facts.get('format')!r}, expected {self.format!r}",
                 "tune again with this version",
             )
-        if facts.get("settings") != self._digest:
+        if facts.get("settings") != digest(self._config.tuning_settings()):
             raise WeightsError(
                 "the tuning artifact was made with other settings of the method than these",
                 "tune again; only guidance, negative prompt and begin_with may differ afterwards",
             )
         inverted_TCHW = tensors.pop(_INVERTED)
-        expected = (self._settings.num_frames, *self.pipeline.latent_shape_CHW)
+        expected = (self._config.num_frames, *self.pipeline.latent_shape_CHW)
         if tuple(inverted_TCHW.shape) != expected:
             raise WeightsError(
                 f"the tuning artifact holds latents of {list(inverted_TCHW.shape)}; this pipeline has "
@@ -267,7 +271,8 @@ class OneShotSession(TextToVideoSession):
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.stored().items()}
         tensors[_INVERTED] = inverted_TCHW.contiguous()
         # One entry, because safetensors writes several in an order that differs from process to process.
-        return save(tensors, {"reelbench": canonical_json({"format": self.format, "settings": self._digest})})
+        facts = {"format": self.format, "settings": digest(self._config.tuning_settings())}
+        return save(tensors, {"reelbench": canonical_json(facts)})
 
 
 def _facts(artifact: bytes) -> dict[str, Any]:
