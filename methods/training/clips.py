@@ -32,9 +32,6 @@ from ..frames import fit_frames
 from ..noise import draw
 from ..stable_diffusion.pipeline import StableDiffusion
 
-FrameChoice = Literal["spread", "first"]
-"""Which frames of a video make the clip: evenly spread over all of it, or its first ones."""
-
 CLIPS_PER_PART = 256
 """Clips in one file of latents."""
 
@@ -93,12 +90,12 @@ class ClipEncoding:
 
     Attributes:
         num_frames: T.
-        frames: "spread" or "first".
+        frames: which frames of a video make the clip: "spread" evenly over all of it, or its "first" ones.
         seed: of the draws from the VAE's posterior.
     """
 
     num_frames: int
-    frames: FrameChoice = "spread"
+    frames: Literal["spread", "first"] = "spread"
     seed: int = 0
 
 
