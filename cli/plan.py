@@ -91,6 +91,7 @@ def plan_data(planned: Plan, free_bytes: int) -> dict[str, Any]:
         "notes": [
             *(f"{label}: {note}" for label, note in dataset_notes(planned)),
             *([f"limit: {short}"] if (short := short_lists(planned)) else []),
+            *left_out(planned),
         ],
         "cells": [
             {
@@ -142,6 +143,8 @@ def print_plan(planned: Plan) -> None:
         typer.echo(f"{label}: {note}")
     if short := short_lists(planned):
         typer.secho(f"limit: {short}", fg="yellow")
+    for line in left_out(planned):
+        typer.secho(line, fg="yellow")
     typer.echo(summary_line(planned))
 
 
@@ -155,6 +158,11 @@ def short_lists(planned: Plan) -> str | None:
     limit = planned.run.limit
     short = [f"{d.label} holds {len(d.samples)}" for d in planned.datasets if len(d.samples) < (limit or 0)]
     return f"of the {limit} samples asked for, {', '.join(short)}" if short else None
+
+
+def left_out(planned: Plan) -> list[str]:
+    """Which data sets failed while they were read, and why: a run goes on without them."""
+    return [f"left out: {failure}" for failure in planned.failures]
 
 
 def summary_line(planned: Plan) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -49,7 +50,7 @@ class Dataset(ABC):
     def __init__(self, config: Any) -> None:
         self.config = config
 
-    @property
+    @cached_property
     def split(self) -> str:
         """Which part of the data set this is, for tables."""
         return str(self.config.split)
@@ -65,8 +66,7 @@ class Dataset(ABC):
         """Digest of the list (ids, prompts, order), without reading any video."""
 
     def notes(self) -> tuple[str, ...]:
-        """What a user should know about the list that was read, a sentence each: what was left out, and
-        why."""
+        """What a user should know of the list that was read, a sentence each: what was left out, and why."""
         return ()
 
 

@@ -42,6 +42,10 @@ class RunFileError(ReelbenchError):
     """The run file is not valid."""
 
 
+class PluginError(RunFileError):
+    """A plug-in's own code raised what it should not."""
+
+
 class MismatchError(RunFileError):
     """A method, a data set and a protocol cannot fit together."""
 

@@ -1,6 +1,7 @@
 """The keys under which work is stored: digests of everything that the result depends on.
 
-Hardware and library versions are provenance, not key.
+Hardware and library versions are provenance, not key. `source` is the digest of a class that is not
+Reelbench's own (`core.sources`); None, for our own, leaves the key as it is without.
 """
 
 from __future__ import annotations
@@ -11,7 +12,13 @@ from typing import Any
 from .hashing import digest
 
 
-def method_key(name: str, version: str, config: Mapping[str, Any], weight_digests: Mapping[str, str]) -> str:
+def method_key(
+    name: str,
+    version: str,
+    config: Mapping[str, Any],
+    weight_digests: Mapping[str, str],
+    source: str | None = None,
+) -> str:
     """Identity of a configured method. Where its weights lie is not part of it, what they are is."""
     config = {key: value for key, value in config.items() if key != "weights"}
     return digest(
@@ -21,6 +28,7 @@ def method_key(name: str, version: str, config: Mapping[str, Any], weight_digest
             "version": version,
             "config": config,
             "weights": dict(weight_digests),
+            **_source(source),
         }
     )
 
@@ -66,7 +74,12 @@ def upscaled_key(upscaler: str, base: str, seed: int) -> str:
 
 
 def feature_key(
-    extractor: str, version: str, config: Mapping[str, Any], weight_digests: Mapping[str, str], content: str
+    extractor: str,
+    version: str,
+    config: Mapping[str, Any],
+    weight_digests: Mapping[str, str],
+    content: str,
+    source: str | None = None,
 ) -> str:
     """Key of the features of one clip or text, by its content digest."""
     config = {key: value for key, value in config.items() if key != "weights"}
@@ -78,11 +91,18 @@ def feature_key(
             "config": config,
             "weights": dict(weight_digests),
             "content": content,
+            **_source(source),
         }
     )
 
 
-def score_key(metric: str, version: str, parameters: Mapping[str, Any], feature_keys: Sequence[str]) -> str:
+def score_key(
+    metric: str,
+    version: str,
+    parameters: Mapping[str, Any],
+    feature_keys: Sequence[str],
+    source: str | None = None,
+) -> str:
     """Key of a number: the metric, its parameters and the features it was made from, in any order."""
     return digest(
         {
@@ -91,5 +111,10 @@ def score_key(metric: str, version: str, parameters: Mapping[str, Any], feature_
             "version": version,
             "parameters": dict(parameters),
             "features": sorted(feature_keys),
+            **_source(source),
         }
     )
+
+
+def _source(source: str | None) -> dict[str, str]:
+    return {} if source is None else {"source": source}

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from .contracts import Dataset, Method, Upscaler
-from .errors import WeightsError
+from .errors import PluginError, WeightsError
 from .records import ClipRecord
 from .run_file import RunFile
 from .types import ClipRef, Sample
@@ -53,7 +53,7 @@ class PlannedMethod:
         structure = None
         # Weights that cannot be read fail each clip, which says so; the tables must come all the same.
         with contextlib.suppress(WeightsError):
-            structure = self.plugin.structure() if hasattr(self.plugin, "structure") else None
+            structure = self.plugin.structure()
         return config if structure is None else config | {"structure": structure}
 
 
@@ -182,6 +182,19 @@ class Plan:
     methods: tuple[PlannedMethod, ...]
     datasets: tuple[PlannedDataset, ...]
     cells: tuple[Cell, ...]
+    failures: tuple[PluginError, ...] = ()
+    """Data sets whose own code failed: their cells are not here."""
+
+    def of(self, run: RunFile) -> Plan:
+        """The part of the plan that belongs to a part of its run file (`RunFile.parts`)."""
+        methods = {entry.label for entry in run.methods}
+        datasets = {entry.label for entry in run.datasets}
+        return Plan(
+            run,
+            tuple(method for method in self.methods if method.label in methods),
+            tuple(dataset for dataset in self.datasets if dataset.label in datasets),
+            tuple(cell for cell in self.cells if cell.dataset_label in datasets),
+        )
 
     @property
     def num_missing(self) -> int:

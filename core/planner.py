@@ -7,13 +7,15 @@ the reference from its file's digest: planning decodes no video and loads no mod
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from . import keys
+from .contract_check import plugin_errors, refuse_namesakes
 from .contracts import Dataset, Method, Upscaler
-from .errors import DatasetError, Faults, ReelbenchError
+from .errors import DatasetError, Faults, PluginError, ReelbenchError, RunFileError
 from .file_digests import FileDigests
 from .hashing import digest
 from .plan import (
@@ -27,14 +29,16 @@ from .plan import (
     TuneTask,
     config_data,
 )
-from .run_file import RunFile, UpscalerEntry, build_plugin
+from .run_file import DatasetEntry, MethodEntry, RunFile, UpscalerEntry, build_plugin
 from .seeds import derive_seed
+from .sources import source_digest
 from .store import Store
 from .types import ClipRef, Conditioning, Sample
 from .weights import WeightsFinder
 
-ContextReading = Callable[[Sample], Mapping[str, Any]]
-"""How the reference of a sample is read by whoever measures: arguments of `datasets.video.Reading`."""
+ContextReading = Callable[[str, Sample], Mapping[str, Any]]
+"""How the reference of a sample of a data set (by label) is read by whoever measures: arguments of
+`datasets.video.Reading`."""
 
 Mismatches = Callable[[PlannedMethod, PlannedDataset], Iterable[ReelbenchError]]
 """Why a method cannot run on a data set."""
@@ -61,68 +65,100 @@ def make_plan(
     """
     weights = weights or WeightsFinder(store.digests("weights"))
     faults = Faults()
-    methods = tuple(faults.each(range(len(run.methods)), lambda index: _plan_method(run, index, weights)))
-    datasets = tuple(faults.each(range(len(run.datasets)), lambda index: _plan_dataset(run, index)))
-    if mismatches is not None:
-        for dataset, method in itertools.product(datasets, methods):
-            for fault in mismatches(method, dataset):
-                faults.add(fault)
+    # 1. Every plug-in once, and what methods are.
+    used = {entry.label: entry for dataset in run.datasets for entry in run.methods_of(dataset)}
+    entries = [entry for entry in run.methods if entry.label in used]
+    methods = {m.label: m for m in faults.each(entries, lambda entry: _plan_method(run, entry, weights))}
+    datasets, failures = {}, []
+    for entry in run.datasets:
+        try:
+            datasets[entry.label] = _read_dataset(run, entry)
+        except PluginError as error:  # costs the cells of this data set, not the run
+            failures.append(error)
+        except ReelbenchError as error:
+            faults.add(error)
+    for fault in _namesakes(methods.values()):
+        faults.add(fault)
+    if not faults.found and not datasets and failures:
+        raise failures[0]
+    pairs = [
+        (methods[method.label], datasets[entry.label])
+        for entry in run.datasets
+        for method in run.methods_of(entry)
+        if method.label in methods and entry.label in datasets
+    ]
+    for method, dataset in pairs:
+        for fault in mismatches(method, dataset) if mismatches is not None else ():
+            faults.add(fault)
     faults.refuse()
+    # 2. Keys of what they make.
     files = store.digests("videos")
-    cells = tuple(
-        _plan_cell(method, dataset, seed, _Lookup(store, files, context_reading))
-        for dataset, method, seed in itertools.product(datasets, methods, run.seeds)
-    )
+    keying = _Keying(store, files, context_reading)
+    tasks = [
+        (
+            method,
+            dataset,
+            seed,
+            tuple(keying.clip(method, dataset.label, sample, seed) for sample in dataset.samples),
+        )
+        for method, dataset in pairs
+        for seed in run.seeds
+    ]
     files.save()
-    return Plan(run=run, methods=methods, datasets=datasets, cells=cells)
+    # 3. What the store has of it.
+    cells = tuple(_look_up(*task, store) for task in tasks)
+    return Plan(run, tuple(methods.values()), tuple(datasets.values()), cells, tuple(failures))
 
 
-def _plan_method(run: RunFile, index: int, weights: WeightsFinder) -> PlannedMethod:
-    entry = run.methods[index]
+def _plan_method(run: RunFile, entry: MethodEntry, weights: WeightsFinder) -> PlannedMethod:
     plugin: Method = build_plugin(run, "methods", entry)
-    by_location, by_role = _weight_digests(plugin, weights)
-    key = keys.method_key(plugin.name, plugin.version, _without(config_data(plugin), by_location), by_role)
-    tuning_key = None
-    tuning_config = plugin.tuning_config() if hasattr(plugin, "tuning_config") else None
-    if tuning_config is not None:
-        tuned_by = _without(tuning_config, by_location)
-        tuning_key = keys.method_key(plugin.name, plugin.version, tuned_by, by_role)
     upscaler = None if entry.upscale is None else _plan_upscaler(run, entry.upscale, weights)
+    with plugin_errors("methods", entry.name):
+        tuned_by = plugin.tuning_config()
+        key, by_location = _plugin_key(plugin, config_data(plugin), weights)
+        tuning_key = None if tuned_by is None else _plugin_key(plugin, tuned_by, weights)[0]
     if upscaler is not None:
-        by_location = {**by_location, **upscaler.weight_digests}
+        by_location |= upscaler.weight_digests
     return PlannedMethod(entry.label, entry.name, plugin, key, by_location, tuning_key, upscaler)
 
 
 def _plan_upscaler(run: RunFile, entry: UpscalerEntry, weights: WeightsFinder) -> PlannedUpscaler:
     plugin: Upscaler = build_plugin(run, "upscalers", entry)
-    by_location, by_role = _weight_digests(plugin, weights)
-    key = keys.method_key(plugin.name, plugin.version, _without(config_data(plugin), by_location), by_role)
-    return PlannedUpscaler(entry.name, plugin, key, by_location)
+    with plugin_errors("upscalers", entry.name):
+        return PlannedUpscaler(entry.name, plugin, *_plugin_key(plugin, config_data(plugin), weights))
 
 
-def _without(config: Mapping[str, Any], locations: Mapping[str, str]) -> dict[str, Any]:
-    """The settings that do not say where weights lie: what these are is in the keys already."""
-    return {
-        name: value for name, value in config.items() if not isinstance(value, str) or value not in locations
-    }
+def _plugin_key(
+    plugin: Method | Upscaler, config: Mapping[str, Any], weights: WeightsFinder
+) -> tuple[str, dict[str, str]]:
+    """The key of a plug-in with a configuration, and the digests of its weights by location.
+
+    Settings that say where weights lie are not in the key: what these are is.
+    """
+    refs = plugin.weights()
+    by_location = {ref.location: weights.digest(ref) for ref in refs}
+    by_role = {ref.name: by_location[ref.location] for ref in refs}
+    kept = {k: v for k, v in config.items() if not isinstance(v, str) or v not in by_location}
+    source = source_digest(type(plugin))
+    return keys.method_key(plugin.name, plugin.version, kept, by_role, source), by_location
 
 
-def _weight_digests(
-    plugin: Method | Upscaler, weights: WeightsFinder
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Digests of a plug-in's weights by location and by role."""
-    by_location: dict[str, str] = {}
-    by_role: dict[str, str] = {}
-    for ref in plugin.weights():
-        by_role[ref.name] = by_location[ref.location] = weights.digest(ref)
-    return by_location, by_role
+def _namesakes(methods: Iterable[PlannedMethod]) -> Iterator[RunFileError]:
+    """Different classes of one name: rows of a table would not tell them apart."""
+    methods = list(methods)
+    used = [method.upscaler for method in methods if method.upscaler is not None]
+    for kind, planned in (("methods", methods), ("upscalers", used)):
+        try:
+            refuse_namesakes(kind, [(one.name, type(one.plugin)) for one in planned])
+        except RunFileError as error:
+            yield error
 
 
-def _plan_dataset(run: RunFile, index: int) -> PlannedDataset:
-    entry = run.datasets[index]
+def _read_dataset(run: RunFile, entry: DatasetEntry) -> PlannedDataset:
     plugin: Dataset = build_plugin(run, "datasets", entry)
     try:
-        samples = tuple(itertools.islice(iter(plugin), run.limit))
+        with plugin_errors("datasets", entry.label):
+            samples = tuple(itertools.islice(iter(plugin), run.limit))
     except DatasetError as error:
         if entry.label == entry.name:
             raise
@@ -131,20 +167,51 @@ def _plan_dataset(run: RunFile, index: int) -> PlannedDataset:
         raise DatasetError(f"the data set {entry.label!r} (split {plugin.split!r}) has no samples")
     ids = [sample.id for sample in samples]
     if len(set(ids)) != len(ids):
-        twice = next(name for name in ids if ids.count(name) > 1)
+        twice = next(name for name, count in Counter(ids).items() if count > 1)
         raise DatasetError(f"the data set {entry.label!r} has two samples of the id {twice!r}")
     return PlannedDataset(entry.label, plugin, samples)
 
 
 @dataclass(frozen=True)
-class _Lookup:
-    """Where a plan looks things up."""
+class _Keying:
+    """Makes the tasks of samples: their keys follow from digests of methods and files."""
 
     store: Store
     files: FileDigests
     context_reading: ContextReading | None
 
-    def reference(self, ref: ClipRef | None) -> str | None:
+    def clip(self, method: PlannedMethod, dataset: str, sample: Sample, seed: int) -> ClipTask:
+        tune = None if method.tuning_key is None else self._tuning(method.tuning_key, sample, seed)
+        context, context_digest = self._context(method, dataset, sample)
+        sample_seed = derive_seed(seed, sample.id)
+        tune_key = None if tune is None else tune.key
+        key = keys.clip_key(method.key, tune_key, sample.prompt, context_digest, sample.id, sample_seed)
+        own = ClipTask(key, sample, sample_seed, tune, context)
+        if method.upscaler is None:
+            return own
+        large = keys.upscaled_key(method.upscaler.key, key, sample_seed)
+        return replace(own, key=large, base=own)
+
+    def _tuning(self, tuning_key: str, sample: Sample, seed: int) -> TuneTask:
+        prompt = sample.prompt if sample.source_prompt is None else sample.source_prompt
+        # Of the source and not of the sample: the edits of a clip share its tuning.
+        tune_seed = derive_seed(seed, sample.source)
+        key = keys.tune_key(tuning_key, self._reference(sample.reference), prompt, tune_seed)
+        return TuneTask(key, sample.source, sample.reference, prompt, tune_seed)
+
+    def _context(
+        self, method: PlannedMethod, dataset: str, sample: Sample
+    ) -> tuple[ContextTask | None, str | None]:
+        """The frames that a method is given, and their digest."""
+        is_given = method.plugin.conditioning is Conditioning.TEXT_AND_FRAMES
+        if not is_given or sample.reference is None or not sample.num_context_frames:
+            return None, None
+        reading = {} if self.context_reading is None else dict(self.context_reading(dataset, sample))
+        task = ContextTask(sample.reference, reading, sample.num_context_frames)
+        content = self._reference(sample.reference)
+        return task, digest({"reference": content, "reading": reading, "frames": task.num_frames})
+
+    def _reference(self, ref: ClipRef | None) -> str | None:
         """Digest of a reference clip with its window; one that is not there fails when it is read."""
         if ref is None:
             return None
@@ -161,12 +228,13 @@ class _Lookup:
         )
 
 
-def _plan_cell(method: PlannedMethod, dataset: PlannedDataset, seed: int, lookup: _Lookup) -> Cell:
-    store = lookup.store
-    tasks = [_plan_clip(method, sample, seed, lookup) for sample in dataset.samples]
+def _look_up(
+    method: PlannedMethod, dataset: PlannedDataset, seed: int, tasks: tuple[ClipTask, ...], store: Store
+) -> Cell:
+    """A cell with what the store has of it, and an estimate of the rest."""
     everything = [*tasks, *(task.base for task in tasks if task.base is not None)]
     records = {task.key: record for task in everything if (record := store.clip_record(task.key)) is not None}
-    cell = Cell(method, dataset, seed, tuple(tasks), records, 0.0, 0)
+    cell = Cell(method, dataset, seed, tasks, records, 0.0, 0)
     tunings = {base.tune.key: base.tune for base in cell.missing_bases if base.tune is not None}
     missing_tunings = tuple(
         task
@@ -186,40 +254,6 @@ def _plan_cell(method: PlannedMethod, dataset: PlannedDataset, seed: int, lookup
     return replace(
         cell, estimate_s=estimate_s, estimate_bytes=estimate_bytes, missing_tunings=missing_tunings
     )
-
-
-def _plan_clip(method: PlannedMethod, sample: Sample, seed: int, lookup: _Lookup) -> ClipTask:
-    tune = None if method.tuning_key is None else _plan_tuning(method.tuning_key, sample, seed, lookup)
-    context, context_digest = _plan_context(method, sample, lookup)
-    sample_seed = derive_seed(seed, sample.id)
-    tune_key = None if tune is None else tune.key
-    key = keys.clip_key(method.key, tune_key, sample.prompt, context_digest, sample.id, sample_seed)
-    own = ClipTask(key, sample, sample_seed, tune, context)
-    if method.upscaler is None:
-        return own
-    large = keys.upscaled_key(method.upscaler.key, key, sample_seed)
-    return replace(own, key=large, base=own)
-
-
-def _plan_tuning(tuning_key: str, sample: Sample, seed: int, lookup: _Lookup) -> TuneTask:
-    prompt = sample.prompt if sample.source_prompt is None else sample.source_prompt
-    # Of the source and not of the sample: the edits of a clip share its tuning.
-    tune_seed = derive_seed(seed, sample.source)
-    key = keys.tune_key(tuning_key, lookup.reference(sample.reference), prompt, tune_seed)
-    return TuneTask(key, sample.source, sample.reference, prompt, tune_seed)
-
-
-def _plan_context(
-    method: PlannedMethod, sample: Sample, lookup: _Lookup
-) -> tuple[ContextTask | None, str | None]:
-    """The frames that a method is given, and their digest."""
-    is_given = method.plugin.conditioning is Conditioning.TEXT_AND_FRAMES
-    if not is_given or sample.reference is None or not sample.num_context_frames:
-        return None, None
-    reading = {} if lookup.context_reading is None else dict(lookup.context_reading(sample))
-    task = ContextTask(sample.reference, reading, sample.num_context_frames)
-    content = lookup.reference(sample.reference)
-    return task, digest({"reference": content, "reading": reading, "frames": task.num_frames})
 
 
 def _estimate(store: Store, timing_key: str | None, num: int) -> tuple[float, int] | None:

@@ -7,17 +7,17 @@ an error, not a race. `path/to/file.py:Class` is accepted for research code that
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import importlib.util
 import sys
+import types
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from .contract_check import Kind, check_contract
 from .errors import ReelbenchError, unknown_name
-
-Kind = Literal["methods", "upscalers", "datasets", "extractors", "metrics"]
+from .hashing import digest_bytes
 
 
 @cache
@@ -44,14 +44,21 @@ def get(kind: Kind, name: str) -> Any:
 
     Raises:
         UnknownNameError: no such name; the nearest one is the hint.
-        ReelbenchError: the file or the class in it does not exist.
+        ReelbenchError: the file or the class in it does not exist, or it does not keep its contract.
     """
     if ".py:" in name:
         return _from_file(kind, name)
     entries = _entry_points(kind)
     if name not in entries:
         raise unknown_name(kind[:-1], name, entries)
-    return entries[name].load()
+    return _checked(kind, entries[name].load(), name)
+
+
+@cache
+def _checked(kind: Kind, cls: Any, name: str) -> Any:
+    if not isinstance(cls, type):
+        raise ReelbenchError(f"{kind[:-1]} {name!r} is no class, but {cls!r:.80}", "name a class")
+    return check_contract(kind, cls, name)
 
 
 def _from_file(kind: Kind, spec: str) -> Any:
@@ -59,20 +66,22 @@ def _from_file(kind: Kind, spec: str) -> Any:
     path = Path(file).expanduser().resolve()
     if not path.is_file():
         raise ReelbenchError(f"{kind[:-1]} {spec!r}: there is no file {path}", "give path/to/file.py:Class")
-    module_name = "reelbench_plugin_" + hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    source = path.read_bytes()
+    # Named by place and content: a file that was edited is another module, also in a process that lives on.
+    module_name = "reelbench_plugin_" + digest_bytes(str(path).encode() + b"\0" + source)[:16]
     module = sys.modules.get(module_name)
     if module is None:
-        module_spec = importlib.util.spec_from_file_location(module_name, path)
-        assert module_spec is not None
-        assert module_spec.loader is not None
-        module = importlib.util.module_from_spec(module_spec)
+        module = types.ModuleType(module_name)
+        module.__file__ = str(path)
+        module.__spec__ = importlib.util.spec_from_file_location(module_name, path)
         sys.modules[module_name] = module
         try:
-            module_spec.loader.exec_module(module)
+            # The very bytes that were read: a cached bytecode may be of an edit within the same second.
+            exec(compile(source, str(path), "exec"), vars(module))
         except Exception as error:
             del sys.modules[module_name]
             raise ReelbenchError(f"{kind[:-1]} {spec!r}: importing {path} failed: {error!r}") from error
     if not hasattr(module, class_name):
         classes = [name for name, value in vars(module).items() if isinstance(value, type)]
         raise unknown_name(f"class in {path.name}", class_name, classes)
-    return getattr(module, class_name)
+    return _checked(kind, getattr(module, class_name), spec)

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from . import registry
-from .errors import RunFileError, UnknownNameError, unknown_name
+from .contract_check import Kind, plugin_errors
+from .errors import RunFileError, unknown_name
 from .plain_faults import refuse_boolean
 
 MAX_SEED = 2**63
@@ -193,6 +194,10 @@ class RunFile(_Model):
         own = (name for entry in self.datasets for name in entry.metrics or ())
         return tuple(dict.fromkeys((*self.metrics, *own)))
 
+    def methods_of(self, entry: DatasetEntry) -> tuple[MethodEntry, ...]:
+        """The methods that run on a data set."""
+        return tuple(m for m in self.methods if entry.methods is None or m.label in entry.methods)
+
     def parts(self) -> tuple[RunFile, ...]:
         """The run file as one for each lot of data sets that share methods, metrics and protocol."""
         lots: dict[tuple[Any, ...], list[DatasetEntry]] = {}
@@ -203,13 +208,13 @@ class RunFile(_Model):
         return tuple(
             self.model_copy(
                 update={
-                    "methods": tuple(m for m in self.methods if labels is None or m.label in labels),
+                    "methods": self.methods_of(entries[0]),
                     "metrics": metrics,
                     "protocol": protocol,
                     "datasets": tuple(entries),
                 }
             )
-            for (labels, metrics, protocol), entries in lots.items()
+            for (_, metrics, protocol), entries in lots.items()
         )
 
     @property
@@ -293,7 +298,7 @@ class RunFile(_Model):
 _WEIGHTS_ROLES = {"methods": "pipeline", "upscalers": "upscaler"}
 
 
-def plugin_config(run: RunFile, kind: str, entry: PluginEntry | UpscalerEntry) -> dict[str, Any]:
+def plugin_config(run: RunFile, kind: Kind, entry: PluginEntry | UpscalerEntry) -> dict[str, Any]:
     """The configuration of an entry, with the run's `weights: {pipeline: ..., upscaler: ...}` as the default
     of methods and upscalers."""
     default = run.weights.get(_WEIGHTS_ROLES.get(kind, ""))
@@ -303,28 +308,26 @@ def plugin_config(run: RunFile, kind: str, entry: PluginEntry | UpscalerEntry) -
     return dict(entry.config)
 
 
-def build_plugin(run: RunFile, kind: str, entry: PluginEntry | UpscalerEntry) -> Any:
-    """The plug-in of an entry, constructed with its validated configuration."""
+def build_plugin(run: RunFile, kind: Kind, entry: PluginEntry | UpscalerEntry) -> Any:
+    """The plug-in of an entry, constructed with its validated configuration.
+
+    Raises:
+        PluginError: its own code failed.
+    """
     cls = plugin_class(kind, entry)
-    return cls(cls.Config.model_validate(plugin_config(run, kind, entry)))
+    config = cls.Config.model_validate(plugin_config(run, kind, entry))
+    with plugin_errors(kind, entry.name):
+        return cls(config)
 
 
-def plugin_class(kind: Any, entry: PluginEntry | UpscalerEntry) -> Any:
+def plugin_class(kind: Kind, entry: PluginEntry | UpscalerEntry) -> Any:
     """The class of an entry.
 
     Raises:
         UnknownNameError: there is none of that name.
-        ReelbenchError: it cannot be imported, or has no `Config`.
+        ReelbenchError: it cannot be imported, or does not keep its contract.
     """
     try:
-        found = registry.get(kind, entry.name)
-        if not hasattr(getattr(found, "Config", None), "model_validate"):
-            raise RunFileError(
-                f"{kind[:-1]} {entry.name!r} has no nested pydantic class `Config`",
-                "give it one of FrozenConfig, and an __init__ that takes it; see core/contracts.py",
-            )
-        return found
-    except (UnknownNameError, RunFileError):
-        raise
+        return registry.get(kind, entry.name)
     except ImportError as error:
         raise RunFileError(f"{kind[:-1]} {entry.name!r} cannot be imported: {error}") from error

@@ -97,7 +97,8 @@ class _State:
 @task(name="score", cache_policy=NO_CACHE, retries=0)
 def score_run(run: str, state: _State) -> str:
     """Score, compare and write the run's tables, from features alone."""
-    state.result = build_results(state.run, state.done.parts, state.done.store, state.done.files)
+    done = state.done
+    state.result = build_results(state.run, done.parts, done.store, done.files, len(done.plan.failures))
     return f"{run}: {state.result.num_failures} failures"
 
 

@@ -50,5 +50,8 @@ def do_what_is_missing(run: RunFile, listeners: Sequence[Listener] = ()) -> Done
         schedule = Schedule(chains, (*listeners, progress))
         progress.watch(schedule.steps)
         pool.run(schedule)
-    failures = tuple(failure for step in schedule.steps for failure in step.failures)
+    failures = tuple(
+        (failure.message, type(failure).__name__, failure.hint or "") for failure in plan.failures
+    )
+    failures += tuple(failure for step in schedule.steps for failure in step.failures)
     return Done(plan, parts, store, files, failures)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from .. import __version__
 from ..core import registry
 from ..core.contracts import Metric
+from ..core.sources import source_digest
 from ..core.transparency import TRANSPARENCY_RULE
 from .protocol import Protocol
 
@@ -28,7 +29,8 @@ def signature(
         metric: an instance of a metric class.
         protocol: the one it was built with.
         weights_digests: digest by role ("i3d", "clip"); only those that the metric needs are shown. An
-            extractor without weights is shown by what it says of itself.
+            extractor without weights is shown by what it says of itself. A class that is not Reelbench's own
+            is marked by a digest of its source.
         n, n_reference: clips on each side; None where the metric has no reference.
 
     Returns:
@@ -36,7 +38,7 @@ def signature(
         `fvd.1|n:2990|nref:2990|frames:16|rate:8fps|...|i3d:1a2b3c4d|protocol:clean.2#f57ed2ba|reelbench:0.1.0`.
         Digests are cut to 8 characters.
     """
-    parts = [f"{metric.name}.{metric.version}", f"n:{n}"]
+    parts = [f"{metric.name}.{metric.version}{_code(type(metric))}", f"n:{n}"]
     if n_reference is not None:
         parts.append(f"nref:{n_reference}")
     extractors = {name: registry.get("extractors", name) for name in metric.needs}
@@ -47,6 +49,8 @@ def signature(
         parts += [protocol.sampling.describe_generated(), _ALPHA]
     for _, cls in sorted(extractors.items()):
         described = cls.describe(protocol)
+        if code := _code(cls):
+            described += f"|code:{cls.name}{code}"
         if described not in parts:
             parts.append(described)
     parts.append(metric.describe())
@@ -57,3 +61,9 @@ def signature(
     parts.append(f"protocol:{protocol.name}.{protocol.version}#{protocol.digest[:_SHOWN_DIGITS]}")
     parts.append(f"reelbench:{__version__}")
     return "|".join(part for part in parts if part)
+
+
+def _code(cls: type) -> str:
+    """A mark for a class whose code is not Reelbench's own."""
+    source = source_digest(cls)
+    return "" if source is None else f"+{source[:_SHOWN_DIGITS]}"

@@ -176,7 +176,7 @@ def _pair_input(method: PlannedMethod, sample: Sample, measuring: Measuring) -> 
 
 def _source_frames(method: PlannedMethod) -> tuple[tuple[str, Any], ...] | None:
     """Which frames of the reference a method's clips stand beside; None where the protocol says it."""
-    choice = method.plugin.source_frames() if hasattr(method.plugin, "source_frames") else None
+    choice = method.plugin.source_frames()
     return None if choice is None else tuple(sorted(choice.items()))
 
 

@@ -8,12 +8,14 @@ from functools import cached_property
 from typing import Any, cast
 
 from ..core import keys
+from ..core.contract_check import plugin_errors, refuse_namesakes
 from ..core.contracts import ClipMetric, Extractor, Metric, SetMetric
 from ..core.errors import Faults, ProtocolError, ReelbenchError
 from ..core.hashing import digest
 from ..core.plan import config_data
 from ..core.records import ClipRecord
 from ..core.run_file import RunFile
+from ..core.sources import source_digest
 from ..core.store import Store
 from ..core.types import Sample
 from ..core.weights import WeightsFinder
@@ -39,9 +41,13 @@ class PlannedExtractor:
     plugin: Extractor
     weight_digests: Mapping[str, str]
 
-    @property
+    @cached_property
     def config(self) -> dict[str, Any]:
         return config_data(self.plugin)
+
+    @cached_property
+    def source(self) -> str | None:
+        return source_digest(type(self.plugin))
 
     @property
     def spec(self) -> ExtractorSpec:
@@ -51,13 +57,13 @@ class PlannedExtractor:
     @property
     def session_key(self) -> str:
         """Identity of the loaded model, for the worker's cache."""
-        return keys.feature_key(
-            self.name, self.plugin.version, self.config, self.weight_digests, content="session"
-        )
+        return self.key("session")
 
     def key(self, content: str) -> str:
         """The key of the features of one input, by its content digest."""
-        return keys.feature_key(self.name, self.plugin.version, self.config, self.weight_digests, content)
+        return keys.feature_key(
+            self.name, self.plugin.version, self.config, self.weight_digests, content, self.source
+        )
 
 
 @dataclass(frozen=True)
@@ -248,6 +254,9 @@ def measuring_under(
     faults = Faults()
     metrics = tuple(faults.each(metric_names, lambda name: build_metric(name, protocol)))
     try:
+        refuse_namesakes(
+            "metrics", [(m, type(metric)) for m, metric in zip(metric_names, metrics, strict=False)]
+        )
         refuse_unavailable(metrics, weights, ("pipeline", "upscaler"))
     except ReelbenchError as error:
         faults.add(error)
@@ -255,10 +264,13 @@ def measuring_under(
     def plan(role: str) -> PlannedExtractor | None:
         if why_unavailable(role, weights) is not None:
             return None  # it was said for all of its metrics together
-        plugin = build_extractor(role, protocol, weights)
-        return PlannedExtractor(role, plugin, {ref.name: finder.digest(ref) for ref in plugin.weights()})
+        with plugin_errors("extractors", role):
+            plugin = build_extractor(role, protocol, weights)
+            return PlannedExtractor(role, plugin, {ref.name: finder.digest(ref) for ref in plugin.weights()})
 
     roles = sorted({role for metric in metrics for role in metric.needs})
     extractors = {planned.name: planned for planned in faults.each(roles, plan) if planned is not None}
+    used = [(role, type(extractor.plugin)) for role, extractor in extractors.items()]
+    next(faults.each([used], lambda used: refuse_namesakes("extractors", used)), None)
     faults.refuse()
     return Measuring(protocol, metrics, extractors)

@@ -24,7 +24,7 @@ def mismatches(
         measuring: what is measured; None where that is not known.
     """
     if method.plugin.conditioning is Conditioning.TEXT_AND_FRAMES:
-        needed = getattr(method.plugin, "min_context_frames", 1)
+        needed = method.plugin.min_context_frames
         given = max(sample.num_context_frames if sample.reference else 0 for sample in dataset.samples)
         if given < needed:
             yield MismatchError(
@@ -67,7 +67,7 @@ def _too_few_to_measure(
 
 def _too_few_to_tune(method: PlannedMethod, dataset: PlannedDataset) -> Iterator[MismatchError]:
     """References shorter than what a method takes of them; only folders of frames are counted at planning."""
-    choice = method.plugin.source_frames() if hasattr(method.plugin, "source_frames") else None
+    choice = method.plugin.source_frames()
     references = {sample.reference for sample in dataset.samples}
     if choice is None or method.tuning_key is None or not references:
         return

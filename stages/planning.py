@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
-from ..core.errors import Faults, ReelbenchError
-from ..core.plan import Plan
+from ..core.errors import Faults, MismatchError, ReelbenchError
+from ..core.plan import Plan, PlannedDataset, PlannedMethod
 from ..core.planner import make_plan
 from ..core.run_file import RunFile
 from ..core.store import Store
+from ..core.types import Sample
 from ..core.weights import WeightsFinder, resolve
 from ..datasets.video import default_codec
 from .measuring import Measuring, make_measuring
@@ -38,12 +40,12 @@ def plan_run(run: RunFile, store: Store) -> tuple[Plan, tuple[Part, ...]]:
             protocol measures nothing but given frames, or a method, a data set and a protocol cannot fit
             together; whatever is wrong is listed at once.
     """
-    parts, weights = _plan_parts(run, store)
+    plan, parts, weights = _plan(run, store)
     if weights.not_fetched:
         for ref in weights.not_fetched:
             resolve(ref.location, ref.format)
-        parts, _ = _plan_parts(run, store)
-    return _whole(run, parts), parts
+        plan, parts, _ = _plan(run, store)
+    return plan, parts
 
 
 def look_at_run(run: RunFile) -> tuple[Plan, WeightsFinder]:
@@ -56,8 +58,8 @@ def look_at_run(run: RunFile) -> tuple[Plan, WeightsFinder]:
     Raises:
         ReelbenchError: see `plan_run`.
     """
-    parts, weights = _plan_parts(run, Store(run.store_dir, default_codec(), read_only=True))
-    return _whole(run, parts), weights
+    plan, _, weights = _plan(run, Store(run.store_dir, default_codec(), read_only=True))
+    return plan, weights
 
 
 def run_faults(run: RunFile) -> list[ReelbenchError]:
@@ -70,31 +72,24 @@ def run_faults(run: RunFile) -> list[ReelbenchError]:
     return faults.found
 
 
-def _plan_parts(run: RunFile, store: Store) -> tuple[tuple[Part, ...], WeightsFinder]:
+def _plan(run: RunFile, store: Store) -> tuple[Plan, tuple[Part, ...], WeightsFinder]:
     weights = WeightsFinder(store.digests("weights"), fetch=False)
     faults = Faults()
+    measured: dict[str, Measuring] = {}  # by the label of the data set
     parts = []
     for part in run.parts() or (run,):  # without data sets the rest is looked at
-        # Both are looked at, whatever is wrong with the first.
-        measuring = next(faults.each([part], lambda part: make_measuring(part, store, weights)), None)
-        reading = None if measuring is None else measuring.reading
-        fit = partial(mismatches, measuring=measuring)
-        for plan in faults.each([part], lambda part: make_plan(part, store, reading, weights, fit)):  # noqa: B023
-            if measuring is not None:
-                parts.append(Part(plan, measuring))
+        for measuring in faults.each([part], lambda part: make_measuring(part, store, weights)):
+            parts.append((part, measuring))
+            measured |= dict.fromkeys((entry.label for entry in part.datasets), measuring)
+
+    def reading(dataset: str, sample: Sample) -> Mapping[str, Any]:
+        return measured[dataset].reading(sample) if dataset in measured else {}
+
+    def fit(method: PlannedMethod, dataset: PlannedDataset) -> Iterator[MismatchError]:
+        return mismatches(method, dataset, measured.get(dataset.label))
+
+    # Whatever is wrong with the measuring, the rest is looked at, too.
+    plan = next(faults.each([run], lambda run: make_plan(run, store, reading, weights, fit)), None)
     faults.refuse()
-    return tuple(parts), weights
-
-
-def _whole(run: RunFile, parts: tuple[Part, ...]) -> Plan:
-    """The parts as one plan, in the order of the run file."""
-    methods = {method.label: method for part in parts for method in part.plan.methods}
-    datasets = {dataset.label: dataset for part in parts for dataset in part.plan.datasets}
-    order = [entry.label for entry in run.datasets]
-    cells = (cell for part in parts for cell in part.plan.cells)
-    return Plan(
-        run=run,
-        methods=tuple(methods[entry.label] for entry in run.methods if entry.label in methods),
-        datasets=tuple(datasets[label] for label in order),
-        cells=tuple(sorted(cells, key=lambda cell: order.index(cell.dataset_label))),
-    )
+    assert plan is not None
+    return plan, tuple(Part(plan.of(part), measuring) for part, measuring in parts), weights

@@ -35,10 +35,16 @@ def tables_dir(run_dir: Path) -> Path:
     return run_dir / "tables"
 
 
-def build_results(run: RunFile, parts: Sequence[Part], store: Store, files: FileDigests) -> RunResult:
-    """Score what the store has of a run, and write the tables. Nothing is sampled or extracted."""
+def build_results(
+    run: RunFile, parts: Sequence[Part], store: Store, files: FileDigests, num_left_out: int = 0
+) -> RunResult:
+    """Score what the store has of a run, and write the tables. Nothing is sampled or extracted.
+
+    Args:
+        num_left_out: data sets that failed while the run was planned: failures, too.
+    """
     tables = Tables()
-    num_failures = 0
+    num_failures = num_left_out
     for part in parts:
         observed = observe(part.plan, part.measuring, store, files)
         of_part, defects = score(part.measuring, replace(observed, generated=()), [observed.generated])

@@ -77,8 +77,8 @@ class TuneShard:
             )
         if artifact is None:
             raise ReelbenchError(
-                f"{self.method} offers tuning_config(), but its tune() made no artifact",
-                "this is a defect of the method: return bytes, or do not offer tuning_config()",
+                f"{self.method} has a tuning_config(), but its tune() made no artifact",
+                "this is a defect of the method: return bytes, or let tuning_config() be None",
             )
         record = artifacts.put(
             task.key,
@@ -125,7 +125,6 @@ def tune_shards(cell: Cell) -> list[TuneShard]:
     method = cell.method
     if method.tuning_key is None:
         return []
-    frames = getattr(method.plugin, "reference_frames", None)
     return [
         TuneShard(
             label=cell.key,
@@ -133,7 +132,7 @@ def tune_shards(cell: Cell) -> list[TuneShard]:
             config=config_data(method.plugin),
             method_key=method.key,
             tuning_key=method.tuning_key,
-            num_frames=None if frames is None else frames(),
+            num_frames=method.plugin.reference_frames(),
             tasks=(task,),
         )
         for task in cell.missing_tunings

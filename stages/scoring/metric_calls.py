@@ -13,6 +13,7 @@ import numpy as np
 from ...core import keys
 from ...core.contracts import ClipMetric, Metric, SetMetric
 from ...core.errors import MetricError
+from ...core.sources import source_digest
 from ...core.types import Estimate, Features
 from ...metrics.protocol import Protocol
 from ...metrics.sets.paired_sets import PairedComparison
@@ -103,7 +104,8 @@ def offers_comparison(metric: SetMetric) -> bool:
 def score_key(metric: Metric, members: Sequence[str]) -> str:
     """Key of a number that is made from these features; raises as `clip_value`."""
     with _named(metric, "parameters"):
-        return keys.score_key(metric.name, metric.version, metric.parameters(), members)
+        source = source_digest(type(metric))
+        return keys.score_key(metric.name, metric.version, metric.parameters(), members, source)
 
 
 def signature_of(

@@ -8,17 +8,15 @@ from reelbench.core.planner import make_plan
 from reelbench.core.run_file_loading import parse_run_file
 
 PLUGINS = """
-from reelbench.core.contracts import Dataset, FrozenConfig
+from reelbench.core.contracts import Dataset, FrozenConfig, Method
 from reelbench.core.errors import WeightsError
-from reelbench.core.types import Conditioning, Resources, Sample, WeightsRef
+from reelbench.core.types import Conditioning, Sample, WeightsRef
 
-class Toy:
+class Toy(Method):
     class Config(FrozenConfig):
         shade: int = 1
     name, version, conditioning = "toy", "1", Conditioning.TEXT
-    def __init__(self, config): self.config = config
-    def resources(self): return Resources()
-    def weights(self): return ()
+    def load(self, device): raise NotImplementedError
 
 class List(Dataset):
     class Config(FrozenConfig):

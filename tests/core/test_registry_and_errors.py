@@ -37,7 +37,7 @@ def test_a_typo_is_answered_with_the_nearest_name():
 
 def test_research_code_in_a_file_is_accepted(tmp_path):
     file = tmp_path / "mine.py"
-    file.write_text("class Mine:\n    name = 'mine'\n")
+    file.write_text("from reelbench.methods.zero_shot.zs2 import Zs2\nclass Mine(Zs2):\n    name = 'mine'\n")
     assert registry.get("methods", f"{file}:Mine").name == "mine"
     with pytest.raises(UnknownNameError, match="did you mean 'Mine'"):
         registry.get("methods", f"{file}:Mime")
