@@ -107,7 +107,7 @@ def report_run(run: str, state: _State) -> str:
     """Write the Markdown and HTML reports and log the comparison to MLflow."""
     from ..reports.publish import publish
 
-    return publish(state.run.run_dir, state.run.name, state.run.output).parent_run
+    return publish(state.run.run_dir, state.run.name, state.run.output)
 
 
 @flow(name="benchmark", validate_parameters=False)

@@ -1,9 +1,10 @@
-"""Run files, an environment for tests that go through the command line, and extractors' weights."""
+"""Run files, an environment for tests of the command line, extractors' weights, an empty MLflow."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -106,3 +107,25 @@ def _no_server_of_another_test() -> Iterator[None]:
         if name not in before:
             del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.fixture(scope="session")
+def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables, made once: the migrations take seconds."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow.tracking import MlflowClient
+
+        MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def mlflow_uri(empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an empty MLflow of its own; the working directory is an empty folder."""
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    (tmp_path / "mlflow").mkdir()
+    shutil.copyfile(empty_mlflow, tmp_path / "mlflow" / "mlflow.db")
+    return f"sqlite:///{tmp_path}/mlflow/mlflow.db"

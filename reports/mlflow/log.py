@@ -26,14 +26,12 @@ from ..pages.markdown_report import comparison_markdown
 from ..pages.run_clips import clips_by_prompt, locate
 from ..tables.comparison import comparison_table
 from ..tables.run_tables import RunTables
-from .database import default_tracking_uri, logged_run, mlflow_command
+from .database import logged_run
 from .records import COMPLETE_TAG, CONTENT_TAG, Record, RunRecords, load_run_records
 from .store import checked_database, experiment_id, quiet_environment, quiet_logging
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
-
-__all__ = ["default_tracking_uri", "log_run", "mlflow_command", "quiet_environment"]
 
 _PARENT_TAG, _NOTE_TAG, _NAME_TAG = "mlflow.parentRunId", "mlflow.note.content", "mlflow.runName"
 _MAX_NOTE = 5000

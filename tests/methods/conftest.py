@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -118,25 +117,3 @@ def sample() -> Callable[..., Sample]:
         return Sample(id=f"id of {prompt[:20]}", prompt=prompt, source="source")
 
     return make
-
-
-@pytest.fixture(scope="session")
-def empty_mlflow(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables, made once: the migrations take seconds."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-        from mlflow.tracking import MlflowClient
-
-        MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
-
-
-@pytest.fixture
-def mlflow_uri(empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The address of an empty MLflow of its own; the working directory is an empty folder."""
-    (tmp_path / "cwd").mkdir()
-    monkeypatch.chdir(tmp_path / "cwd")
-    (tmp_path / "mlflow").mkdir()
-    shutil.copyfile(empty_mlflow, tmp_path / "mlflow" / "mlflow.db")
-    return f"sqlite:///{tmp_path}/mlflow/mlflow.db"

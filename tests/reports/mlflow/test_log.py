@@ -17,28 +17,19 @@ import pytest
 
 from reelbench.core.errors import StoreError
 from reelbench.core.tables import read_table, write_table
-from reelbench.reports.mlflow.log import default_tracking_uri, log_run, mlflow_command, quiet_environment
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MLflow's tables, made once: the migrations take seconds."""
-    from mlflow.tracking import MlflowClient
-
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    with quiet_environment():
-        MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
-    return path
+from reelbench.reports.mlflow.database import default_tracking_uri, mlflow_command
+from reelbench.reports.mlflow.log import log_run
+from reelbench.reports.mlflow.store import quiet_environment
 
 
 @pytest.fixture
-def tracking_uri(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def tracking_uri(empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "cwd").mkdir()
     monkeypatch.chdir(tmp_path / "cwd")
     uri = default_tracking_uri(tmp_path / "out")
     database = Path(uri.removeprefix("sqlite:///"))
     database.parent.mkdir(parents=True)
-    shutil.copyfile(empty_database, database)
+    shutil.copyfile(empty_mlflow, database)
     return uri
 
 
