@@ -37,12 +37,12 @@ def contact_sheet(
     ] = None,
 ) -> None:
     """Draw the first prompts of a run: the reference and each method's clip, frame by frame."""
-    from ..reports.pages.contact_sheet import contact_sheet as draw
+    from ..reports.pages.contact_sheet import write_contact_sheet
     from ..stages.results import tables_dir
 
     run = load(run_file, limit, only, output)
     methods = [entry.label for entry in run.methods] if only else []
-    path = draw(
+    path = write_contact_sheet(
         tables_dir(run.run_dir),
         to or run.run_dir / "contact-sheet.png",
         num_prompts=num_prompts,

@@ -27,14 +27,17 @@ class LazyGroup(TyperGroup):
         self._loaded: Any = None
 
     def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, for the group's help."""
         commands: list[str] = self._load().list_commands(ctx)
         return commands
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name, None where there is none."""
         return self._load().get_command(ctx, cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        return self._load().resolve_command(ctx, args)  # it knows the names that are near
+        """The command that was typed; the loaded group suggests names that are near."""
+        return self._load().resolve_command(ctx, args)
 
     def _load(self) -> Any:
         if self._loaded is None:

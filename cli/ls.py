@@ -10,6 +10,8 @@ import typer
 
 
 class Kind(StrEnum):
+    """What can be listed."""
+
     METHODS = "methods"
     UPSCALERS = "upscalers"
     DATASETS = "datasets"

@@ -15,9 +15,9 @@ from typing import Any
 
 from ...core.errors import StoreError
 from ...core.hashing import digest
-from ..tables.build import missing_reason
+from ..tables.build import why_missing
 from ..tables.measurement import is_value
-from ..tables.run_tables import Row, RunTables, by_protocol, flat_settings, json_object, place
+from ..tables.run_tables import Row, RunTables, by_protocol, flat_settings, json_object, order_key
 
 CONTENT_TAG = "reelbench.content_key"
 COMPLETE_TAG = "reelbench.artifacts"
@@ -74,7 +74,7 @@ def load_run_records(tables_folder: Path) -> RunRecords:
     comparisons = tables.rows("comparisons")
     cells = sorted(
         _cells(tables.summary).items(),
-        key=lambda cell: (cell[0][:2], place(cell[0][2], tables.method_order), cell[0]),
+        key=lambda cell: (cell[0][:2], order_key(cell[0][2], tables.method_order), cell[0]),
     )
     children = tuple(_child(rows, run) for _, rows in cells)
     content = {
@@ -114,7 +114,7 @@ def _child(rows: list[Row], run: Row) -> Record:
     for row in rows:
         name = metric_name(row["metric"])
         if not is_value(row["value"]):
-            tags[f"undefined.{name}"] = missing_reason(row)[:_MAX_TAG]
+            tags[f"undefined.{name}"] = why_missing(row)[:_MAX_TAG]
             continue
         metrics[name] = float(row["value"])
         metrics |= {f"{name}.{column}": float(row[column]) for column in _NUMBERS if is_value(row[column])}

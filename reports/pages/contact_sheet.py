@@ -42,7 +42,7 @@ class _Block:
     rows: tuple[_Strip, ...]
 
 
-def contact_sheet(
+def write_contact_sheet(
     tables_folder: Path,
     out_png: Path,
     num_prompts: int = 4,

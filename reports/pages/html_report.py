@@ -35,7 +35,7 @@ MAX_COLUMNS = 8
 
 
 @dataclass(frozen=True)
-class TablePart:
+class ShownPart:
     """Columns of a table that the page shows side by side.
 
     Attributes:
@@ -107,12 +107,12 @@ def write_html_report(
     return out_html
 
 
-def whole_table(table: MethodTable) -> TablePart:
+def whole_table(table: MethodTable) -> ShownPart:
     """All columns of a table."""
     return _part(table, "", range(len(table.columns)), has_counts=True)
 
 
-def table_parts(table: MethodTable) -> tuple[TablePart, ...]:
+def table_parts(table: MethodTable) -> tuple[ShownPart, ...]:
     """The table in one part, or quality and cost where both together have more than `MAX_COLUMNS` columns."""
     is_cost = [column.level == "cost" for column in table.columns]
     if len(is_cost) <= MAX_COLUMNS or len(set(is_cost)) < 2:
@@ -122,9 +122,9 @@ def table_parts(table: MethodTable) -> tuple[TablePart, ...]:
     return _part(table, "Quality", quality, has_counts=True), _part(table, "Cost", costs, has_counts=False)
 
 
-def _part(table: MethodTable, title: str, columns: Sequence[int], has_counts: bool) -> TablePart:
+def _part(table: MethodTable, title: str, columns: Sequence[int], has_counts: bool) -> ShownPart:
     width = 1 + len(table.settings) + len(columns) + (len(table.count_headings) if has_counts else 0)
-    return TablePart(title, tuple(columns), has_counts, width)
+    return ShownPart(title, tuple(columns), has_counts, width)
 
 
 def _environment() -> Any:

@@ -11,7 +11,7 @@ from ..tables.ablation import ablation_tables
 from ..tables.comparison import ComparisonTable, comparison_table
 from ..tables.editing import edit_tables
 from ..tables.lead import legend
-from ..tables.method_table import Cell, MethodTable, marks_text
+from ..tables.method_table import MethodTable, ValueCell, marks_text
 from ..tables.prediction import prediction_tables
 from ..tables.run_tables import RunTables
 
@@ -96,7 +96,7 @@ def published_markdown(table: PublishedTable, write: Write = escape_markdown) ->
     return "\n".join(lines) + "\n"
 
 
-def _cell(cell: Cell, write: Write) -> str:
+def _cell(cell: ValueCell, write: Write) -> str:
     """The best in bold, with its marks."""
     text = f"**{cell.text}**" if cell.is_best else cell.text
     return f"{text} {write(marks_text(cell.marks))}".rstrip()

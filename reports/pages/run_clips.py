@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..tables.run_tables import Row, place
+from ..tables.run_tables import Row, order_key
 
 _NUM_PARENTS_SEARCHED = 4
 
@@ -70,7 +70,7 @@ def clips_by_prompt(clips: Iterable[Row], num_prompts: int, seed: int | None = N
 def methods_of(prompts: Sequence[PromptClips], order: Sequence[str] = ()) -> list[str]:
     """All methods that have a clip, those of `order` first and in that order."""
     names = {method for prompt in prompts for method in prompt.generated}
-    return sorted(names, key=lambda name: place(name, order))
+    return sorted(names, key=lambda name: order_key(name, order))
 
 
 def no_clip_words(row: Row | None) -> str:

@@ -11,7 +11,7 @@ from ...core.tables import PROVENANCE_COLUMNS
 from ..tables.comparison import comparison_table
 from ..tables.lead import NO_TEST, NOT_TOLD_APART, legend_bold
 from ..tables.measurement import DASH, format_interval
-from ..tables.method_table import Cell, MethodTable
+from ..tables.method_table import MethodTable, ValueCell
 from ..tables.run_tables import RunTables
 from .tables import read_recorded
 
@@ -118,7 +118,7 @@ def _numbers_of_notes(section: MethodTable) -> dict[int, int]:
     return {mark: number for number, mark in enumerate(kept, 1)}
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: ValueCell) -> str:
     value, _, error = cell.text.partition(" ± ")
     text = f"**{value}**" if cell.is_best else value
     if cell.low is not None and cell.high is not None:

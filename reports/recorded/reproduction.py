@@ -15,7 +15,7 @@ from typing import Any
 
 from ...core.markdown import aligned_table
 from ..tables.measurement import DASH, format_interval, format_measurement, is_value
-from ..tables.run_tables import Row, RunTables, json_object, place
+from ..tables.run_tables import Row, RunTables, json_object, order_key
 from .tables import read_recorded, without_folders
 
 TOLERANCES: dict[str, float] = {}
@@ -74,6 +74,7 @@ class Reproduced:
 
     @property
     def num_reproduced(self) -> int:
+        """Scores within the tolerance."""
         return self.num_compared - len(self.missed)
 
 
@@ -91,10 +92,12 @@ class Reproduction:
 
     @property
     def num_compared(self) -> int:
+        """Of all rows."""
         return sum(row.num_compared for row in self.rows)
 
     @property
     def num_reproduced(self) -> int:
+        """Of all rows."""
         return sum(row.num_reproduced for row in self.rows)
 
     @property
@@ -136,7 +139,7 @@ def compare_with_recorded(
     rows = []
     for cell in sorted(
         summary.keys() & recorded_summary.keys(),
-        key=lambda cell: (*cell[:2], place(cell[2], run.method_order), cell[3]),
+        key=lambda cell: (*cell[:2], order_key(cell[2], run.method_order), cell[3]),
     ):
         row, mine = summary[cell], pairs.get(cell, [])
         if row["level"] == "clip" and (mine or row["num_failures"]):

@@ -23,7 +23,7 @@ from .run_tables import (
     by_protocol,
     flat_settings,
     json_object,
-    place,
+    order_key,
     titles,
 )
 
@@ -59,7 +59,7 @@ def ablation_tables(run: RunTables) -> tuple[MethodTable, ...]:
             paths, locations = _differing(configs, weights)
             facts = prediction_facts(key[2:], [(data[key[0]], mine)])
             if locations:
-                labels = sorted(configs, key=lambda label: place(label, run.method_order))
+                labels = sorted(configs, key=lambda label: order_key(label, run.method_order))
                 texts = [f"{label}: {_places(label, configs[label], locations, weights)}" for label in labels]
                 facts.append(("Weights", "; ".join(texts)))
             tables.append(

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from ...core.types import Conditioning
 from .lead import UNRANKED, PairedTests, counted_lead, lead_facts, measured_lead
 from .measurement import finite, format_count, format_measurement, is_value
-from .method_table import Cell, Column, Group, Lead, MethodRow, MethodTable, Part
-from .run_tables import Row, place
+from .method_table import Column, Group, Lead, MethodRow, MethodTable, TablePart, ValueCell
+from .run_tables import Row, order_key
 
 COUNTED = "parameters"
 """Unit of a cost that is a count: it is written as one, and may be ranked. Every other cost (seconds, memory)
@@ -52,7 +52,7 @@ class PartRows:
         rows: of the summary, or with its columns.
         comparisons: rows of the `comparisons` table of the same data set and protocol, with the metric names
             of `rows`; without the test of a pair neither of the two is marked.
-        title, count: see `Part`.
+        title, count: see `TablePart`.
     """
 
     rows: Sequence[Row]
@@ -85,7 +85,8 @@ def method_table(
     footnotes = Footnotes()
     columns = _columns([row for part in parts for row in part.rows], footnotes)
     built = tuple(
-        Part(_groups(title, part, columns, method_order, footnotes), part.title, part.count) for part in parts
+        TablePart(_groups(title, part, columns, method_order, footnotes), part.title, part.count)
+        for part in parts
     )
     return MethodTable(
         title=title,
@@ -100,7 +101,7 @@ def method_table(
     )
 
 
-def missing_reason(row: Row | None, metric: str = "") -> str:
+def why_missing(row: Row | None, metric: str = "") -> str:
     """Why a cell has no value, in one line.
 
     Args:
@@ -164,8 +165,8 @@ def _groups(
     tests = PairedTests(part.comparisons)
     known = [str(member) for member in Conditioning]
     groups = []
-    for conditioning in sorted(cells, key=lambda name: place(name, known)):
-        methods = dict(sorted(cells[conditioning].items(), key=lambda item: place(item[0], method_order)))
+    for conditioning in sorted(cells, key=lambda name: order_key(name, known)):
+        methods = dict(sorted(cells[conditioning].items(), key=lambda item: order_key(item[0], method_order)))
         leads = tuple(_lead(column, methods, tests, footnotes) for column in columns)
         rows = tuple(_method_row(method, of, columns, leads, footnotes) for method, of in methods.items())
         groups.append(Group(conditioning or "(not stated)", rows, leads))
@@ -205,12 +206,12 @@ def _method_row(
     for column, lead in zip(columns, leads, strict=True):
         row = rows.get(column.metric)
         if row is None or not is_value(row["value"]):
-            marks = footnotes.marks([missing_reason(row, column.metric)])
-            cells.append(Cell(format_measurement(None), marks=marks))
+            marks = footnotes.marks([why_missing(row, column.metric)])
+            cells.append(ValueCell(format_measurement(None), marks=marks))
             continue
         marks = tuple(mark for mark in footnotes.marks(note_lines(row)) if mark not in column.marks)
         numbers = {name: finite(row[name]) for name in ("value", "standard_error", "low", "high")}
-        cells.append(Cell(_text(row), **numbers, is_best=lead.best == method, marks=marks))
+        cells.append(ValueCell(_text(row), **numbers, is_best=lead.best == method, marks=marks))
     measured = [row for row in rows.values() if row["level"] != "cost"]
     counts = [row["n"] for row in measured if row["n"] is not None]
     coverages = [row["coverage"] for row in measured if is_value(row["coverage"])]

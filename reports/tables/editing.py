@@ -18,7 +18,7 @@ from ...core.statistics import mean_estimate
 from .build import PartRows, method_table
 from .measurement import is_value
 from .method_table import MethodTable
-from .run_tables import Key, Row, RunTables, place, protocol_key, protocol_text, titles
+from .run_tables import Key, Row, RunTables, order_key, protocol_key, protocol_text, titles
 
 EDIT_METRICS = (
     "frame_consistency_all_pairs",
@@ -88,7 +88,7 @@ def _table(
     by_metric = {row["metric"]: row for row in reversed(summary)}
     metrics = [by_metric[name] for name in EDIT_METRICS if name in by_metric]
     methods = {row["method"]: row["conditioning"] or "" for row in summary}
-    kinds = sorted({row["edit"] for row in asked}, key=lambda kind: place(kind, KINDS))
+    kinds = sorted({row["edit"] for row in asked}, key=lambda kind: order_key(kind, KINDS))
     chosen = [("All edits", kinds, comparisons)]
     if len(kinds) > 1:
         chosen += [(kind.capitalize(), [kind], ()) for kind in kinds]

@@ -33,7 +33,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Cell:
+class ValueCell:
     """One measured value.
 
     Attributes:
@@ -57,7 +57,7 @@ class MethodRow:
     """One method: a cell for each column. `n` and `coverage` are ready to print."""
 
     method: str
-    cells: tuple[Cell, ...]
+    cells: tuple[ValueCell, ...]
     n: str
     coverage: str
 
@@ -96,7 +96,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Part:
+class TablePart:
     """Groups of methods on a part of the clips.
 
     Attributes:
@@ -128,7 +128,7 @@ class MethodTable:
     title: str
     protocol: str
     columns: tuple[Column, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[TablePart, ...]
     shows_n: bool
     facts: tuple[tuple[str, str], ...]
     footnotes: tuple[str, ...]

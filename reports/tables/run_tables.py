@@ -114,7 +114,7 @@ def protocol_text(name: str, digest: str) -> str:
     return (name or "(none)") + (f" ({digest[:NUM_DIGEST_CHARACTERS]})" if digest else "")
 
 
-def place(name: str, order: Sequence[str]) -> tuple[int, str]:
+def order_key(name: str, order: Sequence[str]) -> tuple[int, str]:
     """Sort key: names of `order` first and in that order, the others by name."""
     return (order.index(name) if name in order else len(order), name)
 

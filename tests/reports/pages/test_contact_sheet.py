@@ -11,7 +11,7 @@ from PIL import Image
 
 from reelbench.core.errors import ReelbenchError, UnknownNameError
 from reelbench.core.tables import read_table, write_table
-from reelbench.reports.pages.contact_sheet import contact_sheet
+from reelbench.reports.pages.contact_sheet import write_contact_sheet
 
 
 def colors(path: Path) -> set[tuple[int, ...]]:
@@ -23,7 +23,9 @@ def colors(path: Path) -> set[tuple[int, ...]]:
 def test_tiny_clips_are_enlarged_by_whole_factors_without_smoothing(
     make_tables: Callable[..., Path], tmp_path: Path
 ) -> None:
-    out = contact_sheet(make_tables(), tmp_path / "sheet.png", 1, 4, methods=["ddim-frames"], tile_px=100)
+    out = write_contact_sheet(
+        make_tables(), tmp_path / "sheet.png", 1, 4, methods=["ddim-frames"], tile_px=100
+    )
     with Image.open(out) as sheet:
         pixels = np.asarray(sheet.convert("RGB")).astype(int)
     # 32 pixels x 3 = 96: two rows (reference, method) of four tiles, three pixels apart.
@@ -41,7 +43,7 @@ def test_a_row_for_each_method_and_a_block_for_each_prompt(
     tables = make_tables()
     sizes = []
     for num_prompts, num_columns in ((1, 4), (2, 4), (1, 8)):
-        out = contact_sheet(tables, tmp_path / "sheet.png", num_prompts, num_columns, tile_px=32)
+        out = write_contact_sheet(tables, tmp_path / "sheet.png", num_prompts, num_columns, tile_px=32)
         with Image.open(out) as sheet:
             sizes.append(sheet.size)
     assert sizes[1][0] == sizes[0][0]
@@ -51,8 +53,8 @@ def test_a_row_for_each_method_and_a_block_for_each_prompt(
 
 def test_a_failed_clip_leaves_a_message(make_tables: Callable[..., Path], tmp_path: Path) -> None:
     tables = make_tables()
-    whole = contact_sheet(tables, tmp_path / "a.png", 1, 2, methods=["zs2"])
-    failed = contact_sheet(tables, tmp_path / "b.png", 2, 2, methods=["zs2"])
+    whole = write_contact_sheet(tables, tmp_path / "a.png", 1, 2, methods=["zs2"])
+    failed = write_contact_sheet(tables, tmp_path / "b.png", 2, 2, methods=["zs2"])
     assert (179, 38, 30) not in colors(whole)
     assert (179, 38, 30) in colors(failed)
 
@@ -62,24 +64,24 @@ def test_where_nothing_is_made_there_is_no_sheet(make_tables: Callable[..., Path
     rows = read_table(tables, "clips").to_pylist()
     write_table(tables, "clips", [{**row, "status": "missing"} for row in rows])
     with pytest.raises(ReelbenchError, match=r"none of the clips .* is made"):
-        contact_sheet(tables, tmp_path / "sheet.png", 1, 2)
+        write_contact_sheet(tables, tmp_path / "sheet.png", 1, 2)
 
 
 def test_lost_files_leave_a_message(make_tables: Callable[..., Path], tmp_path: Path) -> None:
-    out = contact_sheet(make_tables(videos=False), tmp_path / "sheet.png", 1, 2)
+    out = write_contact_sheet(make_tables(videos=False), tmp_path / "sheet.png", 1, 2)
     assert (179, 38, 30) in colors(out)
 
 
 def test_unknown_names_are_answered(make_tables: Callable[..., Path], tmp_path: Path) -> None:
     tables = make_tables(videos=False)
     with pytest.raises(UnknownNameError, match="did you mean 'zs2'"):
-        contact_sheet(tables, tmp_path / "sheet.png", methods=["zs3"])
+        write_contact_sheet(tables, tmp_path / "sheet.png", methods=["zs3"])
     with pytest.raises(UnknownNameError, match="sprites"):
-        contact_sheet(tables, tmp_path / "sheet.png", dataset="msrvtt")
+        write_contact_sheet(tables, tmp_path / "sheet.png", dataset="msrvtt")
     with pytest.raises(ReelbenchError, match="no generated clips of seed 5"):
-        contact_sheet(tables, tmp_path / "sheet.png", seed=5)
+        write_contact_sheet(tables, tmp_path / "sheet.png", seed=5)
     with pytest.raises(ValueError, match="at least 1 prompt"):
-        contact_sheet(tables, tmp_path / "sheet.png", num_prompts=0)
+        write_contact_sheet(tables, tmp_path / "sheet.png", num_prompts=0)
 
 
 @pytest.mark.parametrize("name", ["sheet.jpg", "sheet"])
@@ -87,5 +89,5 @@ def test_other_names_than_a_pngs_are_refused(
     make_tables: Callable[..., Path], tmp_path: Path, name: str
 ) -> None:
     with pytest.raises(ReelbenchError, match=rf"is a PNG, and .*{name} is not named as one"):
-        contact_sheet(make_tables(), tmp_path / name)
+        write_contact_sheet(make_tables(), tmp_path / name)
     assert not (tmp_path / name).exists()
