@@ -250,7 +250,8 @@ class Extractor(Plugin):
         return why_missing(location, cls.weights_format)
 
     @abstractmethod
-    def load(self, device: str) -> ExtractorSession: ...
+    def load(self, device: str) -> ExtractorSession:
+        """Its weights on a device; the place for heavy imports."""
 
 
 class Metric(ABC):

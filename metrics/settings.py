@@ -14,6 +14,8 @@ from ..core.seeds import derive_seed
 
 
 class Settings(BaseModel):
+    """Base of the sections: frozen, and unknown keys are refused."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     later: ClassVar[frozenset[str]] = frozenset()
@@ -92,6 +94,7 @@ class Sampling(Settings):
         return reading if self.frames == "exact" else reading | {"frames": self.frames}
 
     def describe(self) -> str:
+        """For signatures of metrics that read a reference."""
         start = self.start if self.start == "first" else f"seeded{self.seed}"
         parts = [f"frames:{self.num_frames}", f"rate:{self._describe_rate()}", f"start:{start}"]
         parts += [f"context:{self.context_frames}", f"generated:{self.generated_rate}"]
@@ -141,6 +144,7 @@ class ResizeStep(Settings):
         return self
 
     def describe(self) -> str:
+        """Its choices, joined by `-`."""
         parts = [self.filter, "aa" if self.antialias else "noaa", self.geometry, str(self.size)]
         if self.phase != "half-pixel":
             parts.append(self.phase)
@@ -149,6 +153,10 @@ class ResizeStep(Settings):
         if self.geometry == "short-side-crop":
             parts.append(f"{self.long_side}/{self.crop_offset}")
         return "-".join(parts)
+
+
+def _resizes(steps: tuple[ResizeStep, ...]) -> str:
+    return f"resize:{'+'.join(step.describe() for step in steps)}"
 
 
 class I3dSettings(Settings):
@@ -169,13 +177,25 @@ class I3dSettings(Settings):
         return self
 
     def describe(self) -> str:
-        return f"resize:{'+'.join(step.describe() for step in self.resize)}|bneps:{self.batchnorm_epsilon:g}"
+        """For signatures."""
+        return f"{_resizes(self.resize)}|bneps:{self.batchnorm_epsilon:g}"
+
+
+class _ResizedToModel(Settings):
+    resize: tuple[ResizeStep, ...] = Field(default=(ResizeStep(size="model"),), min_length=1)
+    """Applied in order; the last one must be of size "model"."""
+
+    @model_validator(mode="after")
+    def _ends_at_model(self) -> Self:
+        if self.resize[-1].size != "model" or any(step.size == "model" for step in self.resize[:-1]):
+            raise ValueError('the last resize must be of size "model", the earlier ones a size in pixels')
+        return self
 
 
 _CLIP_RESIZE = ResizeStep(geometry="short-side-crop", filter="bicubic", quantise="round")
 
 
-class ClipSettings(Settings):
+class ClipSettings(_ResizedToModel):
     """From frames and captions to CLIP features. Mean and deviation are the model's own."""
 
     resize: tuple[ResizeStep, ...] = Field(default=(_CLIP_RESIZE,), min_length=1)
@@ -184,16 +204,12 @@ class ClipSettings(Settings):
     """Put before every caption of CLIPSIM and textual alignment. CLIPScore has its own, "A photo depicts ",
     whatever stands here; PickScore takes the caption as it is."""
 
-    @model_validator(mode="after")
-    def _ends_at_model(self) -> Self:
-        if self.resize[-1].size != "model" or any(step.size == "model" for step in self.resize[:-1]):
-            raise ValueError('the last resize must be of size "model", the earlier ones a size in pixels')
-        return self
-
     def describe_image(self) -> str:
-        return f"resize:{'+'.join(step.describe() for step in self.resize)}"
+        """For signatures of metrics that read frames."""
+        return _resizes(self.resize)
 
     def describe_text(self) -> str:
+        """For signatures of metrics that read captions; empty without a prefix."""
         return f"prefix:{self.prompt_prefix.strip()!r}" if self.prompt_prefix else ""
 
 
@@ -219,6 +235,7 @@ class FrechetSettings(Settings):
         return self
 
     def describe(self) -> str:
+        """For signatures."""
         ridge = f"|ridge:{self.ridge:g}" if self.ridge else ""
         single = "" if self.single_clip == "refuse" else f"|single:{self.single_clip}"
         return f"ddof:{self.ddof}|{self.dtype}|root:{self.formula}{ridge}{single}"
@@ -237,27 +254,21 @@ class KernelSettings(Settings):
     """Subtract each side's own mean first: blind to a shift; a defect of one line of papers."""
 
     def describe(self) -> str:
+        """For signatures."""
         gamma = self.gamma if isinstance(self.gamma, str) else f"{self.gamma:g}"
         form = "unbiased" if self.unbiased else "biased"
         return f"kernel:poly{self.degree},{gamma},{self.coef0:g}|{form}{'|centred' if self.centred else ''}"
 
 
-class VideoFeatureSettings(Settings):
+class VideoFeatureSettings(_ResizedToModel):
     """From frames to the features of a video transformer (VideoMAE, V-JEPA)."""
 
-    resize: tuple[ResizeStep, ...] = Field(default=(ResizeStep(size="model"),), min_length=1)
-    """Applied in order; the last one must be of size "model"."""
     normalise: Literal["model", "none"] = "model"
     """Values 0 to 1 are normalised by the model's own mean and deviation, or left as they are."""
 
-    @model_validator(mode="after")
-    def _ends_at_model(self) -> Self:
-        if self.resize[-1].size != "model" or any(step.size == "model" for step in self.resize[:-1]):
-            raise ValueError('the last resize must be of size "model", the earlier ones a size in pixels')
-        return self
-
     def describe(self) -> str:
-        return f"resize:{'+'.join(step.describe() for step in self.resize)}|normalise:{self.normalise}"
+        """For signatures."""
+        return f"{_resizes(self.resize)}|normalise:{self.normalise}"
 
 
 class FlowSettings(Settings):
@@ -271,6 +282,7 @@ class FlowSettings(Settings):
     measured, and frames are compared after warping, at this size."""
 
     def describe(self) -> str:
+        """For signatures."""
         side = "native" if self.max_side is None else f"max{self.max_side}"
         return f"flow:{self.algorithm}|side:{side}"
 
@@ -283,4 +295,5 @@ class PairSettings(Settings):
     not rounded), or the pair is a failure."""
 
     def describe(self) -> str:
+        """For signatures."""
         return f"pair:{self.resize}"

@@ -1,12 +1,14 @@
-"""What clip metrics check of features before they average: shape, finiteness, length. All in float64."""
+"""What clip metrics share: the checks of features, and the mean of values per frame. All in float64."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ...core.contracts import ClipMetric
 from ...core.errors import MetricError
 from ...core.types import Features
 
@@ -39,33 +41,46 @@ def directed_rows(metric: str, features: Mapping[str, Features], role: str, ndim
     return rows
 
 
-def frame_values(metric: str, features: Mapping[str, Features], role: str, num_columns: int) -> Floats:
-    """The values of a role, one row for each frame (or pair of frames).
-
-    Args:
-        metric: its label, for messages.
-        role: "flow", "pair_pixels", ...
-        num_columns: K of features [T, K]; features of one column may be [T].
-
-    Returns:
-        [T, K], T >= 1.
-
-    Raises:
-        MetricError: the role is missing, the shape is another, or a value is not finite.
-    """
-    values = _values(metric, features, role)
-    columns = values[:, None] if values.ndim == 1 and num_columns == 1 else values
-    if columns.ndim != 2 or columns.shape[1] != num_columns or len(columns) == 0:
-        expected = "[T]" if num_columns == 1 else f"[T, {num_columns}]"
-        raise MetricError(f"{metric}: {role} features must be {expected}, got {list(values.shape)}")
-    if not np.isfinite(columns).all():
-        raise MetricError(f"{metric}: {role} features are NaN or infinite")
-    return columns
-
-
 def _values(metric: str, features: Mapping[str, Features], role: str) -> Floats:
     if role not in features:
         raise MetricError(
             f"{metric} needs the features {role!r}, got {', '.join(sorted(features)) or 'none'}"
         )
     return np.asarray(features[role], dtype=np.float64)
+
+
+class FrameMetric(ClipMetric):
+    """The mean over a clip of one value per frame, or per pair of neighbouring frames."""
+
+    version: ClassVar[str] = "1"
+    formula: ClassVar[str] = "mean-over-frames"
+    columns: ClassVar[tuple[str, ...]]
+    """What its feature [T, K] holds of each frame; a feature of one column may be [T]."""
+    column: ClassVar[str]
+    """The one that is averaged."""
+
+    def compute(self, features: Mapping[str, Features]) -> float:
+        """The value of one clip.
+
+        Args:
+            features: the role of `needs`, [T, K] with the columns of `columns`, T >= 1.
+
+        Raises:
+            MetricError: the role is missing, the shape is another, or a value is not finite.
+        """
+        return self._of_column(self._frames(features)[:, self.columns.index(self.column)])
+
+    def _of_column(self, values_T: Floats) -> float:
+        return float(values_T.mean())
+
+    def _frames(self, features: Mapping[str, Features]) -> Floats:
+        """[T, K] checked."""
+        (role,), num_columns = self.needs, len(self.columns)
+        values = _values(self.label, features, role)
+        columns = values[:, None] if values.ndim == 1 and num_columns == 1 else values
+        if columns.ndim != 2 or columns.shape[1] != num_columns or len(columns) == 0:
+            expected = "[T]" if num_columns == 1 else f"[T, {num_columns}]"
+            raise MetricError(f"{self.label}: {role} features must be {expected}, got {list(values.shape)}")
+        if not np.isfinite(columns).all():
+            raise MetricError(f"{self.label}: {role} features are NaN or infinite")
+        return columns

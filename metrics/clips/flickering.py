@@ -5,17 +5,14 @@ Huang et al., "VBench" (2024), dimension "temporal flickering".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
-from ...core.contracts import ClipMetric
-from ...core.types import Features
-from .features import frame_values
+from .features import Floats, FrameMetric
 
 _LARGEST = 255.0
 
 
-class TemporalFlickering(ClipMetric):
+class TemporalFlickering(FrameMetric):
     """(255 - mean over pairs of mean |frame t - frame t+1|) / 255, 0 to 1, higher is better.
 
     Decoded uint8 frames at their own size. VBench applies it to static scenes only: it takes prompts that
@@ -31,21 +28,13 @@ class TemporalFlickering(ClipMetric):
     """
 
     name: ClassVar[str] = "temporal_flickering"
-    version: ClassVar[str] = "1"
     unit: ClassVar[str] = "1 - difference / 255"
     higher_is_better: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("pixel_difference",)
+    columns: ClassVar[tuple[str, ...]] = ("difference",)
+    column: ClassVar[str] = "difference"
     label: ClassVar[str] = "Temporal flickering"
     formula: ClassVar[str] = "mean-absolute-difference|static-filter:none"
 
-    def compute(self, features: Mapping[str, Features]) -> float:
-        """The value of one clip.
-
-        Args:
-            features: "pixel_difference" [T - 1], T >= 2.
-
-        Raises:
-            MetricError: the role is missing, the shape is another, or a value is not finite.
-        """
-        differences_T = frame_values(self.label, features, "pixel_difference", 1)[:, 0]
-        return float((_LARGEST - differences_T.mean()) / _LARGEST)
+    def _of_column(self, values_T: Floats) -> float:
+        return float((_LARGEST - values_T.mean()) / _LARGEST)

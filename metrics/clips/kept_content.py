@@ -1,7 +1,7 @@
 """How much of its source an edited clip keeps: motion alignment, motion correlation, structure kept.
 
 An edit has no ground truth, and without masks nobody can say which pixels it should have left alone. What
-can be said: how much changed at all (PSNR, SSIM and LPIPS of the pair, see `pair_metrics`), whether things
+can be said: how much changed at all (PSNR, SSIM and LPIPS of the pair, see `pairs`), whether things
 move as in the source, and whether they are where they were. None of these asks whether the edit was made: a
 clip that is its source has the best value of each. Read them beside the textual alignment.
 
@@ -14,20 +14,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from ...core.contracts import ClipMetric
 from ...core.errors import MetricError
 from ...core.types import Features
 from ..extractors.pairs.edges import MAX_SIDE
 from ..extractors.pairs.flow import COLUMNS
-from .features import frame_values
+from .features import Floats, FrameMetric
 
 
-class _KeptContent(ClipMetric):
-    version: ClassVar[str] = "1"
-    higher_is_better: ClassVar[bool] = True
-
-
-class MotionAlignment(_KeptContent):
+class MotionAlignment(FrameMetric):
     """Minus the mean endpoint error of the optical flow, in percent of the shorter side per frame; at most 0.
 
         - mean over pairs of neighbouring frames and pixels of |flow of the edit - flow of the source|
@@ -43,24 +37,18 @@ class MotionAlignment(_KeptContent):
 
     name: ClassVar[str] = "motion_alignment"
     unit: ClassVar[str] = "% of the shorter side per frame, negated"
+    higher_is_better: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("pair_flow",)
+    columns: ClassVar[tuple[str, ...]] = COLUMNS
+    column: ClassVar[str] = "endpoint_error"
     label: ClassVar[str] = "Motion alignment"
     formula: ClassVar[str] = "minus-mean-endpoint-error"
 
-    def compute(self, features: Mapping[str, Features]) -> float:
-        """The value of one clip.
-
-        Args:
-            features: "pair_flow" [T - 1, 4]; see `pair_flow.COLUMNS`.
-
-        Raises:
-            MetricError: the role is missing, the shape is another, or a value is not finite.
-        """
-        pairs_TK = frame_values(self.label, features, "pair_flow", len(COLUMNS))
-        return 0.0 - float(pairs_TK[:, COLUMNS.index("endpoint_error")].mean())  # never -0
+    def _of_column(self, values_T: Floats) -> float:
+        return 0.0 - float(values_T.mean())  # never -0
 
 
-class MotionCorrelation(_KeptContent):
+class MotionCorrelation(FrameMetric):
     """Cosine of the two clips' optical flow, over all pixels and pairs of frames at once, -1 to 1.
 
         sum g . r / sqrt(sum |g|^2 * sum |r|^2), g and r the flow of the edit and of the source
@@ -78,7 +66,9 @@ class MotionCorrelation(_KeptContent):
 
     name: ClassVar[str] = "motion_correlation"
     unit: ClassVar[str] = "cosine"
+    higher_is_better: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("pair_flow",)
+    columns: ClassVar[tuple[str, ...]] = COLUMNS
     label: ClassVar[str] = "Motion correlation"
     formula: ClassVar[str] = "cosine-over-clip"
 
@@ -88,8 +78,7 @@ class MotionCorrelation(_KeptContent):
         Raises:
             MetricError: also where the source does not move.
         """
-        pairs_TK = frame_values(self.label, features, "pair_flow", len(COLUMNS))
-        agreement, ours, theirs = (float(pairs_TK[:, index].sum()) for index in (1, 2, 3))
+        _, agreement, ours, theirs = (float(column_T.sum()) for column_T in self._frames(features).T)
         if theirs <= 0.0:
             raise MetricError(f"{self.label}: the source does not move, so that there is no motion to keep")
         if ours <= 0.0:
@@ -97,14 +86,14 @@ class MotionCorrelation(_KeptContent):
         return min(1.0, max(-1.0, agreement / (ours * theirs) ** 0.5))
 
 
-class StructureKept(_KeptContent):
+class StructureKept(FrameMetric):
     """Mean over frames of the correlation of edge strengths, -1 to 1: whether edges are where they were.
 
     1 for the source itself, about 0 for another clip. Recolouring, brightness and turned contrast hardly
     show, another shape or place does. No published table has it: it is gradient correlation (Penney et al.,
     "A Comparison of Similarity Measures for Use in 2-D-3-D Medical Image Registration", 1998) of the
     gradient's length instead of its signed components, since an edit may swap light and dark. The formula is
-    in `pair_edges`.
+    in `extractors.pairs.edges`.
 
     Why not SSIM, which is there too: on Sprites, the share of (true edit, clip of another scene) in which the
     true edit scores higher is 1.00 for all kinds of edit by this, and 0.99, 1.00, 0.59, 0.53 (style, object,
@@ -116,17 +105,9 @@ class StructureKept(_KeptContent):
 
     name: ClassVar[str] = "structure_kept"
     unit: ClassVar[str] = "correlation"
+    higher_is_better: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = ("pair_edges",)
+    columns: ClassVar[tuple[str, ...]] = ("correlation",)
+    column: ClassVar[str] = "correlation"
     label: ClassVar[str] = "Structure kept"
     formula: ClassVar[str] = f"mean-over-frames|edges:gauss1/64,max{MAX_SIDE}"
-
-    def compute(self, features: Mapping[str, Features]) -> float:
-        """The value of one clip.
-
-        Args:
-            features: "pair_edges" [T].
-
-        Raises:
-            MetricError: the role is missing, the shape is another, or a value is not finite.
-        """
-        return float(frame_values(self.label, features, "pair_edges", 1).mean())

@@ -6,32 +6,16 @@ not compare.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
-from ...core.contracts import ClipMetric
-from ...core.types import Features
 from ..extractors.flow.features import COLUMNS
-from .features import frame_values
+from .features import FrameMetric
 
 
-class _FlowMetric(ClipMetric):
-    version: ClassVar[str] = "1"
+class _FlowMetric(FrameMetric):
     needs: ClassVar[tuple[str, ...]] = ("flow",)
-    column: ClassVar[str]
+    columns: ClassVar[tuple[str, ...]] = COLUMNS
     formula: ClassVar[str] = "mean-over-pairs"
-
-    def compute(self, features: Mapping[str, Features]) -> float:
-        """The value of one clip.
-
-        Args:
-            features: "flow" [T - 1, 4], T >= 2; see `flow_features.COLUMNS`.
-
-        Raises:
-            MetricError: the role is missing, the shape is another, or a value is not finite.
-        """
-        pairs_TK = frame_values(self.label, features, "flow", len(COLUMNS))
-        return float(pairs_TK[:, COLUMNS.index(self.column)].mean())
 
 
 class MotionMagnitude(_FlowMetric):
@@ -55,8 +39,8 @@ class MotionMagnitude(_FlowMetric):
 class WarpingError(_FlowMetric):
     """Mean over pairs of the squared difference after motion compensation, 0 to 1, lower is better.
 
-    Lai et al., "Learning Blind Video Temporal Consistency" (2018); the formula is in `warping`. Values are 0
-    to 1 and the square is a mean over visible pixels and channels.
+    Lai et al., "Learning Blind Video Temporal Consistency" (2018); the formula is in
+    `extractors.flow.warping`. Values are 0 to 1 and the square is a mean over visible pixels and channels.
 
     EvalCrafter's script, which the name is also known from, differs: it divides by the number of pixels alone
     (so is 3 times this), halves the resolution without antialias, gives RAFT values 0 to 1 where 0 to 255

@@ -191,8 +191,7 @@ def normalise(frames_TCHW: Tensor, mean: Sequence[float], std: Sequence[float]) 
 
 @contextlib.contextmanager
 def reference_precision(device: str) -> Iterator[None]:
-    """True float32 without gradients inside the block, whatever the process's settings; they are put back after
-    it.
+    """True float32 without gradients inside the block; the process's settings are put back after it.
 
     * torch lets cuDNN convolutions use TF32 (10 bits of mantissa) by default, which moves features in
       their third digit: off. Benchmark mode is off as well: it picks kernels by timing, so numbers

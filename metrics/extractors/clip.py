@@ -20,7 +20,7 @@ from pydantic import model_validator
 from ...core.contracts import Extractor, FrozenConfig
 from ...core.types import Resources, WeightsRef
 from ..settings import ClipSettings, ResizeStep
-from .clip_model import ClipImageSession, ClipModel, ClipTextSession, load_clip, shared_model
+from .clip_model import ClipFrames, ClipModel, ClipTextSession, load_clip, shared_model
 from .clip_weights import CLIP_FOLDER, split_location, weights_ref
 
 
@@ -57,7 +57,7 @@ class _Clip(Extractor):
         return shared_model(load_clip, self.config.architecture, self.config.weights, device)
 
 
-class ClipImage(_Clip):
+class ClipImage(_Clip, ClipFrames):
     """CLIP features of every frame: video [T, H, W, 3] uint8 -> float32 [T, D], rows of length 1."""
 
     class Config(_ClipConfig):
@@ -66,22 +66,6 @@ class ClipImage(_Clip):
         resize: tuple[ResizeStep, ...] = ClipSettings().resize
 
     name: ClassVar[str] = "clip_image"
-    modality: ClassVar[str] = "video"
-
-    @classmethod
-    def protocol_settings(cls, protocol: Any) -> dict[str, Any]:
-        """The resize."""
-        return {"resize": protocol.clip.resize}
-
-    @classmethod
-    def describe(cls, protocol: Any) -> str:
-        """The resize."""
-        settings: ClipSettings = protocol.clip
-        return settings.describe_image()
-
-    def load(self, device: str) -> ClipImageSession:
-        """A session on the model that all CLIP extractors share."""
-        return ClipImageSession(self._model(device), self.config.resize)
 
 
 class ClipText(_Clip):

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import weakref
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ...core.contracts import ExtractorSession
+from ...core.contracts import Extractor, ExtractorSession
 from ...core.errors import MetricError, WeightsError
 from ...core.types import Features, Frames
 from ...core.weights import resolve, split_pin
 from ...core.weights_view import loaded_files, said
-from ..settings import ResizeStep
+from ..settings import ClipSettings, ResizeStep
 from .backbone import check_frames, normalise, reference_precision, resize_frames
 from .clip_weights import CLIP_FOLDER, is_checkpoint_file, weights_ref
 
@@ -64,6 +65,30 @@ def shared_model(load: Callable[..., ClipModel], *arguments: str) -> ClipModel:
     if model is None:
         model = _loaded[key] = load(*arguments)
     return model
+
+
+class ClipFrames(Extractor):
+    """Frames through a CLIP, resized as the protocol's `clip` section says; a subclass gives the model."""
+
+    modality: ClassVar[str] = "video"
+
+    @classmethod
+    def protocol_settings(cls, protocol: Any) -> dict[str, Any]:
+        """The resize."""
+        return {"resize": protocol.clip.resize}
+
+    @classmethod
+    def describe(cls, protocol: Any) -> str:
+        """The resize."""
+        settings: ClipSettings = protocol.clip
+        return settings.describe_image()
+
+    def load(self, device: str) -> ClipImageSession:
+        """A session on the model that all extractors of these weights share."""
+        return ClipImageSession(self._model(device), self.config.resize)
+
+    @abstractmethod
+    def _model(self, device: str) -> ClipModel: ...
 
 
 class ClipImageSession(ExtractorSession):

@@ -21,7 +21,7 @@ from ...core.weights import resolve
 from ...core.weights_format import ModelFolder
 from ...core.weights_view import loaded_files
 from ..settings import ClipSettings, ResizeStep
-from .clip_model import ClipImageSession, ClipModel, ClipTextSession, shared_model
+from .clip_model import ClipFrames, ClipModel, ClipTextSession, shared_model
 from .transformers_folder import load_model, read_mean_and_std
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class _Pick(Extractor):
         return shared_model(load_pick, self.config.weights, device)
 
 
-class PickImage(_Pick):
+class PickImage(_Pick, ClipFrames):
     """PickScore's features of every frame: video [T, H, W, 3] uint8 -> float32 [T, D], rows of length 1."""
 
     class Config(_Pick.Config):
@@ -61,22 +61,6 @@ class PickImage(_Pick):
         resize: tuple[ResizeStep, ...] = ClipSettings().resize
 
     name: ClassVar[str] = "pick_image"
-    modality: ClassVar[str] = "video"
-
-    @classmethod
-    def protocol_settings(cls, protocol: Any) -> dict[str, Any]:
-        """The resize."""
-        return {"resize": protocol.clip.resize}
-
-    @classmethod
-    def describe(cls, protocol: Any) -> str:
-        """The resize."""
-        settings: ClipSettings = protocol.clip
-        return settings.describe_image()
-
-    def load(self, device: str) -> ClipImageSession:
-        """A session on the model that both extractors share."""
-        return ClipImageSession(self._model(device), self.config.resize)
 
 
 class PickText(_Pick):

@@ -1,0 +1,1 @@
+"""Metrics of two sets of clips, and comparisons of systems by them."""

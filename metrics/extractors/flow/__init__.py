@@ -1,0 +1,1 @@
+"""Optical flow and what it says of neighbouring frames."""

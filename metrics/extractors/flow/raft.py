@@ -85,6 +85,7 @@ class RaftFlow:
         self._lock = threading.Lock()
 
     def __call__(self, first_HWC: Frame, second_HWC: Frame) -> FlowField:
+        """As `optical_flow.FlowFunction`."""
         from torch.nn import functional
 
         height, width = first_HWC.shape[:2]

@@ -1,0 +1,1 @@
+"""The features of FVD and KVD: I3D logits."""

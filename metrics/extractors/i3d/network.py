@@ -77,6 +77,7 @@ class Unit3D(nn.Module):
             self.bn.weight.requires_grad_(False)
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
+        """[B, C, T, H, W] to [B, C', T/s, H/s, W/s], rounded up, for the stride s of each axis."""
         size = (x_BCTHW.shape[2], x_BCTHW.shape[3], x_BCTHW.shape[4])
         pads = same_padding(size, self.kernel, self.stride)
         # Symmetric padding goes into the convolution itself: same numbers, one copy less.
@@ -98,6 +99,7 @@ class MaxPoolSame(nn.Module):
         self.kernel, self.stride = kernel, stride
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
+        """As `Unit3D.forward`, of as many channels."""
         return functional.max_pool3d(_pad_same(x_BCTHW, self.kernel, self.stride), self.kernel, self.stride)
 
 
@@ -116,6 +118,7 @@ class InceptionBlock(nn.Module):
         self.b3b = Unit3D(in_channels, w3)
 
     def forward(self, x_BCTHW: Tensor) -> Tensor:
+        """Other channels, the same size."""
         return torch.cat(
             [
                 self.b0(x_BCTHW),

@@ -1,0 +1,1 @@
+"""Features of a generated clip beside its reference."""

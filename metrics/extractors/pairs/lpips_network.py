@@ -46,6 +46,7 @@ class LpipsNetwork(nn.Module):
         self.register_buffer("scale", torch.tensor(_SCALE).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, first_BCHW: Tensor, second_BCHW: Tensor) -> Tensor:
+        """The distance of each pair [B]."""
         firsts, seconds = self._activations(first_BCHW), self._activations(second_BCHW)
         distance_B = first_BCHW.new_zeros(len(first_BCHW))
         for head, first, second in zip(self.heads, firsts, seconds, strict=True):
