@@ -22,26 +22,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.errors import DatasetError, nearest
+from ..core.errors import DatasetError
+from .table_header import DELIMITERS, TableLayout, WantedColumn, loose_name, open_table
 from .text_file import text_lines
 
-DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 _NUM_SHOWN = 80
-
-
-@dataclass(frozen=True)
-class WantedColumn:
-    """A column that is looked for.
-
-    Attributes:
-        name: what messages call it.
-        names: the names under which it goes, the first that is there is taken; () for `name` alone.
-        is_needed: whether a table without it is refused; else its values are "" there.
-    """
-
-    name: str
-    names: tuple[str, ...] = ()
-    is_needed: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,9 +99,9 @@ def table_rows(
     """
     lines = _KeptLines(path)
     if has_header:
-        table = _open_table(path, lines, columns, forms, delimiters)
+        table = open_table(path, lines.lines, columns, forms, delimiters)
     else:
-        table = _Table(delimiters[0], [column.name for column in columns], list(range(len(columns))))
+        table = TableLayout(delimiters[0], [column.name for column in columns], list(range(len(columns))))
     reader = csv.reader(lines.lines, delimiter=table.delimiter, strict=True)
     text_place = None
     if text_column is not None:
@@ -147,15 +132,6 @@ def table_rows(
         yield begin, tuple("" if place is None else row[place] for place in table.places)
 
 
-def loose_name(name: str) -> str:
-    """A column's name without case, and with one space for what stands between words.
-
-    >>> loose_name("Video_Name ") == loose_name("video name")
-    True
-    """
-    return " ".join(re.split(r"[\s_-]+", name.strip())).casefold()
-
-
 class _KeptLines:
     """The lines of a file as they are read; those since the last `kept.clear()` are kept, to be shown."""
 
@@ -176,105 +152,6 @@ class _KeptLines:
         return text[:_NUM_SHOWN] + ("..." if len(text) > _NUM_SHOWN or len(self.kept) > 1 else "")
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A header that is understood: `places` are the columns' (None for one that is not there)."""
-
-    delimiter: str
-    header: list[str]
-    places: list[int | None]
-
-    @property
-    def width(self) -> int:
-        """The fields up to the last one with a name: what stands below no name at the end must be empty."""
-        return max(index for index, name in enumerate(self.header, 1) if name.strip())
-
-
-def _open_table(
-    path: Path,
-    lines: _KeptLines,
-    columns: Sequence[WantedColumn],
-    forms: Sequence[Callable[[str], str]],
-    delimiters: str,
-) -> _Table:
-    """Read the header and find its delimiter and columns."""
-    names = ", ".join(column.name for column in columns if column.is_needed)
-    first = next((line for line in lines.lines if line.strip()), None)
-    if first is None:
-        raise DatasetError(f"{path} is empty; expected a header with the columns {names}")
-    while first.count('"') % 2:  # a name with a line break
-        more = next(lines.lines, None)
-        if more is None:
-            raise DatasetError(f"{path}, line 1: a double quote of the header is never closed")
-        first += more
-    tables, is_broken = [], False
-    for delimiter in delimiters:
-        try:
-            header = next(csv.reader([first], delimiter=delimiter, strict=True))
-        except csv.Error:
-            is_broken = True
-            continue
-        tables.append(_Table(delimiter, header, _places(header, columns, forms)))
-    parted = [table for table in tables if len(table.header) > 1] or tables[:1]
-    sensible = [table for table in parted if any(place is not None for place in table.places)]
-    if is_broken and not sensible:
-        raise DatasetError(
-            f"{path}, line 1: the double quotes of the header {first.strip()!r:.80} do not pair up",
-            "put a name that holds one in double quotes, and double it there",
-        )
-    if len(sensible) > 1:
-        kinds = " and with ".join(DELIMITERS[table.delimiter] for table in sensible)
-        raise DatasetError(
-            f"{path}, line 1: the header {first.strip()!r:.80} makes sense with {kinds} between the columns",
-            "use one of them in the whole file, and put a name that holds the other in double quotes",
-        )
-    table = max(sensible or parted, key=lambda table: len(table.header))
-    _check_columns(path, table, columns, forms)
-    return table
-
-
-def _places(
-    header: Sequence[str], columns: Sequence[WantedColumn], forms: Sequence[Callable[[str], str]]
-) -> list[int | None]:
-    """Where each column stands in a header; no place serves two."""
-    taken: list[int | None] = []
-    for column in columns:
-        names = column.names or (column.name,)
-        candidates = (
-            place
-            for form in forms
-            for name in names
-            for place, other in enumerate(header)
-            if form(other.strip()) == form(name) and place not in taken
-        )
-        taken.append(next(candidates, None))
-    return taken
-
-
-def _check_columns(
-    path: Path, table: _Table, columns: Sequence[WantedColumn], forms: Sequence[Callable[[str], str]]
-) -> None:
-    header = [name.strip() for name in table.header]
-    for column, place in zip(columns, table.places, strict=True):
-        if place is None and column.is_needed:
-            unused = [name for index, name in enumerate(header) if index not in table.places and name]
-            close = nearest(column.name, unused)
-            hint = f"rename {close!r} to {column.name!r}" if close else None
-            if column.names:
-                hint = f"any of these names will do: {', '.join(column.names)}"
-            raise DatasetError(
-                f"{path}, line 1: the column {column.name!r} is missing; there: {', '.join(header)}",
-                hint or f"expected the columns {', '.join(c.name for c in columns if c.is_needed)}",
-            )
-        if place is not None:
-            count = [forms[-1](name) for name in header].count(forms[-1](header[place]))
-            if count > 1:
-                raise DatasetError(
-                    f"{path}, line 1: the column {header[place]!r} stands there {count} times",
-                    "take the others out, or give them other names",
-                )
-
-
 def _csv_fault(error: csv.Error, begin: int, lines: _KeptLines) -> tuple[str, str]:
     """What an error of the csv module means, and what to do."""
     hint = 'put a field that holds a double quote in double quotes, and write "" for it there'
@@ -288,7 +165,7 @@ def _csv_fault(error: csv.Error, begin: int, lines: _KeptLines) -> tuple[str, st
     return f"not valid CSV: {what}: {lines.shown()}", hint
 
 
-def _count_fault(row: Sequence[str], table: _Table, lines: _KeptLines) -> tuple[str, str]:
+def _count_fault(row: Sequence[str], table: TableLayout, lines: _KeptLines) -> tuple[str, str]:
     kind = DELIMITERS[table.delimiter]
     hint = f"a caption with a {kind} must stand in double quotes"
     if len(row) < table.width:
@@ -300,7 +177,7 @@ def _count_fault(row: Sequence[str], table: _Table, lines: _KeptLines) -> tuple[
 
 
 def _quote_fault(
-    row: Sequence[str], table: _Table, text_place: int | None, lines: _KeptLines
+    row: Sequence[str], table: TableLayout, text_place: int | None, lines: _KeptLines
 ) -> tuple[str, str] | None:
     """What is doubtful about the quotes of a row that the csv module has read, and about those it lacks."""
     is_quoted = _quoted_fields(row, "".join(lines.kept))
@@ -345,7 +222,7 @@ def _quote_fault(
     return None
 
 
-def _reads_like_row(line: str, table: _Table, is_spaced: bool) -> bool:
+def _reads_like_row(line: str, table: TableLayout, is_spaced: bool) -> bool:
     """Whether a line has the header's number of fields, and not because of commas in running text: a blank
     follows those, which it does not in lists whose header has none."""
     fields = line.rstrip("\r\n").split(table.delimiter)

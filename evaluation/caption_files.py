@@ -15,7 +15,8 @@ from typing import Any
 
 from ..core.errors import DatasetError, EvaluationError
 from ..datasets.annotation import parse_json
-from ..datasets.table_file import RowFault, WantedColumn, loose_name, table_rows
+from ..datasets.table_file import RowFault, table_rows
+from ..datasets.table_header import WantedColumn, loose_name
 from ..datasets.text_file import read_text
 
 _SYNONYMS: Mapping[str, tuple[str, ...]] = {
