@@ -54,10 +54,12 @@ class LocalTree:
 
     @property
     def where(self) -> str:
+        """See `Tree`."""
         return str(self.path)
 
     @cached_property
     def names(self) -> frozenset[str]:
+        """See `Tree`."""
         if self.path.is_file():
             return frozenset()
         return frozenset(
@@ -65,6 +67,11 @@ class LocalTree:
         )
 
     def text(self, name: str) -> str:
+        """See `Tree`.
+
+        Raises:
+            WeightsError: it cannot be read.
+        """
         try:
             return (self.path / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

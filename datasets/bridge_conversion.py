@@ -68,7 +68,7 @@ def convert_bridge(
 ) -> Conversion:
     """Copy one camera's pictures of every trajectory to Seer's layout.
 
-    Killed and started again, it goes on with the clips that are not there yet.
+    Killed and started again, it resumes with the clips that are not there yet.
 
     Args:
         raw: the release, or any folder of it above the dated ones.

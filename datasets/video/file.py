@@ -209,7 +209,7 @@ def timestamps(
     return sorted(found, key=lambda shown: shown.start_s)
 
 
-def _ticks(item: Packet | VideoFrame) -> int | None:
+def _ticks(item: Packet[VideoStream] | VideoFrame) -> int | None:
     """When something is shown, in ticks of the stream; None where the file does not say."""
     return item.pts if item.pts is not None else item.dts
 

@@ -27,7 +27,7 @@ class SideTransparency:
         self._decoder: VideoCodecContext | None = None
         self._waiting: dict[int | None, VideoFrame] = {}
 
-    def see(self, packet: Packet) -> None:
+    def see(self, packet: Packet[VideoStream]) -> None:
         """Decode what lies beside a packet's frame.
 
         Raises:
@@ -50,7 +50,7 @@ class SideTransparency:
 _SIDE_TRANSPARENCY_CODECS = ("vp8", "vp9")
 
 
-def _beside(packet: Packet) -> bytes | None:
+def _beside(packet: Packet[VideoStream]) -> bytes | None:
     """The transparency packed beside a frame, None where there is none."""
     for side_data in packet.iter_sidedata():
         if side_data.data_type == "matroska_block_additional":
