@@ -7,8 +7,8 @@ The UNet is the real one (860 million weights) at random weights: what it comput
 costs. Without a GPU the default is 4 frames with latents of 16 x 16, with one 24 frames of 64 x 64 in
 float16.
 
-* A tuning step is `methods.one_shot.tuning`'s: draws, forward pass, backward pass, AdamW. The text encoder and the VAE
-  have no part in it.
+* A tuning step is `methods.one_shot.tuning`'s: draws, forward pass, backward pass, AdamW. The text encoder
+  and the VAE have no part in it.
 * A sampling step is one of DDIM with guidance, so the UNet sees every frame twice.
 * The ratio is that to a forward pass of the plain image UNet on the same frames: once for tuning, twice
   (guidance) for sampling.

@@ -1,19 +1,15 @@
-"""Methods: one way of turning a pretrained diffusion model into a video model is one file.
+"""Methods: ways of turning a pretrained diffusion model into a video model, by family.
 
-ddim_frames        every frame an independent image: the floor
-text2video_zero    Text2Video-Zero: warped latents and cross-frame attention
-zs2                ZS²: dependency noise and temporal momentum attention
-tune_a_video       Tune-A-Video: an inflated UNet, tuned on one clip, edits it
-simda              SimDA: adapters that were trained on videos
-simda_edit         SimDA's editing: adapters tuned on one clip
-upscaler           SimDA's super-resolution stage, which follows any method
-cogvideox          the base of text-video prediction: `fca` (FCA), `lora`, `cogvideox_t2v`, `cogvideox_i2v`;
-                   and the floors `repeat_last` and `constant_velocity`
+zero_shot         nothing is trained: independent frames (the floor), Text2Video-Zero, ZS²
+one_shot          tuned on one clip, which it edits: Tune-A-Video
+adapters          small trained layers in a frozen UNet: SimDA, and its editing, which is one-shot
+prediction        the frames after given ones, on CogVideoX: FCA, LoRA, image-to-video; and floors
+upscaling         SimDA's super-resolution stage, which follows any method
+training          of adapters, predictors and upscalers on data sets (`reelbench train`)
 
-Beside them lie the parts that they share: `config` (the settings of all), `session` (one clip per forward
-pass), `pipeline` (Stable Diffusion, loaded), `guidance` (UNet and classifier-free guidance), `ddim` (the
-schedule), `noise` (seeded draws), `attention` (self-attention across frames), `dependency_noise`; for tuning
-`tuning`, `ddim_inversion`, `one_shot_session`; for adapters `adapters`, `video_training`.
+They stand on two backbones, `stable_diffusion` and `cogvideox`, and on the ground: `pipelines` (loading,
+prompts, sessions), `noise` (seeded draws), `frames` (which frames, at what size), `weights_file` (files of
+trained parameters) and `resumable` (a loop that resumes).
 
 Importing a method file imports no torch; `Method.load` does.
 """

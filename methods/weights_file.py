@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import WeightsError
+from ..core.types import WeightsRef
 from ..core.weights_format import NamedFiles
 from ..core.weights_tree import Tree
 
@@ -89,6 +90,11 @@ ADAPTERS = TrainedFile(
     required=(ADAPTERS_FILE,),
     marker=ADAPTERS_FORMAT,
 )
+
+
+def adapter_weights(location: str | None) -> tuple[WeightsRef, ...]:
+    """The weights of a method with adapters at a location; none where it is None."""
+    return () if location is None else (WeightsRef("adapters", location, ADAPTERS),)
 
 
 def trained_parameters(file_name: str, marker: str) -> TrainedFile:

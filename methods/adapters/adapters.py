@@ -26,16 +26,16 @@ Besides adapters a UNet for videos may have (`AdapterConfig`):
 Uncertain: initial values of W1 (not given in the paper; torch's default for linear layers), and whether the
 published text-to-video model shares group norms over frames.
 
-They get into the UNet by hooks: a hook changes what a module takes or gives and can be removed, and the UNet's
-own modules and weights stay as they are. Hooks run inside gradient checkpointing like the module itself, also
-when the module is computed again.
+They get into the UNet by hooks: a hook changes what a module takes or gives and can be removed, and the
+UNet's own modules and weights stay as they are. Hooks run inside gradient checkpointing like the module
+itself, also when the module is computed again.
 
 A file of adapters holds their numbers, as safetensors in float16, and their configuration in the metadata. So
 loading asks for no settings that would have to match. Nothing of the image model is in it; the shapes say
 whether it was made for the image model at hand.
 
-Shape suffixes: T frames, B = clips * T, C channels, H, W height and width, S tokens, D width, L text tokens; Y,
-X rows and columns of a layout map.
+Shape suffixes: T frames, B = clips * T, C channels, H, W height and width, S tokens, D width, L text tokens;
+Y, X rows and columns of a layout map.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ class AdapterConfig(FrozenConfig):
     """Width of the temporal adapters' bottleneck over the width of their block."""
 
     layout_words: tuple[str, ...] = ()
-    """Words that the layout prior knows (`methods.adapters.layout_prior`); none, as in the paper, is no layout
-    prior."""
+    """Words that the layout prior knows (`methods.adapters.layout_prior`); none, as in the paper, is no
+    layout prior."""
 
     latent_shift: LatentShift | Literal["off"] = "paper"
     """Form of latent-shift attention; "off" is self-attention within each frame."""

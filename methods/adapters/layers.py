@@ -1,8 +1,9 @@
 """The layers that SimDA adds to a UNet: adapters, latent-shift attention, and (ours) a layout prior.
 
-Source: Xing et al., "SimDA: Simple Diffusion Adapter for Efficient Video Generation" (CVPR 2024), its parts on
-adapters and on latent-shift attention, and the authors' released editing code. No code was copied: that
-repository has no licence. The layout prior is not SimDA's; `methods.adapters.layout_prior` says what it is for.
+Source: Xing et al., "SimDA: Simple Diffusion Adapter for Efficient Video Generation" (CVPR 2024), its parts
+on adapters and on latent-shift attention, and the authors' released editing code. No code was copied: that
+repository has no licence. The layout prior is not SimDA's; `methods.adapters.layout_prior` says what it is
+for.
 
 Shape suffixes: T frames, B = clips * T, G clips, C channels, H, W height and width (of feature maps or of a
 grid of tokens), S spatial tokens, D width of the hidden states, Q width of all heads together, N keys of a
@@ -101,25 +102,25 @@ LatentShift = Literal["paper", "released"]
 Pattern = tuple[tuple[int, ...], ...]
 
 RELEASED_PATTERN: Pattern = ((4, 3, 2, 1), (3, 2, 1, 0), (2, 1, 0, 0), (1, 2, 3, 4))
-"""Frames that a token is shifted back by, at (row mod 4, column mod 4). The released code's; the paper's own is
-not known and is taken to be the same."""
+"""Frames that a token is shifted back by, at (row mod 4, column mod 4). The released code's; the paper's own
+is not known and is taken to be the same."""
 
 
 class LatentShiftAttention(AttentionAcrossFrames):
     """Self-attention that also sees a patchwork of tokens from the frames before (SimDA).
 
     A pattern gives every spatial token a number of frames s by its place; in the shifted frame i the token is
-    that of frame i - s at the same place, or of frame i itself where i < s. Queries always come from the frame
-    as it is. Two forms, since the paper and the released code disagree:
+    that of frame i - s at the same place, or of frame i itself where i < s. Queries always come from the
+    frame as it is. Two forms, since the paper and the released code disagree:
 
     - "paper": keys and values from [x_i ; shift(x)_i], all tokens of the frame itself and the shifted frame.
     - "released": from [shift(x)_{i-1} ; shift(x)_i], for the first frame [shift(x)_1 ; shift(x)_1]. The frame
       as it is is never a whole set of keys.
 
     It has no weights, so it is not the identity before training, unlike the adapters. The first frame of a
-    clip, and every frame of a clip that stands still, see each of their own tokens twice or (where the pattern
-    mixes) the same token of an equal frame; the softmax over doubled keys is that over single ones, so these
-    frames equal the image model up to rounding. Other frames do not.
+    clip, and every frame of a clip that stands still, see each of their own tokens twice or (where the
+    pattern mixes) the same token of an equal frame; the softmax over doubled keys is that over single ones,
+    so these frames equal the image model up to rounding. Other frames do not.
 
     Deviation: any grid of tokens is allowed, not only a square one.
 

@@ -18,8 +18,8 @@ Stable Diffusion is commonly run), and its frame rate. It makes 16 frames of 256
 The embedded adapters ("sprites/simda") have a layout prior besides, which is not the paper's (see
 `methods.adapters.layout_prior`), and wider bottlenecks.
 
-Deviations: in `methods.adapters.adapters` and `methods.adapters.layers`. The super-resolution stage follows any
-method (`methods.upscaling.upscaler`); editing by tuning on one video is `methods.adapters.simda_edit`.
+Deviations: in `methods.adapters.adapters` and `methods.adapters.layers`. The super-resolution stage follows
+any method (`methods.upscaling.upscaler`); editing by tuning on one video is `methods.adapters.simda_edit`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ...core.types import Frames, Sample, WeightsRef
 from ...core.weights import resolve
 from ..pipelines import MakeClip
 from ..stable_diffusion.pipeline import PipelineConfig, StableDiffusionMethod, StableDiffusionSession
-from ..weights_file import ADAPTERS
+from ..weights_file import ADAPTERS, adapter_weights
 
 
 class SimDA(StableDiffusionMethod):
@@ -63,9 +63,7 @@ class SimDA(StableDiffusionMethod):
 
     def weights(self) -> tuple[WeightsRef, ...]:
         """The pipeline, and the adapters where there are any."""
-        if self.config.adapters is None:
-            return super().weights()
-        return (*super().weights(), WeightsRef("adapters", self.config.adapters, ADAPTERS))
+        return super().weights() + adapter_weights(self.config.adapters)
 
     def load(self, device: str) -> Session:
         """See `SimDASession`."""

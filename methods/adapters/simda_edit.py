@@ -4,12 +4,13 @@ Source: Xing et al., "SimDA: Simple Diffusion Adapter for Efficient Video Genera
 editing, and the authors' released editing code, of which nothing was copied: it has no licence.
 
 The way is Tune-A-Video's (`methods.one_shot.method`), with SimDA's adapters (`methods.adapters.adapters`) in
-the place of the inflated UNet: they are tuned on the reference with its own prompt, the tuned model inverts the reference by
-DDIM with an empty prompt and without guidance, and edits are DDIM from there, with guidance. By default the
-adapters begin untrained, as the image model; they may begin as adapters that were trained for text-to-video.
+the place of the inflated UNet: they are tuned on the reference with its own prompt, the tuned model inverts
+the reference by DDIM with an empty prompt and without guidance, and edits are DDIM from there, with guidance.
+By default the adapters begin untrained, as the image model; they may begin as adapters that were trained for
+text-to-video.
 
-The tuning artifact holds the adapters (a layout prior that they may have among them) and the inverted latents.
-Guidance and negative prompt are no part of a tuning.
+The tuning artifact holds the adapters (a layout prior that they may have among them) and the inverted
+latents. Guidance and negative prompt are no part of a tuning.
 
 Published settings are presets (`PRESETS`). Uncertain, and therefore settings:
 - the paper's frames, learning rate, guidance scale, optimiser and number format: those of the released code;
@@ -37,7 +38,7 @@ from ...core.types import WeightsRef
 from ...core.weights import resolve
 from ..one_shot.config import OneShotConfig, TuningConfig
 from ..one_shot.method import OneShotMethod, OneShotSession, VideoModel
-from ..weights_file import ADAPTERS
+from ..weights_file import ADAPTERS, adapter_weights
 
 if TYPE_CHECKING:
     import torch
@@ -101,9 +102,7 @@ class SimDAEdit(OneShotMethod):
 
     def weights(self) -> tuple[WeightsRef, ...]:
         """The pipeline, and the adapters where there are any."""
-        if self.config.adapters is None:
-            return super().weights()
-        return (*super().weights(), WeightsRef("adapters", self.config.adapters, ADAPTERS))
+        return super().weights() + adapter_weights(self.config.adapters)
 
     def load(self, device: str) -> Session:
         """See `SimDAEditSession`."""

@@ -17,8 +17,8 @@ weights stand in for the pretrained ones; afterwards it is what it was. One load
 A clip that stands still is, in all frames, what the image model makes of it (tested): doubled equal keys are
 single keys, and equal frames have the statistics of one. Only a random bias of temporal attention is added.
 
-Shape suffixes: T frames, G clips, B = G*T, S spatial tokens, D width of the hidden states, K number of heads, E
-width of one head.
+Shape suffixes: T frames, G clips, B = G*T, S spatial tokens, D width of the hidden states, K number of heads,
+E width of one head.
 """
 
 from __future__ import annotations

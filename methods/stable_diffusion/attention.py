@@ -8,8 +8,8 @@ SimDA's latent-shift attention is in `methods.adapters.layers`. Only self-attent
 replaced; text cross-attention stays as it is. A clip of one frame is plain attention, bit for bit, in all of
 them.
 
-Shape suffixes: T frames, G clips (guidance halves), B = G*T, S spatial tokens, D width of the hidden states, Q
-width of all heads together, K number of heads, E width of one head, N keys of a frame.
+Shape suffixes: T frames, G clips (guidance halves), B = G*T, S spatial tokens, D width of the hidden states,
+Q width of all heads together, K number of heads, E width of one head, N keys of a frame.
 """
 
 from __future__ import annotations
@@ -157,13 +157,13 @@ class CrossFrameAttention(AttentionAcrossFrames):
 class TemporalMomentumAttention(AttentionAcrossFrames):
     """Every frame attends to a running mean over the frames up to itself.
 
-    ZS², section 4.1: K'_1 = K_1, K'_i = mu_i K'_{i-1} + (1 - mu_i) K_i, and the same for the values. mu = 0 is
-    plain self-attention, mu = 1 is cross-frame attention to the first frame.
+    ZS², section 4.1: K'_1 = K_1, K'_i = mu_i K'_{i-1} + (1 - mu_i) K_i, and the same for the values. mu = 0
+    is plain self-attention, mu = 1 is cross-frame attention to the first frame.
 
     Deviations:
-    - The recursion is computed as one matrix product over the *frame index*. The official pseudocode's product
-      only takes the diagonal of that matrix, and its loop is not recursive; both contradict the paper, which
-      is followed.
+    - The recursion is computed as one matrix product over the *frame index*. The official pseudocode's
+      product only takes the diagonal of that matrix, and its loop is not recursive; both contradict the
+      paper, which is followed.
     - The mean is taken of the hidden states before projection, which is one product instead of two and the
       same number: projections are linear, and a bias passes through because every row of the matrix sums to
       one.

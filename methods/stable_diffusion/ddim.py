@@ -1,8 +1,8 @@
-"""DDIM without added noise (eta 0), written out: its schedule, and the guided UNet that follows it either way.
+"""DDIM without added noise (eta 0), written out: its schedule, and the guided UNet that follows it.
 
 Sources: Song, Meng, Ermon, "Denoising Diffusion Implicit Models" (ICLR 2021), equation 12 with sigma = 0, on
-the noise schedule of the checkpoint, and section 4.3 for inversion; Ho and Salimans, "Classifier-Free Diffusion
-Guidance" (2022), in the form of Stable Diffusion.
+the noise schedule of the checkpoint, and section 4.3 for inversion; Ho and Salimans, "Classifier-Free
+Diffusion Guidance" (2022), in the form of Stable Diffusion.
 
 Notation: abar_t is the product of (1 - beta_s) for s up to t; x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
 
@@ -185,8 +185,9 @@ class Denoiser:
     """A UNet that knows its prompt: all that a sampling method needs.
 
     guided = unconditional + scale * (conditional - unconditional), where "unconditional" is the negative
-    prompt. The frames of one clip are the batch axis of the UNet; with guidance the batch is [negative prompt x
-    T, prompt x T]. Attention across frames (`methods.stable_diffusion.attention`) is told T and never guesses.
+    prompt. The frames of one clip are the batch axis of the UNet; with guidance the batch is [negative prompt
+    x T, prompt x T]. Attention across frames (`methods.stable_diffusion.attention`) is told T and never
+    guesses.
 
     Args:
         unet: a diffusers UNet2DConditionModel.
@@ -244,12 +245,13 @@ class Denoiser:
     def invert(self, latents_TCHW: torch.Tensor) -> torch.Tensor:
         """DDIM inversion: the noise from which `denoise` leads back to these latents.
 
-        Tune-A-Video (section 3.3, and the released code) inverts with an empty prompt, without guidance and by
-        the tuned network, and evaluates the noise at the timestep that a step leads *to*, on the state that it
-        comes from. The prediction is turned into noise with the noise level of that timestep, so two networks
-        that say the same in epsilon and in velocity have the same inversion (tested); the released code takes
-        every prediction for epsilon, which is wrong for networks that predict the velocity (Stable Diffusion
-        2.x at 768 pixels). The error of a step falls with its length: more steps lead back more closely.
+        Tune-A-Video (section 3.3, and the released code) inverts with an empty prompt, without guidance and
+        by the tuned network, and evaluates the noise at the timestep that a step leads *to*, on the state
+        that it comes from. The prediction is turned into noise with the noise level of that timestep, so two
+        networks that say the same in epsilon and in velocity have the same inversion (tested); the released
+        code takes every prediction for epsilon, which is wrong for networks that predict the velocity (Stable
+        Diffusion 2.x at 768 pixels). The error of a step falls with its length: more steps lead back more
+        closely.
 
         Args:
             latents_TCHW: a clip's latents, scaled as the UNet expects them, on any device.

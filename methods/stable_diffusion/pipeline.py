@@ -59,8 +59,8 @@ UNET_PARTS = {
     "tokenizer": TOKENIZER,
     "scheduler": SCHEDULER,
 }
-"""What is loaded of a pipeline with a UNet. Safety checkers, feature extractors, image encoders and watermarks
-are not."""
+"""What is loaded of a pipeline with a UNet. Safety checkers, feature extractors, image encoders and
+watermarks are not."""
 
 NOT_WITH_A_UNET = {"text_encoder_2": "it has two text encoders, as SDXL has"}
 

@@ -4,9 +4,9 @@ Noise augmentation: Ho et al., "Cascaded Diffusion Models for High Fidelity Imag
 section 4.2, in the form that latent upscalers have in diffusers: the low-resolution picture gets the noise of
 a DDPM schedule of its own at some level, and the network is told the level as a class label.
 
-Shape suffixes: T frames, B pictures (the frames of a clip or of several), R repeats (guidance halves), C latent
-channels, H, W height and width, h, w those of the low resolution and of the latents, 3 RGB, L text tokens, D
-text width.
+Shape suffixes: T frames, B pictures (the frames of a clip or of several), R repeats (guidance halves), C
+latent channels, H, W height and width, h, w those of the low resolution and of the latents, 3 RGB, L text
+tokens, D text width.
 """
 
 from __future__ import annotations

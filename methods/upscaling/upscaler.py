@@ -7,8 +7,8 @@ Source: Xing et al., "SimDA: Simple Diffusion Adapter for Efficient Video Genera
    concatenated to the noisy latents, which have its size; the level is a class label
    (`methods.upscaling.pipeline`). The factor is that of the VAE.
 2. It gets SimDA's adapters and latent-shift attention (`methods.adapters.adapters`), of which nothing but the
-   adapters is trained, on clips (`methods.training.upscaler`). The low-resolution clip is concatenated frame by
-   frame.
+   adapters is trained, on clips (`methods.training.upscaler`). The low-resolution clip is concatenated frame
+   by frame.
 3. A clip is DDIM from independent noise in all frames, with guidance.
 
 Known of the published stage: 256 to 1024 pixels, noise augmentation with conditioning on its level, the same
@@ -31,7 +31,7 @@ from ...core.types import Dtype, Frames, WeightsRef
 from ...core.weights import resolve
 from ..pipelines import GuidedPrompts
 from ..stable_diffusion.ddim import Denoiser
-from ..weights_file import ADAPTERS
+from ..weights_file import ADAPTERS, adapter_weights
 from .pipeline import UPSCALER, UpscalePipeline, load_upscaler
 
 if TYPE_CHECKING:
@@ -80,9 +80,7 @@ class LatentUpscaler(Upscaler):
     def weights(self) -> tuple[WeightsRef, ...]:
         """The image upscaler, and the adapters where there are any."""
         upscaler = WeightsRef("upscaler", self.config.weights, UPSCALER)
-        if self.config.adapters is None:
-            return (upscaler,)
-        return (upscaler, WeightsRef("adapters", self.config.adapters, ADAPTERS))
+        return (upscaler, *adapter_weights(self.config.adapters))
 
     def load(self, device: str) -> UpscalerSession:
         """See `LatentUpscalerSession`."""

@@ -14,8 +14,8 @@ the paper: 50 and 7.5 are assumed, as Stable Diffusion is commonly run. The pape
 here is 16. Chaining of chunks into longer videos is left out.
 
 The noise of frame i is sqrt(alpha) e_{i-1} + sqrt(1 - alpha) n with fresh n, so that every frame is standard
-normal by itself; alpha is chosen so that the "KL divergence" between e_i and e_{i-1} is lambda. That divergence
-is the authors' definition: both noise tensors are taken for log-probabilities,
+normal by itself; alpha is chosen so that the "KL divergence" between e_i and e_{i-1} is lambda. That
+divergence is the authors' definition: both noise tensors are taken for log-probabilities,
 
     KL(e_i, e_{i-1}) = mean over C,H,W of exp(e_{i-1}) (e_{i-1} - e_i).
 

@@ -11,15 +11,23 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from reelbench.core.contracts import ClipMetric, Dataset, Extractor, ExtractorSession, FrozenConfig
+from reelbench.core.contracts import (
+    ClipMetric,
+    Dataset,
+    Extractor,
+    ExtractorSession,
+    FrozenConfig,
+    Method,
+    Session,
+)
 from reelbench.core.types import Conditioning, Features, Frames, Resources, Sample
 
 
-class Drift:
+class Drift(Method):
     """A gradient that drifts, in the colours of its seed."""
 
     class Config(FrozenConfig):
@@ -32,22 +40,22 @@ class Drift:
     version: ClassVar[str] = "1"
     conditioning: ClassVar[Conditioning] = Conditioning.TEXT
 
-    def __init__(self, config: Any) -> None:
-        self.config = config
-
     def resources(self) -> Resources:
         return Resources()
 
-    def weights(self) -> tuple[Any, ...]:
-        return ()
+    def load(self, device: str) -> Session:
+        return DriftSession(self.config)
 
-    def load(self, device: str) -> Any:
-        return self
 
-    def tune(self, reference: Frames | None, prompt: str | None, seed: int) -> None:
-        return None
+class DriftSession(Session):
+    """Draws the clips."""
 
-    def generate(self, samples: Sequence[Sample], artifact: Any, seeds: Sequence[int]) -> Iterator[Frames]:
+    def __init__(self, config: Drift.Config) -> None:
+        self.config = config
+
+    def generate(
+        self, samples: Sequence[Sample], artifact: bytes | None, seeds: Sequence[int]
+    ) -> Iterator[Frames]:
         for sample, seed in zip(samples, seeds, strict=True):
             if diary := os.environ.get("TINY_DIARY"):
                 Path(diary, f"{sample.id}-{os.getpid()}").touch()

@@ -5,8 +5,8 @@ training is the one for any data set and any pipeline (`methods.training.adapter
 paper's settings, all because the embedded image model is tiny and saw single frames only:
 
 - bottlenecks as wide as their blocks: a quarter of 64 channels would leave 16;
-- a layout prior (`methods.adapters.layout_prior`): single frames cannot show which way something moves, so the
-  embedded text encoder hardly tells "left" from "right", and in trials without the prior the adapters
+- a layout prior (`methods.adapters.layout_prior`): single frames cannot show which way something moves, so
+  the embedded text encoder hardly tells "left" from "right", and in trials without the prior the adapters
   learned to move things smoothly, but not as prompted;
 - more weight on noisy timesteps, where motion is decided, and a fifth of the clips hidden behind pure
   noise, as they are when sampling starts: the schedule's noisiest latents still show a clip's motion to who
