@@ -1,44 +1,43 @@
-import ast, sys
+"""How many files a reader opens to understand a part: its import closure inside its room.
+
+    python benchmarks/files_to_open.py [FILE ...]
+
+Imports inside functions and for types count; files without code do not. docs/architecture.md has the table.
+"""
+
+from __future__ import annotations
+
+import sys
 from pathlib import Path
-root=Path(sys.argv[1]) if len(sys.argv)>1 else Path('.')
-ROOMS='core datasets metrics methods worlds reports stages evaluation flows cli'.split()
-mods={}
-for r in ROOMS:
-    for p in (root/r).rglob('*.py'):
-        rel=p.relative_to(root).with_suffix('')
-        name='.'.join(rel.parts)
-        if name.endswith('.__init__'): name=name[:-9]
-        mods[name]=p
-def imports(name,lazy=True,typing=True):
-    p=mods[name]; tree=ast.parse(p.read_text())
-    pkg=name.split('.') if p.name=='__init__.py' else name.split('.')[:-1]
-    out=set()
-    def visit(node,infunc):
-        for c in ast.iter_child_nodes(node):
-            inf=infunc or isinstance(c,(ast.FunctionDef,ast.AsyncFunctionDef,ast.Lambda))
-            if isinstance(c,ast.If) and 'TYPE_CHECKING' in ast.dump(c.test) and not typing: continue
-            if isinstance(c,ast.ImportFrom) and (lazy or not infunc):
-                if c.level:
-                    base=pkg[:len(pkg)-(c.level-1)]
-                else:
-                    if not (c.module or '').startswith('reelbench'): continue
-                    base=[]; 
-                m=(c.module or '').split('.') if c.module else []
-                if not c.level: m=m[1:]
-                full='.'.join(base+m)
-                for a in c.names:
-                    f=full+'.'+a.name if full else a.name
-                    if f in mods: out.add(f)
-                    elif full in mods: out.add(full)
-            visit(c,inf)
-    visit(tree,False)
-    out.discard(name)
-    return out
-if __name__=='__main__':
-    for lazy in (True,False):
-        for start in sys.argv[2:]:
-            room=start.split('.')[0]; seen={start}; todo=[start]
-            while todo:
-                for m in imports(todo.pop(),lazy):
-                    if (m.split('.')[0]==room or room=='evaluation') and m not in seen: seen.add(m); todo.append(m)
-            print('lazy' if lazy else 'top', start,len(seen),sum(len(mods[m].read_text().splitlines()) for m in seen), sorted(s.split('.')[-1] for s in seen) if len(seen)<30 else '')
+
+from reelbench.core.sources import with_imports
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = (
+    "methods/zero_shot/zs2.py",
+    "methods/one_shot/tune_a_video.py",
+    "methods/adapters/simda.py",
+    "methods/prediction/fca.py",
+    "methods/training/prediction.py",
+    "metrics/sets/fvd.py",
+    "metrics/extractors/i3d/i3d.py",
+)
+
+
+def files_to_open(file: Path, room: Path) -> list[Path]:
+    """The files below a room that a file imports, directly or through each other, and itself."""
+    return [found for found in with_imports(file, room) if found.read_text().strip()]
+
+
+def main(names: list[str]) -> None:
+    """Print a Markdown table; of `evaluation/` the room is the whole package."""
+    print("| file | files to open | lines |\n|---|---|---|")
+    for name in names or (*FILES, "evaluation/evaluator.py"):
+        room = ROOT if name.startswith("evaluation") else ROOT / name.split("/")[0]
+        found = files_to_open(ROOT / name, room)
+        lines = sum(len(file.read_text().splitlines()) for file in found)
+        print(f"| {name} | {len(found)} | {lines:,} |")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -18,8 +18,6 @@ from pathlib import Path
 from .errors import ReelbenchError
 from .hashing import digest, digest_bytes
 
-PACKAGE = Path(__file__).resolve().parent.parent
-
 
 def is_own(cls: type) -> bool:
     """Whether a class is Reelbench's own, by its module and by where this lies."""
@@ -43,7 +41,7 @@ def source_digest(cls: type) -> str | None:
     files: set[Path] = set()
     for base in foreign:
         file = _file(base)
-        files |= set(_with_imports(file, _root(base.__module__, file)))
+        files |= set(with_imports(file, _root(base.__module__, file)))
     return digest({"class": cls.__qualname__, "files": sorted(digest_bytes(_normal(file)) for file in files)})
 
 
@@ -64,38 +62,37 @@ def _root(module: str, file: Path) -> Path:
     return file.parents[max(depth - 1, 0)] if depth else file.parent
 
 
-def _with_imports(file: Path, root: Path) -> Iterator[Path]:
+def with_imports(file: Path, root: Path) -> Iterator[Path]:
     """A file, and those below `root` that it imports, directly or through each other."""
     seen, waiting = set(), [file]
     while waiting:
         file = waiting.pop()
-        if file in seen:
-            continue
-        seen.add(file)
-        yield file
-        if file.suffix == ".py":
-            waiting += _imported(file, root)
+        if file not in seen:
+            seen.add(file)
+            yield file
+            waiting += imported_files(file, root)
 
 
-def _imported(file: Path, root: Path) -> Iterator[Path]:
-    """The files below `root` that a Python file's import statements name."""
-    for node in ast.walk(ast.parse(file.read_bytes())):
+def imported_files(file: Path, root: Path) -> Iterator[Path]:
+    """The files below `root` that import statements anywhere in a Python file name, without importing any.
+
+    An absolute import may begin at `root` or name it.
+    """
+    tree = ast.parse(file.read_bytes()) if file.suffix == ".py" else ast.Module([], [])
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield from _resolved(alias.name.split("."), root)
+                yield from _resolved(alias.name.split("."), root, [root, root.parent])
         elif isinstance(node, ast.ImportFrom):
+            places = [file.parents[node.level - 1]] if node.level else [root, root.parent]
             names = node.module.split(".") if node.module else []
             for alias in node.names:
-                if node.level:
-                    start = file.parents[node.level - 1]
-                    yield from _resolved([*names, alias.name], root, [start])
-                else:
-                    yield from _resolved([*names, alias.name], root)
+                yield from _resolved([*names, alias.name], root, places)
 
 
-def _resolved(names: list[str], root: Path, places: list[Path] | None = None) -> Iterator[Path]:
+def _resolved(names: list[str], root: Path, places: list[Path]) -> Iterator[Path]:
     """The files of a dotted name and of the packages on the way, where they lie below `root`."""
-    for place in places or [root, root.parent]:
+    for place in places:
         for end in range(len(names), 0, -1):
             path = place.joinpath(*names[:end])
             for file in (path.with_suffix(".py"), path / "__init__.py"):
