@@ -1,6 +1,8 @@
 # make demo: install, run the first clips of the benchmark on the embedded world, say what they reproduce.
 # make benchmark: the same with 256 clips of each method, for hours; kill it and start it again as you like.
 # make test: install, run the whole test suite.
+# make check: what a developer runs all the time: lint, formats, layers, in seconds.
+# make test-quick: what a developer runs before a commit, in a minute and a half.
 # make smoke: install, run the tests that show within two minutes whether the installation works.
 # make lock: write requirements.lock anew; UPGRADE=--upgrade takes the newest versions.
 # Needs only python3 (3.11 or newer, with venv); everything else goes into .venv. PYTHON=python3.12 takes
@@ -26,7 +28,7 @@ LOCKS := requirements-bootstrap.lock requirements.lock pyproject.toml
 
 PYTHON_IS := -c 'import sys; print(sys.version)'
 
-.PHONY: demo benchmark test smoke venv lock lint clean
+.PHONY: demo benchmark check test test-quick smoke venv lock lint clean
 .DEFAULT_GOAL := demo
 
 # Clips and captions of the first N samples are those of the first N of more.
@@ -47,6 +49,14 @@ test: venv
 
 smoke: venv
 	@$(BIN)/python -m pytest -m smoke --durations=5
+
+check: venv
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/python -m pytest tests/test_layers.py tests/test_packaging.py tests/test_recorded_sources.py
+
+test-quick: venv
+	@$(BIN)/python -m pytest -m "not slow and not e2e" --durations=5
 
 lint: venv
 	$(BIN)/ruff check .
