@@ -90,13 +90,13 @@ def refuse_namesakes(kind: Kind, used: Iterable[tuple[str, type]]) -> None:
         other, other_cls = found.setdefault(name, (written, cls))
         if other_cls is not cls:
             raise RunFileError(
-                f"two {kind} call themselves {name!r}: {other!r} ({_file(other_cls)}) and {written!r} "
+                f"two {_word(kind)}s call themselves {name!r}: {other!r} ({_file(other_cls)}) and {written!r} "
                 f"({_file(cls)}); results would not be told apart",
                 "give one of the classes another `name`",
             )
 
 
-def _faults(kind: str, cls: type, complete: type, base: type) -> Iterator[tuple[str, str]]:
+def _faults(kind: Kind, cls: type, complete: type, base: type) -> Iterator[tuple[str, str]]:
     """(member, what is wrong with it), in the order of the contract."""
     needs_config = kind != "metrics"
     config = getattr(cls, "Config", None)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import keys
-from .contract_check import plugin_errors, refuse_namesakes
+from .contract_check import Kind, plugin_errors, refuse_namesakes
 from .contracts import Dataset, Method, Upscaler
 from .errors import DatasetError, Faults, PluginError, ReelbenchError, RunFileError
 from .file_digests import FileDigests
@@ -77,8 +77,8 @@ def make_plan(
             failures.append(error)
         except ReelbenchError as error:
             faults.add(error)
-    for fault in _namesakes(methods.values()):
-        faults.add(fault)
+    for namesakes in _namesakes(methods.values(), datasets.values()):
+        faults.add(namesakes)
     if not faults.found and not datasets and failures:
         raise failures[0]
     pairs = [
@@ -143,13 +143,19 @@ def _plugin_key(
     return keys.method_key(plugin.name, plugin.version, kept, by_role, source), by_location
 
 
-def _namesakes(methods: Iterable[PlannedMethod]) -> Iterator[RunFileError]:
+def _namesakes(
+    methods: Iterable[PlannedMethod], datasets: Iterable[PlannedDataset]
+) -> Iterator[RunFileError]:
     """Different classes of one name: rows of a table would not tell them apart."""
     methods = list(methods)
-    used = [method.upscaler for method in methods if method.upscaler is not None]
-    for kind, planned in (("methods", methods), ("upscalers", used)):
+    used: dict[Kind, list[tuple[str, type]]] = {
+        "methods": [(method.name, type(method.plugin)) for method in methods],
+        "upscalers": [(m.upscaler.name, type(m.upscaler.plugin)) for m in methods if m.upscaler is not None],
+        "datasets": [(dataset.label, type(dataset.plugin)) for dataset in datasets],
+    }
+    for kind, classes in used.items():
         try:
-            refuse_namesakes(kind, [(one.name, type(one.plugin)) for one in planned])
+            refuse_namesakes(kind, classes)
         except RunFileError as error:
             yield error
 

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from . import registry
+from .contract_check import Kind
 from .errors import Faults, ReelbenchError, RunFileError, nearest, unknown_name
 from .plain_faults import place, plain_faults, unknown_key, written_names
 from .run_file import (
@@ -177,7 +178,7 @@ class _Check:
                 known.setdefault(close, value)
         return known
 
-    def _look_at(self, run: RunFile, kind: str, entry: _Entry) -> None:
+    def _look_at(self, run: RunFile, kind: Kind, entry: _Entry) -> None:
         """Whether the plug-ins of an entry are there and take their configuration."""
         plugin = entry.plugin
         if plugin is None:
@@ -189,10 +190,10 @@ class _Check:
         entry.is_sound = rest is plugin and upscaler is upscale and "upscale" not in entry.faulty
         if kind == "methods" and rest is not None and not entry.is_sound:
             entry.rest = rest.model_copy(update={"upscale": upscaler})
-        if plugin.name not in registry.names(kind):  # type: ignore[arg-type]
-            entry.meant = nearest(plugin.name, registry.names(kind))  # type: ignore[arg-type]
+        if plugin.name not in registry.names(kind):
+            entry.meant = nearest(plugin.name, registry.names(kind))
 
-    def _buildable(self, run: RunFile, kind: str, entry: Any, at: str, only_name: bool = False) -> Any:
+    def _buildable(self, run: RunFile, kind: Kind, entry: Any, at: str, only_name: bool = False) -> Any:
         """The entry, without the settings that its plug-in refuses; None where it cannot be built."""
         try:
             config_class = plugin_class(kind, entry).Config
@@ -256,7 +257,7 @@ class _Check:
 _A = {"methods": "the method", "datasets": "the data set", "upscalers": "the upscaler"}
 
 
-def _settings(kind: str, name: Any) -> list[str]:
+def _settings(kind: Kind, name: Any) -> list[str]:
     """The settings of a plug-in; none where there is no such plug-in, which is told elsewhere."""
     try:
         return written_names(plugin_class(kind, PluginEntry(name=name)).Config)
