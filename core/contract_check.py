@@ -90,8 +90,8 @@ def refuse_namesakes(kind: Kind, used: Iterable[tuple[str, type]]) -> None:
         other, other_cls = found.setdefault(name, (written, cls))
         if other_cls is not cls:
             raise RunFileError(
-                f"two {_word(kind)}s call themselves {name!r}: {other!r} ({_file(other_cls)}) and {written!r} "
-                f"({_file(cls)}); results would not be told apart",
+                f"two {_word(kind)}s call themselves {name!r}: {other!r} ({_file(other_cls)}) and "
+                f"{written!r} ({_file(cls)}); results would not be told apart",
                 "give one of the classes another `name`",
             )
 

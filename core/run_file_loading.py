@@ -118,9 +118,10 @@ class _Check:
         )
         for text in run.doubled():
             self._faults.add(RunFileError(f"{self._where}: {text}"))
-        for kind, entries in (("methods", methods), ("datasets", datasets)):
-            for entry in entries:
-                self._look_at(run, kind, entry)
+        for entry in methods:
+            self._look_at(run, "methods", entry)
+        for entry in datasets:
+            self._look_at(run, "datasets", entry)
         if all(isinstance(data.get(kind), list | tuple) for kind in _ENTRIES):
             self._check_methods_of(datasets, methods)
         unknown = self._unknown_metrics(run)
@@ -156,7 +157,7 @@ class _Check:
         return data
 
     def _known(
-        self, model: type[BaseModel], given: Mapping[Any, Any], at: str, kind: str | None = None
+        self, model: type[BaseModel], given: Mapping[Any, Any], at: str, kind: Kind | None = None
     ) -> dict[str, Any]:
         allowed = written_names(model)
         known = {key: value for key, value in given.items() if key in allowed}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ...core.power import ALPHA
+from ...core.statistics import ALPHA
 from .measurement import format_rounded, is_value
 from .method_table import Column, Group, Lead
 from .run_tables import Row

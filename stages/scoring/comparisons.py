@@ -10,8 +10,7 @@ import numpy as np
 
 from ...core.contracts import Metric, SetMetric
 from ...core.errors import MetricError
-from ...core.power import ALPHA, min_detectable
-from ...core.statistics import holm, mean_estimate, sign_flip_test
+from ...core.statistics import ALPHA, holm, mean_estimate, min_detectable, sign_flip_test
 from ...core.tables import ComparisonRow, ScoreRow
 from ..measuring import Measuring
 from .metric_calls import Defects, MetricDefectError, set_comparison

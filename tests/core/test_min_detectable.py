@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from reelbench.core.errors import MetricError
-from reelbench.core.power import min_detectable, sources_needed
+from reelbench.core.statistics import min_detectable
 
 
 def test_it_is_the_sum_of_the_two_quantiles() -> None:
@@ -26,17 +26,6 @@ def test_a_difference_of_that_size_is_found_in_eight_of_ten_experiments() -> Non
     assert found == pytest.approx(0.8, abs=0.03)
 
 
-@pytest.mark.parametrize("difference", [0.2, 0.5, 3.0])
-def test_the_sources_needed_are_the_fewest_that_detect_it(difference: float) -> None:
-    count = sources_needed(difference, 0.4, 25)
-    scale = 0.4 * 5
-    assert min_detectable(scale / np.sqrt(count), count - 1) <= difference
-    if count > 2:
-        assert min_detectable(scale / np.sqrt(count - 1), count - 2) > difference
-
-
 def test_bad_arguments_are_named() -> None:
     with pytest.raises(MetricError, match="degrees 0"):
         min_detectable(1.0, 0)
-    with pytest.raises(MetricError, match="must not be 0"):
-        sources_needed(0.0, 1.0, 10)
