@@ -34,7 +34,7 @@ from .yaml_text import load_yaml
 
 MoreFaults = Callable[[RunFile], Iterable[ReelbenchError]]
 
-_ENTRIES: dict[str, type[PluginEntry]] = {"methods": MethodEntry, "datasets": DatasetEntry}
+_ENTRIES: dict[Kind, type[PluginEntry]] = {"methods": MethodEntry, "datasets": DatasetEntry}
 _STAND_INS = {"name": "unnamed", "methods": [{"name": "none"}], "datasets": [{"name": "none"}]}
 """Of what a run file must have."""
 

@@ -8,6 +8,7 @@ the class and its bases come from, and of the files beside them that these impor
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import sys
 from collections.abc import Iterator
@@ -57,9 +58,12 @@ def _file(cls: type) -> Path:
 
 
 def _root(module: str, file: Path) -> Path:
-    """The folder below which a file's imports are part of the plug-in: its top package, or its own folder."""
+    """The folder below which a file's imports are part of the plug-in: its top package, or its own folder; of a
+    single file among installed packages itself alone."""
     depth = module.count(".") + (file.stem == "__init__")
-    return file.parents[max(depth - 1, 0)] if depth else file.parent
+    if depth == 0 and file.parent.name in ("site-packages", "dist-packages"):
+        return file
+    return file.parents[max(depth - 1, 0)]
 
 
 def with_imports(file: Path, root: Path) -> Iterator[Path]:
@@ -78,7 +82,10 @@ def imported_files(file: Path, root: Path) -> Iterator[Path]:
 
     An absolute import may begin at `root` or name it.
     """
-    tree = ast.parse(file.read_bytes()) if file.suffix == ".py" else ast.Module([], [])
+    tree = ast.Module([], [])
+    if file.suffix == ".py":
+        with contextlib.suppress(SyntaxError):  # then nobody imports it
+            tree = ast.parse(file.read_bytes())
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,30 @@ def test_the_bases_own_file_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     first = digest_of(tmp_path / "plug", text, "Child")
     base.write_text(TWEAKED + "# edited\n")
     assert digest_of(tmp_path / "plug", text, "Child") != first
+
+
+def test_an_installed_package_counts_as_a_whole_and_its_neighbours_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site-packages"
+    monkeypatch.syspath_prepend(site)
+    written(site, "import neighbour_of_mine\n" + TWEAKED, "single_plugin_of_mine.py")
+    neighbour = written(site, "VALUE = 1\n", "neighbour_of_mine.py")
+    written(site / "package_of_mine" / "deep", "from ..parts import VALUE\n" + TWEAKED, "method.py")
+    parts = written(site / "package_of_mine", "import package_of_mine.more\nVALUE = 1\n", "parts.py")
+    more = written(site / "package_of_mine", "MORE = 1\n", "more.py")
+
+    def digests() -> list[str | None]:
+        names = ("single_plugin_of_mine", "package_of_mine.deep.method")
+        return [source_digest(importlib.import_module(name).Tweaked) for name in names]
+
+    single, package = digests()
+    neighbour.write_text("VALUE = 2\n")
+    assert digests() == [single, package]
+    for file in (parts, more):
+        file.write_text(file.read_text() + "# edited\n")
+        before, (same, package) = package, digests()
+        assert (same, package != before) == (single, True)
 
 
 def test_versions_of_libraries_do_not_count(tmp_path: Path) -> None:
