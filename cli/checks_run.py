@@ -45,7 +45,7 @@ def run_file_checks(run_file: Path, output: Path | None, every_video: bool, onli
         return
     yield Check(GOOD, f"run file {run_file}", f"{len(run.methods)} methods, {len(run.datasets)} data sets")
     for fault in run_faults(run):
-        if isinstance(fault, MismatchError):  # all others are told below, with what is in order
+        if isinstance(fault, MismatchError):  # the checks below report all others
             yield Check(BAD, "plan", fault_text(fault))
     yield from _datasets(run, every_video)
     used: Used = {}

@@ -43,7 +43,7 @@ def repair_streams() -> None:
 
 
 def _spelt_out(error: UnicodeError) -> tuple[str, int]:
-    """Handler for the characters that an encoding has not: in ASCII where we know how, else `?`."""
+    """Handler for characters that an encoding lacks: in ASCII where we know how, else `?`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     text = error.object[error.start : error.end]

@@ -121,7 +121,7 @@ def _log(
 
 @contextlib.contextmanager
 def _alone(tracking_uri: str) -> Iterator[None]:
-    """One process at a time logs to a database of our own: two that made its tables at once would fail."""
+    """Lock a local database: two processes that create its tables at once would both fail."""
     database = checked_database(tracking_uri)
     if database is None:
         yield
@@ -129,7 +129,7 @@ def _alone(tracking_uri: str) -> Iterator[None]:
     try:
         database.parent.mkdir(parents=True, exist_ok=True)
         lock = database.with_name(f"{database.name}.lock").open("w")
-    except OSError:  # what cannot be written is told by who opens the database
+    except OSError:  # opening the database will say why
         yield
         return
     with lock:
@@ -138,7 +138,7 @@ def _alone(tracking_uri: str) -> Iterator[None]:
 
 
 def _open_once(database: Path) -> None:
-    """Raise at once where a database cannot be opened or written: MLflow would try for two minutes."""
+    """Fail at once where a database cannot be opened or written: MLflow would retry for two minutes."""
     database.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(sqlite3.connect(database, timeout=30.0)) as connection:
         connection.execute("BEGIN IMMEDIATE")
@@ -195,7 +195,7 @@ def _batches(record: Record) -> Iterator[tuple[list[tuple[str, float]], list[tup
 def _log_files(
     client: MlflowClient, run_id: str, files: Mapping[str, Path], texts: Mapping[str, str]
 ) -> None:
-    """Put files and texts at the given places among the artifacts of a run, in place of older ones."""
+    """Put files and texts among the artifacts of a run, replacing older ones."""
     with tempfile.TemporaryDirectory(prefix="reelbench-") as folder:
         for name, source in files.items():
             place = Path(folder) / name

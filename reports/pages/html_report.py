@@ -140,7 +140,7 @@ def _environment() -> Any:
 
 
 def _run_facts(row: Row) -> dict[str, str]:
-    """What was run, in words, by name."""
+    """What was run: (name, text) pairs for the top of the page."""
     facts = {
         "Run": row["run"],
         "Run key": (row["run_key"] or "")[:NUM_DIGEST_CHARACTERS],
@@ -161,7 +161,7 @@ def _protocols(names: str, digests: str) -> str:
 
 
 def _json_line(text: str | None, separator: str, num_characters: int | None = None) -> str:
-    """A flat JSON object as "key value, key value"; text that is none is shown as it is."""
+    """A flat JSON object as "key value, key value"; any other text as it is."""
     try:
         items = json.loads(text or "{}").items()
     except (ValueError, AttributeError):

@@ -87,7 +87,7 @@ def published_markdown(table: PublishedTable, write: Write = escape_markdown) ->
     lines = [
         f"### As published: {write(table.benchmark)}",
         "",
-        *table_head(table.headings),
+        *table_head([*map(write, table.headings)]),
         *(table_line(map(write, row)) for row in table.rows),
         "",
         "Not measured here; not comparable with measured values.",

@@ -44,7 +44,7 @@ class PairedTests:
 
     Args:
         comparisons: rows of the `comparisons` table of one data set and protocol, with the metrics' names of
-            the columns. Rows without a difference or without `p_holm` are no tests.
+            the columns. Rows without a difference or without `p_holm` are left out.
     """
 
     def __init__(self, comparisons: Iterable[Row]) -> None:

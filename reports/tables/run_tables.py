@@ -68,7 +68,7 @@ class RunTables:
                 for method in json.loads(row["run_file"] or "{}").get("methods", ())
             )
         except (StoreError, ValueError, TypeError, KeyError, AttributeError):
-            return ()  # only the order of rows hangs on it
+            return ()  # only the order of rows depends on it
 
 
 def protocol_key(row: Row) -> Key:
