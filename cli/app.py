@@ -51,6 +51,14 @@ class ReelbenchGroup(TyperGroup):
         super().__init__(*args, **kwargs)
         self.add_command(
             LazyGroup(
+                "train",
+                "reelbench.cli.train",
+                help="Train on data sets: SimDA's adapters, predictors, an upscaler's adapters.",
+                context_settings=CONTEXT,
+            )
+        )
+        self.add_command(
+            LazyGroup(
                 "world",
                 "reelbench.worlds.sprites.commands",
                 help="The embedded world Sprites: write its data sets, train and check its small models.",

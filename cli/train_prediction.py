@@ -1,38 +1,48 @@
 """The command that trains FCA or its LoRA baseline on a data set of text-video prediction.
 
-    python -m reelbench.cli.train_prediction --method fca --dataset ssv2 \\
-        --settings '{root: data/ssv2, split: train}' --base THUDM/CogVideoX-2b --work out/fca
-    accelerate launch -m reelbench.cli.train_prediction ...        on several GPUs
-
-Killed and started again with the same options, it goes on where it stopped. Afterwards the method "fca" takes
-`base: THUDM/CogVideoX-2b` and `trained: out/fca/fca.safetensors`; "cogvideox-lora" likewise. Of a folder,
-the latents and the checkpoint beside that file would be part of the method's identity.
+    reelbench train prediction --method fca --dataset ssv2 --settings '{root: data/ssv2, split: train}' \\
+        --base THUDM/CogVideoX-2b --work out/fca
 
 Clips that cannot be read are left out; they are named at the end and in the work folder (`left-out.jsonl`).
-With `--mlflow` the training is also a run of MLflow, which it goes on in (`reports.mlflow.listener`).
+With `--mlflow` the training is also a run of MLflow, which it resumes in (`reports.mlflow.listener`).
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..core.commands import readable_errors, yaml_mapping
+from ..core.extras import require_bench
+from .training import (
+    BatchSizeOption,
+    CheckpointingOption,
+    ExperimentOption,
+    LearningRateOption,
+    MlflowOption,
+    PrecisionOption,
+    PreviewEveryOption,
+    SeedOption,
+    StepsOption,
+    WorkOption,
+    check_mlflow,
+    encoding_progress,
+    mlflow_listener,
+    run_training,
+)
+
 if TYPE_CHECKING:
     from ..core.types import Frames, Sample
-    from ..methods.cogvideox.pipeline import CogVideoX
-    from ..methods.prediction.predictor import Predictor
+    from ..datasets.clip_reader import ClipReader
     from ..methods.training.left_out_clips import LeftOutClip
-    from ..methods.training.prediction_clips import PredictionEncoding, ReadFrames
 
 
-def main(
+def prediction(
     dataset: Annotated[str, typer.Option(help="Registered name of the data set.")],
     settings: Annotated[str, typer.Option(help="Of the data set, as YAML, for example {root: data/ssv2}.")],
-    work: Annotated[Path, typer.Option(help="Folder for latents, checkpoint, log, previews and the result.")],
+    work: WorkOption,
     method: Annotated[str, typer.Option(help="fca or lora.")] = "fca",
     base: Annotated[
         str, typer.Option(help="CogVideoX: folder, name below the weights root, or hub id.")
@@ -52,32 +62,35 @@ def main(
         int | None, typer.Option(help="Of frames in pixels; the base's own by default.")
     ] = None,
     width: Annotated[int | None, typer.Option(help="Of frames in pixels; the base's own by default.")] = None,
-    steps: Annotated[int, typer.Option(help="Updates.")] = 20_000,
-    batch_size: Annotated[int, typer.Option(help="Clips in an update, over all GPUs.")] = 4,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-4,
+    steps: StepsOption = 20_000,
+    batch_size: BatchSizeOption = 4,
+    learning_rate: LearningRateOption = 1e-4,
     optimizer: Annotated[str, typer.Option(help="adamw, or muon for the trained matrices.")] = "adamw",
-    precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "bfloat16",
-    checkpointing: Annotated[bool, typer.Option(help="Less memory, a third more time.")] = True,
-    preview_every: Annotated[int, typer.Option(help="Updates between previews; 0 for none.")] = 1000,
+    precision: PrecisionOption = "bfloat16",
+    checkpointing: CheckpointingOption = True,
+    preview_every: PreviewEveryOption = 1000,
     num_previews: Annotated[int, typer.Option(help="Clips in a preview, the first of the data set.")] = 4,
-    seed: Annotated[int, typer.Option(help="Of initial values, batches and noise.")] = 0,
-    mlflow: Annotated[
-        str | None,
-        typer.Option(help="Log to MLflow: sqlite:////absolute/path.db or a server's address."),
-    ] = None,
-    experiment: Annotated[str, typer.Option(help="Of MLflow.")] = "trainings",
+    seed: SeedOption = 0,
+    mlflow: MlflowOption = None,
+    experiment: ExperimentOption = "trainings",
 ) -> None:
-    """Train FCA or a LoRA on captioned clips, given their first frames."""
+    """Train FCA or a LoRA on captioned clips, given their first frames.
+
+    Afterwards the method "fca" takes the base and `trained: WORK/fca.safetensors`; "cogvideox-lora" likewise.
+    Of the folder alone, latents and checkpoint beside that file would be part of the method's identity.
+    """
+    require_bench("reelbench train prediction", ("accelerate", "diffusers"))
     import torch
     from accelerate import PartialState
 
     from ..core.errors import RunFileError
+    from ..datasets.clip_reader import ClipReader
+    from ..datasets.video import write_preview
     from ..methods.cogvideox.pipeline import load_cogvideox
     from ..methods.training.left_out_clips import left_out_clips, left_out_text, write_left_out
-    from ..methods.training.prediction import PredictionPreview, PredictionTraining
-    from ..methods.training.prediction_clips import ClipReader, PredictionClips, PredictionEncoding
+    from ..methods.training.prediction import PredictionPreview, PredictionTraining, new_predictor
+    from ..methods.training.prediction_clips import PredictionClips, PredictionEncoder
     from ..methods.training.schedule import TrainingConfig
-    from .training_command import check_mlflow, mlflow_listener, readable_errors, yaml_mapping
 
     choices = _choices(frames or ["first"], stride, fps)
     with readable_errors():
@@ -100,15 +113,17 @@ def main(
         # A frozen base needs no more than its own format on a GPU; the sums of a CPU are made in float32.
         dtype: Any = "auto" if state.device.type == "cuda" and precision != "float32" else "float32"
         pipeline = load_cogvideox(base, device=str(state.device), dtype=dtype, height=height, width=width)
-        predictor = make_predictor(method, pipeline, yaml_mapping(structure, "--structure"), seed)
+        predictor = new_predictor(method, pipeline, yaml_mapping(structure, "--structure"), seed)
         if num_given >= predictor.num_frames:
             raise RunFileError(
                 f"the data set {dataset!r} gives {num_given} first frames, and a clip has "
                 f"{predictor.num_frames}: none is left to predict",
                 "lower num_context_frames in --settings, or raise num_frames in --structure",
             )
-        encoding = PredictionEncoding(predictor.num_frames, num_given, predictor.context_encoding, seed)
-        readers: dict[str, ReadFrames] = {
+        encoder = PredictionEncoder(
+            pipeline, predictor.num_frames, num_given, predictor.context_encoding, seed
+        )
+        readers = {
             choice: ClipReader(
                 choice,  # type: ignore[arg-type]  # checked above
                 stride if choice == "first" else None,
@@ -116,14 +131,23 @@ def main(
             )
             for choice in choices
         }
-        parts = _encoded(pipeline, samples, encoding, readers, work / "latents")
+        share = (state.process_index, state.num_processes)
+        parts = {
+            choice: encoder.encode(
+                samples, read, work / "latents", encoding_progress(f", {choice} frames"), *share
+            )
+            for choice, read in readers.items()
+        }
+        state.wait_for_everyone()
         left_out = left_out_clips(parts)
         if state.is_main_process:
             write_left_out(work, left_out)
         clips = PredictionClips([path for paths in parts.values() for path in paths])
         num_shown = num_previews if preview_every else 0
-        shown = _given(samples, readers, left_out, encoding.num_frames, num_shown)
-        preview = PredictionPreview(tuple(shown), preview_every) if preview_every else None
+        shown = _given(samples, readers, left_out, predictor.num_frames, num_shown)
+        preview = None
+        if preview_every:
+            preview = PredictionPreview(given=tuple(shown), every_steps=preview_every, write=write_preview)
         listener = mlflow_listener(
             mlflow,
             experiment,
@@ -137,7 +161,7 @@ def main(
                 "trained_parameters": predictor.num_parameters,
                 "training": config.model_dump(mode="json", exclude={"steps"}),
                 "frames": {"which": choices, "stride": stride, "fps": fps},
-                "num_frames": encoding.num_frames,
+                "num_frames": predictor.num_frames,
                 "num_context_frames": num_given,
                 "height": pipeline.height,
                 "width": pipeline.width,
@@ -148,33 +172,11 @@ def main(
             [prompt for prompt, _ in shown],
         )
         training = PredictionTraining(predictor, clips, config, work, preview, listener)
-        with contextlib.nullcontext() if listener is None else listener:
-            file = training.run()
-        training.close()
+        file = run_training(training, listener)
     if file is not None:
         if left_out:
             typer.echo(left_out_text(left_out, len(samples), work), err=True)
         typer.echo(str(file))
-
-
-def make_predictor(method: str, pipeline: CogVideoX, structure: dict[str, Any], seed: int) -> Predictor:
-    """An untrained predictor.
-
-    Args:
-        method: "fca" or "lora".
-        pipeline: its base.
-        structure: of FcaConfig or LoraSettings.
-        seed: of the initial values.
-    """
-    from ..methods.prediction.fca_config import FcaConfig
-    from ..methods.prediction.fca_predictor import FcaPredictor
-    from ..methods.prediction.lora_predictor import LoraPredictor, LoraSettings
-
-    if method == "fca":
-        return FcaPredictor(pipeline, FcaConfig.model_validate(structure), seed)
-    if method == "lora":
-        return LoraPredictor(pipeline, LoraSettings.model_validate(structure), seed)
-    raise typer.BadParameter(f"{method!r} is no method that trains here: allowed are fca and lora")
 
 
 def _samples(dataset: str, settings: dict[str, Any]) -> list[Sample]:
@@ -197,32 +199,6 @@ def _samples(dataset: str, settings: dict[str, Any]) -> list[Sample]:
     return samples
 
 
-def _encoded(
-    pipeline: CogVideoX,
-    samples: Sequence[Sample],
-    encoding: PredictionEncoding,
-    readers: Mapping[str, ReadFrames],
-    folder: Path,
-) -> dict[str, list[Path]]:
-    """The files of latents of each reading; every process encodes its share, and waits for the others."""
-    from accelerate import PartialState
-
-    from ..methods.training.prediction_clips import encode_prediction_clips
-
-    state = PartialState()
-    parts: dict[str, list[Path]] = {}
-    for choice, read in readers.items():
-
-        def progress(done: int, of: int, choice: str = choice) -> None:
-            if state.is_main_process:
-                typer.echo(f"[latents] {done} of {of} clips, {choice} frames", err=True)
-
-        share = (state.process_index, state.num_processes)
-        parts[choice] = encode_prediction_clips(pipeline, samples, encoding, folder, read, progress, *share)
-    state.wait_for_everyone()
-    return parts
-
-
 def _choices(frames: Sequence[str], stride: int | None, fps: float | None) -> list[str]:
     """The readings that are asked for, each once."""
     for choice in frames:
@@ -239,7 +215,7 @@ def _choices(frames: Sequence[str], stride: int | None, fps: float | None) -> li
 
 def _given(
     samples: Sequence[Sample],
-    readers: Mapping[str, ReadFrames],
+    readers: Mapping[str, ClipReader],
     left_out: Sequence[LeftOutClip],
     num_frames: int,
     num_clips: int,
@@ -253,9 +229,3 @@ def _given(
             frames_THW3 = readers[choice](sample, num_frames)
             given.append((sample.prompt, frames_THW3[: sample.num_context_frames]))
     return given
-
-
-if __name__ == "__main__":
-    from .training_command import run_command
-
-    run_command(main)

@@ -220,7 +220,7 @@ def test_the_doctor_says_what_the_extra_is_for(run: Run, tmp_path: Path) -> None
         ((*REELBENCH, "report", "run.yaml"), "mlflow"),
         ((*REELBENCH, "world", "train", "t2i"), "diffusers"),
         ((*REELBENCH, "world", "quality", "t2i"), "diffusers"),
-        (("-m", "reelbench.cli.train_adapters", "--root", "clips", "--work", "work"), "accelerate"),
+        ((*REELBENCH, "train", "adapters", "--root", "clips", "--work", "work"), "accelerate"),
     ],
 )
 def test_what_needs_the_extra_says_so(

@@ -61,7 +61,7 @@ def read_trained(path: Path, kind: type[Predictor]) -> tuple[Any, dict[str, torc
     except SafetensorError as error:
         raise WeightsError(
             f"{what} cannot be read: {error}",
-            "give a file that reelbench.cli.train_prediction wrote for this method",
+            "give a file that `reelbench train prediction` wrote for this method",
         ) from error
 
 

@@ -3,8 +3,8 @@
 Source: Xing et al., "SimDA" (CVPR 2024): the frozen image model's own objective (the noise, or the
 velocity, predicted at one timestep for all frames of a clip), with gradients for the adapters alone.
 Learning rate, batch, steps, dropping of prompts and frame rate of the published training are not known: all
-are settings here, and their defaults are ours. The loop is that of every training here (`methods.training.loop`);
-the average of the adapters is `adapters.safetensors`.
+are settings here, and their defaults are ours. The loop is that of every training
+(`methods.training.loop`); the average of the adapters is `adapters.safetensors`.
 
 Deviation that is off by default: `max_timestep_weight` above 1 gives more weight to timesteps with more
 noise, since motion is decided there and a frozen image model already knows the rest.
@@ -16,7 +16,7 @@ width.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,34 +26,26 @@ from torch import nn
 
 from ...core.seeds import derive_seed
 from ...core.types import Frames
-from ..adapters.adapters import Adapters, save_adapters
-from ..noise import draw, independent_noise
+from ..adapters.adapters import save_adapters
+from ..adapters.adapters import Adapters
+from ..noise import independent_noise
 from ..stable_diffusion.ddim import Denoiser
 from ..stable_diffusion.pipeline import StableDiffusion
 from .clips import TrainingClips
-from .listener import Listener
-from .loop import Training, Values, noisy_and_target
+from .loop import Listener, Predict, Preview, Training, Values
 from .schedule import Batch, TrainingConfig
 
 
-@dataclass(frozen=True)
-class PreviewConfig:
-    """What is shown of a training now and then; none of it changes the result.
+@dataclass(frozen=True, kw_only=True)
+class PreviewConfig(Preview):
+    """What is shown of a training of adapters now and then.
 
     Attributes:
         prompts: one clip each; the seed of a clip is its number.
-        every_steps: updates between previews.
-        num_steps: DDIM steps.
-        guidance_scale: of classifier-free guidance.
-        fps: frames per second of the files.
         judge: turns (clips, prompts) into numbers for the log.
     """
 
     prompts: tuple[str, ...]
-    every_steps: int
-    num_steps: int = 20
-    guidance_scale: float = 5.0
-    fps: float = 8.0
     judge: Callable[[Sequence[Frames], Sequence[str]], Mapping[str, float]] | None = None
 
 
@@ -103,6 +95,8 @@ class VideoTraining(Training):
         RunFileError: the work folder holds a training of other settings, adapters or clips.
     """
 
+    preview: PreviewConfig | None
+
     def __init__(
         self,
         pipeline: StableDiffusion,
@@ -114,13 +108,14 @@ class VideoTraining(Training):
         checkpoint_every_s: float = 120.0,
         listener: Listener | None = None,
     ) -> None:
-        super().__init__(config, work, pipeline.device.type == "cpu", preview, listener, checkpoint_every_s)
-        self.pipeline, self.adapters, self.clips, self.preview = pipeline, adapters, clips, preview
+        on_cpu = pipeline.device.type == "cpu"
+        super().__init__(clips, config, work, on_cpu, preview, listener, checkpoint_every_s)
+        self.pipeline, self.adapters = pipeline, adapters
         adapters.to(self.accelerator.device).float().requires_grad_(True)
         if config.gradient_checkpointing:
             pipeline.unet.enable_gradient_checkpointing()
-        self._prediction = pipeline.schedule(1).prediction
-        self._begin(VideoUNet(pipeline.unet, adapters), pipeline.alphas_cumprod, len(clips))
+        model = VideoUNet(pipeline.unet, adapters)
+        self._begin(model, pipeline.alphas_cumprod, pipeline.schedule(1).prediction)
 
     def trained(self) -> dict[str, nn.Parameter]:
         return dict(self.adapters.named_parameters())
@@ -144,29 +139,18 @@ class VideoTraining(Training):
             "clips": self.clips.fingerprint,
         }
 
-    def _descend(self, batch: Batch, mine: range) -> torch.Tensor:
-        accelerator, device = self.accelerator, self.accelerator.device
-        clean = torch.stack([self.clips.latents(batch.clips[i]) for i in mine]).to(device).float()
-        shape = tuple(clean.shape[1:])
-        noise = torch.stack([draw(shape, self.config.seed, "noise", self.step, i) for i in mine]).to(device)
+    @contextlib.contextmanager
+    def _predicting(self, batch: Batch, mine: range) -> Iterator[Predict]:
         captions = ["" if batch.dropped[i] else self.clips.caption(batch.clips[i]) for i in mine]
         with torch.no_grad():
             text_GLD = torch.stack(
                 [self.pipeline.encode_prompt(caption).embedding_LD for caption in captions]
             )
-        timestep_G = torch.tensor([batch.timesteps[i] for i in mine], device=device)
-        blind_G = torch.tensor([batch.blind[i] for i in mine], device=device)
-        noisy, target = noisy_and_target(clean, noise, self._abars[timestep_G], blind_G, self._prediction)
-        with self._attached(captions), self._attention():
-            with accelerator.autocast():
-                prediction = self.model(noisy.to(self.pipeline.dtype), timestep_G, text_GLD)
-            error = (prediction.float() - target).square().mean((1, 2, 3, 4))
-            loss = (error * self._clip_weights(batch, mine)).mean()
-            # The backward pass belongs in here: gradient checkpointing calls the UNet again.
-            accelerator.backward(loss)
-        return loss.detach()
+        with self._attached(captions):
+            yield lambda noisy, timestep_G: self.model(noisy.to(self.pipeline.dtype), timestep_G, text_GLD)
 
     def _attached(self, prompts: Sequence[str]) -> contextlib.AbstractContextManager[None]:
+        """The adapters in the network, for clips of these prompts."""
         _, height, width = self.pipeline.latent_shape_CHW
         return self.adapters.attached(self.pipeline.unet, self._num_frames, height, width, prompts)
 
@@ -179,9 +163,9 @@ class VideoTraining(Training):
         return self.sample(self.preview.prompts, self.preview.num_steps, self.preview.guidance_scale)
 
     def _judged(self, clips: Sequence[Frames]) -> Mapping[str, float]:
-        assert self.preview is not None
-        judge = self.preview.judge
-        return {} if judge is None else judge(clips, self.preview.prompts)
+        if self.preview is None or self.preview.judge is None:
+            return {}
+        return self.preview.judge(clips, self.preview.prompts)
 
     @torch.no_grad()
     def sample(self, prompts: Sequence[str], num_steps: int, guidance_scale: float) -> list[Frames]:

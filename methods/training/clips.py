@@ -1,43 +1,41 @@
-"""The latents of a data set's clips, encoded once: what training on videos reads.
+"""A data set's clips, encoded once: what every training here reads.
 
-Each clip is decoded once, brought to the pipeline's size (shorter side resized with antialiasing, centre
-crop) and encoded by the VAE; one draw from the posterior is kept, in float16. Parts of a few hundred clips
-are files of their own, written atomically: encoding that is killed goes on with the next part, and training
-reads single clips from the parts without loading them. 16 frames of 256 by 256 take 128 KiB.
+Each clip is read once, encoded, and kept in float16 in a part file, beside those of its neighbours. A part is
+written whole or not at all: encoding that is killed resumes with the next part, and training reads single
+clips from the parts without loading them. A subclass of `ClipEncoder` says what is kept of a clip, one of
+`TrainingClips` gives it back.
 
 A clip that cannot be read, or that is too short, is left out and named in the part's metadata.
 
-Shape suffixes: T frames, C latent channels, H, W height and width, 3 RGB.
+Shape suffixes: T frames, C latent channels, H, W latent height and width, 3 RGB.
 """
 
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 
 from ...core.atomic_write import atomic_path
 from ...core.errors import DatasetError, VideoError
 from ...core.hashing import digest, digest_array
 from ...core.types import Frames, Sample
-from ...datasets.video import read_clip
-from ..frames import fit_frames
-from ..noise import draw
-from ..stable_diffusion.pipeline import StableDiffusion
 
-CLIPS_PER_PART = 256
-"""Clips in one file of latents."""
+ReadFrames = Callable[[Sample, int], Frames]
+"""(sample, number of frames) -> its frames, uint8 [T,H,W,3]; VideoError where it has none. Its text (`str`)
+says how it reads, and is part of the parts' names."""
+
+Tensors = dict[str, torch.Tensor]
 
 
 class TrainingClips:
-    """Latents and captions of clips, read from the part files of `encode_clips`.
+    """Latents and captions of clips, read from part files.
 
     Args:
         parts: the files, in order.
@@ -50,18 +48,17 @@ class TrainingClips:
         from safetensors import safe_open
 
         self._handles: list[Any] = [safe_open(path, framework="pt") for path in parts]
-        metadata = [handle.metadata() for handle in self._handles]
-        self.samples: tuple[tuple[str, str], ...] = tuple(
-            (id, caption) for part in metadata for id, caption in json.loads(part["samples"])
-        )
+        self._metadata: list[dict[str, str]] = [handle.metadata() for handle in self._handles]
+        samples = [json.loads(part["samples"]) for part in self._metadata]
+        self.samples: tuple[tuple[str, str], ...] = tuple((id, text) for part in samples for id, text in part)
         """(id, caption) of every clip."""
         self.left_out: tuple[tuple[str, str], ...] = tuple(
-            (id, why) for part in metadata for id, why in json.loads(part["left_out"])
+            (id, why) for part in self._metadata for id, why in json.loads(part["left_out"])
         )
         """(id, reason) of the clips that could not be read."""
-        self.fingerprint: str = digest([[part["key"], part["samples"]] for part in metadata])
+        self.fingerprint: str = digest([[part["key"], part["samples"]] for part in self._metadata])
         """Changes with the clips, their captions and how they were encoded."""
-        self._ends = list(accumulate(len(json.loads(part["samples"])) for part in metadata))
+        self._ends = list(accumulate(len(part) for part in samples))
         if not self.samples:
             first = f"; first: {self.left_out[0][0]}: {self.left_out[0][1]}" if self.left_out else ""
             raise DatasetError(
@@ -73,129 +70,112 @@ class TrainingClips:
         return len(self.samples)
 
     def latents(self, index: int) -> torch.Tensor:
-        """Latents of a clip, float16 [T,C,H,W], scaled as the UNet expects them."""
-        part = bisect_right(self._ends, index)
-        first = self._ends[part - 1] if part else 0
-        latents: torch.Tensor = self._handles[part].get_slice("latents")[index - first]
-        return latents
+        """Latents of a clip, float16 [T,C,H,W], scaled as the network expects them."""
+        return self._row("latents", index)
 
     def caption(self, index: int) -> str:
         """The caption of a clip."""
         return self.samples[index][1]
 
+    def _place(self, index: int) -> tuple[int, int]:
+        """The number of a clip's part, and its number in there."""
+        part = bisect_right(self._ends, index)
+        return part, index - (self._ends[part - 1] if part else 0)
 
-@dataclass(frozen=True)
-class ClipEncoding:
-    """How a clip becomes latents.
+    def _row(self, name: str, index: int) -> torch.Tensor:
+        part, row = self._place(index)
+        values: torch.Tensor = self._handles[part].get_slice(name)[row]
+        return values
 
-    Attributes:
-        num_frames: T.
-        frames: which frames of a video make the clip: "spread" evenly over all of it, or its "first" ones.
+
+class ClipEncoder(ABC):
+    """Writes part files.
+
+    Args:
+        num_frames: T of a clip.
         seed: of the draws from the VAE's posterior.
     """
 
-    num_frames: int
-    frames: Literal["spread", "first"] = "spread"
-    seed: int = 0
+    clips_per_part: ClassVar[int] = 256
+
+    def __init__(self, num_frames: int, seed: int) -> None:
+        self.num_frames, self.seed = num_frames, seed
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What the tensors depend on besides samples, reading, number of frames and seed; JSON-able."""
+
+    @abstractmethod
+    def clip(self, sample: Sample, frames_THW3: Frames) -> Tensors:
+        """What is kept of a clip; the same names and shapes for every clip."""
+
+    def part(self, captions: Sequence[str]) -> tuple[Tensors, dict[str, str]]:
+        """What is kept of a whole part, whose clips have these captions: tensors and metadata."""
+        return {}, {}
+
+    def encode(
+        self,
+        samples: Sequence[Sample],
+        read: ReadFrames,
+        folder: Path,
+        progress: Callable[[int, int], None] | None = None,
+        process: int = 0,
+        num_processes: int = 1,
+    ) -> list[Path]:
+        """Encode clips into part files in `folder`; parts that are there already are kept.
+
+        Args:
+            samples: with references.
+            read: gives their frames.
+            folder: of the part files.
+            progress: called with (clips done, clips in all) after each part.
+            process, num_processes: several processes share the parts; the list names all of them.
+
+        Returns:
+            The part files in order. Those of other processes may not be there yet.
+        """
+        settings = {"frames": self.num_frames, "seed": self.seed, "reading": str(read), **self.settings()}
+        paths = []
+        for number, start in enumerate(range(0, len(samples), self.clips_per_part)):
+            part = samples[start : start + self.clips_per_part]
+            key = digest({**settings, "samples": [[s.id, s.prompt, s.source] for s in part]})
+            # The key in the name: parts of other settings lie beside these and are never taken for them.
+            paths.append(folder / f"part-{number:05d}-{key[:16]}.safetensors")
+            if number % num_processes == process and not paths[-1].is_file():
+                self._write_part(part, read, key, paths[-1])
+            if progress is not None:
+                progress(start + len(part), len(samples))
+        return paths
+
+    @torch.no_grad()
+    def _write_part(self, samples: Sequence[Sample], read: ReadFrames, key: str, path: Path) -> None:
+        from safetensors.torch import save_file
+
+        kept: list[tuple[str, str]] = []
+        left_out: list[tuple[str, str]] = []
+        rows: list[Tensors] = []
+        for sample in samples:
+            try:
+                frames_THW3 = read(sample, self.num_frames)
+            except VideoError as error:
+                left_out.append((sample.id, error.message))
+                continue
+            rows.append(self.clip(sample, frames_THW3))
+            kept.append((sample.id, sample.prompt))
+        tensors, metadata = self.part([caption for _, caption in kept])
+        for name in rows[0] if rows else ():
+            tensors[name] = torch.stack([row[name] for row in rows]).contiguous()
+        metadata |= {"key": key, "samples": json.dumps(kept), "left_out": json.dumps(left_out)}
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata)
 
 
-def encode_clips(
-    pipeline: StableDiffusion,
-    samples: Sequence[Sample],
-    encoding: ClipEncoding,
-    folder: Path,
-    progress: Callable[[int, int], None] | None = None,
-    process: int = 0,
-    num_processes: int = 1,
-) -> list[Path]:
-    """Encode clips into part files in `folder`; parts that are there already are kept.
-
-    Args:
-        samples: with references. progress: called with (clips done, clips in all) after each part. process,
-        num_processes: several processes share the parts; the list that is returned names all of them.
-
-    Returns:
-        The part files in order. Those of other processes may not be there yet.
-    """
-    settings = {
-        "encoding": [encoding.num_frames, encoding.frames, encoding.seed],
-        "size": [pipeline.height, pipeline.width],
-        "vae": digest_module(pipeline.vae),
-    }
-    paths = []
-    for number, start in enumerate(range(0, len(samples), CLIPS_PER_PART)):
-        part = samples[start : start + CLIPS_PER_PART]
-        key = digest({**settings, "samples": [[s.id, s.prompt, s.source] for s in part]})
-        # The key in the name: parts of other settings lie beside these and are never taken for them.
-        paths.append(folder / f"part-{number:05d}-{key[:16]}.safetensors")
-        if number % num_processes == process and not paths[-1].is_file():
-            _write_part(pipeline, part, encoding, key, paths[-1])
-        if progress is not None:
-            progress(start + len(part), len(samples))
-    return paths
-
-
-def _write_part(
-    pipeline: StableDiffusion, samples: Sequence[Sample], encoding: ClipEncoding, key: str, path: Path
-) -> None:
-    from safetensors.torch import save_file
-
-    kept: list[list[str]] = []
-    left_out: list[list[str]] = []
-    latents = [torch.empty(0, encoding.num_frames, *pipeline.latent_shape_CHW, dtype=torch.float16)]
-    for sample in samples:
-        try:
-            frames_THW3 = read_frames(sample, encoding)
-        except VideoError as error:
-            left_out.append([sample.id, error.message])
-            continue
-        seed_parts = (encoding.seed, "posterior", sample.id)
-        latents.append(encode_frames(pipeline, frames_THW3, seed_parts).half().cpu()[None])
-        kept.append([sample.id, sample.prompt])
-    metadata = {"key": key, "samples": json.dumps(kept), "left_out": json.dumps(left_out)}
-    with atomic_path(path) as temporary:
-        save_file({"latents": torch.cat(latents)}, temporary, metadata)
-
-
-def read_frames(sample: Sample, encoding: ClipEncoding) -> Frames:
-    """The frames of a sample's clip, uint8 [T,H,W,3].
-
-    Raises:
-        VideoError: it has none, cannot be read, or is too short.
-    """
-    if sample.reference is None:
-        raise VideoError(f"the sample {sample.id!r} has no clip", "train on a data set with videos")
-    if encoding.frames == "first":
-        return read_clip(sample.reference, num_frames=encoding.num_frames)
-    frames_THW3 = read_clip(sample.reference)
-    if len(frames_THW3) < encoding.num_frames:
-        raise VideoError(f"{len(frames_THW3)} frames, too few for {encoding.num_frames}")
-    return frames_THW3[np.rint(np.linspace(0, len(frames_THW3) - 1, encoding.num_frames)).astype(int)]
-
-
-@torch.no_grad()
-def encode_frames(
-    pipeline: StableDiffusion, frames_THW3: Frames, seed_parts: tuple[int | str, ...]
-) -> torch.Tensor:
-    """Latents of frames, float32 [T,C,H,W], drawn from the VAE's posterior.
-
-    Args:
-        seed_parts: the seed, and what tells its draw from others.
-    """
-    pixels_T3HW = fit_frames(frames_THW3, pipeline.height, pipeline.width)
-    pixels_T3HW = (pixels_T3HW / 127.5 - 1).to(pipeline.device, pipeline.dtype)
-    posterior = pipeline.vae.encode(pixels_T3HW).latent_dist
-    noise = draw(tuple(posterior.mean.shape), int(seed_parts[0]), *seed_parts[1:]).to(pipeline.device)
-    sample_TCHW = posterior.mean.float() + posterior.std.float() * noise
-    shift = getattr(pipeline.vae.config, "shift_factor", None) or 0.0
-    return (sample_TCHW - shift) * pipeline.vae.config.scaling_factor
-
-
-def digest_module(module: Any) -> str:
-    """Digest of a module's numbers."""
+def fingerprint(module: Any) -> str:
+    """Of a network: names, shapes and the first numbers of all its parameters. Hashing all of a large text
+    encoder would take longer than encoding many clips."""
     return digest(
         [
-            [name, digest_array(value.detach().float().cpu().numpy())]
+            [name, list(value.shape), digest_array(value.detach().flatten()[:256].float().cpu().numpy())]
             for name, value in module.state_dict().items()
         ]
     )

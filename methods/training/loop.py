@@ -1,13 +1,16 @@
 """What the trainings of parts inside a frozen video model share: the loop, the average, checkpoints, the log.
 
+The objective is the frozen model's own: what it predicts at one timestep for all frames of a clip, with
+gradients for the trained parts alone.
+
 Everything random is drawn from (seed, step, place in the batch). So a training that is killed and started
-again goes on with the very batches and noise that it would have seen, bit for bit on a CPU, and the batches
+again resumes with the very batches and noise that it would have seen, bit for bit on a CPU, and the batches
 do not depend on the number of processes: several GPUs share each batch through accelerate, which averages the
 gradients.
 
 What is kept is an exponential average of the trained parts. The work folder holds `checkpoint.pt`,
 `log.jsonl`, the average as of the last checkpoint, and `previews/step-NNNNNN/NN.mp4`. A listener hears of log
-and previews (`mlflow_listener` sends them to MLflow).
+and previews (`reports.mlflow.listener` sends them to MLflow).
 
 Shape suffixes: G clips, F frames or latent frames, C latent channels, H, W latent height and width.
 """
@@ -17,7 +20,9 @@ from __future__ import annotations
 import contextlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -28,9 +33,9 @@ from torch.overrides import TorchFunctionMode
 
 from ...core.errors import RunFileError
 from ...core.types import Frames
-from ...datasets.video import write_preview
+from ..noise import draw
 from ..resumable import ResumableRun, Stateful, Tensors
-from .listener import Listener
+from .clips import TrainingClips
 from .optimizer import make_optimizer
 from .schedule import Batch, TrainingConfig, batch_of, learning_rate, timestep_weights
 
@@ -38,17 +43,46 @@ _ACCELERATE = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 _LEAST_ABAR = 1e-12
 """1 / abar is cut anyhow, and the last abar of a schedule may be 0."""
 
+Prediction = Literal["epsilon", "v_prediction", "sample"]
 Values = dict[str, torch.Tensor]
 
 
-class Preview(Protocol):
-    """When previews are made, and at what rate they are written."""
+Predict = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(noisy latents [G,F,C,H,W], timestep [G]) -> prediction [G,F,C,H,W]."""
 
-    @property
-    def every_steps(self) -> int: ...
 
-    @property
-    def fps(self) -> float: ...
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What is shown of a training now and then; none of it changes the result.
+
+    Attributes:
+        every_steps: updates between previews.
+        write: writes a clip, uint8 [T,H,W,3], to a file at a frame rate.
+        num_steps: of the sampler.
+        guidance_scale: of classifier-free guidance.
+        fps: frames per second of the files.
+    """
+
+    every_steps: int
+    write: Callable[[Path, Frames, float], Any]
+    num_steps: int = 20
+    guidance_scale: float = 5.0
+    fps: float = 8.0
+
+
+class Listener(Protocol):
+    """Hears of the numbers and previews of a training, as soon as they are in its work folder.
+
+    Called in the main process only. It must not raise: a training does not end because nobody listens.
+    """
+
+    def logged(self, step: int, values: Mapping[str, float]) -> None:
+        """Numbers of a step, as in `log.jsonl`: loss, learning rate, seconds of training so far."""
+        ...
+
+    def shown(self, step: int, folder: Path) -> None:
+        """Previews of a step were written into a folder."""
+        ...
 
 
 def noisy_and_target(
@@ -56,7 +90,7 @@ def noisy_and_target(
     noise_GFCHW: torch.Tensor,
     abar_G: torch.Tensor,
     blind_G: torch.Tensor,
-    prediction: Literal["epsilon", "v_prediction", "sample"],
+    prediction: Prediction,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What a network sees, and what it should predict (Salimans & Ho 2022, appendix D).
 
@@ -101,6 +135,7 @@ class Training(ABC):
     """One training: its objects, where it stands, its files. A subclass says what is trained, and on what.
 
     Args:
+        clips: what to train on.
         config: the settings.
         work: folder for checkpoint, log, previews and the result.
         on_cpu: whether the frozen model is on the CPU.
@@ -112,10 +147,16 @@ class Training(ABC):
         RunFileError: the batch cannot be shared by the processes.
     """
 
+    clips: TrainingClips
     config: TrainingConfig
+    preview: Preview | None
+    padding = 0
+    """Latent frames in front of every clip that are left out after sampling, and count for nothing in the
+    loss."""
 
     def __init__(
         self,
+        clips: TrainingClips,
         config: TrainingConfig,
         work: Path,
         on_cpu: bool,
@@ -125,8 +166,8 @@ class Training(ABC):
     ) -> None:
         from accelerate import Accelerator
 
-        self.config, self.work = config, work
-        self._when, self.listener = preview, listener
+        self.clips, self.config, self.work = clips, config, work
+        self.preview, self.listener = preview, listener
         self.checkpoint_every_s = checkpoint_every_s
         self.accelerator = Accelerator(mixed_precision=_ACCELERATE[config.precision], cpu=on_cpu)
         if config.batch_size % self.accelerator.num_processes:
@@ -136,13 +177,13 @@ class Training(ABC):
                 "make it a multiple of the number of processes",
             )
 
-    def _begin(self, model: nn.Module, alphas_cumprod: Sequence[float], num_clips: int) -> None:
-        """Prepare the optimizer, and go on from a checkpoint where there is one.
+    def _begin(self, model: nn.Module, alphas_cumprod: Sequence[float], prediction: Prediction) -> None:
+        """Prepare the optimizer, and resume from a checkpoint where there is one.
 
         Args:
             model: what is called in training, with the trained parts inside, on the device.
             alphas_cumprod: of the frozen model's schedule.
-            num_clips: to train on.
+            prediction: what the frozen model predicts.
 
         Raises:
             RunFileError: the work folder holds another training.
@@ -155,7 +196,7 @@ class Training(ABC):
         abars = np.maximum(np.asarray(alphas_cumprod, np.float64), _LEAST_ABAR)
         self._abars = torch.tensor(alphas_cumprod, dtype=torch.float64, device=self.accelerator.device)
         self._weights = timestep_weights(abars.tolist(), config.max_timestep_weight)
-        self._num_clips = num_clips
+        self._prediction = prediction
         state: dict[str, Stateful] = {"trained": _Trained(self), "optimizer": self.optimizer}
         state["average"] = Tensors(self.average)
         if (scaler := getattr(self.accelerator, "scaler", None)) is not None:
@@ -185,15 +226,13 @@ class Training(ABC):
         """Put other numbers in their place."""
 
     @abstractmethod
-    def _descend(self, batch: Batch, mine: range) -> torch.Tensor:
-        """Compute the loss of this process's part of a batch, and its gradients.
+    def _predicting(self, batch: Batch, mine: range) -> AbstractContextManager[Predict]:
+        """Within the block the model predicts for this process's part of a batch; the backward pass belongs
+        inside: gradient checkpointing calls the network again.
 
         Args:
             batch: of this step.
             mine: the places in it that are this process's.
-
-        Returns:
-            The loss, without gradients.
         """
 
     @abstractmethod
@@ -237,8 +276,8 @@ class Training(ABC):
                 loss = self.accelerator.reduce(torch.stack(losses).mean(), reduction="mean")
                 self._log(loss=float(loss), rate=learning_rate(self.step - 1, self.config))
                 losses = []
-            if self._when is not None and (self.step % self._when.every_steps == 0 or at_end):
-                self._show(self._when)
+            if self.preview is not None and (self.step % self.preview.every_steps == 0 or at_end):
+                self._show(self.preview)
             if self.progress.is_due:
                 self.save()
         self.accelerator.wait_for_everyone()
@@ -256,28 +295,41 @@ class Training(ABC):
         batch = self._batch()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.config)
-        loss = self._descend(batch, self._mine())
+        loss = self._descend(batch)
         self.accelerator.clip_grad_norm_(self.trained().values(), self.config.max_gradient_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self._update_average()
         return loss
 
+    def _descend(self, batch: Batch) -> torch.Tensor:
+        """Compute the loss of this process's part of a batch, without gradients, and its gradients."""
+        mine, device = self._mine(), self.accelerator.device
+        clean = torch.stack([self.clips.latents(batch.clips[i]) for i in mine]).to(device).float()
+        clean = torch.cat([clean[:, :1].expand(-1, self.padding, -1, -1, -1), clean], dim=1)
+        shape = tuple(clean.shape[1:])
+        noise = torch.stack([draw(shape, self.config.seed, "noise", self.step, i) for i in mine]).to(device)
+        timestep_G = torch.tensor([batch.timesteps[i] for i in mine], device=device)
+        blind_G = torch.tensor([batch.blind[i] for i in mine], device=device)
+        noisy, target = noisy_and_target(clean, noise, self._abars[timestep_G], blind_G, self._prediction)
+        root_G = torch.from_numpy(self._weights[[batch.timesteps[i] for i in mine]]).float().to(device)
+        weight_G = torch.where(blind_G, root_G.square(), root_G)
+        with self._predicting(batch, mine) as predict, self._attention():
+            with self.accelerator.autocast():
+                prediction = predict(noisy, timestep_G)
+            error_G = (prediction.float() - target)[:, self.padding :].square().mean((1, 2, 3, 4))
+            loss = (error_G * weight_G).mean()
+            self.accelerator.backward(loss)
+        return loss.detach()
+
     def _batch(self) -> Batch:
-        return batch_of(self.step, self.config, self._num_clips, self._weights)
+        return batch_of(self.step, self.config, len(self.clips), self._weights)
 
     def _mine(self) -> range:
         """The places in a batch that are this process's."""
         return range(self.accelerator.process_index, self.config.batch_size, self.accelerator.num_processes)
 
-    def _clip_weights(self, batch: Batch, mine: range) -> torch.Tensor:
-        """How much each clip's loss counts, float32 [G]."""
-        device = self.accelerator.device
-        root_G = torch.from_numpy(self._weights[[batch.timesteps[i] for i in mine]]).float().to(device)
-        blind_G = torch.tensor([batch.blind[i] for i in mine], device=device)
-        return torch.where(blind_G, root_G.square(), root_G)
-
-    def _attention(self) -> contextlib.AbstractContextManager[Any]:
+    def _attention(self) -> AbstractContextManager[Any]:
         # It does not reach what checkpointing computes again, and both must have one number format.
         slow = self.accelerator.device.type == "cpu" and self.config.precision != "float32"
         if slow and not self.config.gradient_checkpointing:
@@ -306,7 +358,7 @@ class Training(ABC):
             folder = self.work / "previews" / f"step-{self.step:06d}"
             clips = self._preview_clips()
             for number, clip in enumerate(clips):
-                write_preview(folder / f"{number:02d}.mp4", clip, preview.fps)
+                preview.write(folder / f"{number:02d}.mp4", clip, preview.fps)
             judged = self._judged(clips)
             if judged:
                 self._log(**judged)

@@ -12,6 +12,7 @@ width of the text encoder.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,33 +22,25 @@ from torch import nn
 
 from ...core.errors import RunFileError
 from ...core.types import Frames
+from ..cogvideox.pipeline import CogVideoX
 from ..cogvideox.sampling import Guidance
-from ..noise import draw
 from ..prediction.predictor import Predictor
 from ..prediction.predictor_file import save_trained
-from .listener import Listener
-from .loop import Training, Values, noisy_and_target
+from .loop import Listener, Predict, Preview, Training, Values
 from .prediction_clips import PredictionClips
 from .schedule import Batch, TrainingConfig
 
 
-@dataclass(frozen=True)
-class PredictionPreview:
-    """What is shown of a training now and then; none of it changes the result.
+@dataclass(frozen=True, kw_only=True)
+class PredictionPreview(Preview):
+    """What is shown of a training of a predictor now and then.
 
     Attributes:
         given: (prompt, given frames [k,H,W,3]) of each clip; the seed of a clip is its number.
-        every_steps: updates between previews.
-        num_steps: of the sampler.
-        guidance_scale: of classifier-free guidance.
-        fps: frames per second of the files.
     """
 
     given: tuple[tuple[str, Frames], ...]
-    every_steps: int
-    num_steps: int = 20
     guidance_scale: float = 6.0
-    fps: float = 8.0
 
 
 class PredictionTraining(Training):
@@ -68,6 +61,9 @@ class PredictionTraining(Training):
             not fit the predictor.
     """
 
+    clips: PredictionClips
+    preview: PredictionPreview | None
+
     def __init__(
         self,
         predictor: Predictor,
@@ -79,7 +75,6 @@ class PredictionTraining(Training):
         checkpoint_every_s: float = 300.0,
     ) -> None:
         pipeline = predictor.pipeline
-        self.predictor, self.clips, self.preview = predictor, clips, preview
         expected = pipeline.latent_shape_FCHW(predictor.num_frames)
         if tuple(clips.latents(0).shape) != expected:
             raise RunFileError(
@@ -87,14 +82,15 @@ class PredictionTraining(Training):
                 f"{list(expected)}",
                 "encode the clips with the predictor's num_frames and the pipeline's size",
             )
-        super().__init__(config, work, pipeline.device.type == "cpu", preview, listener, checkpoint_every_s)
+        on_cpu = pipeline.device.type == "cpu"
+        super().__init__(clips, config, work, on_cpu, preview, listener, checkpoint_every_s)
+        self.predictor, self.padding = predictor, pipeline.padding(expected[0])
         for parameter in predictor.trained().values():
             parameter.data = parameter.data.to(self.accelerator.device, torch.float32)
             parameter.requires_grad_(True)
         if config.gradient_checkpointing:
             pipeline.transformer.enable_gradient_checkpointing()
-        self._prediction = pipeline.schedule(1).prediction
-        self._begin(predictor, pipeline.alphas_cumprod, len(clips))
+        self._begin(predictor, pipeline.alphas_cumprod, pipeline.schedule(1).prediction)
 
     def trained(self) -> dict[str, nn.Parameter]:
         return self.predictor.trained()
@@ -119,29 +115,21 @@ class PredictionTraining(Training):
             "clips": self.clips.fingerprint,
         }
 
-    def _descend(self, batch: Batch, mine: range) -> torch.Tensor:
-        accelerator, device = self.accelerator, self.accelerator.device
+    @contextlib.contextmanager
+    def _predicting(self, batch: Batch, mine: range) -> Iterator[Predict]:
+        device = self.accelerator.device
         context = torch.stack([self.clips.context(batch.clips[i]) for i in mine]).to(device).float()
         text = torch.stack([self.clips.text(None if batch.dropped[i] else batch.clips[i]) for i in mine])
         text = text.to(device, self.predictor.pipeline.dtype)
-        timestep_G = torch.tensor([batch.timesteps[i] for i in mine], device=device)
-        clean = torch.stack([self.clips.latents(batch.clips[i]) for i in mine]).to(device).float()
-        padding = self.predictor.pipeline.padding(clean.shape[1])
-        # What stands in the padding is left out after sampling, and counts for nothing in the loss.
-        padded = torch.cat([clean[:, :1].expand(-1, padding, -1, -1, -1), clean], dim=1)
-        shape = tuple(padded.shape[1:])
-        noise = torch.stack([draw(shape, self.config.seed, "noise", self.step, i) for i in mine]).to(device)
-        blind_G = torch.tensor([batch.blind[i] for i in mine], device=device)
-        noisy, target = noisy_and_target(padded, noise, self._abars[timestep_G], blind_G, self._prediction)
-        with contextlib.ExitStack() as stack, self._attention():
-            with accelerator.autocast():
+        with contextlib.ExitStack() as stack:
+
+            def predict(noisy: torch.Tensor, timestep_G: torch.Tensor) -> torch.Tensor:
+                # Here and not earlier: it computes with what is trained, under autocast.
                 stack.enter_context(self.predictor.given(context, text))
-                prediction = self.model(noisy, timestep_G, text)
-            error = (prediction.float() - target)[:, padding:].square().mean((1, 2, 3, 4))
-            loss = (error * self._clip_weights(batch, mine)).mean()
-            # The backward pass belongs in here: gradient checkpointing calls the transformer again.
-            accelerator.backward(loss)
-        return loss.detach()
+                prediction: torch.Tensor = self.model(noisy, timestep_G, text)
+                return prediction
+
+            yield predict
 
     def _preview_clips(self) -> list[Frames]:
         assert self.preview is not None
@@ -159,3 +147,26 @@ class PredictionTraining(Training):
                 text = torch.stack([pipeline.encode_prompt(one).embedding_LD for one in prompts])
                 clips.append(self.predictor.clip(given_THW3, text, schedule, guidance, number))
         return clips
+
+
+def new_predictor(method: str, pipeline: CogVideoX, structure: Mapping[str, Any], seed: int) -> Predictor:
+    """An untrained predictor.
+
+    Args:
+        method: "fca" or "lora".
+        pipeline: its base.
+        structure: of FcaConfig or LoraSettings.
+        seed: of the initial values.
+
+    Raises:
+        RunFileError: another method.
+    """
+    from ..prediction.fca_config import FcaConfig
+    from ..prediction.fca_predictor import FcaPredictor
+    from ..prediction.lora_predictor import LoraPredictor, LoraSettings
+
+    if method == "fca":
+        return FcaPredictor(pipeline, FcaConfig.model_validate(structure), seed)
+    if method == "lora":
+        return LoraPredictor(pipeline, LoraSettings.model_validate(structure), seed)
+    raise RunFileError(f"{method!r} is no method that trains here: allowed are fca and lora")

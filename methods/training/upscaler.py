@@ -6,8 +6,8 @@ levels are drawn, whether frames share that noise, and all other settings of the
 known.
 
 The loop, the checkpoints, the drawing of batches and the adapters' file are those of
-`methods.training.adapters`; what differs is that the UNet sees the low-resolution clip of its batch. Its noise
-and level, too, are drawn from (seed, step, place in the batch).
+`methods.training.adapters`; what differs is that the UNet sees the low-resolution clip of its batch. Its
+noise and level, too, are drawn from (seed, step, place in the batch).
 
 Shape suffixes: G clips, T frames, B = G*T, h, w height and width of the low resolution, 3 RGB.
 """
@@ -30,10 +30,11 @@ from ..adapters.adapters import Adapters
 from ..pipelines import GuidedPrompts
 from ..upscaling.low_resolution import augmentation_noise, augmented, network_range
 from ..upscaling.pipeline import UpscalePipeline
-from ..upscaling.upscaler import LatentUpscaler, upscale_clip
+from ..upscaling.upscaler import upscale_clip
+from ..upscaling.upscaler import LatentUpscaler
+from .adapter_clips import UpscalingClips
 from .adapters import PreviewConfig, VideoTraining
 from .schedule import TrainingConfig
-from .upscaler_clips import UpscalingClips
 
 
 class UpscalerTrainingConfig(TrainingConfig):
@@ -47,7 +48,7 @@ class UpscalerTrainingConfig(TrainingConfig):
     """Whether all frames of a clip get the same augmentation noise or each its own."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class UpscalerPreview(PreviewConfig):
     """What is shown of a training now and then.
 
@@ -103,12 +104,9 @@ class UpscalerTraining(VideoTraining):
         self._low_res_alphas = torch.tensor(pipeline.low_res_alphas_cumprod)
         super().__init__(pipeline, adapters, clips, config, work, preview, checkpoint_every_s)
 
-    def _attached(self, prompts: Sequence[str]) -> contextlib.AbstractContextManager[None]:
-        """The adapters in the network, and the low resolution of this step's batch in place."""
-        return self._conditioned(prompts)
-
     @contextlib.contextmanager
-    def _conditioned(self, prompts: Sequence[str]) -> Iterator[None]:
+    def _attached(self, prompts: Sequence[str]) -> Iterator[None]:
+        """The adapters in the network, and the low resolution of this step's batch in place."""
         pipeline, config, accelerator = self.pipeline, self.config, self.accelerator
         batch, mine = self._batch(), self._mine()
         levels = generator(config.seed, "low-resolution levels", self.step).integers(

@@ -110,7 +110,7 @@ def train(
             parts = (STEPS["cogvideox-vae"], STEPS["cogvideox-decoder"], steps or STEPS["cogvideox"])
             train_cogvideox(work / "cogvideox", seed, *parts, out / "cogvideox")
         elif name in ("fca", "lora"):
-            from ...cli.training_command import readable_errors, yaml_mapping
+            from ...core.commands import readable_errors, yaml_mapping
             from .train_predictors import PredictorTraining, train_predictor
 
             base = (out if (out / "cogvideox").is_dir() else WEIGHTS) / "cogvideox"

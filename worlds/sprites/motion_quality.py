@@ -132,6 +132,6 @@ def main(
 
 
 if __name__ == "__main__":
-    from ...cli.training_command import run_command
+    from ...core.commands import run_command
 
     run_command(main)

@@ -17,18 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...cli.train_prediction import make_predictor
 from ...core.atomic_write import atomic_path
 from ...core.hashing import digest
+from ...datasets.clip_reader import ClipReader
 from ...datasets.ssv2 import SomethingSomethingV2
+from ...datasets.video import write_preview
 from ...methods.cogvideox.pipeline import load_cogvideox
-from ...methods.training.prediction import PredictionPreview, PredictionTraining
-from ...methods.training.prediction_clips import (
-    ClipReader,
-    PredictionClips,
-    PredictionEncoding,
-    encode_prediction_clips,
-)
+from ...methods.training.prediction import PredictionPreview, PredictionTraining, new_predictor
+from ...methods.training.prediction_clips import PredictionClips, PredictionEncoder
 from ...methods.training.schedule import TrainingConfig
 from .prediction_quality import SAMPLING, held_out_clips
 from .write import write_world
@@ -90,31 +86,29 @@ def train_predictor(
     """
     sizes = sizes or PredictorTraining()
     pipeline = load_cogvideox(str(base), device="cpu", dtype="float32")
-    predictor = make_predictor(method, pipeline, dict(sizes.structure or {}), seed)
+    predictor = new_predictor(method, pipeline, dict(sizes.structure or {}), seed)
     counts = {"train": sizes.num_clips, "validate": 16, "test": 16}
     world = write_world(work / "data", ("ssv2",), counts, seed, show_progress=False)
     root = str(world["ssv2"])
     samples = list(SomethingSomethingV2(SomethingSomethingV2.Config(root=root, split="train", order="id")))
-    encoding = PredictionEncoding(
-        predictor.num_frames, samples[0].num_context_frames, predictor.context_encoding, seed
-    )
+    num_given = samples[0].num_context_frames
+    encoder = PredictionEncoder(pipeline, predictor.num_frames, num_given, predictor.context_encoding, seed)
 
     def progress(done: int, of: int) -> None:
         print(f"[latents] {done} of {of} clips", file=sys.stderr, flush=True)
 
-    parts = [
-        part
-        for read in READINGS
-        for part in encode_prediction_clips(pipeline, samples, encoding, work / "latents", read, progress)
-    ]
+    parts = [part for read in READINGS for part in encoder.encode(samples, read, work / "latents", progress)]
     variant = f"{method}-{digest(sizes.structure)[:12]}" if sizes.structure else method
     shown = tuple((one.label, one.given_THW3) for one in held_out_clips(sizes.num_previews, seed=seed))
+    preview = PredictionPreview(
+        given=shown, every_steps=sizes.preview_every_steps, write=write_preview, **SAMPLING
+    )
     training = PredictionTraining(
         predictor,
         PredictionClips(parts),
         sizes.training.model_copy(update={"seed": seed, "steps": steps}),
         work / variant,
-        PredictionPreview(shown, sizes.preview_every_steps, **SAMPLING) if shown else None,
+        preview if shown else None,
     )
     try:
         file = training.run()

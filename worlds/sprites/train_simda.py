@@ -24,12 +24,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ...datasets.clip_reader import ClipReader
+from ...datasets.video import write_preview
 from ...datasets.webvid import WebVid
 from ...methods.adapters.adapters import AdapterConfig, Adapters, save_adapters
 from ...methods.adapters.layout_prior import fit_layout
 from ...methods.stable_diffusion.pipeline import load_pipeline
+from ...methods.training.adapter_clips import AdapterEncoder
 from ...methods.training.adapters import PreviewConfig, VideoTraining
-from ...methods.training.clips import ClipEncoding, TrainingClips, encode_clips
+from ...methods.training.clips import TrainingClips
 from ...methods.training.schedule import TrainingConfig
 from .motion_quality import judged_clips, motion_scenes
 from .write import write_world
@@ -89,9 +92,8 @@ def train_simda(
     def progress(done: int, of: int) -> None:
         print(f"[latents] {done} of {of} clips", file=sys.stderr, flush=True)
 
-    parts = encode_clips(
-        model, list(dataset), ClipEncoding(NUM_FRAMES, seed=seed), work / "latents", progress
-    )
+    encoder = AdapterEncoder(model, NUM_FRAMES, seed)
+    parts = encoder.encode(list(dataset), ClipReader("spread"), work / "latents", progress)
     scenes = motion_scenes(num_previews)
 
     def judge(clips: Sequence[np.ndarray], prompts: Sequence[str]) -> Mapping[str, float]:
@@ -104,7 +106,10 @@ def train_simda(
     adapters = Adapters(model.unet, ADAPTERS.model_copy(update={"layout_words": layout.words}), seed)
     assert adapters.layout is not None
     adapters.layout.set(layout)
-    preview = PreviewConfig(tuple(prompt for _, prompt in scenes), preview_every_steps, judge=judge)
+    prompts = tuple(prompt for _, prompt in scenes)
+    preview = PreviewConfig(
+        prompts=prompts, every_steps=preview_every_steps, write=write_preview, judge=judge
+    )
     run = VideoTraining(
         model,
         adapters,

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ...datasets.clip_reader import ClipReader
+from ...datasets.video import write_preview
 from ...datasets.webvid import WebVid
-from ...methods.adapters.adapters import AdapterConfig, Adapters, save_adapters
-from ...methods.training.clips import ClipEncoding
+from ...methods.adapters.adapters import save_adapters
+from ...methods.adapters.adapters import AdapterConfig, Adapters
+from ...methods.training.adapter_clips import UpscalerEncoder, UpscalingClips
 from ...methods.training.upscaler import UpscalerPreview, UpscalerTraining, UpscalerTrainingConfig
-from ...methods.training.upscaler_clips import UpscalingClips, encode_upscaling_clips
 from ...methods.upscaling.low_resolution import shrink
 from ...methods.upscaling.pipeline import load_upscaler
 from .upscaler_quality import held_out_clips, judged
@@ -73,8 +75,8 @@ def train_adapters(
     def progress(done: int, of: int) -> None:
         print(f"[upscaler latents] {done} of {of} clips", file=sys.stderr, flush=True)
 
-    encoding = ClipEncoding(CLIP_FRAMES, seed=seed)
-    clips = UpscalingClips(encode_upscaling_clips(model, list(dataset), encoding, work / "latents", progress))
+    encoder = UpscalerEncoder(model, CLIP_FRAMES, seed)
+    clips = UpscalingClips(encoder.encode(list(dataset), ClipReader("spread"), work / "latents", progress))
     held_out = held_out_clips(num_previews)
 
     def judge(made: Sequence[np.ndarray], prompts: Sequence[str]) -> Mapping[str, float]:
@@ -83,6 +85,7 @@ def train_adapters(
     preview = UpscalerPreview(
         prompts=tuple(prompt for _, prompt in held_out),
         every_steps=preview_every_steps,
+        write=write_preview,
         num_steps=PREVIEW_STEPS,
         guidance_scale=1.0,
         judge=judge,

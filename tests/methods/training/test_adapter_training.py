@@ -18,7 +18,9 @@ from safetensors.torch import load_file, save_file
 
 from reelbench.core.errors import RunFileError
 from reelbench.core.types import Frames
-from reelbench.methods.adapters.adapters import AdapterConfig, Adapters, load_adapters
+from reelbench.datasets.video import write_preview
+from reelbench.methods.adapters.adapters import load_adapters
+from reelbench.methods.adapters.adapters import AdapterConfig, Adapters
 from reelbench.methods.noise import draw
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.methods.training.adapters import PreviewConfig, VideoTraining
@@ -257,7 +259,9 @@ def test_previews_are_clips_of_the_average_and_change_nothing(training: MakeTrai
         seen.append((len(prompts), clips[0].shape))
         return {"share": 0.25}
 
-    preview = PreviewConfig(("a bar", "another bar"), every_steps=2, num_steps=2, judge=judge)
+    preview = PreviewConfig(
+        prompts=("a bar", "another bar"), every_steps=2, write=write_preview, num_steps=2, judge=judge
+    )
     run = training("shown", preview=preview)
     run.run()
     assert equal(run.adapters.state_dict(), expected)

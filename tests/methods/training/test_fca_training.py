@@ -16,21 +16,18 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from reelbench.cli.train_prediction import main
+from reelbench.cli.train_prediction import prediction
 from reelbench.core.errors import DatasetError, RunFileError, WeightsError
 from reelbench.core.types import ClipRef, Frames, Sample
+from reelbench.datasets.clip_reader import ClipReader
+from reelbench.datasets.video import write_preview
 from reelbench.methods.cogvideox.pipeline import CogVideoX, load_cogvideox
 from reelbench.methods.prediction.fca_config import FcaConfig
 from reelbench.methods.prediction.fca_predictor import FcaPredictor, load_fca
 from reelbench.methods.prediction.lora_predictor import LoraPredictor, LoraSettings, load_lora
 from reelbench.methods.prediction.predictor import Predictor
 from reelbench.methods.training.prediction import PredictionPreview, PredictionTraining
-from reelbench.methods.training.prediction_clips import (
-    ClipReader,
-    PredictionClips,
-    PredictionEncoding,
-    encode_prediction_clips,
-)
+from reelbench.methods.training.prediction_clips import PredictionClips, PredictionEncoder
 from reelbench.methods.training.schedule import TrainingConfig
 from reelbench.tests.methods.tiny_cogvideox import cogvideox_folder
 
@@ -80,9 +77,7 @@ def no_training_left_behind() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> PredictionClips:
     folder = tmp_path_factory.mktemp("clips")
-    return PredictionClips(
-        encode_prediction_clips(loaded(), samples(), PredictionEncoding(), folder, read_moving)
-    )
+    return PredictionClips(PredictionEncoder(loaded()).encode(samples(), read_moving, folder))
 
 
 def config(steps: int = 4, **settings: Any) -> TrainingConfig:
@@ -112,13 +107,16 @@ class TestClips:
 
     def test_parts_that_are_there_are_kept_and_others_made_again(self, tmp_path: Path) -> None:
         pipeline = loaded()
-        (first,) = encode_prediction_clips(pipeline, samples(), PredictionEncoding(), tmp_path, read_moving)
+        (first,) = PredictionEncoder(pipeline).encode(samples(), read_moving, tmp_path)
         stamp = first.stat().st_mtime_ns
-        same = encode_prediction_clips(pipeline, samples(), PredictionEncoding(), tmp_path, read_moving)
+        same = PredictionEncoder(pipeline).encode(samples(), read_moving, tmp_path)
         assert same == [first]
         assert first.stat().st_mtime_ns == stamp
-        for other in (PredictionEncoding(context="repeat"), PredictionEncoding(num_context_frames=1)):
-            (made,) = encode_prediction_clips(pipeline, samples(), other, tmp_path, read_moving)
+        for other in (
+            PredictionEncoder(pipeline, context="repeat"),
+            PredictionEncoder(pipeline, num_context_frames=1),
+        ):
+            (made,) = other.encode(samples(), read_moving, tmp_path)
             assert made != first
             assert PredictionClips([made]).context(0).shape[0] == 1
 
@@ -130,13 +128,11 @@ class TestClips:
         def read(sample: Sample, num_frames: int) -> Frames:
             return reader(sample, num_frames) if sample.id in ("lost", "none") else moving(0, num_frames)
 
-        parts = encode_prediction_clips(
-            loaded(), [*samples(1), lost, none], PredictionEncoding(), tmp_path, read
-        )
+        parts = PredictionEncoder(loaded()).encode([*samples(1), lost, none], read, tmp_path)
         found = PredictionClips(parts)
         assert [id for id, _ in found.samples] == ["0"]
         assert [id for id, _ in found.left_out] == ["lost", "none"]
-        parts = encode_prediction_clips(loaded(), [lost], PredictionEncoding(), tmp_path, reader)
+        parts = PredictionEncoder(loaded()).encode([lost], reader, tmp_path)
         with pytest.raises(DatasetError, match="none of the 1 clips"):
             PredictionClips(parts)
 
@@ -242,7 +238,9 @@ class TestTraining:
             def shown(self, step: int, folder: Path) -> None:
                 heard.append((step, sorted(path.name for path in folder.iterdir())))
 
-        preview = PredictionPreview((("moves right", moving(0)[:2]),), every_steps=2, num_steps=2)
+        preview = PredictionPreview(
+            given=(("moves right", moving(0)[:2]),), every_steps=2, write=write_preview, num_steps=2
+        )
         training = PredictionTraining(make(kind), clips, config(2), tmp_path, preview, Ear())
         training.run(log_every=2)
         (clip,) = training.sample(preview)
@@ -266,17 +264,15 @@ class TestTraining:
             if kind == "fca"
             else LoraPredictor(pipeline, LORA.model_copy(update={"num_frames": 9}))
         )
-        encoding = PredictionEncoding(num_frames=9, num_context_frames=1)
-        odd = PredictionClips(encode_prediction_clips(pipeline, samples(2), encoding, tmp_path, read_moving))
+        encoder = PredictionEncoder(pipeline, num_frames=9, num_context_frames=1)
+        odd = PredictionClips(encoder.encode(samples(2), read_moving, tmp_path))
         assert odd.latents(0).shape[0] == 3
         train(predictor, odd, tmp_path / "work", steps=2)
 
     def test_clips_of_another_length_are_refused(self, kind: str, tmp_path: Path) -> None:
         pipeline = loaded()
-        encoding = PredictionEncoding(num_frames=8)
-        short = PredictionClips(
-            encode_prediction_clips(pipeline, samples(2), encoding, tmp_path, read_moving)
-        )
+        encoder = PredictionEncoder(pipeline, num_frames=8)
+        short = PredictionClips(encoder.encode(samples(2), read_moving, tmp_path))
         with pytest.raises(RunFileError, match=r"latents \[2, 4, 8, 8\], the predictor makes \[4, 4, 8, 8\]"):
             PredictionTraining(make(kind), short, config(), tmp_path)
 
@@ -327,7 +323,7 @@ def ssv2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class TestCommand:
     COMMAND = typer.Typer()
-    COMMAND.command()(main)
+    COMMAND.command()(prediction)
 
     def options(self, root: Path, work: Path, *more: str) -> list[str]:
         data = ["--dataset", "ssv2", "--settings", f"{{root: {root}, split: train}}"]
@@ -375,7 +371,7 @@ def test_two_processes_train_what_one_does(ssv2: Path, tmp_path: Path) -> None:
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     options[options.index("--work") + 1] = str(tmp_path / "two")
     two = subprocess.run(
-        [*launch, "-m", "reelbench.cli.train_prediction", *options],
+        [*launch, "-m", "reelbench.cli.main", "train", "prediction", *options],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "1"},

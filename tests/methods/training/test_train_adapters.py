@@ -9,13 +9,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from reelbench.cli.train_adapters import main
+from reelbench.cli.train import adapters
 from reelbench.methods.adapters.adapters import load_adapters
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.worlds.sprites.write import write_world
 
 COMMAND = typer.Typer()
-COMMAND.command()(main)
+COMMAND.command()(adapters)
 
 
 @pytest.fixture(scope="module")

@@ -12,25 +12,22 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from reelbench.cli.train_prediction import main
+from reelbench.cli.train_prediction import prediction
+from reelbench.datasets.clip_reader import ClipReader
 from reelbench.datasets.ssv2 import SomethingSomethingV2
+from reelbench.datasets.video import write_preview
 from reelbench.methods.cogvideox.pipeline import load_cogvideox
 from reelbench.methods.prediction.fca_config import FcaConfig
 from reelbench.methods.prediction.fca_predictor import FcaPredictor
 from reelbench.methods.training.prediction import PredictionPreview, PredictionTraining
-from reelbench.methods.training.prediction_clips import (
-    ClipReader,
-    PredictionClips,
-    PredictionEncoding,
-    encode_prediction_clips,
-)
+from reelbench.methods.training.prediction_clips import PredictionClips, PredictionEncoder
 from reelbench.methods.training.schedule import TrainingConfig
 from reelbench.reports.mlflow.listener import RUN_FILE, MlflowListener
 from reelbench.tests.methods.tiny_cogvideox import cogvideox_folder
 from reelbench.worlds.sprites.write import write_world
 
 COMMAND = typer.Typer()
-COMMAND.command()(main)
+COMMAND.command()(prediction)
 NUM_CLIPS = 3
 
 
@@ -105,10 +102,12 @@ class TestMlflow:
         settings = SomethingSomethingV2.Config(root=str(ssv2), split="train")
         samples = list(SomethingSomethingV2(settings))
         clips = PredictionClips(
-            encode_prediction_clips(pipeline, samples, PredictionEncoding(), tmp_path / "latents")
+            PredictionEncoder(pipeline).encode(samples, ClipReader(), tmp_path / "latents")
         )
         given = ClipReader()(samples[0], 16)[:2]
-        preview = PredictionPreview(((samples[0].prompt, given),), every_steps=2, num_steps=1)
+        preview = PredictionPreview(
+            given=((samples[0].prompt, given),), every_steps=2, write=write_preview, num_steps=1
+        )
         config = TrainingConfig(steps=6, batch_size=1)
 
         def train(dies_at: int | None = None, saves_at: int | None = None) -> None:

@@ -20,7 +20,7 @@ def launch(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """Two processes on the CPU, by torchrun: `accelerate launch --cpu --num_processes 2` starts only one."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     return subprocess.run(
-        [*launcher, "-m", "reelbench.cli.train_prediction", *arguments],
+        [*launcher, "-m", "reelbench.cli.main", "train", "prediction", *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"},
         capture_output=True,
         text=True,

@@ -11,11 +11,14 @@ import torch
 
 from reelbench.core.errors import DatasetError
 from reelbench.core.types import ClipRef, Sample
+from reelbench.datasets.clip_reader import ClipReader
 from reelbench.datasets.video import write_lossless
 from reelbench.methods.frames import fit_frames
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
-from reelbench.methods.training import clips as training_clips
-from reelbench.methods.training.clips import ClipEncoding, TrainingClips, encode_clips
+from reelbench.methods.training.adapter_clips import AdapterEncoder
+from reelbench.methods.training.clips import TrainingClips
+
+SPREAD = ClipReader("spread")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +41,7 @@ def samples(tmp_path: Path) -> list[Sample]:
 def test_latents_are_those_of_the_vae(pipeline: Any, samples: list[Sample], tmp_path: Path) -> None:
     from reelbench.datasets.video import read_clip
 
-    clips = TrainingClips(encode_clips(pipeline, samples, ClipEncoding(3), tmp_path / "latents"))
+    clips = TrainingClips(AdapterEncoder(pipeline, 3).encode(samples, SPREAD, tmp_path / "latents"))
     assert len(clips) == 5
     assert clips.caption(3) == "caption 3"
     latents = clips.latents(3)
@@ -56,30 +59,31 @@ def test_latents_are_those_of_the_vae(pipeline: Any, samples: list[Sample], tmp_
 def test_the_draw_depends_on_the_clip_and_the_seed_alone(
     pipeline: Any, samples: list[Sample], tmp_path: Path
 ) -> None:
-    def encoded(folder: str, chosen: list[Sample], **settings: Any) -> TrainingClips:
-        return TrainingClips(encode_clips(pipeline, chosen, ClipEncoding(3, **settings), tmp_path / folder))
+    def encoded(folder: str, chosen: list[Sample], seed: int = 0, read: ClipReader = SPREAD) -> TrainingClips:
+        return TrainingClips(AdapterEncoder(pipeline, 3, seed).encode(chosen, read, tmp_path / folder))
 
     forward, backward = encoded("a", samples), encoded("b", samples[::-1])
     assert all(torch.equal(forward.latents(i), backward.latents(4 - i)) for i in range(5))
     assert not torch.equal(forward.latents(0), encoded("a", samples, seed=1).latents(0))
-    assert not torch.equal(forward.latents(0)[2], encoded("a", samples, frames="first").latents(0)[2])
+    assert not torch.equal(forward.latents(0)[2], encoded("a", samples, read=ClipReader()).latents(0)[2])
 
 
 def test_parts_that_are_there_are_kept_and_others_are_made(
     pipeline: Any, samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training_clips, "CLIPS_PER_PART", 2)
+    monkeypatch.setattr(AdapterEncoder, "clips_per_part", 2)
     calls: list[int] = []
-    encode = training_clips.encode_frames
-    monkeypatch.setattr(training_clips, "encode_frames", lambda *args: calls.append(1) or encode(*args))
+    clip = AdapterEncoder.clip
+    monkeypatch.setattr(AdapterEncoder, "clip", lambda *args: calls.append(1) or clip(*args))
+    encoder = AdapterEncoder(pipeline, 3)
     seen: list[tuple[int, int]] = []
-    paths = encode_clips(pipeline, samples, ClipEncoding(3), tmp_path / "l", lambda *a: seen.append(a))
+    paths = encoder.encode(samples, SPREAD, tmp_path / "l", lambda *a: seen.append(a))
     assert (len(paths), seen, len(calls)) == (3, [(2, 5), (4, 5), (5, 5)], 5)
     clips = TrainingClips(paths)
     assert [clips.caption(i) for i in range(5)] == [f"caption {i}" for i in range(5)]
     last = clips.latents(4)
     paths[1].unlink()
-    assert encode_clips(pipeline, samples, ClipEncoding(3), tmp_path / "l") == paths
+    assert encoder.encode(samples, SPREAD, tmp_path / "l") == paths
     assert len(calls) == 7
     assert torch.equal(TrainingClips(paths).latents(4), last)
     assert TrainingClips(paths).fingerprint == clips.fingerprint
@@ -88,11 +92,11 @@ def test_parts_that_are_there_are_kept_and_others_are_made(
 def test_processes_share_the_parts(
     pipeline: Any, samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training_clips, "CLIPS_PER_PART", 2)
-    arguments = (pipeline, samples, ClipEncoding(3), tmp_path / "l")
-    first = encode_clips(*arguments, process=0, num_processes=2)
+    monkeypatch.setattr(AdapterEncoder, "clips_per_part", 2)
+    encode, arguments = AdapterEncoder(pipeline, 3).encode, (samples, SPREAD, tmp_path / "l")
+    first = encode(*arguments, process=0, num_processes=2)
     assert [path.is_file() for path in first] == [True, False, True]
-    assert encode_clips(*arguments, process=1, num_processes=2) == first
+    assert encode(*arguments, process=1, num_processes=2) == first
     assert len(TrainingClips(first)) == 5
 
 
@@ -101,12 +105,12 @@ def test_clips_that_cannot_be_read_are_left_out_and_named(
 ) -> None:
     short = Sample("short", "c", "short", video(tmp_path / "short.mkv", 2))
     gone = Sample("gone", "c", "gone", ClipRef(tmp_path / "gone.mp4"))
-    clips = TrainingClips(encode_clips(pipeline, [short, *samples, gone], ClipEncoding(3), tmp_path / "l"))
+    clips = TrainingClips(AdapterEncoder(pipeline, 3).encode([short, *samples, gone], SPREAD, tmp_path / "l"))
     assert len(clips) == 5
     assert [id for id, _ in clips.left_out] == ["short", "gone"]
     assert "too few for 3" in clips.left_out[0][1]
     with pytest.raises(DatasetError, match=r"none of the 1 clips.*too few for 3"):
-        TrainingClips(encode_clips(pipeline, [short], ClipEncoding(3), tmp_path / "l"))
+        TrainingClips(AdapterEncoder(pipeline, 3).encode([short], SPREAD, tmp_path / "l"))
 
 
 def test_frames_fill_the_size_and_are_cropped_at_the_centre() -> None:

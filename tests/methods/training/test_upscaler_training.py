@@ -13,20 +13,21 @@ import torch
 
 from reelbench.core.errors import RunFileError
 from reelbench.core.types import ClipRef, Frames, Sample
+from reelbench.datasets.clip_reader import ClipReader
 from reelbench.datasets.video import write_preview
 from reelbench.methods.adapters.adapters import AdapterConfig, Adapters, load_adapters
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
-from reelbench.methods.training.clips import ClipEncoding
+from reelbench.methods.training.adapter_clips import UpscalerEncoder, UpscalingClips
 from reelbench.methods.training.schedule import batch_of
 from reelbench.methods.training.upscaler import UpscalerPreview, UpscalerTraining, UpscalerTrainingConfig
-from reelbench.methods.training.upscaler_clips import UpscalingClips, encode_upscaling_clips
-from reelbench.methods.upscaling.low_resolution import ConditionedUNet, network_range, shrink
+from reelbench.methods.upscaling.low_resolution import network_range, shrink
 from reelbench.methods.upscaling.pipeline import UpscalePipeline
 
 T = 4
 FAST = UpscalerTrainingConfig(
     steps=4, batch_size=2, learning_rate=1e-2, warmup_steps=1, prompt_dropout=0.5, max_noise_level=60
 )
+SPREAD = ClipReader("spread")
 MakeTraining = Callable[..., UpscalerTraining]
 
 
@@ -98,7 +99,7 @@ def samples(tmp_path: Path) -> list[Sample]:
 
 @pytest.fixture
 def clips(pipeline: UpscalePipeline, samples: list[Sample], tmp_path: Path) -> UpscalingClips:
-    return UpscalingClips(encode_upscaling_clips(pipeline, samples, ClipEncoding(T), tmp_path / "parts"))
+    return UpscalingClips(UpscalerEncoder(pipeline, T).encode(samples, SPREAD, tmp_path / "parts"))
 
 
 @pytest.fixture
@@ -147,19 +148,19 @@ class TestClips:
         self, pipeline: UpscalePipeline, samples: list[Sample], tmp_path: Path
     ) -> None:
         (tmp_path / "videos" / "2.mp4").write_bytes(b"no video")
-        found = UpscalingClips(encode_upscaling_clips(pipeline, samples, ClipEncoding(T), tmp_path / "p"))
+        found = UpscalingClips(UpscalerEncoder(pipeline, T).encode(samples, SPREAD, tmp_path / "p"))
         assert [name for name, _ in found.left_out] == ["id2"]
         assert found.caption(2) == "a bar at 3"
 
     def test_parts_that_are_there_are_kept(
         self, pipeline: UpscalePipeline, samples: list[Sample], tmp_path: Path
     ) -> None:
-        encoding = ClipEncoding(T)
-        first = encode_upscaling_clips(pipeline, samples, encoding, tmp_path / "p")
+        encoder = UpscalerEncoder(pipeline, T)
+        first = encoder.encode(samples, SPREAD, tmp_path / "p")
         written = first[0].stat().st_mtime_ns
-        assert encode_upscaling_clips(pipeline, samples, encoding, tmp_path / "p") == first
+        assert encoder.encode(samples, SPREAD, tmp_path / "p") == first
         assert first[0].stat().st_mtime_ns == written
-        assert encode_upscaling_clips(pipeline.at(8, 8), samples, encoding, tmp_path / "p") != first
+        assert UpscalerEncoder(pipeline.at(8, 8), T).encode(samples, SPREAD, tmp_path / "p") != first
 
 
 class TestTraining:
@@ -260,7 +261,14 @@ class TestTraining:
             return {"frames": float(len(made[0]))}
 
         low_res = (shrink(bars(0), 2), shrink(bars(9), 2))
-        preview = UpscalerPreview(("a bar", "bars"), 4, num_steps=2, judge=judge, clips=low_res)
+        preview = UpscalerPreview(
+            prompts=("a bar", "bars"),
+            every_steps=4,
+            write=write_preview,
+            num_steps=2,
+            judge=judge,
+            clips=low_res,
+        )
         training(preview=preview).run()
         assert [clip.shape for clip in shown] == [(T, 32, 32, 3)] * 2
         assert (tmp_path / "work" / "previews" / "step-000004" / "01.mp4").is_file()

@@ -17,7 +17,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
-from reelbench.cli.train_upscaler import main as train_command
+from reelbench.cli.train import upscaler as train_command
 from reelbench.core.contracts import Upscaler
 from reelbench.core.errors import ClipRefusedError, RunFileError, VideoError, WeightsError
 from reelbench.core.types import Frames, WeightsRef

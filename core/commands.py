@@ -1,23 +1,24 @@
-"""What the commands that train have in common: readable errors, and the training as a run of MLflow."""
+"""What commands have in common that are no part of `reelbench run`: readable errors, options in YAML.
+
+The trainings of `reelbench train` use it, and the modules of the embedded world that are commands themselves.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-if TYPE_CHECKING:
-    from ..reports.mlflow.listener import MlflowListener
+from .errors import ReelbenchError
+from .extras import missing_extra
 
 
 def run_command(main: Callable[..., None]) -> None:
     """Run a module's `main` as a command; a missing library of the extra is one message and exit code 2."""
-    from ..core.extras import missing_extra
-
     try:
         typer.run(main)
     except ModuleNotFoundError as error:
@@ -38,8 +39,6 @@ def readable_errors() -> Iterator[None]:
     """
     from pydantic import ValidationError
 
-    from ..core.errors import ReelbenchError
-
     try:
         yield
     except ValidationError as error:
@@ -50,46 +49,6 @@ def readable_errors() -> Iterator[None]:
         raise typer.Exit(error.exit_code) from None
 
 
-def check_mlflow(tracking_uri: str | None) -> None:
-    """Refuses an address that would fail after hours of encoding.
-
-    Raises:
-        StoreError: see `mlflow_run.check_tracking_uri`.
-    """
-    if tracking_uri is not None:
-        from ..reports.mlflow.training_run import check_tracking_uri
-
-        check_tracking_uri(tracking_uri)
-
-
-def mlflow_listener(
-    tracking_uri: str | None,
-    experiment: str,
-    name: str,
-    params: Mapping[str, Any],
-    work: Path,
-    steps: int,
-    prompts: Sequence[str],
-) -> MlflowListener | None:
-    """The listener of a training, or None: without an address, and in all processes but the main one.
-
-    Args:
-        tracking_uri, experiment, name, params, work: see `MlflowListener`.
-        steps: updates that are asked for.
-        prompts: of the previews.
-    """
-    from accelerate import PartialState
-
-    from ..reports.mlflow.listener import MlflowListener
-
-    state = PartialState()
-    if tracking_uri is None or not state.is_main_process:
-        return None
-    tags = {"steps": str(steps), "processes": str(state.num_processes)}
-    tags |= {f"preview.{number:02d}": prompt for number, prompt in enumerate(prompts)}
-    return MlflowListener(tracking_uri, experiment, name, params, work, tags)
-
-
 def yaml_mapping(text: str, option: str) -> dict[str, Any]:
     """The mapping that an option holds.
 
@@ -98,7 +57,7 @@ def yaml_mapping(text: str, option: str) -> dict[str, Any]:
     """
     import yaml
 
-    from ..core.yaml_text import load_yaml
+    from .yaml_text import load_yaml
 
     try:
         values = load_yaml(text)

@@ -13,10 +13,10 @@ from PIL import Image
 from reelbench.core.errors import RunFileError, TooShortError, VideoError
 from reelbench.core.types import Frames, Sample
 from reelbench.datasets.bridge import Bridge
+from reelbench.datasets.clip_reader import ClipReader
 from reelbench.datasets.epic_kitchens import EpicKitchens100
 from reelbench.datasets.video import read_clips
 from reelbench.datasets.video.temporal_interpolation import PADDING, seer_frames
-from reelbench.methods.training.prediction_clips import ClipReader
 from reelbench.metrics.protocol import load_protocol
 from reelbench.stages.measuring import Measuring
 
