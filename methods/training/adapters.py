@@ -26,8 +26,7 @@ from torch import nn
 
 from ...core.seeds import derive_seed
 from ...core.types import Frames
-from ..adapters.adapters import save_adapters
-from ..adapters.adapters import Adapters
+from ..adapters.adapters import Adapters, save_adapters
 from ..noise import independent_noise
 from ..stable_diffusion.ddim import Denoiser
 from ..stable_diffusion.pipeline import StableDiffusion

@@ -30,8 +30,7 @@ from ..adapters.adapters import Adapters
 from ..pipelines import GuidedPrompts
 from ..upscaling.low_resolution import augmentation_noise, augmented, network_range
 from ..upscaling.pipeline import UpscalePipeline
-from ..upscaling.upscaler import upscale_clip
-from ..upscaling.upscaler import LatentUpscaler
+from ..upscaling.upscaler import LatentUpscaler, upscale_clip
 from .adapter_clips import UpscalingClips
 from .adapters import PreviewConfig, VideoTraining
 from .schedule import TrainingConfig

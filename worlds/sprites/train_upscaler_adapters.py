@@ -15,8 +15,7 @@ import numpy as np
 from ...datasets.clip_reader import ClipReader
 from ...datasets.video import write_preview
 from ...datasets.webvid import WebVid
-from ...methods.adapters.adapters import save_adapters
-from ...methods.adapters.adapters import AdapterConfig, Adapters
+from ...methods.adapters.adapters import AdapterConfig, Adapters, save_adapters
 from ...methods.training.adapter_clips import UpscalerEncoder, UpscalingClips
 from ...methods.training.upscaler import UpscalerPreview, UpscalerTraining, UpscalerTrainingConfig
 from ...methods.upscaling.low_resolution import shrink

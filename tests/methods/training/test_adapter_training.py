@@ -19,8 +19,7 @@ from safetensors.torch import load_file, save_file
 from reelbench.core.errors import RunFileError
 from reelbench.core.types import Frames
 from reelbench.datasets.video import write_preview
-from reelbench.methods.adapters.adapters import load_adapters
-from reelbench.methods.adapters.adapters import AdapterConfig, Adapters
+from reelbench.methods.adapters.adapters import AdapterConfig, Adapters, load_adapters
 from reelbench.methods.noise import draw
 from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.methods.training.adapters import PreviewConfig, VideoTraining

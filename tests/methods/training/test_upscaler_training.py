@@ -20,7 +20,7 @@ from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.methods.training.adapter_clips import UpscalerEncoder, UpscalingClips
 from reelbench.methods.training.schedule import batch_of
 from reelbench.methods.training.upscaler import UpscalerPreview, UpscalerTraining, UpscalerTrainingConfig
-from reelbench.methods.upscaling.low_resolution import network_range, shrink
+from reelbench.methods.upscaling.low_resolution import ConditionedUNet, network_range, shrink
 from reelbench.methods.upscaling.pipeline import UpscalePipeline
 
 T = 4
