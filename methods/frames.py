@@ -1,6 +1,8 @@
-"""Which frames of a reference clip a tuning method takes, and frames brought to a pipeline's size.
+"""Frames that are handed to a method: which of a clip's frames it takes, and how they fit its size.
 
 torch is imported where it is needed: whoever compares clips with what they were made from has no use for it.
+
+Shape suffixes: T frames, H height, W width, 3 RGB.
 """
 
 from __future__ import annotations
@@ -9,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ..core.errors import VideoError
-from ..core.types import Frames
+from ..core.errors import DatasetError, RunFileError, VideoError
+from ..core.types import Frames, Sample
 
 if TYPE_CHECKING:
     import torch
@@ -71,3 +73,40 @@ def fit_frames(frames_THW3: Frames, height: int, width: int) -> torch.Tensor:
         pixels_T3HW = interpolate(pixels_T3HW, size=size, mode="bilinear", antialias=True)
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     return pixels_T3HW[..., top : top + height, left : left + width].clamp(0, 255)
+
+
+def frames_at_size(frames_THW3: Frames, height: int, width: int) -> Frames:
+    """As `fit_frames`, rounded to uint8 [T,height,width,3]."""
+    fitted_T3HW = fit_frames(frames_THW3, height, width).round().byte()
+    return np.ascontiguousarray(fitted_T3HW.permute(0, 2, 3, 1).numpy())
+
+
+def given_frames(sample: Sample, method: str, num_frames: int, at_least: int = 1) -> Frames:
+    """The first frames of a clip that a sample gives to a prediction method, uint8 [k,H,W,3].
+
+    Seer's protocol counts them as part of the clip, so a method returns them, too.
+
+    Args:
+        sample: with `context`, which the stage that makes clips fills in.
+        method: how an error names the method.
+        num_frames: of the clip that is to be made.
+        at_least: how many frames the method needs.
+
+    Raises:
+        DatasetError: the sample gives no frames, or too few.
+        RunFileError: so many frames are given that none is left to predict.
+    """
+    context_THW3 = sample.context
+    if context_THW3 is None or len(context_THW3) < at_least:
+        found = 0 if context_THW3 is None else len(context_THW3)
+        raise DatasetError(
+            f"the sample {sample.id!r} gives {found} first frames, and {method} needs at least {at_least}",
+            f"use a text-video prediction data set, with num_context_frames of at least {at_least}",
+        )
+    if len(context_THW3) >= num_frames:
+        raise RunFileError(
+            f"{method} is to make {num_frames} frames, and the sample {sample.id!r} gives "
+            f"{len(context_THW3)}: none is left to predict",
+            "raise num_frames of the method, or lower num_context_frames of the data set",
+        )
+    return context_THW3

@@ -10,7 +10,7 @@ import yaml
 
 from reelbench.core import registry
 from reelbench.core.run_file_loading import load_run_file
-from reelbench.methods.prediction.fca_config import FcaConfig
+from reelbench.methods.prediction.config import FcaConfig
 from reelbench.metrics.protocol import load_protocol
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"

@@ -30,9 +30,7 @@ They get into the UNet by hooks: a hook changes what a module takes or gives and
 UNet's own modules and weights stay as they are. Hooks run inside gradient checkpointing like the module
 itself, also when the module is computed again.
 
-A file of adapters holds their numbers, as safetensors in float16, and their configuration in the metadata. So
-loading asks for no settings that would have to match. Nothing of the image model is in it; the shapes say
-whether it was made for the image model at hand.
+A file of adapters holds their numbers and their configuration (`methods.weights_file`).
 
 Shape suffixes: T frames, B = clips * T, C channels, H, W height and width, S tokens, D width, L text tokens;
 Y, X rows and columns of a layout map.
@@ -41,14 +39,13 @@ Y, X rows and columns of a layout map.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 from torch import nn
 
 from ...core.atomic_write import write_bytes_atomic
@@ -57,7 +54,14 @@ from ...core.errors import WeightsError
 from ...core.hashing import canonical_json
 from ...core.seeds import derive_seed
 from ..stable_diffusion.attention import norms_over_clips, self_attention, self_attentions
-from ..weights_file import ADAPTERS_FILE, ADAPTERS_FORMAT
+from ..weights_file import (
+    ADAPTERS_FILE,
+    ADAPTERS_FORMAT,
+    check_fit,
+    parameters_to_bytes,
+    read_parameters,
+    trained_file,
+)
 from .layers import (
     RELEASED_PATTERN,
     BottleneckAdapter,
@@ -282,13 +286,8 @@ def adapters_to_bytes(adapters: Adapters, values: dict[str, torch.Tensor] | None
     Args:
         values: other numbers for the same adapters (an average over the training), by name.
     """
-    from safetensors.torch import save
-
-    state = adapters.state_dict() if values is None else values
-    tensors = {name: value.detach().half().cpu().contiguous() for name, value in state.items()}
-    facts = {"format": ADAPTERS_FORMAT, "config": adapters.config.model_dump(mode="json")}
-    # One entry, because safetensors writes several in an order that differs from process to process.
-    return save(tensors, {"reelbench": canonical_json(facts)})
+    entry = {"format": ADAPTERS_FORMAT, "config": adapters.config.model_dump(mode="json")}
+    return parameters_to_bytes(adapters.state_dict() if values is None else values, canonical_json(entry))
 
 
 def adapters_from_bytes(data: bytes, unet: nn.Module, what: str = "the adapters") -> Adapters:
@@ -302,30 +301,9 @@ def adapters_from_bytes(data: bytes, unet: nn.Module, what: str = "the adapters"
     Raises:
         WeightsError: not such a file, or made for another UNet.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        facts = json.loads((header.get("__metadata__") or {}).get("reelbench", "{}"))
-        if facts.get("format") != ADAPTERS_FORMAT:
-            raise ValueError(f"its format is {facts.get('format', '(none)')!r}, not {ADAPTERS_FORMAT!r}")
-        config = AdapterConfig.model_validate(facts["config"])
-        tensors = load(data)
-    except (ValueError, KeyError, SafetensorError, ValidationError) as error:
-        raise WeightsError(
-            f"{what} cannot be read: {error}", "give a file that `reelbench` wrote when it trained adapters"
-        ) from error
+    config, tensors = read_parameters(data, ADAPTERS_FORMAT, AdapterConfig, what)
     adapters = Adapters(unet, config)
-    expected = {name: tuple(value.shape) for name, value in adapters.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in tensors.items()}
-    if expected != found:
-        wrong = sorted(n for n in expected.keys() | found.keys() if expected.get(n) != found.get(n))
-        raise WeightsError(
-            f"{what} do not fit this UNet: {len(wrong)} of {len(expected)} tensors differ, first {wrong[0]} "
-            f"(UNet: {expected.get(wrong[0])}, file: {found.get(wrong[0])})",
-            "adapters belong to the pipeline that they were trained on; give both, or train new ones",
-        )
+    check_fit(adapters.state_dict(), tensors, what, "UNet")
     adapters.load_state_dict({name: value.float() for name, value in tensors.items()})
     return adapters
 
@@ -336,9 +314,7 @@ def load_adapters(path: Path, unet: nn.Module) -> Adapters:
     Raises:
         WeightsError: nothing there, not such a file, or made for another UNet.
     """
-    file = path / ADAPTERS_FILE if path.is_dir() else path
-    if not file.is_file():
-        raise WeightsError(f"no adapters at {file}", f"give a folder with {ADAPTERS_FILE}, or such a file")
+    file = trained_file(path, ADAPTERS_FILE, "adapters")
     return adapters_from_bytes(file.read_bytes(), unet, f"the adapters in {file}")
 
 

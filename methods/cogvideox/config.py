@@ -43,7 +43,7 @@ class CogVideoXConfig(FrozenConfig):
     """Weight of classifier-free guidance; 1.0 switches it off and halves the work."""
 
     dynamic_guidance: bool = False
-    """Whether the scale rises over the run, see `methods.cogvideox.sampling.Guidance`."""
+    """Whether the scale rises over the run, see `methods.cogvideox.session.Guidance`."""
 
     negative_prompt: str = ""
     """What guidance leads away from."""

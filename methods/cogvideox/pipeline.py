@@ -31,7 +31,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ...core.errors import RunFileError
+from ...core.errors import RunFileError, WeightsError
 from ...core.types import Dtype, Frames
 from ...core.weights import resolve
 from ...core.weights_format import PipelineFolder
@@ -40,7 +40,6 @@ from ..noise import draw
 from ..pipelines import EncodedPrompt, loading, refuse_non_finite, spatial_factor, torch_device
 from .config import COGVIDEOX, COGVIDEOX_I2V, FRAMES_PER_LATENT
 from .schedule import Sampler, VideoSchedule, schedule_of
-from .sentencepiece_file import has_sentencepiece_only, t5_tokenizer
 
 _STRETCH = 8
 """Frames that the VAE encodes at once; the others follow from it."""
@@ -116,6 +115,11 @@ class CogVideoX:
     def padding(self, num_latents: int) -> int:
         """Latent frames that the transformer needs in front of so many, for patches over time."""
         return -num_latents % self.patch_size_t
+
+    def padded(self, latents_GFCHW: torch.Tensor) -> torch.Tensor:
+        """Clips with that padding in front: copies of their first latent frame."""
+        padding = self.padding(latents_GFCHW.shape[1])
+        return torch.cat([latents_GFCHW[:, :1].expand(-1, padding, -1, -1, -1), latents_GFCHW], dim=1)
 
     def schedule(self, num_steps: int, sampler: Sampler | Literal["auto"] = "auto") -> VideoSchedule:
         """The schedule of this checkpoint."""
@@ -288,12 +292,47 @@ def _from_pretrained(folder: Path, format_: PipelineFolder, dtype: torch.dtype) 
 
     with loading(folder, format_, "CogVideoXPipeline") as view:
         given: dict[str, Any] = {}
-        if has_sentencepiece_only(folder / "tokenizer"):
-            given["tokenizer"] = t5_tokenizer(folder / "tokenizer")
+        pieces = folder / "tokenizer" / "spiece.model"  # all that the published folders have of a tokenizer
+        if pieces.is_file() and not pieces.with_name("tokenizer.json").is_file():
+            given["tokenizer"] = _t5_tokenizer(pieces)
         # The parts of an image-to-video folder are the same; only their wiring differs.
         return CogVideoXPipeline.from_pretrained(
             view, use_safetensors=True, local_files_only=True, dtype=dtype, **given
         )
+
+
+def _t5_tokenizer(file: Path) -> Any:
+    """transformers' T5Tokenizer with the pieces of a SentencePiece file.
+
+    transformers turns the one into the other through a library that this project does not depend on; all that
+    is needed of the file is its list of pieces with their scores and its table of characters, which are read
+    here by the format's published protobuf description.
+
+    Raises:
+        WeightsError: the file is not a unigram model of SentencePiece.
+    """
+    from google.protobuf.message import DecodeError
+    from transformers import T5Tokenizer
+    from transformers.utils import sentencepiece_model_pb2_new as description
+
+    model: Any = description.ModelProto()  # type: ignore[attr-defined]  # made when it is imported
+    try:
+        model.ParseFromString(file.read_bytes())
+    except DecodeError as error:
+        raise WeightsError(
+            f"{file} is not a SentencePiece file: {error}", "fetch the pipeline again"
+        ) from error
+    pieces = [(piece.piece, piece.score) for piece in model.pieces]
+    unigram = 1
+    if not pieces or model.trainer_spec.model_type != unigram:
+        raise WeightsError(
+            f"{file} holds {len(pieces)} pieces of a model of type {model.trainer_spec.model_type}; T5 has a "
+            "unigram model (type 1)",
+            "fetch the pipeline again",
+        )
+    return T5Tokenizer(
+        vocab=pieces, _spm_precompiled_charsmap=model.normalizer_spec.precompiled_charsmap or None
+    )
 
 
 def _frame_size(pipe: Any, height: int | None, width: int | None) -> tuple[int, int]:

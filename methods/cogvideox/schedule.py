@@ -6,9 +6,10 @@ Diffusion Noise Schedules and Sample Steps are Flawed" (WACV 2024), for the nois
 trailing timesteps; Salimans and Ho (ICLR 2022) for the velocity.
 
 Notation: abar_t is the product of 1 - beta up to timestep t, x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps,
-lambda_t = log(sqrt(abar_t) / sqrt(1 - abar_t)). Unlike in Stable Diffusion abar of the last timestep may be 0: the start
-of sampling is noise and nothing else, lambda is minus infinity there, and a prediction of the noise would say
-nothing about the clip. The last step ends at the checkpoint's final abar, which is 1 for CogVideoX.
+lambda_t = log(sqrt(abar_t) / sqrt(1 - abar_t)). Unlike in Stable Diffusion abar of the last timestep may be
+0: the start of sampling is noise and nothing else, lambda is minus infinity there, and a prediction of the
+noise would say nothing about the clip. The last step ends at the checkpoint's final abar, which is 1 for
+CogVideoX.
 
 Deviation: a step leads to the next timestep of the list. diffusers' schedulers compute where it leads from
 the whole-number stride, which is another timestep wherever the number of steps does not divide that of the

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ...core.contracts import Session
-from ...core.types import Conditioning, Resources, WeightsRef
+from ...core.contracts import Method, Session
+from ...core.types import Conditioning, WeightsRef
 from .config import COGVIDEOX, CogVideoXConfig
 
 
-class CogVideoXTextToVideo:
+class CogVideoXTextToVideo(Method):
     """CogVideoX from text alone: the base of the prediction methods, without the given frames."""
 
     class Config(CogVideoXConfig):
@@ -24,13 +24,7 @@ class CogVideoXTextToVideo:
     name: ClassVar[str] = "cogvideox"
     version: ClassVar[str] = "1"
     conditioning: ClassVar[Conditioning] = Conditioning.TEXT
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    def resources(self) -> Resources:
-        """One GPU where there is one. Memory depends on the pipeline and is not known before it is loaded."""
-        return Resources(num_gpus=1.0, num_cpus=1.0, vram_gib=None)
+    config: Config
 
     def weights(self) -> tuple[WeightsRef, ...]:
         return (WeightsRef("cogvideox", self.config.base, COGVIDEOX),)

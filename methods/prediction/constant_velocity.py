@@ -21,10 +21,9 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from ...core.contracts import Session
 from ...core.errors import DatasetError
-from ...core.types import Conditioning, Frames, Resources, WeightsRef
-from .floors import FloorConfig, FloorSession
+from ...core.types import Frames
+from .floors import Floor
 
 _MIN_SIDE = 16
 """Below this, dense inverse search fails or follows no motion."""
@@ -35,30 +34,15 @@ _FRONT = 8.0
 _INPAINT_RADIUS = 3
 
 
-class ConstantVelocity:
+class ConstantVelocity(Floor):
     """Lets everything move on as it moved last: the floor of text-video prediction with motion."""
-
-    class Config(FloorConfig):
-        """Settings of the floor."""
 
     name: ClassVar[str] = "constant-velocity"
     version: ClassVar[str] = "1"
-    conditioning: ClassVar[Conditioning] = Conditioning.TEXT_AND_FRAMES
     min_context_frames: ClassVar[int] = 2
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-
-    def resources(self) -> Resources:
-        """No GPU."""
-        return Resources(num_gpus=0.0)
-
-    def weights(self) -> tuple[WeightsRef, ...]:
-        """None."""
-        return ()
-
-    def load(self, device: str) -> Session:
-        return FloorSession(self.name, self.config, extrapolate, at_least=self.min_context_frames)
+    def predict(self, given_THW3: Frames, num_frames: int) -> Frames:
+        return extrapolate(given_THW3, num_frames)
 
 
 def extrapolate(given_THW3: Frames, num_frames: int) -> Frames:

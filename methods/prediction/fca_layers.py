@@ -1,62 +1,63 @@
-"""FCA on a CogVideoX transformer: an attention beside the frozen one in every layer.
+"""What FCA puts into one layer of a CogVideoX transformer: an attention beside the frozen one, and the
+frame-wise text module.
 
 Source: Liu et al., "Frame-wise Conditioning Adaptation for Fine-Tuning Diffusion Models in Text-to-Video
 Prediction" (TMLR 2025, arXiv 2503.12953). There is no released code. What is known and what is chosen is
-written at the settings (`methods.prediction.fca_config`).
+written at the settings (`methods.prediction.config.FcaConfig`).
 
-In every layer, with x the layer's normalised and modulated video tokens (adaLN: shift and scale), A the
-frozen joint attention and g its gate, which is the same for both:
+With x the layer's normalised and modulated video tokens (adaLN: shift and scale), A the frozen joint
+attention and g its gate, which is the same for both:
 
     x + g (A(x, text) + FCA(x)),    FCA(x) = W_out softmax(mask, q(x) k(c)) v(c),    c = [y_frames, x_init]
 
-- y_frames: frame-wise text embeddings (`methods.prediction.fca_text`); a token sees those of the frames that it stands
-  for (`methods.prediction.frame_mask`).
+- y_frames: frame-wise text embeddings; a token sees those of the frames that it stands for
+  (`methods.prediction.fca_predictor`). They come from one module of the Q-Former kind in every layer (Li et
+  al., "BLIP-2", ICML 2023): learned queries of every frame attend to each other, so that the frames can share
+  out a motion among them, then to the text and the given frames, and go through a feed-forward; each part on
+  layer norms and beside a skip. Number of queries, depth, width and initial values are not known; all are
+  choices here.
 - x_init: tokens of the given frames, seen by every token. They stand at the beginning of a little clip of
-  their
-  own: with rotary positions their keys are turned as the first tokens of a clip are.
+  their own: with rotary positions their keys are turned as the first tokens of a clip are.
 - q, k, v start as copies of the frozen layer's, with its norms of queries and keys; W_out starts at zero, so
   the model starts as the base, bit for bit.
 
-The transformer is neither held nor changed: the attentions hang on hooks that are there within
-`Fca.attached`, and that gradient checkpointing runs through.
-
-Shape suffixes: G clips, F latent frames, C latent channels, H, W latent height and width, L text tokens, T
-width of the text encoder, S video tokens, K keys, N tokens of the given frames, D width of the transformer.
+Shape suffixes: G clips, S tokens of the layer, K keys, N tokens that are read, D width of the transformer; E
+frames that have embeddings, Q embeddings of a frame, W width of the text module, M its tokens.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import layer_norm, scaled_dot_product_attention
+from torch.nn.functional import gelu, scaled_dot_product_attention
 
-from ...core.seeds import derive_seed
-from ..cogvideox.pipeline import CogVideoX
-from .fca_config import FcaConfig
-from .fca_text import FrameWiseText
-from .frame_mask import frame_wise_mask, token_mask
+from .config import FcaConfig
 
 Rotary = tuple[torch.Tensor, torch.Tensor]
+"""Cosines and sines of the tokens' positions, each [S, width of a head]."""
 
 
-@dataclass(frozen=True)
-class Conditions:
-    """What a batch of clips is conditioned on; nothing in it is trained.
+class FcaLayer(nn.Module):
+    """What one layer of the transformer gets.
 
-    Attributes:
-        initial_GND: tokens of the given frames for each layer, or None.
-        text_GLD: the prompt's tokens from the text encoder at the width of the transformer, or None where
-            each layer's own are read.
+    Args:
+        frozen: the layer's own attention, read for its structure.
+        config: what FCA is.
+        num_text_frames: how many frames have text embeddings.
     """
 
-    initial_GND: tuple[torch.Tensor, ...] | None
-    text_GLD: torch.Tensor | None
+    def __init__(self, frozen: Any, config: FcaConfig, num_text_frames: int) -> None:
+        super().__init__()
+        self.attention = FcaAttention(frozen)
+        self.text: FrameWiseText | None = None
+        if config.text != "off":
+            dim, heads = frozen.to_q.in_features, config.text_heads
+            width = max(1, round(dim * config.text_width / heads)) * heads
+            reads_frames = config.text_sees_frames and config.initial_frames != "off"
+            self.text = FrameWiseText(dim, width, heads, (num_text_frames, config.queries), reads_frames)
 
 
 class FcaAttention(nn.Module):
@@ -102,7 +103,7 @@ class FcaAttention(nn.Module):
         x_GSD: torch.Tensor,
         keys_GKD: torch.Tensor,
         mask_SK: torch.Tensor | None,
-        rotary_SD: Rotary | None,
+        rotary: Rotary | None,
         num_turned: int,
     ) -> torch.Tensor:
         """What is added to the layer's attention, [G,S,D].
@@ -111,215 +112,113 @@ class FcaAttention(nn.Module):
             x_GSD: the layer's tokens, normalised and modulated.
             keys_GKD: the conditions.
             mask_SK: whether a token sees a key; None for all.
-            rotary_SD: cosines and sines of the tokens' positions, None without rotary positions.
+            rotary: positions of the tokens, None without rotary positions.
             num_turned: how many keys, the last ones, have positions: those of the first tokens of a clip.
         """
-
-        def split(tokens: torch.Tensor) -> torch.Tensor:
-            return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-
-        query = self.norm_q(split(self.to_q(x_GSD)))
-        key = self.norm_k(split(self.to_k(keys_GKD)))
-        value = split(self.to_v(keys_GKD))
-        if rotary_SD is not None:
+        query = self.norm_q(_heads(self.to_q(x_GSD), self.heads))
+        key = self.norm_k(_heads(self.to_k(keys_GKD), self.heads))
+        value = _heads(self.to_v(keys_GKD), self.heads)
+        if rotary is not None:
             from diffusers.models.embeddings import apply_rotary_emb
 
-            query = apply_rotary_emb(query, rotary_SD)
+            query = apply_rotary_emb(query, rotary)
             if num_turned:
-                first = (rotary_SD[0][:num_turned], rotary_SD[1][:num_turned])
+                first = (rotary[0][:num_turned], rotary[1][:num_turned])
                 turned = apply_rotary_emb(key[:, :, -num_turned:], first)
                 key = torch.cat([key[:, :, :-num_turned], turned], dim=2)
         attended = scaled_dot_product_attention(query, key.to(query.dtype), value.to(query.dtype), mask_SK)
         return self.to_out(attended.transpose(1, 2).flatten(2))
 
 
-class FcaLayer(nn.Module):
-    """What one layer of the transformer gets.
+class FrameWiseText(nn.Module):
+    """Embeddings of the prompt for every frame.
 
     Args:
-        frozen: the layer's own attention, read for its structure.
-        config: what FCA is.
-        num_text_frames: how many frames have text embeddings.
+        dim: D.
+        width: W.
+        heads: attention heads; must divide the width.
+        shape_EQ: E and Q.
+        reads_frames: whether the given frames are read besides the text.
     """
 
-    def __init__(self, frozen: Any, config: FcaConfig, num_text_frames: int) -> None:
+    def __init__(
+        self, dim: int, width: int, heads: int, shape_EQ: tuple[int, int], reads_frames: bool
+    ) -> None:
         super().__init__()
-        self.attention = FcaAttention(frozen)
-        self.text: FrameWiseText | None = None
-        if config.text != "off":
-            dim, heads = frozen.to_q.in_features, config.text_heads
-            width = max(1, round(dim * config.text_width / heads)) * heads
-            reads_frames = config.text_sees_frames and config.initial_frames != "off"
-            self.text = FrameWiseText(dim, width, heads, (num_text_frames, config.queries), reads_frames)
+        self.queries = nn.Parameter(torch.empty(*shape_EQ, width))
+        self.read_text = nn.Linear(dim, width)
+        self.read_frames = nn.Linear(dim, width) if reads_frames else None
+        self.norm_self = nn.LayerNorm(width)
+        self.among = MultiHeadAttention(width, heads)
+        self.norm_cross = nn.LayerNorm(width)
+        self.norm_read = nn.LayerNorm(width)
+        self.cross = MultiHeadAttention(width, heads)
+        self.norm_ff = nn.LayerNorm(width)
+        self.up = nn.Linear(width, 4 * width)
+        self.down = nn.Linear(4 * width, width)
+        self.out = nn.Linear(width, dim)
+        # To the scale of the layer's own normalised tokens, which keys and values were trained on.
+        self.norm_out = nn.LayerNorm(dim)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Sets the initial values. A frame's queries are those of all frames and something of its own."""
+        with torch.no_grad():
+            shared = torch.empty_like(self.queries[:1]).normal_(generator=generator)
+            self.queries.normal_(generator=generator).mul_(0.5).add_(shared)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=1 / math.sqrt(module.in_features), generator=generator)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.LayerNorm):
+                nn.init.ones_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, text_GND: torch.Tensor, frames_GND: torch.Tensor | None) -> torch.Tensor:
+        """The embeddings, frame by frame, [G,E*Q,D].
+
+        Args:
+            text_GND: tokens of the prompt.
+            frames_GND: tokens of the given frames; not needed where they are not read.
+        """
+        read = [self.read_text(text_GND)]
+        if self.read_frames is not None:
+            assert frames_GND is not None
+            read.append(self.read_frames(frames_GND))
+        read_GNW = self.norm_read(torch.cat(read, dim=1))
+        x = self.queries.flatten(0, 1).to(read_GNW.dtype).expand(text_GND.shape[0], -1, -1)
+        normed = self.norm_self(x)
+        x = x + self.among(normed, normed)
+        x = x + self.cross(self.norm_cross(x), read_GNW)
+        x = x + self.down(gelu(self.up(self.norm_ff(x))))
+        return self.norm_out(self.out(x))
 
 
-class Fca(nn.Module):
-    """All that FCA trains on one transformer. The transformer itself is neither held nor changed.
+class MultiHeadAttention(nn.Module):
+    """Attention of some tokens to others, all of one width.
 
     Args:
-        transformer: a diffusers CogVideoXTransformer3DModel, read for its structure and, by `initialise`, for
-            the initial values.
-        config: what FCA is.
-        seed: of the initial values.
+        width: W.
+        heads: must divide the width.
     """
 
-    def __init__(self, transformer: Any, config: FcaConfig, seed: int = 0) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.config = config
-        self._mask_PE = frame_wise_mask(
-            config.num_frames, transformer.config.patch_size_t or 1, config.text_of
+        self.heads = heads
+        self.to_q = nn.Linear(width, width)
+        self.to_k = nn.Linear(width, width)
+        self.to_v = nn.Linear(width, width)
+        self.to_out = nn.Linear(width, width)
+
+    def forward(self, x_GMW: torch.Tensor, read_GNW: torch.Tensor) -> torch.Tensor:
+        """What the tokens read, [G,M,W]."""
+        attended = scaled_dot_product_attention(
+            _heads(self.to_q(x_GMW), self.heads),
+            _heads(self.to_k(read_GNW), self.heads),
+            _heads(self.to_v(read_GNW), self.heads),
         )
-        # Built without memory first: torch's own initial values would come from the global generator.
-        with torch.device("meta"):
-            self.layers = nn.ModuleList(
-                FcaLayer(block.attn1, config, self._mask_PE.shape[1])
-                for block in transformer.transformer_blocks
-            )
-        if not next(transformer.parameters()).is_meta:
-            self.to_empty(device="cpu")
-            self.initialise(transformer, seed)
-
-    def initialise(self, transformer: Any, seed: int) -> None:
-        """Sets the initial values of all layers; they depend on the transformer and the seed alone."""
-        for index, block in enumerate(transformer.transformer_blocks):
-            layer = self._layer(index)
-            frozen = block.attn1 if self.config.start == "copy" else None
-            generator = torch.Generator("cpu").manual_seed(derive_seed(seed, "fca attention", index))
-            layer.attention.initialise(frozen, generator)
-            if layer.text is not None:
-                generator = torch.Generator("cpu").manual_seed(derive_seed(seed, "fca text", index))
-                layer.text.initialise(generator)
-
-    @property
-    def num_parameters(self) -> int:
-        """How many numbers are learned."""
-        return sum(value.numel() for value in self.parameters())
-
-    @torch.no_grad()
-    def conditions(
-        self, pipeline: CogVideoX, context_GFCHW: torch.Tensor, text_GLT: torch.Tensor
-    ) -> Conditions:
-        """What a batch is conditioned on.
-
-        Args:
-            pipeline: whose transformer FCA was built for.
-            context_GFCHW: latents of the given frames, see `methods.prediction.context_latents`.
-            text_GLT: embeddings of the prompts.
-        """
-        transformer, config = pipeline.transformer, self.config
-        text_GLT = text_GLT.to(pipeline.dtype)
-        initial: tuple[torch.Tensor, ...] | None = None
-        if config.initial_frames != "off":
-            padding = pipeline.padding(context_GFCHW.shape[1])
-            first = context_GFCHW[:, :1].expand(-1, padding, -1, -1, -1)
-            context_GFCHW = torch.cat([first, context_GFCHW], dim=1).to(pipeline.dtype)
-            if config.initial_frames == "base":
-                initial = _features(pipeline, context_GFCHW, text_GLT)
-            else:
-                tokens = transformer.patch_embed(text_GLT, context_GFCHW)[:, text_GLT.shape[1] :]
-                initial = (_normal(tokens),) * len(self.layers)
-        text: torch.Tensor | None = None
-        if config.text != "off" and config.text_from == "encoder":
-            text = _normal(transformer.patch_embed.text_proj(text_GLT))
-        return Conditions(initial, text)
-
-    @contextlib.contextmanager
-    def attached(self, transformer: Any, conditions: Conditions) -> Iterator[None]:
-        """Within the block the transformer predicts clips under conditions; afterwards, also after an error,
-        it is what it was. A backward pass with gradient checkpointing belongs inside, too.
-
-        Args:
-            transformer: of the structure that FCA was built for. Its batch is that of the conditions, and its
-                clips have the configuration's number of frames.
-        """
-        handles: list[Any] = []
-        masks: dict[tuple[int, int], torch.Tensor | None] = {}  # the same in all layers
-        try:
-            for index, block in enumerate(transformer.transformer_blocks):
-                hook = self._beside(index, conditions, masks)
-                handles.append(block.attn1.register_forward_hook(hook, with_kwargs=True))
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def _layer(self, index: int) -> FcaLayer:
-        layer = self.layers[index]
-        assert isinstance(layer, FcaLayer)
-        return layer
-
-    def _beside(
-        self, index: int, conditions: Conditions, masks: dict[tuple[int, int], torch.Tensor | None]
-    ) -> Callable[..., Any]:
-        def hook(
-            module: nn.Module,
-            args: tuple[Any, ...],
-            kwargs: dict[str, Any],
-            out: tuple[torch.Tensor, torch.Tensor],
-        ) -> tuple[torch.Tensor, torch.Tensor]:
-            video, text = kwargs["hidden_states"], kwargs["encoder_hidden_states"]
-            rotary = kwargs.get("image_rotary_emb")
-            keys, num_initial = self._keys(index, conditions, text)
-            out_video, out_text = out
-            if self.config.into != "text":
-                size = (video.shape[1], num_initial)
-                if size not in masks:
-                    masks[size] = self._mask(*size, video.device)
-                added = self._layer(index).attention(video, keys, masks[size], rotary, num_initial)
-                out_video = out_video + added.to(out_video.dtype)
-            if self.config.into != "video":
-                # A text token stands for no frame: it sees the embeddings of all, and has no position.
-                added = self._layer(index).attention(text, keys, None, None, 0)
-                out_text = out_text + added.to(out_text.dtype)
-            return out_video, out_text
-
-        return hook
-
-    def _keys(self, index: int, conditions: Conditions, layer_text: torch.Tensor) -> tuple[torch.Tensor, int]:
-        """The tokens that layer attends to, and how many of them, the last ones, are of the given frames."""
-        module = self._layer(index).text
-        initial = None if conditions.initial_GND is None else conditions.initial_GND[index]
-        keys = []
-        if module is not None:
-            keys.append(module(layer_text if conditions.text_GLD is None else conditions.text_GLD, initial))
-        if initial is not None:
-            keys.append(initial.to(keys[0].dtype) if keys else initial)
-        return torch.cat(keys, dim=1), 0 if initial is None else initial.shape[1]
-
-    def _mask(self, num_tokens: int, num_initial: int, device: torch.device) -> torch.Tensor | None:
-        num_patches = self._mask_PE.shape[0]
-        if num_tokens % num_patches:
-            raise ValueError(
-                f"the transformer has {num_tokens} video tokens, which are not {num_patches} pictures: the "
-                f"clip does not have the {self.config.num_frames} frames that FCA was made for"
-            )
-        if self.config.text != "frame-wise":
-            return None
-        mask = token_mask(self._mask_PE, num_tokens // num_patches, self.config.queries, num_initial)
-        return torch.from_numpy(mask).to(device)
+        return self.to_out(attended.transpose(1, 2).flatten(2))
 
 
-def _normal(tokens: torch.Tensor) -> torch.Tensor:
-    return layer_norm(tokens, tokens.shape[-1:])
-
-
-def _features(
-    pipeline: CogVideoX, context_GFCHW: torch.Tensor, text_GLT: torch.Tensor
-) -> tuple[torch.Tensor, ...]:
-    """The normalised video tokens of every layer of the frozen transformer, shown a clip without noise."""
-    found: list[torch.Tensor] = []
-
-    def remember(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        found.append(kwargs["hidden_states"])
-
-    handles = [
-        block.attn1.register_forward_pre_hook(remember, with_kwargs=True)
-        for block in pipeline.transformer.transformer_blocks
-    ]
-    try:
-        clean_G = torch.zeros(context_GFCHW.shape[0], dtype=torch.long, device=context_GFCHW.device)
-        pipeline.predict(context_GFCHW, clean_G, text_GLT)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return tuple(found)
+def _heads(tokens: torch.Tensor, heads: int) -> torch.Tensor:
+    """[G,S,D] to [G,heads,S,D/heads]."""
+    return tokens.unflatten(-1, (heads, -1)).transpose(1, 2)

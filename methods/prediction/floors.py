@@ -1,19 +1,25 @@
-"""What the floors of text-video prediction share: no networks, no text, only the given frames.
+"""The floors of text-video prediction: no networks, no text, only the given frames.
 
-A floor keeps the others honest: a method that does not beat it has learned nothing about motion.
+A floor keeps the others honest: a method that does not beat it has learned nothing about motion. Here are
+what floors share and the simplest one, the repeated last frame; the other one is in
+`methods.prediction.constant_velocity`.
+
+Shape suffixes: T frames, H height, W width, 3 RGB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, Self
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
-from ...core.contracts import FrozenConfig
-from ...core.types import Frames, Sample
-from .given_frames import given_frames
+from ...core.contracts import FrozenConfig, Method, Session
+from ...core.types import Conditioning, Frames, Resources, Sample
+from ..frames import frames_at_size, given_frames
+from ..pipelines import UntunedSession
 
 
 class FloorConfig(FrozenConfig):
@@ -38,60 +44,62 @@ class FloorConfig(FrozenConfig):
         return self
 
 
-class FloorSession:
-    """Makes clips from the given frames alone.
+class Floor(Method):
+    """A method that makes clips from the given frames alone; seeds change nothing."""
+
+    Config = FloorConfig
+    conditioning: ClassVar[Conditioning] = Conditioning.TEXT_AND_FRAMES
+    config: FloorConfig
+
+    @abstractmethod
+    def predict(self, given_THW3: Frames, num_frames: int) -> Frames:
+        """So many frames after the given ones, uint8 [num_frames,H,W,3]."""
+
+    def resources(self) -> Resources:
+        """No GPU."""
+        return Resources(num_gpus=0.0)
+
+    def load(self, device: str) -> Session:
+        return FloorSession(self.name, self.config, self.predict, self.min_context_frames)
+
+
+class RepeatLastFrame(Floor):
+    """Repeats the last given frame: the floor of text-video prediction that knows no motion.
+
+    Nothing moves, so that pixel metrics near the given frames are good, and FVD is not.
+    """
+
+    name: ClassVar[str] = "repeat-last-frame"
+    version: ClassVar[str] = "1"
+
+    def predict(self, given_THW3: Frames, num_frames: int) -> Frames:
+        return np.repeat(given_THW3[-1:], num_frames, axis=0)
+
+
+class FloorSession(UntunedSession):
+    """Makes clips of the size of the given frames or, resized at the end and cropped at the centre as models
+    do with what they read, of the settings.
 
     Args:
         name: of the method.
         config: of the method.
-        predict: (given frames [k,H,W,3], how many more) -> the frames after them.
+        predict: see `Floor.predict`.
         at_least: how many frames must be given.
     """
 
     def __init__(
-        self, name: str, config: FloorConfig, predict: Callable[[Frames, int], Frames], at_least: int = 1
+        self, name: str, config: FloorConfig, predict: Callable[[Frames, int], Frames], at_least: int
     ) -> None:
         self._name, self._config = name, config
         self._predict, self._at_least = predict, at_least
 
-    def tune(
-        self, reference: Frames | None, prompt: str | None, seed: int, *, checkpoint: Path | None = None
-    ) -> bytes | None:
-        """Nothing is tuned."""
-        return None
-
-    def generate(
-        self, samples: Sequence[Sample], artifact: bytes | None, seeds: Sequence[int]
-    ) -> Iterator[Frames]:
-        """One clip [T,H,W,3] uint8 for each sample, in order, lazily, of the size of the given frames
-        or, resized at the end and cropped at the centre as models do with what they read, of the settings.
-
-        Seeds change nothing.
-
-        Raises:
-            ValueError: the numbers of samples and seeds differ, or an artifact is given.
-            DatasetError: on iteration; the sample gives too few frames.
-        """
-        if len(samples) != len(seeds):
-            raise ValueError(f"{len(samples)} samples but {len(seeds)} seeds")
-        if artifact is not None:
-            raise ValueError("this method tunes nothing, but a tuning artifact was given")
-        return map(self._clip, samples)
-
-    def describe(self) -> dict[str, Any]:
-        """Facts for the record."""
-        return {"trainable_parameters": 0, "truncated_prompts": 0}
-
-    def _clip(self, sample: Sample) -> Frames:
-        import numpy as np
-
-        from ..frames import fit_frames
-
-        given_THW3 = given_frames(sample, self._name, self._config.num_frames, self._at_least)
-        more_THW3 = self._predict(given_THW3, self._config.num_frames - len(given_THW3))
+    def _clip(self, sample: Sample, seed: int) -> Frames:
+        config = self._config
+        given_THW3 = given_frames(sample, self._name, config.num_frames, self._at_least)
+        more_THW3 = self._predict(given_THW3, config.num_frames - len(given_THW3))
         clip_THW3: Frames = np.concatenate([given_THW3, more_THW3])
-        height, width = self._config.height, self._config.width
-        if height is None or width is None or clip_THW3.shape[1:3] == (height, width):
+        if config.height is None or config.width is None:
             return clip_THW3
-        fitted = fit_frames(clip_THW3, height, width).round().byte().permute(0, 2, 3, 1)
-        return np.ascontiguousarray(fitted.numpy())
+        if clip_THW3.shape[1:3] == (config.height, config.width):
+            return clip_THW3
+        return frames_at_size(clip_THW3, config.height, config.width)

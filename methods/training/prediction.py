@@ -23,9 +23,9 @@ from torch import nn
 from ...core.errors import RunFileError
 from ...core.types import Frames
 from ..cogvideox.pipeline import CogVideoX
-from ..cogvideox.sampling import Guidance
+from ..cogvideox.session import Guidance
 from ..prediction.predictor import Predictor
-from ..prediction.predictor_file import save_trained
+from ..prediction.session import predicted_clip
 from .loop import Listener, Predict, Preview, Training, Values
 from .prediction_clips import PredictionClips
 from .schedule import Batch, TrainingConfig
@@ -103,14 +103,14 @@ class PredictionTraining(Training):
 
     @property
     def result(self) -> Path:
-        return self.work / self.predictor.file_name
+        return self.work / self.predictor.file.file_name
 
     def _write_result(self) -> None:
-        save_trained(self.work, self.predictor, self.average)
+        self.predictor.save(self.work, self.average)
 
     def _what(self) -> dict[str, Any]:
         return {
-            "format": self.predictor.format,
+            "format": self.predictor.file.marker,
             "structure": self.predictor.settings.model_dump(mode="json"),
             "clips": self.clips.fingerprint,
         }
@@ -145,7 +145,7 @@ class PredictionTraining(Training):
             for number, (prompt, given_THW3) in enumerate(preview.given):
                 prompts = [prompt] if preview.guidance_scale <= 1 else ["", prompt]
                 text = torch.stack([pipeline.encode_prompt(one).embedding_LD for one in prompts])
-                clips.append(self.predictor.clip(given_THW3, text, schedule, guidance, number))
+                clips.append(predicted_clip(self.predictor, given_THW3, text, schedule, guidance, number))
         return clips
 
 
@@ -161,9 +161,9 @@ def new_predictor(method: str, pipeline: CogVideoX, structure: Mapping[str, Any]
     Raises:
         RunFileError: another method.
     """
-    from ..prediction.fca_config import FcaConfig
+    from ..prediction.config import FcaConfig, LoraSettings
     from ..prediction.fca_predictor import FcaPredictor
-    from ..prediction.lora_predictor import LoraPredictor, LoraSettings
+    from ..prediction.lora_predictor import LoraPredictor
 
     if method == "fca":
         return FcaPredictor(pipeline, FcaConfig.model_validate(structure), seed)

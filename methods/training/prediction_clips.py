@@ -1,7 +1,7 @@
 """What training on text-video prediction reads: latents of clips and of their first frames, and prompts.
 
 Each clip is brought to the pipeline's size and encoded by the VAE, one draw from the posterior; its first
-frames are encoded by themselves (`methods.prediction.context_latents`); its prompt is encoded by the text
+frames are encoded by themselves (`methods.prediction.session`); its prompt is encoded by the text
 encoder, once for all clips of a part that share it. So training needs neither VAE nor text encoder on the
 GPU.
 
@@ -21,8 +21,8 @@ import torch
 from ...core.seeds import derive_seed
 from ...core.types import Frames, Sample
 from ..cogvideox.pipeline import CogVideoX
-from ..prediction.context_latents import encode_given
-from ..prediction.fca_config import ContextEncoding
+from ..prediction.config import ContextEncoding
+from ..prediction.session import encode_given
 from .clips import ClipEncoder, Tensors, TrainingClips, fingerprint
 
 

@@ -17,8 +17,8 @@ from reelbench.core.contracts import Method
 from reelbench.core.errors import ClipRefusedError, ResourcesError, RunFileError, WeightsError
 from reelbench.core.types import Conditioning, Sample, WeightsRef
 from reelbench.methods.cogvideox.pipeline import CogVideoX, load_cogvideox, num_latent_frames, valid_length
-from reelbench.methods.cogvideox.sampling import Guidance, denoise, initial_latents
 from reelbench.methods.cogvideox.schedule import VideoSchedule, schedule_of, spaced_timesteps
+from reelbench.methods.cogvideox.session import Guidance, denoise, initial_latents
 from reelbench.methods.cogvideox.text_to_video import CogVideoXTextToVideo
 from reelbench.methods.noise import draw
 from reelbench.tests.methods.tiny_cogvideox import cogvideox_folder
@@ -330,7 +330,8 @@ class TestTextToVideo:
             ready.generate([sample()], None, [])
 
     def test_the_method_files_import_no_torch(self) -> None:
-        names = ("cogvideox_t2v", "repeat_last", "constant_velocity", "cogvideox_i2v", "fca", "lora")
-        code = "; ".join(f"import reelbench.methods.{name}" for name in names)
+        names = ("floors", "constant_velocity", "image_to_video", "fca", "lora")
+        code = "; ".join(f"import reelbench.methods.prediction.{name}" for name in names)
+        code += "; import reelbench.methods.cogvideox.text_to_video"
         check = f"import sys; {code}; assert not {{'torch', 'cv2', 'peft'}} & set(sys.modules)"
         subprocess.run([sys.executable, "-c", check], check=True)

@@ -9,7 +9,7 @@ from reelbench.core.contracts import Method
 from reelbench.core.errors import DatasetError
 from reelbench.core.types import Conditioning, Frames, Sample
 from reelbench.methods.prediction.constant_velocity import ConstantVelocity, extrapolate
-from reelbench.methods.prediction.repeat_last import repeat_last
+from reelbench.methods.prediction.floors import RepeatLastFrame
 
 
 def moving(num_frames: int, dx: float = 2.0, dy: float = 0.0, textured: bool = True) -> Frames:
@@ -43,7 +43,7 @@ def test_it_keeps_the_contract() -> None:
 def test_a_moving_thing_keeps_its_velocity(dx: float, dy: float) -> None:
     truth = moving(10, dx, dy)
     predicted = extrapolate(truth[:2], 8)
-    still = repeat_last(truth[:2], 8)
+    still = RepeatLastFrame(RepeatLastFrame.Config()).predict(truth[:2], 8)
     assert error(predicted, truth[2:]) < 0.35 * error(still, truth[2:])
     red = predicted[-1, ..., 0].astype(np.float64) - predicted[-1, ..., 2]
     rows, columns = np.mgrid[:64, :64]
@@ -55,7 +55,7 @@ def test_a_moving_thing_keeps_its_velocity(dx: float, dy: float) -> None:
 
 def test_what_stands_still_stays_as_it_is() -> None:
     frame = moving(1)[0]
-    assert np.array_equal(extrapolate(np.stack([frame, frame]), 3), repeat_last(frame[None], 3))
+    assert np.array_equal(extrapolate(np.stack([frame, frame]), 3), np.stack([frame] * 3))
 
 
 def test_what_a_thing_uncovers_is_filled_in_from_around_it() -> None:

@@ -11,10 +11,9 @@ import torch
 
 from reelbench.methods.cogvideox.pipeline import CogVideoX, load_cogvideox
 from reelbench.methods.noise import draw
-from reelbench.methods.prediction.context_latents import encode_given
-from reelbench.methods.prediction.fca_config import FcaConfig
-from reelbench.methods.prediction.fca_layers import Fca
+from reelbench.methods.prediction.config import FcaConfig
 from reelbench.methods.prediction.fca_predictor import FcaPredictor
+from reelbench.methods.prediction.session import encode_given
 from reelbench.tests.methods.tiny_cogvideox import VARIANTS, cogvideox_folder
 
 TEXT_MODELS = ("2b", "5b", "1.5")
@@ -108,7 +107,7 @@ class TestAtTheStart:
         pipeline = loaded()
         frozen = pipeline.transformer.transformer_blocks[1].attn1
         copied, drawn = (
-            Fca(pipeline.transformer, config(start=start)).layers[1].attention  # type: ignore[arg-type]
+            FcaPredictor(pipeline, config(start=start)).layers[1].attention  # type: ignore[arg-type]
             for start in ("copy", "random")
         )
         for name in ("to_q", "to_k", "to_v"):
@@ -117,10 +116,10 @@ class TestAtTheStart:
         assert not copied.to_out.weight.any()
 
     def test_initial_values_come_from_the_seed_alone(self) -> None:
-        transformer = loaded().transformer
+        pipeline = loaded()
         torch.manual_seed(3)
         before = torch.get_rng_state()
-        first, same, other = (Fca(transformer, config(), seed).state_dict() for seed in (1, 1, 2))
+        first, same, other = (FcaPredictor(pipeline, config(), seed).state_dict() for seed in (1, 1, 2))
         assert torch.equal(before, torch.get_rng_state())
         assert all(torch.equal(first[name], same[name]) for name in first)
         drawn = [name for name in first if ".text." in name and "weight" in name and "norm" not in name]
@@ -132,13 +131,13 @@ class TestWhatItAdds:
     @pytest.mark.parametrize(("variant", "num_frames"), [("2b", 16), ("2b", 17), ("5b", 17), ("1.5", 17)])
     def test_a_frames_embeddings_reach_its_own_tokens_alone(self, variant: str, num_frames: int) -> None:
         """The queries of one frame are changed in the last layer: only its patch's prediction changes."""
-        from reelbench.methods.prediction.frame_mask import frame_wise_mask
+        from reelbench.methods.prediction.fca_predictor import frame_wise_mask
 
         pipeline = loaded(variant)
         data = batch(pipeline, num_frames, size=1)
         predictor = trained(pipeline, config(num_frames=num_frames, initial_frames="patches"))
         mask = frame_wise_mask(num_frames, pipeline.patch_size_t, "frame")
-        last: Any = predictor.fca.layers[-1]
+        last: Any = predictor.layers[-1]
         # Frames share out the motion among each other; switched off, each depends on its own queries alone.
         last.text.among.to_out.weight.data.zero_()
         with torch.no_grad():
@@ -155,7 +154,7 @@ class TestWhatItAdds:
         pipeline = loaded()
         data = batch(pipeline, size=1)
         predictor = trained(pipeline, config(text="shared"))
-        last: Any = predictor.fca.layers[-1]
+        last: Any = predictor.layers[-1]
         with torch.no_grad():
             before = predict(predictor, data)
             last.text.queries.data[0] += 1.0
@@ -311,7 +310,7 @@ def test_published_sizes_are_counted_without_memory() -> None:
 
     with torch.device("meta"):
         transformer: Any = CogVideoXTransformer3DModel()
-        fca = Fca(transformer, FcaConfig())
+    fca = FcaPredictor(dataclasses.replace(loaded(), transformer=transformer), FcaConfig())
     width, module = 1920, 480
     attention = 4 * (width * width + width) + 4 * 64
     text = (
@@ -330,7 +329,7 @@ def test_published_sizes_are_counted_without_memory() -> None:
 def test_conditions_are_not_trained() -> None:
     pipeline = loaded()
     data = batch(pipeline)
-    conditions = FcaPredictor(pipeline, config()).fca.conditions(pipeline, data["context"], data["text"])
+    conditions = FcaPredictor(pipeline, config()).conditions(data["context"], data["text"])
     assert conditions.initial_GND is not None
     assert not any(value.requires_grad for value in conditions.initial_GND)
     assert [tuple(value.shape) for value in conditions.initial_GND] == [(2, 32, 32)] * 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reelbench.methods.prediction.frame_mask import (
+from reelbench.methods.prediction.fca_predictor import (
     frame_wise_mask,
     frames_of_latents,
     latents_of_patches,

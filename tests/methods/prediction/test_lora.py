@@ -16,14 +16,13 @@ from reelbench.core.types import Conditioning, Frames, Sample, WeightsRef
 from reelbench.methods.cogvideox.pipeline import load_cogvideox
 from reelbench.methods.cogvideox.text_to_video import CogVideoXTextToVideo
 from reelbench.methods.noise import draw
+from reelbench.methods.prediction.config import FcaConfig, LoraSettings
 from reelbench.methods.prediction.fca import FCA
-from reelbench.methods.prediction.fca_config import FcaConfig
 from reelbench.methods.prediction.fca_predictor import FcaPredictor
 from reelbench.methods.prediction.image_to_video import CogVideoXImageToVideo
 from reelbench.methods.prediction.lora import CogVideoXLora
-from reelbench.methods.prediction.lora_predictor import LoraPredictor, LoraSettings
+from reelbench.methods.prediction.lora_predictor import LoraPredictor
 from reelbench.methods.prediction.predictor import Predictor
-from reelbench.methods.prediction.predictor_file import save_trained
 from reelbench.tests.methods.tiny_cogvideox import cogvideox_folder
 
 
@@ -47,7 +46,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for predictor in predictors:
         values = predictor.values()
         noise = {name: 0.3 * draw(tuple(value.shape), 5, name) for name, value in values.items()}
-        save_trained(folder, predictor, {name: value + noise[name] for name, value in values.items()})
+        predictor.save(folder, {name: value + noise[name] for name, value in values.items()})
     return folder
 
 

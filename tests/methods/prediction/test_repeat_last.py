@@ -8,8 +8,8 @@ import pytest
 from reelbench.core.contracts import Method
 from reelbench.core.errors import DatasetError, RunFileError
 from reelbench.core.types import Conditioning, Frames, Sample
-from reelbench.methods.prediction.given_frames import roll_forward
-from reelbench.methods.prediction.repeat_last import RepeatLastFrame
+from reelbench.methods.prediction.floors import RepeatLastFrame
+from reelbench.methods.prediction.session import roll_forward
 
 
 def given(num_frames: int = 2) -> Frames:

@@ -22,9 +22,9 @@ from reelbench.core.types import ClipRef, Frames, Sample
 from reelbench.datasets.clip_reader import ClipReader
 from reelbench.datasets.video import write_preview
 from reelbench.methods.cogvideox.pipeline import CogVideoX, load_cogvideox
-from reelbench.methods.prediction.fca_config import FcaConfig
-from reelbench.methods.prediction.fca_predictor import FcaPredictor, load_fca
-from reelbench.methods.prediction.lora_predictor import LoraPredictor, LoraSettings, load_lora
+from reelbench.methods.prediction.config import FcaConfig, LoraSettings
+from reelbench.methods.prediction.fca_predictor import FcaPredictor
+from reelbench.methods.prediction.lora_predictor import LoraPredictor
 from reelbench.methods.prediction.predictor import Predictor
 from reelbench.methods.training.prediction import PredictionPreview, PredictionTraining
 from reelbench.methods.training.prediction_clips import PredictionClips, PredictionEncoder
@@ -198,7 +198,7 @@ class TestTraining:
         assert again.step == 5
         for name, value in whole.trained().items():
             assert torch.equal(value, second.trained()[name])
-        file = whole.file_name
+        file = whole.file.file_name
         assert (tmp_path / "whole" / file).read_bytes() == (tmp_path / "parts" / file).read_bytes()
 
     def test_a_work_folder_of_other_settings_is_refused(
@@ -282,7 +282,7 @@ class TestFiles:
         shared = FCA.model_copy(update={"text": "shared", "initial_frames": "patches"})
         predictor = FcaPredictor(loaded(), shared, seed=3)
         training = train(predictor, clips, tmp_path, steps=2)
-        again = load_fca(tmp_path, loaded())
+        again = FcaPredictor.from_file(tmp_path, loaded())
         assert again.settings == shared
         for name, value in again.trained().items():
             assert torch.equal(value, training.average[name].half().float())
@@ -290,16 +290,16 @@ class TestFiles:
     def test_a_file_of_another_kind_or_base_is_refused(self, clips: PredictionClips, tmp_path: Path) -> None:
         train(make("lora"), clips, tmp_path / "lora", steps=1)
         train(make("fca"), clips, tmp_path / "fca", steps=1)
-        assert load_lora(tmp_path / "lora", loaded()).settings == LORA
+        assert LoraPredictor.from_file(tmp_path / "lora", loaded()).settings == LORA
         with pytest.raises(WeightsError, match="no trained parameters at"):
-            load_fca(tmp_path / "lora", loaded())
+            FcaPredictor.from_file(tmp_path / "lora", loaded())
         with pytest.raises(WeightsError, match="its format is 'reelbench-cogvideox-lora-1'"):
-            load_fca(tmp_path / "lora" / "lora.safetensors", loaded())
+            FcaPredictor.from_file(tmp_path / "lora" / "lora.safetensors", loaded())
         with pytest.raises(WeightsError, match="do not fit this base"):
-            load_fca(tmp_path / "fca", _deeper())
+            FcaPredictor.from_file(tmp_path / "fca", _deeper())
         (tmp_path / "fca" / "fca.safetensors").write_bytes(b"12345678{}")
         with pytest.raises(WeightsError, match="cannot be read"):
-            load_fca(tmp_path / "fca", loaded())
+            FcaPredictor.from_file(tmp_path / "fca", loaded())
 
 
 def _deeper() -> CogVideoX:

@@ -17,7 +17,7 @@ from reelbench.datasets.clip_reader import ClipReader
 from reelbench.datasets.ssv2 import SomethingSomethingV2
 from reelbench.datasets.video import write_preview
 from reelbench.methods.cogvideox.pipeline import load_cogvideox
-from reelbench.methods.prediction.fca_config import FcaConfig
+from reelbench.methods.prediction.config import FcaConfig
 from reelbench.methods.prediction.fca_predictor import FcaPredictor
 from reelbench.methods.training.prediction import PredictionPreview, PredictionTraining
 from reelbench.methods.training.prediction_clips import PredictionClips, PredictionEncoder

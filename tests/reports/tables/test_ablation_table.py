@@ -12,8 +12,8 @@ import pytest
 from reelbench.core.hashing import canonical_json
 from reelbench.core.plan import config_data
 from reelbench.core.tables import write_table
+from reelbench.methods.prediction.config import FcaConfig
 from reelbench.methods.prediction.fca import FCA
-from reelbench.methods.prediction.fca_config import FcaConfig
 from reelbench.reports.pages.html_report import write_html_report
 from reelbench.reports.pages.markdown_report import markdown_report, table_markdown
 from reelbench.reports.tables.ablation import ablation_tables
