@@ -181,12 +181,22 @@ def check_fit(
         )
 
 
-def _structure(file: BinaryIO, marker: str) -> dict[str, Any]:
+def header_entry(file: BinaryIO) -> dict[str, Any]:
+    """Our entry in the metadata of a safetensors file; empty where it has none.
+
+    Raises:
+        ValueError, KeyError, AttributeError: not such a file.
+    """
     length = int.from_bytes(file.read(8), "little")
     if length > _MAX_HEADER_BYTES:
         raise ValueError("it does not begin as a safetensors file does")
     header = json.loads(file.read(length))
-    entry = json.loads((header.get("__metadata__") or {}).get("reelbench", "{}"))
+    entry: dict[str, Any] = json.loads((header.get("__metadata__") or {}).get("reelbench", "{}"))
+    return entry
+
+
+def _structure(file: BinaryIO, marker: str) -> dict[str, Any]:
+    entry = header_entry(file)
     if entry.get("format") != marker:
         raise ValueError(f"its format is {entry.get('format', '(none)')!r}, not {marker!r}")
     structure: dict[str, Any] = entry["config"]

@@ -20,7 +20,7 @@ Shape suffixes: T frames, C latent channels, H, W latent height and width.
 
 from __future__ import annotations
 
-import json
+import io
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -35,6 +35,7 @@ from ..frames import chosen_frames, frames_needed
 from ..pipelines import MakeClip
 from ..stable_diffusion.ddim import Denoiser
 from ..stable_diffusion.pipeline import StableDiffusionMethod, StableDiffusionSession
+from ..weights_file import header_entry
 from .config import OneShotConfig
 
 if TYPE_CHECKING:
@@ -238,7 +239,9 @@ class OneShotSession(StableDiffusionSession):
         from safetensors.torch import load
 
         try:
-            facts = _facts(artifact)
+            facts = header_entry(io.BytesIO(artifact))
+            if not facts:
+                raise ValueError("it says nothing of a tuning")
             tensors = load(artifact)
         except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
             raise WeightsError(
@@ -273,10 +276,3 @@ class OneShotSession(StableDiffusionSession):
         # One entry, because safetensors writes several in an order that differs from process to process.
         facts = {"format": self.format, "settings": digest(self._config.tuning_settings())}
         return save(tensors, {"reelbench": canonical_json(facts)})
-
-
-def _facts(artifact: bytes) -> dict[str, Any]:
-    """Our entry in the header of safetensors bytes, which `safetensors.torch.load` passes over."""
-    length = int.from_bytes(artifact[:8], "little")
-    facts = json.loads(json.loads(artifact[8 : 8 + length])["__metadata__"]["reelbench"])
-    return dict(facts)

@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 from ...core.contracts import FrozenConfig, Method, Session
 from ...core.types import Conditioning, Frames, Resources, Sample
 from ..frames import frames_at_size, given_frames
-from ..pipelines import UntunedSession
+from ..pipelines import ClipSession
 
 
 class FloorConfig(FrozenConfig):
@@ -76,7 +76,7 @@ class RepeatLastFrame(Floor):
         return np.repeat(given_THW3[-1:], num_frames, axis=0)
 
 
-class FloorSession(UntunedSession):
+class FloorSession(ClipSession):
     """Makes clips of the size of the given frames or, resized at the end and cropped at the centre as models
     do with what they read, of the settings.
 

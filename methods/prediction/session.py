@@ -19,7 +19,6 @@ text tokens, D width of the text encoder.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -148,10 +147,7 @@ class PredictionSession(CogVideoXSession):
         self._name = name
         predictor = make(self.pipeline).to(self.pipeline.device, self.pipeline.dtype)
         self.predictor = predictor.requires_grad_(False).eval()
-
-    def describe(self) -> dict[str, Any]:
-        """Facts for the record: those of the pipeline, and what was trained."""
-        return super().describe() | {"trainable_parameters": self.predictor.num_parameters}
+        self.trainable_parameters = predictor.num_parameters
 
     @torch.no_grad()
     def _clip(self, sample: Sample, seed: int) -> Frames:
