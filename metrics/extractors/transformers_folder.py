@@ -1,4 +1,4 @@
-"""What the loaders of transformers' models share: the folder's configuration, and loading it completely.
+"""What the loaders of transformers' models share: the processor's normalisation, and loading a folder completely.
 
 A folder is what `save_pretrained` writes: `config.json`, `model.safetensors` (or its shards with an index),
 and the processor's `preprocessor_config.json` or `video_preprocessor_config.json`.
@@ -7,25 +7,16 @@ and the processor's `preprocessor_config.json` or `video_preprocessor_config.jso
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...core.errors import WeightsError
 from ...core.weights_format import WeightsFormat
+from ...core.weights_tree import LocalTree, one_of, read_json
 from ...core.weights_view import loaded_files, said
 
 _PREPROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """`config.json` of a folder.
-
-    Raises:
-        WeightsError: it is missing, or is not JSON.
-    """
-    return _read_json(folder / "config.json")
 
 
 def read_mean_and_std(folder: Path) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
@@ -34,18 +25,19 @@ def read_mean_and_std(folder: Path) -> tuple[tuple[float, float, float], tuple[f
     Raises:
         WeightsError: no processor configuration is there, or it names no three channels.
     """
-    path = next((folder / name for name in _PREPROCESSORS if (folder / name).is_file()), None)
-    if path is None:
+    tree = LocalTree(folder)
+    name = one_of(tree, _PREPROCESSORS)
+    if name is None:
         raise WeightsError(
             f"{folder} holds no {' or '.join(_PREPROCESSORS)}, so that its normalisation is not known",
             "save the processor into the folder too",
         )
-    config = _read_json(path)
+    config = read_json(tree, name)
     values = []
-    for name in ("image_mean", "image_std"):
-        value = config.get(name)
+    for key in ("image_mean", "image_std"):
+        value = config.get(key)
         if not isinstance(value, list) or len(value) != 3:
-            raise WeightsError(f"{path}: {name} must be three numbers, got {value!r}")
+            raise WeightsError(f"{folder / name}: {key} must be three numbers, got {value!r}")
         values.append((float(value[0]), float(value[1]), float(value[2])))
     return values[0], values[1]
 
@@ -113,17 +105,3 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise WeightsError(
-            f"cannot read {path}: {error.strerror}", "a folder that save_pretrained wrote is expected"
-        ) from error
-    except ValueError as error:
-        raise WeightsError(f"{path} is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise WeightsError(f"{path}: expected a mapping, got {type(data).__name__}")
-    return data

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...core.weights_format import ModelFolder
-from .transformers_folder import load_model, read_config, read_mean_and_std
+from ...core.weights_tree import LocalTree, read_json
+from .transformers_folder import load_model, read_mean_and_std
 from .video_transformer import NO_NORMALISATION, VideoTransformer, VideoTransformerExtractor
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class VJepaFeatures(VideoTransformerExtractor):
         """The network of transformers' folder, with or without its classifier."""
         from transformers import VJEPA2ForVideoClassification, VJEPA2Model
 
-        config = read_config(path)
+        config = read_json(LocalTree(path), "config.json")
         # Written out only where they differ from transformers' defaults.
         self.check_num_frames(
             at_most=int(config.get("frames_per_clip", 64)), multiple_of=int(config.get("tubelet_size", 2))

@@ -18,10 +18,10 @@ from reelbench.stages.work import WorkerContext
 
 PLUGINS = '''
 import numpy as np
-from reelbench.core.contracts import FrozenConfig
+from reelbench.core.contracts import Extractor, ExtractorSession, FrozenConfig
 
 
-class Mean:
+class Mean(Extractor, ExtractorSession):
     """Mean of each frame; knows how large its calls were. Refuses black clips, gives NaN for white ones."""
 
     class Config(FrozenConfig):
@@ -30,14 +30,8 @@ class Mean:
     name, version, modality = "mean", "1", "video"
     calls = []
 
-    def __init__(self, config):
-        self.config = config
-
     def resources(self):
         raise NotImplementedError
-
-    def weights(self):
-        return ()
 
     def load(self, device):
         if self.config.broken:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from ....core.hashing import digest
 from ....core.tensor_files import is_safetensors, refuse_other_tensors
 from ....core.weights import with_pin
 from ....core.weights_format import NamedFiles
-from ....core.weights_tree import Tree
+from ....core.weights_tree import LocalTree, Tree, read_json
 from ..backbone import load_into, read_tensors
 
 if TYPE_CHECKING:
@@ -125,19 +124,11 @@ def i3d_classes(folder: Path) -> tuple[str, ...]:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise WeightsError(
-            f"cannot read {path}: {error.strerror}", "an I3D folder holds config.json"
-        ) from error
-    except ValueError as error:
-        raise WeightsError(f"{path} is not JSON: {error}") from error
-    missing = {"width_multiplier", "num_classes"} - set(config if isinstance(config, dict) else ())
+    config = read_json(LocalTree(folder), "config.json")
+    missing = {"width_multiplier", "num_classes"} - set(config)
     if missing:
-        raise WeightsError(f"{path}: {', '.join(sorted(missing))} missing")
-    return dict(config)
+        raise WeightsError(f"{folder / 'config.json'}: {', '.join(sorted(missing))} missing")
+    return config
 
 
 def load_i3d(path: Path, batchnorm_epsilon: float = REFERENCE_EPSILON) -> InceptionI3d:
