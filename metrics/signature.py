@@ -47,8 +47,8 @@ def signature(
         parts += [protocol.sampling.describe(), _ALPHA]
     elif any(cls.modality == "video" for cls in extractors.values()):
         parts += [protocol.sampling.describe_generated(), _ALPHA]
-    for name in sorted(extractors):
-        described = extractors[name].describe(protocol)
+    for _, cls in sorted(extractors.items()):
+        described = cls.describe(protocol)
         if code := _code(cls):
             described += f"|code:{cls.name}{code}"
         if described not in parts:

@@ -1,4 +1,4 @@
-"""What the loaders of transformers' models share: the processor's normalisation, and loading a folder completely.
+"""What the loaders of transformers' models share: a folder's normalisation, and loading it completely.
 
 A folder is what `save_pretrained` writes: `config.json`, `model.safetensors` (or its shards with an index),
 and the processor's `preprocessor_config.json` or `video_preprocessor_config.json`.

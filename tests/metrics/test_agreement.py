@@ -35,5 +35,5 @@ def test_it_agrees_within_its_bound(measure):
 def test_the_page_shows_every_row():
     page = (ROOT / "docs" / "agreement.md").read_text(encoding="utf-8")
     lines = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
-    shown = [(line[0].removeprefix("| "), line[1], line[2]) for line in lines[1:]]
+    shown = [(line[0].removeprefix("| "), line[1], line[2]) for line in lines[2:]]
     assert sorted(shown) == sorted(measure.describe() for measure in ROWS), "run benchmarks/agreement --write"
