@@ -185,7 +185,7 @@ def throughput(root: Path, num_clips: int, repeats: int) -> None:
         for extracted in extract(items, specs, context):
             assert not extracted.failures, extracted.failures
             for (name, key), values in extracted.features.items():
-                context.store.put_features(name, {key: values})
+                context.store.features.put(name, {key: values})
 
     found = interleaved(
         {"a clip a core": bare(1), f"a clip on {threads} cores": bare(threads), "engine": engine}, repeats

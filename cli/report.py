@@ -41,7 +41,6 @@ def report(
     """
     from ..core.errors import NothingMadeError
     from ..core.extras import require_bench
-    from ..core.file_digests import FileDigests
     from ..core.store import Store
     from ..datasets.video import default_codec
     from ..flows.environment import quiet_environment
@@ -62,7 +61,7 @@ def report(
             f"{planned.num_samples} clips",
             f"reelbench run {shell_path(run_file)}, with the same options",
         )
-    files = FileDigests(store.file_digests("videos"))
+    files = store.digests("videos")
     result = build_results(run, parts, store, files)
     files.save()
     publish(run.run_dir, run.name, run.output)

@@ -239,13 +239,13 @@ def _look_up(
 ) -> Cell:
     """A cell with what the store has of it, and an estimate of the rest."""
     everything = [*tasks, *(task.base for task in tasks if task.base is not None)]
-    records = {task.key: record for task in everything if (record := store.clip_record(task.key)) is not None}
+    records = {
+        task.key: record for task in everything if (record := store.clips.record(task.key)) is not None
+    }
     cell = Cell(method, dataset, seed, tasks, records, 0.0, 0)
     tunings = {base.tune.key: base.tune for base in cell.missing_bases if base.tune is not None}
     missing_tunings = tuple(
-        task
-        for key, task in tunings.items()
-        if (found := store.artifacts.record(key)) is None or found.status != "done"
+        task for key, task in tunings.items() if store.artifacts.done(key) is None
     )
     upscaler_key = None if method.upscaler is None else method.upscaler.key
     estimates = [

@@ -1,8 +1,8 @@
-"""What the store writes beside a clip: one JSON record, written last."""
+"""What the store writes beside a clip or a tuning: one JSON record, written last."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,9 +16,14 @@ class FailureInfo(BaseModel):
     """Name of the exception's class."""
     message: str
 
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """The class and message of an exception, at most 2,000 characters."""
+        return cls(type=type(error).__name__, message=str(error)[:2000])
 
-class ClipRecord(BaseModel):
-    """The record of a generated clip. Its existence with status "done" means that the clip is whole."""
+
+class WorkRecord(BaseModel):
+    """The record of a piece of work. Its existence with status "done" means that what was made is whole."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,25 +31,32 @@ class ClipRecord(BaseModel):
     key: str
     status: Literal["done", "failed"]
     method_key: str
-    sample_id: str
     prompt: str
     seed: int
     error: FailureInfo | None = None
     content_digest: str | None = None
-    """Digest of the decoded frames (`core.hashing.digest_array`)."""
+    """Of a clip's decoded frames (`core.hashing.digest_array`); sha256 of an artifact's bytes."""
+    size_bytes: int | None = None
+    peak_memory_gib: float | None = None
+    """Peak GPU memory of the process while it worked; on a CPU its peak resident memory."""
+    trainable_parameters: int | None = None
+    """How many numbers the method trained, here or before (adapters); None where it does not say."""
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    """Device, host hardware, library versions, time: not part of any key."""
+
+
+class ClipRecord(WorkRecord):
+    """The record of a generated clip."""
+
+    sample_id: str
     num_frames: int | None = None
     height: int | None = None
     width: int | None = None
     fps: float | None = None
     """Frames per second of the stored video; a label for players, no metric reads it."""
-    size_bytes: int | None = None
     sampling_s: float | None = None
     """Wall time of the sampling in seconds, without loading the model."""
-    peak_memory_gib: float | None = None
-    """Peak GPU memory of the process while sampling; on a CPU its peak resident memory."""
     prompt_truncated: bool = False
-    trainable_parameters: int | None = None
-    """How many numbers the method trained, here or before (adapters); None where it does not say."""
     tune_key: str | None = None
     """The tuning that the clip was made from."""
     tuning_s: float | None = None
@@ -53,29 +65,11 @@ class ClipRecord(BaseModel):
     """Peak memory of that tuning, as `peak_memory_gib`."""
     upscaling_s: float | None = None
     """Wall time of the upscaler in seconds, part of `sampling_s`; None without one."""
-    provenance: dict[str, Any] = Field(default_factory=dict)
-    """Device, host hardware, library versions, time: not part of any key."""
 
 
-class TuneRecord(BaseModel):
-    """The record of a tuning. Its existence with status "done" means that the artifact is whole."""
+class TuneRecord(WorkRecord):
+    """The record of a tuning; its `method_key` is of the method restricted to what a tuning depends on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: Literal[1] = 1
-    key: str
-    status: Literal["done", "failed"]
-    method_key: str
-    """Of the method restricted to what a tuning depends on."""
     source: str
-    prompt: str
-    seed: int
-    error: FailureInfo | None = None
-    content_digest: str | None = None
-    """sha256 of the artifact's bytes."""
-    size_bytes: int | None = None
     tuning_s: float | None = None
     """Wall time in seconds without loading the model, over all attempts of a tuning that was interrupted."""
-    peak_memory_gib: float | None = None
-    trainable_parameters: int | None = None
-    provenance: dict[str, Any] = Field(default_factory=dict)

@@ -158,7 +158,7 @@ def _ignored(folders: Sequence[Path]) -> Iterator[str]:
 
 def _extract(work: WorkList, context: WorkerContext, progress: bool) -> None:
     """Make what is missing and write it to the store as it comes."""
-    held = {spec.name: context.store.feature_keys(spec.name) for spec in work.specs}
+    held = {spec.name: context.store.features.keys(spec.name) for spec in work.specs}
     items = [rest for item in work.items() if (rest := item.without(held)) is not None]
     if not items:
         return
@@ -169,7 +169,7 @@ def _extract(work: WorkList, context: WorkerContext, progress: bool) -> None:
 
     def flush() -> None:
         for extractor, rows in pending.items():
-            context.store.put_features(extractor, rows)
+            context.store.features.put(extractor, rows)
         pending.clear()
         release_free_memory()
 

@@ -88,7 +88,7 @@ class _Lookup:
         # What set metrics read (one vector a clip) is held for all clips.
         keys = _keys([*draft.generated.values(), *draft.references.values()])
         self._held = {
-            role: store.load_features(role, keys.get(role, ())) for role in measuring.reference_roles()
+            role: store.features.load(role, keys.get(role, ())) for role in measuring.reference_roles()
         }
 
     def chunks(self, rows: Mapping[tuple[str, str], ClipRow]) -> Iterator[list[Observation]]:
@@ -97,7 +97,7 @@ class _Lookup:
         for start in range(0, len(items), CLIPS_AT_ONCE):
             chunk = items[start : start + CLIPS_AT_ONCE]
             loaded = {
-                role: self._store.load_features(role, keys)
+                role: self._store.features.load(role, keys)
                 for role, keys in _keys([features for _, features in chunk]).items()
                 if role not in self._held
             }

@@ -42,7 +42,7 @@ def do_what_is_missing(run: RunFile, listeners: Sequence[Listener] = ()) -> Done
     store = Store(run.store_dir, default_codec())
     store.sweep()
     plan, parts = plan_run(run, store)
-    files = FileDigests(store.file_digests("videos"))
+    files = store.digests("videos")
     pool = Pool(choose_workers(run), run.store_dir)
     progress = RunProgress(lambda: pool.num_workers)
     with pool, progress:

@@ -12,49 +12,42 @@ from ..core.file_digests import FileDigests
 from ..core.hashing import digest
 from ..core.plan import Cell, PlannedDataset, PlannedMethod
 from ..core.records import ClipRecord, FailureInfo
-from ..core.store import Store, failure_info
+from ..core.store import Store
 from ..core.types import Features, Sample
 from ..datasets.video import clip_digest, is_folder
 from .extraction import ExtractItem, ExtractorSpec, Wanted, extract
 from .inputs import Input, SourceInput, StoredInput, VideoInput
 from .measuring import Measuring
-from .work import ShardResult, WorkerContext
+from .work import Shard, ShardResult, WorkerContext
 
 EXTRACTORS = "extractors"
 """Stands for all extractors: a worker that has measured clips has most of them loaded."""
 
 
 @dataclass(frozen=True)
-class ExtractShard:
-    """Some inputs with missing features; see `work.Shard`."""
+class ExtractShard(Shard[ExtractItem]):
+    """Some inputs with missing features."""
 
-    label: str
-    items: tuple[ExtractItem, ...]
     extractors: tuple[ExtractorSpec, ...]
 
     @property
-    def size(self) -> int:
-        return len(self.items)
-
-    @property
     def model(self) -> str:
+        """See `Shard.model`."""
         return EXTRACTORS
 
     def run(self, context: WorkerContext) -> ShardResult:
+        """See `Shard.run`. Features are written together, one part file for each extractor."""
         started = time.perf_counter()
-        held = {spec.name: context.store.feature_keys(spec.name) for spec in self.extractors}
-        # A shard whose worker was killed comes again.
-        items = [missing for item in self.items if (missing := item.without(held)) is not None]
         features: dict[str, dict[str, Features]] = {}
         failures: dict[str, FailureInfo] = {}
-        for extracted in extract(items, self.extractors, context):
+        for extracted in extract(self._pending(context.store), self.extractors, context):
             for (name, key), values in extracted.features.items():
                 features.setdefault(name, {})[key] = values
             for key, failure in extracted.failures.items():
                 context.store.put_failure(key, failure)
-                failures[extracted.item.name] = failure
+                failures[self._name(extracted.item)] = failure
         for name, rows in features.items():
-            context.store.put_features(name, rows)
+            context.store.features.put(name, rows)
         return ShardResult(
             num_done=self.size - len(failures),
             num_failed=len(failures),
@@ -62,13 +55,16 @@ class ExtractShard:
             failures=tuple((f"{self.label} {name}", i.type, i.message) for name, i in failures.items()),
         )
 
-    def failed(self, error: BaseException, store: Store) -> ShardResult:
-        info = failure_info(error)
-        for item in self.items:
-            for want in item.wanted:
-                store.put_failure(want.key, info)
-        rows = tuple((f"{self.label} {item.name}", info.type, info.message) for item in self.items)
-        return ShardResult(0, self.size, 0.0, rows)
+    def _pending(self, store: Store) -> Iterator[ExtractItem]:
+        held = {spec.name: store.features.keys(spec.name) for spec in self.extractors}
+        return (rest for item in self.tasks if (rest := item.without(held)) is not None)
+
+    def _name(self, task: ExtractItem) -> str:
+        return task.name
+
+    def _record_failure(self, task: ExtractItem, error: BaseException, store: Store) -> None:
+        for want in task.wanted:
+            store.put_failure(want.key, error)
 
 
 def generated_items(
@@ -197,7 +193,7 @@ def extract_shards(
     label: str, items: Iterable[ExtractItem], measuring: Measuring, store: Store, shard_size: int
 ) -> list[ExtractShard]:
     """Shards of the items that lack features in the store."""
-    held = {name: store.feature_keys(name) for name in measuring.extractors}
+    held = {name: store.features.keys(name) for name in measuring.extractors}
     missing = [rest for item in items if (rest := item.without(held)) is not None]
     shards = []
     for start in range(0, len(missing), shard_size):

@@ -21,13 +21,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..core import registry
 from ..core.errors import MetricError
 from ..core.records import FailureInfo
-from ..core.store import failure_info
 from ..core.types import Features, Frames
 from .inputs import Content, Cut, Input, read_inputs
-from .work import WorkerContext
+from .work import WorkerContext, load_session
 
 GPU_BATCH_ITEMS = 16
 """Items whose clips go through a GPU together."""
@@ -141,12 +139,10 @@ def extract(
 def _load(spec: ExtractorSpec, context: WorkerContext) -> Any:
     """The session, or the error that it cannot be had: then all its features fail with it."""
 
-    def load() -> Any:
-        cls = registry.get("extractors", spec.name)
-        return cls(cls.Config.model_validate(spec.config)).load(context.device)
-
     try:
-        return context.extractor_session(spec.session_key, load)
+        return context.extractor_session(
+            spec.session_key, lambda: load_session("extractors", spec.name, spec.config, context.device)
+        )
     except Exception as error:
         return error
 
@@ -163,16 +159,16 @@ def _finish(
             try:
                 argument = _argument(want, contents)
             except Exception as error:
-                failures[index][want.key] = failure_info(error)
+                failures[index][want.key] = FailureInfo.of(error)
             else:
                 due.setdefault(want.session_key, []).append((index, want, argument))
     for session_key, calls in due.items():
         results = _call(sessions[session_key], [argument for _, _, argument in calls])
         for (index, want, _), result in zip(calls, results, strict=True):
             if isinstance(result, Exception):
-                failures[index][want.key] = failure_info(result)
+                failures[index][want.key] = FailureInfo.of(result)
             elif not np.isfinite(result).all():
-                failures[index][want.key] = failure_info(
+                failures[index][want.key] = FailureInfo.of(
                     MetricError(
                         f"the {want.extractor} features hold NaN or infinite values",
                         "usually half precision or damaged weights",

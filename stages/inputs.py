@@ -139,7 +139,7 @@ def _read_one(source: SourceInput | StoredInput | str, store: Store | None) -> C
         if isinstance(source, SourceInput):
             return _read_source(source)
         assert store is not None, "a stored clip needs its store"
-        return store.load_clip(source.record)
+        return store.clips.load(source.record)
     except Exception as error:  # recorded as this input's failure; the others go on
         return error
 

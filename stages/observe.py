@@ -29,7 +29,7 @@ class _Wanted:
 def observe(plan: Plan, measuring: Measuring, store: Store, files: FileDigests) -> Observations:
     """Look every clip and feature up; each feature part is read once."""
     generated = [
-        (cell, task, record := store.clip_record(task.key), _of_clip(cell, task, record, measuring, files))
+        (cell, task, record := store.clips.record(task.key), _of_clip(cell, task, record, measuring, files))
         for cell in plan.cells
         for task in cell.tasks
     ]
@@ -38,7 +38,7 @@ def observe(plan: Plan, measuring: Measuring, store: Store, files: FileDigests) 
     for *_, wanted in (*generated, *references):
         for want in wanted:
             keys[want.role].add(want.key)
-    values = {role: store.load_features(role, of_role) for role, of_role in keys.items()}
+    values = {role: store.features.load(role, of_role) for role, of_role in keys.items()}
 
     def features(wanted: list[_Wanted]) -> dict[str, FeatureCell]:
         return {want.role: _cell(want, values, store) for want in wanted}
@@ -150,8 +150,8 @@ def _generated_row(run: str, cell: Cell, task: ClipTask, record: ClipRecord | No
     return replace(
         row,
         hardware=record.provenance.get("hardware"),
-        path=str(store.clip_path(record.key)),
-        preview=str(store.preview_path(record.key)),
+        path=str(store.clips.path(record.key)),
+        preview=str(store.clips.preview_path(record.key)),
         **{name: getattr(record, name) for name in _RECORDED},
     )
 

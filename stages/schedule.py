@@ -218,7 +218,7 @@ class _Features:
         records = {
             task.key: record
             for task in cell.tasks
-            if (record := self.store.clip_record(task.key)) is not None
+            if (record := self.store.clips.record(task.key)) is not None
         }
         items = generated_items([cell], records, part.measuring, self.files, self.store)
         return extract_shards(cell.key, items, part.measuring, self.store, self.shard_size)

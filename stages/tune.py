@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
+import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from ..core.errors import DatasetError, ReelbenchError, StoreError
+from ..core.errors import DatasetError, ReelbenchError
 from ..core.plan import Cell, TuneTask, config_data
-from ..core.records import TuneRecord
-from ..core.store import Store, failure_info
+from ..core.store import Store
+from ..core.store.artifacts import Artifacts
 from ..core.types import Frames
-from .elapsed import ElapsedNote
 from .provenance import peak_memory_gib, provenance, reset_peak_memory
-from .sample import described, load_method
-from .work import ShardResult, WorkerContext
+from .work import Shard, WorkerContext, load_session
+
+_NOTE_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
-class TuneShard:
-    """Some tunings of one method; see `work.Shard`. A tuning takes minutes, so a shard is one of them."""
+class TuneShard(Shard[TuneTask]):
+    """Some tunings of one method. A tuning takes minutes, so a shard is one of them."""
 
-    label: str
     method: str
     """Registered name or path/to/file.py:Class."""
     config: dict[str, Any]
@@ -33,42 +31,23 @@ class TuneShard:
     """That of its tuning configuration."""
     num_frames: int | None
     """So many first frames of a reference are read; None for all."""
-    tasks: tuple[TuneTask, ...]
-
-    @property
-    def size(self) -> int:
-        return len(self.tasks)
 
     @property
     def model(self) -> str:
+        """See `Shard.model`."""
         return self.method_key
 
-    def run(self, context: WorkerContext) -> ShardResult:
-        started = time.perf_counter()
-        failures = []
-        for task in self._pending(context.store):
-            try:
-                self._tune(task, context)
-            except Exception as error:  # one bad reference must not take the run down
-                failures.append(self._fail(task, error, context.store))
-        seconds = time.perf_counter() - started
-        return ShardResult(self.size - len(failures), len(failures), seconds, tuple(failures))
+    def _name(self, task: TuneTask) -> str:
+        return f"tuning on {task.source}"
 
-    def failed(self, error: BaseException, store: Store) -> ShardResult:
-        failures = tuple(self._fail(task, error, store) for task in self._pending(store))
-        return ShardResult(self.size - len(failures), len(failures), 0.0, failures)
+    def _is_done(self, task: TuneTask, store: Store) -> bool:
+        return store.artifacts.done(task.key) is not None
 
-    def _pending(self, store: Store) -> Iterator[TuneTask]:
-        for task in self.tasks:
-            record = store.artifacts.record(task.key)
-            if record is None or record.status != "done":
-                yield task
-
-    def _tune(self, task: TuneTask, context: WorkerContext) -> None:
+    def _make(self, task: TuneTask, context: WorkerContext) -> None:
         artifacts = context.store.artifacts
         reference = self._reference(task)
         session = context.session(
-            self.method_key, lambda: load_method(self.method, self.config, context.device)
+            self.method_key, lambda: load_session("methods", self.method, self.config, context.device)
         )
         reset_peak_memory(context.device)
         with ElapsedNote(artifacts, task.key) as elapsed:
@@ -86,11 +65,10 @@ class TuneShard:
             **self._fields(task),
             tuning_s=elapsed.seconds,
             peak_memory_gib=peak_memory_gib(context.device),
-            trainable_parameters=described(session, "trainable_parameters"),
+            trainable_parameters=session.describe().get("trainable_parameters"),
             provenance=provenance(context.device),
         )
-        with contextlib.suppress(StoreError):  # only an estimate; the artifact is safe
-            context.store.put_timing(self.tuning_key, elapsed.seconds, record.size_bytes or 0)
+        context.store.put_timing(self.tuning_key, elapsed.seconds, record.size_bytes or 0)
 
     def _reference(self, task: TuneTask) -> Frames:
         if task.reference is None:
@@ -102,14 +80,8 @@ class TuneShard:
 
         return reference_clip(task.reference, self.num_frames)
 
-    def _fail(self, task: TuneTask, error: BaseException, store: Store) -> tuple[str, str, str]:
-        info = failure_info(error)
-        # A disk too full for the record: the result still carries the failure.
-        with contextlib.suppress(Exception):
-            store.artifacts.put_failure(
-                TuneRecord(key=task.key, status="failed", error=info, **self._fields(task))
-            )
-        return f"{self.label} tuning on {task.source}", info.type, info.message
+    def _record_failure(self, task: TuneTask, error: BaseException, store: Store) -> None:
+        store.artifacts.put_failure(task.key, error, **self._fields(task))
 
     def _fields(self, task: TuneTask) -> dict[str, Any]:
         return {
@@ -128,12 +100,57 @@ def tune_shards(cell: Cell) -> list[TuneShard]:
     return [
         TuneShard(
             label=cell.key,
+            tasks=(task,),
             method=method.name,
             config=config_data(method.plugin),
             method_key=method.key,
             tuning_key=method.tuning_key,
             num_frames=method.plugin.reference_frames(),
-            tasks=(task,),
         )
         for task in cell.missing_tunings
     ]
+
+
+class ElapsedNote:
+    """Seconds that a tuning takes, over all attempts: a context manager.
+
+    While it is open, a thread notes the seconds every now and then beside the checkpoint, so that a tuning
+    that is killed and goes on counts what it took before, and what was lost since the last checkpoint, too.
+
+    Args:
+        artifacts: where the note lies.
+        key: of the tuning.
+    """
+
+    def __init__(self, artifacts: Artifacts, key: str) -> None:
+        self._artifacts, self._key = artifacts, key
+        self._before_s = 0.0
+        self._started = 0.0
+        self._ended: float | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._note, daemon=True)
+
+    def __enter__(self) -> Self:
+        # Without a checkpoint the tuning begins anew, and what earlier attempts took is nobody's.
+        if self._artifacts.checkpoint_path(self._key).is_file():
+            self._before_s = self._artifacts.elapsed_s(self._key)
+        self._started = time.perf_counter()
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        self._ended = time.perf_counter()
+        self._stop.set()
+        self._thread.join()
+        if error is not None:
+            self._artifacts.note_elapsed(self._key, self.seconds)
+
+    @property
+    def seconds(self) -> float:
+        """So far, or until the end."""
+        end = time.perf_counter() if self._ended is None else self._ended
+        return self._before_s + end - self._started
+
+    def _note(self) -> None:
+        while not self._stop.wait(_NOTE_EVERY_S):
+            self._artifacts.note_elapsed(self._key, self.seconds)

@@ -6,24 +6,30 @@ returns only small rows, so nothing large travels back and a killed driver loses
 
 from __future__ import annotations
 
+import contextlib
+import time
+from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, TypeVar
 
+from ..core import registry
+from ..core.records import FailureInfo
 from ..core.store import Store
+
+Task = TypeVar("Task")
 
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What a shard reports: counts for the progress bar, and the failures by key."""
+    """What a shard reports: counts for the progress bar, and the failures."""
 
     num_done: int
     num_failed: int
     seconds: float
     failures: tuple[tuple[str, str, str], ...] = ()
     """(what, exception class, message) of each failure."""
-    payload: Any = None
 
 
 @dataclass
@@ -44,7 +50,7 @@ class WorkerContext:
     _extractors: OrderedDict[str, Any] = field(default_factory=OrderedDict)
 
     def session(self, key: str, load: Callable[[], Any]) -> Any:
-        """The method under `key`, loaded by `load()` when this worker does not have it yet."""
+        """The method or upscaler under `key`, loaded by `load()` when this worker does not have it yet."""
         return _held(self._sessions, self.max_sessions, key, load)
 
     def extractor_session(self, key: str, load: Callable[[], Any]) -> Any:
@@ -62,28 +68,88 @@ def _held(sessions: OrderedDict[str, Any], most: int, key: str, load: Callable[[
     return sessions[key]
 
 
-class Shard(Protocol):
-    """A picklable unit of work."""
+def load_session(kind: registry.Kind, name: str, config: dict[str, Any], device: str) -> Any:
+    """A method, upscaler or extractor on a device.
 
-    @property
-    def label(self) -> str:
-        """What it is, for messages."""
-        ...
+    Args:
+        name: registered name or path/to/file.py:Class.
+        config: of its Config, as JSON-able data.
+    """
+    cls = registry.get(kind, name)
+    return cls(cls.Config.model_validate(config)).load(device)
+
+
+@dataclass(frozen=True)
+class Shard(ABC, Generic[Task]):
+    """Some tasks for one model.
+
+    A subclass says what makes a task, when it is done and how its failure is recorded. One bad task never
+    takes the others down.
+    """
+
+    label: str
+    """What it is, for messages."""
+    tasks: tuple[Task, ...]
 
     @property
     def size(self) -> int:
-        """How many items it holds."""
-        ...
+        """How many tasks it holds."""
+        return len(self.tasks)
 
     @property
+    @abstractmethod
     def model(self) -> str:
         """Key of the model it needs: it goes to a worker that has this loaded, where there is one."""
-        ...
 
     def run(self, context: WorkerContext) -> ShardResult:
-        """Do the work. Failures of single items are recorded and returned, never raised."""
-        ...
+        """Do the work. Failures of single tasks are recorded and returned, never raised."""
+        started = time.perf_counter()
+        failures = tuple(
+            self._failure(task, error, context.store)
+            for task, error in self._work(self._pending(context.store), context)
+            if error is not None
+        )
+        seconds = time.perf_counter() - started
+        return ShardResult(self.size - len(failures), len(failures), seconds, failures)
 
     def failed(self, error: BaseException, store: Store) -> ShardResult:
-        """The result when no worker could run it (it killed every worker that tried): all items failed."""
-        ...
+        """The result when no worker could run it (it killed every worker that tried): what is left failed."""
+        failures = tuple(self._failure(task, error, store) for task in self._pending(store))
+        return ShardResult(self.size - len(failures), len(failures), 0.0, failures)
+
+    def _pending(self, store: Store) -> Iterator[Task]:
+        # A shard whose worker was killed comes again; what it finished the first time stays.
+        return (task for task in self.tasks if not self._is_done(task, store))
+
+    def _work(self, tasks: Iterable[Task], context: WorkerContext) -> Iterator[tuple[Task, Exception | None]]:
+        """Each task with what went wrong, if anything did; a subclass overrides this or `_make`."""
+        for task in tasks:
+            try:
+                self._make(task, context)
+            except Exception as error:
+                yield task, error
+            else:
+                yield task, None
+
+    def _failure(self, task: Task, error: BaseException, store: Store) -> tuple[str, str, str]:
+        # A disk too full for the record: the result carries the failure, and the task counts as missing.
+        with contextlib.suppress(Exception):
+            self._record_failure(task, error, store)
+        info = FailureInfo.of(error)
+        return f"{self.label} {self._name(task)}", info.type, info.message
+
+    @abstractmethod
+    def _name(self, task: Task) -> str:
+        """What a task is called in messages, behind the label."""
+
+    def _is_done(self, task: Task, store: Store) -> bool:
+        """Whether the store has what the task makes."""
+        raise NotImplementedError
+
+    def _make(self, task: Task, context: WorkerContext) -> None:
+        """Make it, and put it into the store."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def _record_failure(self, task: Task, error: BaseException, store: Store) -> None:
+        """Put the reason into the store."""

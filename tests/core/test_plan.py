@@ -111,10 +111,10 @@ def test_hits_misses_failures_and_estimates_come_from_the_store(run_data, store)
     fields = {"method_key": cell.method.key, "prompt": "p"}
     frames = np.ones((2, 4, 4, 3), dtype=np.uint8)
     for task in cell.tasks[:2]:
-        store.put_clip(task.key, frames, 8.0, sample_id=task.sample.id, seed=task.seed, **fields)
+        store.clips.put(task.key, frames, 8.0, sample_id=task.sample.id, seed=task.seed, **fields)
         store.put_timing(cell.method.key, 3.0, 1000)
     bad = cell.tasks[2]
-    store.put_clip_failure(bad.key, ValueError("x"), sample_id=bad.sample.id, seed=bad.seed, **fields)
+    store.clips.put_failure(bad.key, ValueError("x"), sample_id=bad.sample.id, seed=bad.seed, **fields)
     cell = plan(run_data, store).cells[0]
     assert (cell.num_done, cell.num_missing, cell.num_failed) == (2, 4, 1)
     assert (cell.estimate_s, cell.estimate_bytes) == (12.0, 4000)

@@ -19,13 +19,13 @@ FIELDS = {"method_key": digest("method"), "sample_id": "video1#2", "prompt": "a 
 
 
 def test_a_clip_comes_back_bit_for_bit(store, frames):
-    assert store.clip_record(KEY) is None
-    store.put_clip(KEY, frames, 8.0, **FIELDS, sampling_s=1.5)
-    record = store.clip_record(KEY)
+    assert store.clips.record(KEY) is None
+    store.clips.put(KEY, frames, 8.0, **FIELDS, sampling_s=1.5)
+    record = store.clips.record(KEY)
     assert record.status == "done"
     assert (record.num_frames, record.height, record.width) == (16, 8, 8)
     assert record.sampling_s == 1.5
-    assert (store.load_clip(record) == frames).all()
+    assert (store.clips.load(record) == frames).all()
 
 
 def test_the_record_is_written_last(store, frames, codec, tmp_path):
@@ -34,9 +34,9 @@ def test_the_record_is_written_last(store, frames, codec, tmp_path):
 
     full = Store(tmp_path / "full", replace(codec, write_preview=fail))
     with pytest.raises(StoreError, match="the disk is full"):
-        full.put_clip(KEY, frames, 8.0, **FIELDS)
-    assert full.clip_path(KEY).exists()
-    assert full.clip_record(KEY) is None
+        full.clips.put(KEY, frames, 8.0, **FIELDS)
+    assert full.clips.path(KEY).exists()
+    assert full.clips.record(KEY) is None
 
 
 @pytest.mark.parametrize(
@@ -51,8 +51,8 @@ def test_the_record_is_written_last(store, frames, codec, tmp_path):
 )
 def test_what_is_no_clip_is_refused_at_the_door(store, bad, why):
     with pytest.raises(ClipRefusedError, match=why):
-        store.put_clip(KEY, bad, 8.0, **FIELDS)
-    assert store.clip_record(KEY) is None
+        store.clips.put(KEY, bad, 8.0, **FIELDS)
+    assert store.clips.record(KEY) is None
 
 
 def test_a_short_clip_is_refused(frames):
@@ -64,78 +64,78 @@ def test_a_short_clip_is_refused(frames):
     "damage", [b"", b"{", b"\xff\xfe\x00", b'{"key": 1}', json.dumps({"status": "done"}).encode()]
 )
 def test_a_damaged_record_counts_as_missing_and_is_kept_aside(store, frames, damage):
-    store.put_clip(KEY, frames, 8.0, **FIELDS)
-    (store.clip_dir(KEY) / "record.json").write_bytes(damage)
-    assert store.clip_record(KEY) is None
+    store.clips.put(KEY, frames, 8.0, **FIELDS)
+    (store.clips.folder(KEY) / "record.json").write_bytes(damage)
+    assert store.clips.record(KEY) is None
     assert len(list((store.root / "quarantine").glob("*.reason.txt"))) == 1
-    store.put_clip(KEY, frames, 8.0, **FIELDS)
-    assert store.clip_record(KEY).status == "done"
+    store.clips.put(KEY, frames, 8.0, **FIELDS)
+    assert store.clips.record(KEY).status == "done"
 
 
 def test_a_record_of_another_key_is_not_served(store, frames):
     other = digest("other")
-    store.put_clip(other, frames, 8.0, **FIELDS)
-    store.clip_dir(KEY).parent.mkdir(parents=True, exist_ok=True)
-    store.clip_dir(other).rename(store.clip_dir(KEY))
-    assert store.clip_record(KEY) is None
+    store.clips.put(other, frames, 8.0, **FIELDS)
+    store.clips.folder(KEY).parent.mkdir(parents=True, exist_ok=True)
+    store.clips.folder(other).rename(store.clips.folder(KEY))
+    assert store.clips.record(KEY) is None
 
 
 def test_a_clip_that_was_changed_on_disk_is_found_out(store, frames, codec):
-    record = store.put_clip(KEY, frames, 8.0, **FIELDS)
-    codec.write_lossless(store.clip_path(KEY), 255 - frames, 8.0)
+    record = store.clips.put(KEY, frames, 8.0, **FIELDS)
+    codec.write_lossless(store.clips.path(KEY), 255 - frames, 8.0)
     with pytest.raises(StoreError, match="digest differs"):
-        store.load_clip(record)
-    assert store.clip_record(KEY) is None  # the next run makes it again
+        store.clips.load(record)
+    assert store.clips.record(KEY) is None  # the next run makes it again
 
 
 def test_a_clip_file_that_vanished_is_found_out(store, frames):
-    store.put_clip(KEY, frames, 8.0, **FIELDS)
-    store.clip_path(KEY).unlink()
-    assert store.clip_record(KEY) is None
+    store.clips.put(KEY, frames, 8.0, **FIELDS)
+    store.clips.path(KEY).unlink()
+    assert store.clips.record(KEY) is None
 
 
 def test_a_failure_is_recorded_never_served_as_success_and_replaced_by_one(store, frames):
-    store.put_clip_failure(KEY, ValueError("no"), **FIELDS)
-    record = store.clip_record(KEY)
+    store.clips.put_failure(KEY, ValueError("no"), **FIELDS)
+    record = store.clips.record(KEY)
     assert (record.status, record.error.type, record.error.message) == ("failed", "ValueError", "no")
-    store.put_clip(KEY, frames, 8.0, **FIELDS)
-    assert store.clip_record(KEY).status == "done"
-    store.put_clip_failure(KEY, ValueError("late"), **FIELDS)
-    assert store.clip_record(KEY).status == "done"
+    store.clips.put(KEY, frames, 8.0, **FIELDS)
+    assert store.clips.record(KEY).status == "done"
+    store.clips.put_failure(KEY, ValueError("late"), **FIELDS)
+    assert store.clips.record(KEY).status == "done"
 
 
 @pytest.mark.parametrize("key", ["", "../" * 10, "A" * 64, "0" * 63, "g" * 64])
 def test_only_keys_become_paths(store, key):
     with pytest.raises(StoreError, match="not a key"):
-        store.clip_path(key)
+        store.clips.path(key)
 
 
 def test_features_of_several_shards_are_found_by_key(store):
     rows = {digest(i): np.full((2, 3), i, dtype=np.float32) for i in range(6)}
     keys = list(rows)
-    store.put_features("clip_image", {key: rows[key] for key in keys[:3]})
-    store.put_features("clip_image", {key: rows[key] for key in keys[2:]})
-    assert store.feature_keys("clip_image") == set(keys)
-    assert store.feature_keys("i3d") == set()
-    found = store.load_features("clip_image", [*keys, digest("absent")])
+    store.features.put("clip_image", {key: rows[key] for key in keys[:3]})
+    store.features.put("clip_image", {key: rows[key] for key in keys[2:]})
+    assert store.features.keys("clip_image") == set(keys)
+    assert store.features.keys("i3d") == set()
+    found = store.features.load("clip_image", [*keys, digest("absent")])
     assert set(found) == set(keys)
     assert all((found[key] == rows[key]).all() and found[key].dtype == np.float32 for key in keys)
 
 
 def test_storing_the_same_features_again_adds_no_file(store):
     rows = {digest(1): np.ones(3, dtype=np.float32)}
-    store.put_features("i3d", rows)
-    store.put_features("i3d", rows)
+    store.features.put("i3d", rows)
+    store.features.put("i3d", rows)
     assert len(list((store.root / "features" / "i3d").iterdir())) == 1
 
 
 def test_a_damaged_feature_part_is_moved_aside_and_the_rest_is_served(store):
-    store.put_features("i3d", {digest(1): np.ones(3, dtype=np.float32)})
-    store.put_features("i3d", {digest(2): np.ones(3, dtype=np.float32)})
+    store.features.put("i3d", {digest(1): np.ones(3, dtype=np.float32)})
+    store.features.put("i3d", {digest(2): np.ones(3, dtype=np.float32)})
     victim = next((store.root / "features" / "i3d").iterdir())
     victim.write_bytes(victim.read_bytes()[:40])
     fresh = Store(store.root, store._codec)
-    assert len(fresh.feature_keys("i3d")) == 1
+    assert len(fresh.features.keys("i3d")) == 1
     assert len(list((store.root / "quarantine").glob("*.parquet"))) == 1
 
 
@@ -154,7 +154,7 @@ def damaged(data, how):
 def test_a_feature_part_damaged_anywhere_is_made_again_and_never_gives_wrong_values(store, checksums):
     generator = np.random.default_rng(0)
     rows = {digest(i): generator.normal(size=(4, 8)).astype(np.float32) for i in range(12)}
-    store.put_features("clip_image", rows)
+    store.features.put("clip_image", rows)
     (part,) = (store.root / "features" / "clip_image").iterdir()
     if not checksums:
         pq.write_table(pq.read_table(part), part, compression="zstd")
@@ -163,8 +163,8 @@ def test_a_feature_part_damaged_anywhere_is_made_again_and_never_gives_wrong_val
     for how in range(160):
         part.write_bytes(damaged(whole, how))
         fresh = Store(store.root, store._codec)
-        held = fresh.feature_keys("clip_image")
-        found = fresh.load_features("clip_image", rows)
+        held = fresh.features.keys("clip_image")
+        found = fresh.features.load("clip_image", rows)
         assert set(found) == held  # what counts as done can be loaded
         assert held in (set(), set(rows))
         assert all((found[key] == rows[key]).all() for key in held)
@@ -173,23 +173,23 @@ def test_a_feature_part_damaged_anywhere_is_made_again_and_never_gives_wrong_val
     aside = list((store.root / "quarantine").glob("*.reason.txt"))
     assert len(aside) == num_refused > 80
     assert all("damaged feature part: " in reason.read_text() for reason in aside)
-    store.put_features("clip_image", rows)
-    assert Store(store.root, store._codec).feature_keys("clip_image") == set(rows)
+    store.features.put("clip_image", rows)
+    assert Store(store.root, store._codec).features.keys("clip_image") == set(rows)
 
 
 def test_a_part_that_is_damaged_after_it_was_listed_is_missed_without_an_error(store):
     rows = {digest(1): np.ones(3, dtype=np.float32)}
-    store.put_features("i3d", rows)
-    assert store.feature_keys("i3d") == set(rows)
+    store.features.put("i3d", rows)
+    assert store.features.keys("i3d") == set(rows)
     (part,) = (store.root / "features" / "i3d").iterdir()
     part.write_bytes(part.read_bytes()[:-20])
-    assert store.load_features("i3d", rows) == {}
-    assert store.feature_keys("i3d") == set()
+    assert store.features.load("i3d", rows) == {}
+    assert store.features.keys("i3d") == set()
 
 
 def test_nan_features_are_refused(store):
     with pytest.raises(StoreError, match="NaN"):
-        store.put_features("i3d", {digest(1): np.array([np.nan], dtype=np.float32)})
+        store.features.put("i3d", {digest(1): np.array([np.nan], dtype=np.float32)})
 
 
 def test_timings_add_up(store):
@@ -200,14 +200,14 @@ def test_timings_add_up(store):
 
 
 def test_only_old_temporary_files_are_swept(store, frames):
-    record = store.put_clip(KEY, frames, 8.0, **FIELDS)
-    folder = store.clip_dir(KEY)
+    record = store.clips.put(KEY, frames, 8.0, **FIELDS)
+    folder = store.clips.folder(KEY)
     for name, age_s in ((".clip.1-a.tmp.mkv", 7200), (".clip.2-b.tmp.mkv", 10)):
         (folder / name).write_text("half")
         os.utime(folder / name, (time.time() - age_s, time.time() - age_s))
     assert store.sweep() == 1
     assert (folder / ".clip.2-b.tmp.mkv").exists()
-    assert store.clip_record(KEY) == record
+    assert store.clips.record(KEY) == record
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path, codec):

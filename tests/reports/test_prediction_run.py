@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from reelbench.cli.results import print_tables
-from reelbench.core.file_digests import FileDigests
 from reelbench.core.run_file_loading import parse_run_file
 from reelbench.core.store import Store
 from reelbench.core.tables import read_table
@@ -72,9 +71,9 @@ def tables_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         task.key: record
         for cell in plan.cells
         for task in cell.tasks
-        if (record := store.clip_record(task.key)) is not None
+        if (record := store.clips.record(task.key)) is not None
     }
-    files = FileDigests(store.file_digests("videos"))
+    files = store.digests("videos")
     items = [
         *generated_items(plan.cells, records, measuring, files, store),
         *(item for data in plan.datasets for item in reference_items(data, measuring, files, store)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from reelbench.core.file_digests import FileDigests
 from reelbench.core.run_file_loading import parse_run_file
 from reelbench.core.store import Store
 from reelbench.datasets.video import default_codec, write_lossless
@@ -276,7 +275,7 @@ class World:
         context = WorkerContext(store, "cpu")
         plan, parts = plan_run(run, store)
         measuring = parts[0].measuring
-        files = FileDigests(store.file_digests("videos"))
+        files = store.digests("videos")
         results = []
         for cell in plan.cells:
             for shards in (tune_shards(cell), sample_shards(cell, 2), upscale_shards(cell, 2)):
@@ -285,7 +284,7 @@ class World:
             task.key: record
             for cell in plan.cells
             for task in cell.tasks
-            if (record := store.clip_record(task.key)) is not None
+            if (record := store.clips.record(task.key)) is not None
         }
         items = [
             *generated_items(plan.cells, records, measuring, files, store),

@@ -31,7 +31,7 @@ def rows(tables, side):
 
 def clip_of(world, tables, name):
     store = Store(world.folder / "out" / "store", default_codec())
-    return read_lossless(store.clip_path(rows(tables, "generated")[name]["clip_key"]))
+    return read_lossless(store.clips.path(rows(tables, "generated")[name]["clip_key"]))
 
 
 def values(tables):

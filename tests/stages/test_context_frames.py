@@ -27,7 +27,7 @@ def test_a_method_is_given_the_first_frames_that_the_protocol_reads_of_the_refer
     tables, result, _ = run(world)
     assert result.num_failures == 0
     clip = read_lossless(
-        Store(world.folder / "out" / "store", default_codec()).clip_path(generated(tables)["v1"]["clip_key"])
+        Store(world.folder / "out" / "store", default_codec()).clips.path(generated(tables)["v1"]["clip_key"])
     )
     reference = read_lossless(world.folder / "data" / "v1.mkv")
     # The reference has 8 frames a second, which is the protocol's rate, too.

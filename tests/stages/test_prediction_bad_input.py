@@ -282,11 +282,11 @@ class TestTheGivenFrames:
         assert result.num_failures == 0
         store = Store(world.folder / "out" / "store", default_codec())
         for id, ref in ((s.id, s.reference) for s in data.samples()[:2]):
-            record = store.clip_record(generated(tables, "fca")[id]["clip_key"])
-            clip = store.load_clip(record)
+            record = store.clips.record(generated(tables, "fca")[id]["clip_key"])
+            clip = store.clips.load(record)
             given = read_clip(ref, 2)
             fitted = fit_frames(given, 32, 32).round().numpy().transpose(0, 2, 3, 1)
             assert clip.shape == (16, 32, 32, 3)
             np.testing.assert_array_equal(clip[:2], fitted)
-            floor = store.load_clip(store.clip_record(generated(tables, FLOORS[0])[id]["clip_key"]))
+            floor = store.clips.load(store.clips.record(generated(tables, FLOORS[0])[id]["clip_key"]))
             assert floor.shape[1:3] == given.shape[1:3]

@@ -115,7 +115,7 @@ def test_a_damaged_artifact_is_noticed_and_tuned_again(world):
     store = Store(world.folder / "out" / "store", default_codec())
     key = clips["cat-style"]["tune_key"]
     store.artifacts.path(key).write_bytes(b"damage")
-    (store.clip_dir(clips["cat-style"]["clip_key"]) / "record.json").unlink()
+    (store.clips.folder(clips["cat-style"]["clip_key"]) / "record.json").unlink()
     tables, result, _ = run(world)
     assert result.num_failures > 0
     tables, result, _ = run(world)

@@ -1,0 +1,116 @@
+"""The features of a store, in append-only Parquet files: one for each extractor and finished shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..atomic_write import atomic_path, is_temporary
+from ..errors import StoreError
+from ..hashing import digest, digest_array
+from ..types import Features
+from .files import StoreFiles, writing
+
+
+class FeatureParts:
+    """Features by extractor and key. A part file is read and checked once and remembered."""
+
+    def __init__(self, files: StoreFiles) -> None:
+        self._files = files
+        self._known: dict[str, dict[Path, set[str]]] = {}
+
+    def put(self, extractor: str, features: Mapping[str, Features]) -> None:
+        """Store the features of one shard as one part file. Keys that are there twice are harmless.
+
+        Raises:
+            StoreError: a feature is not finite, or the file cannot be written (a full disk).
+        """
+        if not features:
+            return
+        keys = sorted(features)
+        arrays = [np.ascontiguousarray(features[key], dtype=np.float32) for key in keys]
+        for key, array in zip(keys, arrays, strict=True):
+            if not np.isfinite(array).all():
+                raise StoreError(f"features {key} of {extractor!r} hold NaN or infinite values")
+        table = pa.table(
+            {
+                "feature_key": pa.array(keys, pa.string()),
+                "shape": pa.array([list(array.shape) for array in arrays], pa.list_(pa.int64())),
+                "values": pa.array([array.tobytes() for array in arrays], pa.binary()),
+                "digest": pa.array([digest_array(array) for array in arrays], pa.string()),
+            }
+        ).replace_schema_metadata({"reelbench.table": "feature_part", "reelbench.schema_version": "1"})
+        path = self._folder(extractor) / f"{_part_name(keys)}.parquet"
+        with writing(path), atomic_path(path) as temporary:
+            pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+
+    def keys(self, extractor: str) -> set[str]:
+        """All the keys whose features can be loaded. A part file that is damaged goes to quarantine, and what
+        was in it counts as missing."""
+        return set().union(*self._parts(extractor).values())
+
+    def load(self, extractor: str, keys: Iterable[str]) -> dict[str, Features]:
+        """The features of the keys that are stored; the caller sees from the missing ones what failed."""
+        wanted = set(keys)
+        found: dict[str, Features] = {}
+        for path, held in self._parts(extractor).items():
+            if wanted & held:
+                part = self._read(path) or {}
+                found |= {key: part[key] for key in part if key in wanted and key not in found}
+        return found
+
+    def _parts(self, extractor: str) -> dict[Path, set[str]]:
+        """The keys in each part file that is there and sound."""
+        known = self._known.setdefault(extractor, {})
+        present = {path for path in self._folder(extractor).glob("*.parquet") if not is_temporary(path)}
+        for path in set(known) - present:
+            del known[path]
+        for path in present - set(known):
+            # All of it, not the keys alone: what counts as held must be there when it is wanted.
+            part = self._read(path)
+            if part is not None:
+                known[path] = set(part)
+        return dict(sorted(known.items()))
+
+    def _read(self, path: Path) -> dict[str, Features] | None:
+        """The features of a part file; None where it is gone or damaged (and is now in quarantine)."""
+        try:
+            return _features_of(path)
+        except FileNotFoundError:
+            return None
+        except Exception as error:  # damaged bytes lead Arrow's reader to errors of any class
+            reason = (str(error) or type(error).__name__).splitlines()[0][:300]
+            self._files.quarantine(path, f"damaged feature part: {reason}")
+            return None
+
+    def _folder(self, extractor: str) -> Path:
+        return self._files.root / "features" / extractor.replace("/", "_").replace(":", "_")
+
+
+def _part_name(keys: list[str]) -> str:
+    return digest(keys)[:32]
+
+
+def _features_of(path: Path) -> dict[str, Features]:
+    """What a part file holds, all of it checked: pages by their checksums (parts of version 0.1.0 have none),
+    keys by the file's name, values and shapes by their digests.
+
+    Raises:
+        Exception: of any class, where the file is not what was written.
+    """
+    columns = pq.read_table(path, page_checksum_verification=True)
+    keys = columns["feature_key"].to_pylist()
+    if path.stem != _part_name(keys):
+        raise ValueError("its keys are not those in its name")
+    features: dict[str, Features] = {}
+    for key, shape, values, written in zip(
+        keys, *(columns[name].to_pylist() for name in ("shape", "values", "digest")), strict=True
+    ):
+        features[key] = np.frombuffer(values, dtype=np.float32).reshape(shape)
+        if digest_array(features[key]) != written:
+            raise ValueError("a feature does not match its digest")
+    return features

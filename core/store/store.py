@@ -1,0 +1,110 @@
+"""The store itself: what its parts share, failures of features, timings and remembered digests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+from ..atomic_write import write_text_atomic
+from ..file_digests import FileDigests
+from ..records import FailureInfo
+from ..types import ClipRef
+from .artifacts import Artifacts
+from .clips import ClipCodec, Clips
+from .feature_parts import FeatureParts
+from .files import StoreFiles, checked, writing
+
+
+class Store:
+    """Clips, tunings, features and failures by key; safe for several processes that write at once.
+
+    Args:
+        read_only: nothing is made or moved; the folder need not be there.
+
+    Raises:
+        StoreError: the folder cannot be made.
+    """
+
+    def __init__(self, root: Path, codec: ClipCodec, *, read_only: bool = False) -> None:
+        self.root = Path(root)
+        self._codec = codec
+        self._read_only = read_only
+        self._files = StoreFiles(self.root, read_only)
+        self.clips = Clips(self._files, codec)
+        self.artifacts = Artifacts(self._files)
+        self.features = FeatureParts(self._files)
+
+    # -- failures of features ------------------------------------------------------------------
+
+    def put_failure(self, key: str, error: BaseException | FailureInfo) -> None:
+        """Record why the work under a key failed; the next run tries it again.
+
+        Raises:
+            StoreError: it cannot be written (a full disk).
+        """
+        info = error if isinstance(error, FailureInfo) else FailureInfo.of(error)
+        path = self._files.path("failures", key, ".json")
+        with writing(path):
+            write_text_atomic(path, info.model_dump_json())
+
+    def failure(self, key: str) -> FailureInfo | None:
+        """Why the work under a key failed, None where nothing is recorded."""
+        path = self._files.path("failures", key, ".json")
+        try:
+            return FailureInfo.model_validate_json(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            self._files.quarantine(path, f"unreadable failure: {error}")
+            return None
+
+    # -- timings, for the plan's estimate ------------------------------------------------------
+
+    def put_timing(self, key: str, seconds: float, size_bytes: int) -> None:
+        """Remember what one unit of work took; `reelbench plan` estimates from the mean. Only an estimate: a
+        disk that is full is no error."""
+        known = self.timing(key) or {"count": 0, "seconds": 0.0, "bytes": 0}
+        known = {
+            "count": known["count"] + 1,
+            "seconds": known["seconds"] + seconds,
+            "bytes": known["bytes"] + size_bytes,
+        }
+        with contextlib.suppress(OSError):
+            write_text_atomic(self._timing_path(key), json.dumps(known))
+
+    def timing(self, key: str) -> dict[str, float] | None:
+        """{"count", "seconds", "bytes"} of the work remembered under a key, None when there is none."""
+        try:
+            known = json.loads(self._timing_path(key).read_text())
+            return {name: known[name] for name in ("count", "seconds", "bytes")}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _timing_path(self, key: str) -> Path:
+        return self.root / "cache" / "timings" / f"{checked(key)}.json"
+
+    # -- digests -------------------------------------------------------------------------------
+
+    def reference_digest(self, ref: ClipRef, files: FileDigests) -> str:
+        """Digest of what a reference clip holds.
+
+        Raises:
+            OSError, VideoError: it is not there or cannot be read.
+        """
+        return self._codec.reference_digest(ref, files)
+
+    def digests(self, kind: str) -> FileDigests:
+        """The remembered digests of files ("weights", "videos"); of a store that is only read they are not
+        written."""
+        return FileDigests(self.root / "cache" / f"{kind}_digests.json", read_only=self._read_only)
+
+    # -- housekeeping --------------------------------------------------------------------------
+
+    def sweep(self) -> int:
+        """Delete temporary files that a killed process left over an hour ago; how many."""
+        return self._files.sweep()
+
+    def free_bytes(self) -> int:
+        """Free space of the disk that holds the store."""
+        return self._files.free_bytes()

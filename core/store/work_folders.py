@@ -1,0 +1,81 @@
+"""A folder for each key: what was made, and a record that is written last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from ..atomic_write import write_text_atomic
+from ..records import FailureInfo, WorkRecord
+from .files import StoreFiles, writing
+
+Record = TypeVar("Record", bound=WorkRecord)
+
+
+class WorkFolders(Generic[Record]):
+    """The folders of one kind of work, by key.
+
+    Args:
+        files: of the store.
+        kind: the folder above them, in the store's.
+        model: the class of their records.
+        content: the file that is there where a record says "done".
+    """
+
+    def __init__(self, files: StoreFiles, kind: str, model: type[Record], content: str) -> None:
+        self._files, self._kind, self._model, self._content = files, kind, model, content
+
+    def folder(self, key: str) -> Path:
+        """Where the work of a key lies, made or not."""
+        return self._files.path(self._kind, key)
+
+    def path(self, key: str) -> Path:
+        """The file that was made."""
+        return self.folder(key) / self._content
+
+    def record(self, key: str) -> Record | None:
+        """The record of a key, None when there is none or it was damaged (and is now in quarantine)."""
+        path = self.folder(key) / "record.json"
+        try:
+            text = path.read_text(encoding="utf-8")
+            record = self._model.model_validate_json(text)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except ValidationError as error:
+            return self._distrust(key, f"malformed: {error.errors(include_url=False)[:3]}")
+        except (OSError, UnicodeDecodeError) as error:
+            return self._distrust(key, f"unreadable: {error}")
+        if record.key != key:
+            return self._distrust(key, f"belongs to key {record.key}")
+        if record.status == "done" and not self.path(key).is_file():
+            return self._distrust(key, f"says done, but {self._content} is not there")
+        return record
+
+    def done(self, key: str) -> Record | None:
+        """The record of a key whose work is done, None where it is not."""
+        record = self.record(key)
+        return record if record is not None and record.status == "done" else None
+
+    def put_failure(self, key: str, error: BaseException, **fields: Any) -> None:
+        """Record that work failed. What is already done stays.
+
+        Args:
+            fields: the rest of the record.
+
+        Raises:
+            StoreError: it cannot be written (a full disk).
+        """
+        if self.done(key) is None:
+            self._write(self._model(key=key, status="failed", error=FailureInfo.of(error), **fields))
+
+    def _write(self, record: Record) -> Record:
+        path = self.folder(record.key) / "record.json"
+        with writing(path):
+            write_text_atomic(path, record.model_dump_json(indent=1))
+        return record
+
+    def _distrust(self, key: str, reason: str) -> None:
+        """Move a record to quarantine, so that the next run does the work again."""
+        self._files.quarantine(self.folder(key) / "record.json", reason)
