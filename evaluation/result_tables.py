@@ -70,8 +70,8 @@ def write_results(
         said |= dict.fromkeys(notes)
     # Asked for and not there, unreadable, or without a value (one frame has no neighbour). A clip that has no
     # caption or reference was not asked about it.
-    num_failures += sum(row.status == "missing" for row in tables.clips)
-    num_failures += sum(row.status == "failed" for row in (*tables.clips, *tables.features))
+    num_failures += sum(row.status != "done" for row in tables.clips)
+    num_failures += sum(row.status == "failed" for row in tables.features)
     num_failures += sum(row.value is None for row in tables.scores)
     tables.runs.append(_run_row(run, measurings, tables.clips, num_failures))
     evaluation = Evaluation(run.run_dir, (*matching.problems, *said), num_failures)

@@ -18,25 +18,25 @@ from ..datasets.video import clip_digest, is_folder
 from .extraction import ExtractItem, ExtractorSpec, Wanted, extract
 from .inputs import Input, SourceInput, StoredInput, VideoInput
 from .measuring import Measuring
-from .work import Shard, ShardResult, WorkerContext
+from .work import ShardResult, TaskShard, WorkerContext
 
 EXTRACTORS = "extractors"
 """Stands for all extractors: a worker that has measured clips has most of them loaded."""
 
 
 @dataclass(frozen=True)
-class ExtractShard(Shard[ExtractItem]):
+class ExtractShard(TaskShard[ExtractItem]):
     """Some inputs with missing features."""
 
     extractors: tuple[ExtractorSpec, ...]
 
     @property
     def model(self) -> str:
-        """See `Shard.model`."""
+        """See `work.Shard`."""
         return EXTRACTORS
 
     def run(self, context: WorkerContext) -> ShardResult:
-        """See `Shard.run`. Features are written together, one part file for each extractor."""
+        """See `work.Shard`. Features are written together, one part file for each extractor."""
         started = time.perf_counter()
         features: dict[str, dict[str, Features]] = {}
         failures: dict[str, FailureInfo] = {}

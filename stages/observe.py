@@ -35,7 +35,7 @@ def observe(plan: Plan, measuring: Measuring, store: Store, files: FileDigests) 
     ]
     references = list(_references(plan, measuring, files))
     keys: dict[str, set[str]] = {name: set() for name in measuring.extractors}
-    for *_, wanted in (*generated, *references):
+    for wanted in [item[-1] for item in generated] + [item[-1] for item in references]:
         for want in wanted:
             keys[want.role].add(want.key)
     values = {role: store.features.load(role, of_role) for role, of_role in keys.items()}

@@ -53,7 +53,8 @@ def build_results(
         tables.extend(of_part)
         num_failures += defects.num_scores + defects.num_cells
     generated = [row for row in tables.clips if row.side == "generated"]
-    num_failures += sum(row.status != "done" for row in (*generated, *tables.features))
+    num_failures += sum(row.status != "done" for row in generated)
+    num_failures += sum(row.status != "done" for row in tables.features)
     num_clips = sum(row.status == "done" for row in generated)
     tables.runs.append(_run_row(run, parts, tables.clips, num_clips, num_failures))
     folder = tables_dir(run.run_dir)

@@ -16,7 +16,7 @@ from ..core.records import ClipRecord, TuneRecord
 from ..core.store import Store, check_clip
 from ..core.types import Sample
 from .provenance import peak_memory_gib, provenance, reset_peak_memory
-from .work import Shard, WorkerContext, load_session
+from .work import TaskShard, WorkerContext, load_session
 
 PREVIEW_FPS = 8.0
 """Frame rate written into generated clips: a label for players; no metric reads it."""
@@ -25,7 +25,7 @@ Record = TypeVar("Record", ClipRecord, TuneRecord)
 
 
 @dataclass(frozen=True)
-class ClipShard(Shard[ClipTask]):
+class ClipShard(TaskShard[ClipTask]):
     """Some missing clips of a method."""
 
     method_key: str
@@ -55,7 +55,7 @@ class SampleShard(ClipShard):
 
     @property
     def model(self) -> str:
-        """See `Shard.model`."""
+        """See `work.Shard`."""
         return self.method_key
 
     def _name(self, task: ClipTask) -> str:

@@ -13,13 +13,13 @@ from ..core.store import Store
 from ..core.store.artifacts import Artifacts
 from ..core.types import Frames
 from .provenance import peak_memory_gib, provenance, reset_peak_memory
-from .work import Shard, WorkerContext, load_session
+from .work import TaskShard, WorkerContext, load_session
 
 _NOTE_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
-class TuneShard(Shard[TuneTask]):
+class TuneShard(TaskShard[TuneTask]):
     """Some tunings of one method. A tuning takes minutes, so a shard is one of them."""
 
     method: str
@@ -34,7 +34,7 @@ class TuneShard(Shard[TuneTask]):
 
     @property
     def model(self) -> str:
-        """See `Shard.model`."""
+        """See `work.Shard`."""
         return self.method_key
 
     def _name(self, task: TuneTask) -> str:

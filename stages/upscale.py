@@ -24,7 +24,7 @@ class UpscaleShard(ClipShard):
 
     @property
     def model(self) -> str:
-        """See `Shard.model`."""
+        """See `work.Shard`."""
         return self.upscaler_key
 
     def _name(self, task: ClipTask) -> str:

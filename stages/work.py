@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..core import registry
 from ..core.records import FailureInfo
@@ -79,9 +79,36 @@ def load_session(kind: registry.Kind, name: str, config: dict[str, Any], device:
     return cls(cls.Config.model_validate(config)).load(device)
 
 
+class Shard(Protocol):
+    """A picklable unit of work, as those see it who hand it out."""
+
+    @property
+    def label(self) -> str:
+        """What it is, for messages."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many tasks it holds."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """Key of the model it needs: it goes to a worker that has this loaded, where there is one."""
+        ...
+
+    def run(self, context: WorkerContext) -> ShardResult:
+        """Do the work. Failures of single tasks are recorded and returned, never raised."""
+        ...
+
+    def failed(self, error: BaseException, store: Store) -> ShardResult:
+        """The result when no worker could run it (it killed every worker that tried): what is left failed."""
+        ...
+
+
 @dataclass(frozen=True)
-class Shard(ABC, Generic[Task]):
-    """Some tasks for one model.
+class TaskShard(ABC, Generic[Task]):
+    """Some tasks for one model: base of the shards of all stages.
 
     A subclass says what makes a task, when it is done and how its failure is recorded. One bad task never
     takes the others down.
@@ -93,16 +120,16 @@ class Shard(ABC, Generic[Task]):
 
     @property
     def size(self) -> int:
-        """How many tasks it holds."""
+        """See `Shard`."""
         return len(self.tasks)
 
     @property
     @abstractmethod
     def model(self) -> str:
-        """Key of the model it needs: it goes to a worker that has this loaded, where there is one."""
+        """See `Shard`."""
 
     def run(self, context: WorkerContext) -> ShardResult:
-        """Do the work. Failures of single tasks are recorded and returned, never raised."""
+        """See `Shard`."""
         started = time.perf_counter()
         failures = tuple(
             self._failure(task, error, context.store)
@@ -113,7 +140,7 @@ class Shard(ABC, Generic[Task]):
         return ShardResult(self.size - len(failures), len(failures), seconds, failures)
 
     def failed(self, error: BaseException, store: Store) -> ShardResult:
-        """The result when no worker could run it (it killed every worker that tried): what is left failed."""
+        """See `Shard`."""
         failures = tuple(self._failure(task, error, store) for task in self._pending(store))
         return ShardResult(self.size - len(failures), len(failures), 0.0, failures)
 

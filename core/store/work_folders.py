@@ -44,14 +44,18 @@ class WorkFolders(Generic[Record]):
         except (FileNotFoundError, NotADirectoryError):
             return None
         except ValidationError as error:
-            return self._distrust(key, f"malformed: {error.errors(include_url=False)[:3]}")
+            doubt = f"malformed: {error.errors(include_url=False)[:3]}"
         except (OSError, UnicodeDecodeError) as error:
-            return self._distrust(key, f"unreadable: {error}")
-        if record.key != key:
-            return self._distrust(key, f"belongs to key {record.key}")
-        if record.status == "done" and not self.path(key).is_file():
-            return self._distrust(key, f"says done, but {self._content} is not there")
-        return record
+            doubt = f"unreadable: {error}"
+        else:
+            if record.key != key:
+                doubt = f"belongs to key {record.key}"
+            elif record.status == "done" and not self.path(key).is_file():
+                doubt = f"says done, but {self._content} is not there"
+            else:
+                return record
+        self._distrust(key, doubt)
+        return None
 
     def done(self, key: str) -> Record | None:
         """The record of a key whose work is done, None where it is not."""

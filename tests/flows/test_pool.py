@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,22 +64,24 @@ class Tiny:
         if self.behaviour == "slow":
             time.sleep(0.2)
         context.session("model", object)
-        return ShardResult(
-            1,
-            0,
-            0.0,
-            payload={
-                "number": self.number,
-                "pid": os.getpid(),
-                "device": context.device,
-                "store": str(context.store.root),
-                "sessions": len(context._sessions),
-                "threads": torch_threads() if self.behaviour == "use torch" else None,
-            },
-        )
+        told = {
+            "number": self.number,
+            "pid": os.getpid(),
+            "device": context.device,
+            "store": str(context.store.root),
+            "sessions": len(context._sessions),
+            "threads": torch_threads() if self.behaviour == "use torch" else None,
+        }
+        return ShardResult(1, 0, 0.0, (("told", "", json.dumps(told)),))
 
     def failed(self, error: BaseException, store: Store) -> ShardResult:
         return ShardResult(0, 1, 0.0, ((self.label, type(error).__name__, str(error)),))
+
+
+def told(result: ShardResult) -> dict[str, Any]:
+    """What a shard that did not fail tells of its worker, where failures would be."""
+    ((_, _, text),) = result.failures
+    return json.loads(text)
 
 
 def torch_threads() -> int:
@@ -132,27 +136,27 @@ def pool(workers: Callable[..., Workers]) -> Iterator[Pool]:
 
 
 def numbers(results: list[ShardResult]) -> list[int]:
-    return sorted(result.payload["number"] for result in results if result.payload)
+    return sorted(told(result)["number"] for result in results if not result.num_failed)
 
 
 def test_every_shard_is_run_once(pool: Pool) -> None:
     results = list(pool.map([Tiny(number, "slow") for number in range(8)]))
     assert numbers(results) == list(range(8))
-    assert len({result.payload["pid"] for result in results}) == 2
+    assert len({told(result)["pid"] for result in results}) == 2
 
 
 def test_workers_stay_between_maps_and_keep_their_models(pool: Pool) -> None:
-    first = {result.payload["pid"] for result in pool.map([Tiny(n, "slow") for n in range(6)])}
+    first = {told(result)["pid"] for result in pool.map([Tiny(n, "slow") for n in range(6)])}
     again = list(pool.map([Tiny(n, "slow") for n in range(6)]))
-    assert {result.payload["pid"] for result in again} == first
-    assert {result.payload["sessions"] for result in again} == {1}
+    assert {told(result)["pid"] for result in again} == first
+    assert {told(result)["sessions"] for result in again} == {1}
 
 
 def test_a_worker_has_the_store_its_device_and_its_threads(pool: Pool) -> None:
     (result,) = pool.map([Tiny(0, "use torch")])
-    assert result.payload["store"] == str(pool._store_dir)
-    assert result.payload["device"] == "cpu"
-    assert result.payload["threads"] == 1
+    assert told(result)["store"] == str(pool._store_dir)
+    assert told(result)["device"] == "cpu"
+    assert told(result)["threads"] == 1
 
 
 def test_nothing_to_do_starts_nothing(workers: Callable[..., Workers]) -> None:
@@ -189,13 +193,13 @@ def test_a_shard_that_always_kills_its_worker_is_given_up(pool: Pool, tmp_path: 
 
 
 def test_a_worker_that_dies_between_two_maps_is_replaced(pool: Pool) -> None:
-    pids = {result.payload["pid"] for result in pool.map([Tiny(n, "slow") for n in range(6)])}
+    pids = {told(result)["pid"] for result in pool.map([Tiny(n, "slow") for n in range(6)])}
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     time.sleep(0.5)
     results = list(pool.map([Tiny(n, "slow") for n in range(6)]))
     assert numbers(results) == list(range(6))
-    assert not pids & {result.payload["pid"] for result in results}
+    assert not pids & {told(result)["pid"] for result in results}
 
 
 @pytest.mark.parametrize(
@@ -227,7 +231,7 @@ from reelbench.stages.work import ShardResult
 class Report:
     label, size, model = "report", 1, "model"
     def run(self, context):
-        return ShardResult(1, 0, 0.0, payload=(os.getpid(), os.getcwd()))
+        return ShardResult(1, 0, 0.0, ((str(os.getpid()), "", os.getcwd()),))
     def failed(self, error, store):
         raise error
 
@@ -236,7 +240,7 @@ store = Path(sys.argv[2])
 kind = {"ray": RayWorkers, "local": LocalWorkers}[sys.argv[1]]
 with Pool(kind(ResourcesEntry(num_actors=1), store, store.parent / "logs"), store) as pool:
     (result,) = pool.map([Report()])
-    print(*result.payload, flush=True)
+    print(*result.failures[0], flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -283,9 +287,9 @@ class Kill:
         parent = Path(f"/proc/{os.getppid()}/comm").read_text().strip()
         if parent == "raylet":
             os.kill(os.getppid(), signal.SIGKILL)
-        return ShardResult(1, 0, 0.0, payload=(self.number, parent))
+        return ShardResult(1, 0, 0.0, ((str(self.number), "", parent),))
     def failed(self, error, store):
-        return ShardResult(0, 1, 0.0, payload=str(error))
+        return ShardResult(0, 1, 0.0, (("", "", str(error)),))
 
 cloudpickle.register_pickle_by_value(sys.modules["__main__"])
 run = parse_run_file({
@@ -295,7 +299,7 @@ run = parse_run_file({
 })
 with Pool(choose_workers(run, print), run.store_dir) as pool:
     for result in pool.map([Kill(number) for number in range(4)]):
-        print("result", *result.payload)
+        print("result", *result.failures[0])
 """
 
 
@@ -335,13 +339,13 @@ from reelbench.stages.work import ShardResult
 class Read:
     label, size, model = "read", 1, "model"
     def run(self, context):
-        return ShardResult(1, 0, 0.0, payload=Path("here.txt").read_text())
+        return ShardResult(1, 0, 0.0, (("", "", Path("here.txt").read_text()),))
     def failed(self, error, store):
-        return ShardResult(0, 1, 0.0, payload=str(error))
+        return ShardResult(0, 1, 0.0, (("", "", str(error)),))
 
 cloudpickle.register_pickle_by_value(sys.modules["__main__"])
 with Pool(RayWorkers(ResourcesEntry(num_actors=1), Path("store"), Path("logs")), Path("store")) as pool:
-    print(*[result.payload for result in pool.map([Read()])])
+    print(*[result.failures[0][2] for result in pool.map([Read()])])
 """
 
 

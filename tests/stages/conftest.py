@@ -19,11 +19,11 @@ from reelbench.stages.work import WorkerContext
 PLUGINS = '''
 import numpy as np
 from pathlib import Path
-from reelbench.core.contracts import Dataset, FrozenConfig
-from reelbench.core.types import ClipRef, Conditioning, Resources, Sample
+from reelbench.core.contracts import Dataset, FrozenConfig, Method, Session, Upscaler, UpscalerSession
+from reelbench.core.types import ClipRef, Conditioning, Sample
 
 
-class Noise:
+class Noise(Method, Session):
     """Clips of noise from the seed; words in the prompt make it fail."""
 
     class Config(FrozenConfig):
@@ -32,20 +32,8 @@ class Noise:
 
     name, version, conditioning = "noise", "1", Conditioning.TEXT
 
-    def __init__(self, config):
-        self.config = config
-
-    def resources(self):
-        return Resources()
-
-    def weights(self):
-        return ()
-
     def load(self, device):
         return self
-
-    def tune(self, reference, prompt, seed):
-        return None
 
     def generate(self, samples, artifact, seeds):
         for sample, seed in zip(samples, seeds):
@@ -66,7 +54,7 @@ class Noise:
                 yield frames.astype(np.uint8)
 
 
-class Shade:
+class Shade(Method, Session):
     """Tuned on a reference: its first colour; clips are noise under that colour."""
 
     class Config(FrozenConfig):
@@ -75,15 +63,6 @@ class Shade:
         log: str
 
     name, version, conditioning = "shade", "1", Conditioning.TEXT_AND_REFERENCE
-
-    def __init__(self, config):
-        self.config = config
-
-    def resources(self):
-        return Resources()
-
-    def weights(self):
-        return ()
 
     def tuning_config(self):
         return {}
@@ -120,7 +99,7 @@ class Shade:
             yield (frames // self.config.strength + np.frombuffer(artifact, np.uint8) // 2).astype(np.uint8)
 
 
-class Given:
+class Given(Method, Session):
     """Shows the frames that it is given, then the last of them; prediction."""
 
     class Config(FrozenConfig):
@@ -128,15 +107,6 @@ class Given:
         log: str
 
     name, version, conditioning = "given", "1", Conditioning.TEXT_AND_FRAMES
-
-    def __init__(self, config):
-        self.config = config
-
-    def resources(self):
-        return Resources()
-
-    def weights(self):
-        return ()
 
     def load(self, device):
         return self
@@ -149,22 +119,13 @@ class Given:
             yield np.concatenate([sample.context, sample.context[-1:].repeat(rest, axis=0)])
 
 
-class Doubled:
+class Doubled(Upscaler, UpscalerSession):
     """Every pixel four times."""
 
     class Config(FrozenConfig):
         factor: int = 2
 
     name, version = "doubled", "1"
-
-    def __init__(self, config):
-        self.config = config
-
-    def resources(self):
-        return Resources()
-
-    def weights(self):
-        return ()
 
     def load(self, device):
         return self
