@@ -244,9 +244,7 @@ def _look_up(
     }
     cell = Cell(method, dataset, seed, tasks, records, 0.0, 0)
     tunings = {base.tune.key: base.tune for base in cell.missing_bases if base.tune is not None}
-    missing_tunings = tuple(
-        task for key, task in tunings.items() if store.artifacts.done(key) is None
-    )
+    missing_tunings = tuple(task for key, task in tunings.items() if store.artifacts.done(key) is None)
     upscaler_key = None if method.upscaler is None else method.upscaler.key
     estimates = [
         _estimate(store, method.tuning_key, len(missing_tunings)),
