@@ -1,4 +1,4 @@
-"""Files of tensors, without reading a tensor: the one of a folder that is meant, and the names in a file."""
+"""Files of tensors, without reading a tensor: the one of a folder that is meant, and what its header says."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pickletools
 import zipfile
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from .errors import WeightsError
 from .weights_tree import Tree
@@ -52,14 +53,37 @@ def is_safetensors(path: Path) -> bool:
     return head[8:] == b"{" and length < min(path.stat().st_size, _MAX_HEADER_BYTES)
 
 
+def safetensors_header(file: BinaryIO) -> dict[str, Any]:
+    """The header of a safetensors file: its tensors by name, and `__metadata__`.
+
+    Raises:
+        ValueError: it does not begin as such a file does.
+    """
+    length = int.from_bytes(file.read(8), "little")
+    if length > _MAX_HEADER_BYTES:
+        raise ValueError("it does not begin as a safetensors file does")
+    header: dict[str, Any] = json.loads(file.read(length))
+    return header
+
+
+def own_entry(file: BinaryIO) -> dict[str, Any]:
+    """What Reelbench wrote into the metadata of a safetensors file: one entry, JSON; empty where it has none.
+
+    Raises:
+        ValueError, AttributeError: not such a file.
+    """
+    metadata = safetensors_header(file).get("__metadata__") or {}
+    entry: dict[str, Any] = json.loads(metadata.get("reelbench", "{}"))
+    return entry
+
+
 def tensor_names(path: Path) -> frozenset[str] | None:
     """The names in a file of tensors, by its header: no tensor is read and no pickle is run. None where they
     cannot be told so (programs, files of old versions of torch, anything else)."""
     try:
         if is_safetensors(path):
             with path.open("rb") as file:
-                length = int.from_bytes(file.read(8), "little")
-                return frozenset(json.loads(file.read(length))) - {"__metadata__"}
+                return frozenset(safetensors_header(file)) - {"__metadata__"}
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if any("/code/" in name for name in names):

@@ -10,7 +10,6 @@ Importing this imports no torch: the entry is read without the numbers.
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +19,13 @@ from pydantic import ValidationError
 
 from ..core.contracts import FrozenConfig
 from ..core.errors import WeightsError
+from ..core.tensor_files import own_entry
 from ..core.types import WeightsRef
 from ..core.weights_format import NamedFiles
 from ..core.weights_tree import Tree
 
 if TYPE_CHECKING:
     import torch
-
-_MAX_HEADER_BYTES = 100_000_000
-"""Of safetensors; a larger one is no header."""
 
 _HINT = "give a file that reelbench wrote when it trained for this method"
 
@@ -181,22 +178,8 @@ def check_fit(
         )
 
 
-def header_entry(file: BinaryIO) -> dict[str, Any]:
-    """Our entry in the metadata of a safetensors file; empty where it has none.
-
-    Raises:
-        ValueError, KeyError, AttributeError: not such a file.
-    """
-    length = int.from_bytes(file.read(8), "little")
-    if length > _MAX_HEADER_BYTES:
-        raise ValueError("it does not begin as a safetensors file does")
-    header = json.loads(file.read(length))
-    entry: dict[str, Any] = json.loads((header.get("__metadata__") or {}).get("reelbench", "{}"))
-    return entry
-
-
 def _structure(file: BinaryIO, marker: str) -> dict[str, Any]:
-    entry = header_entry(file)
+    entry = own_entry(file)
     if entry.get("format") != marker:
         raise ValueError(f"its format is {entry.get('format', '(none)')!r}, not {marker!r}")
     structure: dict[str, Any] = entry["config"]

@@ -30,12 +30,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...core.errors import ClipRefusedError, DatasetError, WeightsError
 from ...core.hashing import canonical_json, digest
+from ...core.tensor_files import own_entry
 from ...core.types import Conditioning, Frames, Sample
 from ..frames import chosen_frames, frames_needed
 from ..pipelines import MakeClip
 from ..stable_diffusion.ddim import Denoiser
 from ..stable_diffusion.pipeline import StableDiffusionMethod, StableDiffusionSession
-from ..weights_file import header_entry
 from .config import OneShotConfig
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ class OneShotSession(StableDiffusionSession):
         from safetensors.torch import load
 
         try:
-            facts = header_entry(io.BytesIO(artifact))
+            facts = own_entry(io.BytesIO(artifact))
             if not facts:
                 raise ValueError("it says nothing of a tuning")
             tensors = load(artifact)
