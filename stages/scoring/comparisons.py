@@ -32,9 +32,8 @@ def comparison_rows(
     for dataset, split in observations.splits.items():
         compared = list(_compared(measuring, observations, scores, dataset, defects))
         adjusted = holm([found.p_value for *_, found in compared])
-        family = (
-            f"{len(compared)} comparisons: all metrics and pairs of methods of this data set and protocol"
-        )
+        num = len(compared)
+        family = f"{num} comparisons: all metrics and pairs of methods of this data set and protocol"
         for (metric, a, b, found), p_holm in zip(compared, adjusted, strict=True):
             detectable = None
             if found.standard_error is not None:
