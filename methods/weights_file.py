@@ -48,6 +48,7 @@ class TrainedFile(NamedFiles):
         return self.required[0]
 
     def files(self, tree: Tree) -> tuple[str, ...]:
+        """As of every format, after a look at the file's own statement."""
         names = super().files(tree)
         if tree.path is not None:
             trained_structure(trained_file(tree.path, self.file_name), self.marker)

@@ -48,6 +48,7 @@ class BottleneckAdapter(nn.Module):
         nn.init.zeros_(self.up.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """What is added to the branch, of the shape of `x`."""
         return self.up(gelu(self.down(x)))
 
 
@@ -85,6 +86,7 @@ class TemporalAdapter(nn.Module):
     def forward(
         self, x_BCHW: torch.Tensor, num_frames: int, map_B1YX: torch.Tensor | None = None
     ) -> torch.Tensor:
+        """What is added to the feature map, [B,C,H,W]; `map_B1YX` is of the layout prior, where there is one."""
         down_GTCHW = self.down(x_BCHW).unflatten(0, (-1, num_frames))
         weight_3CHW = self.depthwise_weight.to(down_GTCHW.dtype).squeeze(1).movedim(1, 0)
         padded = pad(down_GTCHW, (0, 0, 0, 0, 0, 0, 1, 1))
@@ -331,6 +333,7 @@ class LayoutModulation(nn.Module):
         nn.init.normal_(self.offset_C, std=0.3, generator=generator)
 
     def forward(self, x_BCHW: torch.Tensor, map_B1YX: torch.Tensor) -> torch.Tensor:
+        """The feature map, modulated, [B,C,H,W]."""
         map_B1HW = interpolate(map_B1YX, size=x_BCHW.shape[-2:], mode="bilinear").to(x_BCHW.dtype)
         factor_C11, offset_C11 = (p.to(x_BCHW.dtype)[:, None, None] for p in (self.factor_C, self.offset_C))
         return x_BCHW + map_B1HW * (factor_C11 * x_BCHW + offset_C11)

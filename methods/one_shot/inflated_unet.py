@@ -242,6 +242,8 @@ class TemporalAttention(nn.Module):
         self.to_out = nn.Linear(inner, width)
 
     def forward(self, hidden_BSD: torch.Tensor, num_frames: int) -> torch.Tensor:
+        """The attended states, [B,S,D]."""
+
         def sites(x_BSQ: torch.Tensor) -> torch.Tensor:
             """[G*S,K,T,E]: a view for one clip; several clips do not lie so that one view could hold them."""
             x_GTSKE = x_BSQ.unflatten(0, (-1, num_frames)).unflatten(-1, (self.heads, -1))
@@ -288,4 +290,5 @@ class TemporalLayer(nn.Module):
             nn.init.uniform_(attention.to_out.bias, -bound, bound, generator=generator)
 
     def forward(self, hidden_BSD: torch.Tensor, num_frames: int) -> torch.Tensor:
+        """The block's output with temporal attention added, [B,S,D]."""
         return hidden_BSD + self.attn_temp(self.norm_temp(hidden_BSD), num_frames)

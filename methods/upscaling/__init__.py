@@ -1,0 +1,1 @@
+"""SimDA's super-resolution stage: a latent image upscaler with adapters."""

@@ -1,0 +1,1 @@
+"""Methods that train nothing: independent frames, Text2Video-Zero, ZS²."""

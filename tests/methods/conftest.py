@@ -37,7 +37,7 @@ def make_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
 
 def _write(folder: Path, prediction: str) -> Path:
     import torch
-    from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -56,13 +56,7 @@ def _write(folder: Path, prediction: str) -> Path:
             attention_head_dim=2,
             norm_num_groups=8,
         )
-        vae: Any = AutoencoderKL(
-            block_out_channels=(8, 8, 8),
-            down_block_types=("DownEncoderBlock2D",) * 3,
-            up_block_types=("UpDecoderBlock2D",) * 3,
-            latent_channels=4,
-            norm_num_groups=4,
-        )
+        vae = _vae(3)
         text_encoder = CLIPTextModel(
             CLIPTextConfig(
                 vocab_size=len(vocabulary),
@@ -76,12 +70,7 @@ def _write(folder: Path, prediction: str) -> Path:
                 pad_token_id=1,
             )
         )
-        modules: tuple[Any, ...] = (unet, vae, text_encoder)
-        for module in modules:
-            # Default initial weights are so small that prompts and frames would hardly matter.
-            for weight in module.parameters():
-                if weight.ndim > 1:
-                    weight.data.mul_(1.5)
+        _amplify(unet, vae, text_encoder)
     pipe: Any = StableDiffusionPipeline(
         vae=vae,
         text_encoder=text_encoder,
@@ -98,6 +87,89 @@ def _write(folder: Path, prediction: str) -> Path:
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
+    )
+    pipe.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def _vae(levels: int, **changes: Any) -> Any:
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        block_out_channels=(8,) * levels,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        latent_channels=4,
+        norm_num_groups=4,
+        **changes,
+    )
+
+
+def _amplify(*modules: Any) -> None:
+    """Default initial weights are so small that prompts and frames would hardly matter."""
+    for module in modules:
+        for weight in module.parameters():
+            if weight.ndim > 1:
+                weight.data.mul_(1.5)
+
+
+@pytest.fixture(scope="session")
+def make_upscaler(
+    make_pipeline: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., str]:
+    """Writes an upscaler of factor 2**(vae_levels - 1), trained, as it were, for 8 pixels."""
+    folders: dict[tuple[Any, ...], str] = {}
+
+    def make(prediction: str = "v_prediction", vae_levels: int = 3, labels: int | None = 100) -> str:
+        key = (prediction, vae_levels, labels)
+        if key not in folders:
+            folder = tmp_path_factory.mktemp("upscaler")
+            folders[key] = str(_write_upscaler(folder, make_pipeline("epsilon"), *key))
+        return folders[key]
+
+    return make
+
+
+def _write_upscaler(
+    folder: Path, pipeline: Path, prediction: str, vae_levels: int, labels: int | None
+) -> Path:
+    import torch
+    from diffusers import (
+        DDIMScheduler,
+        DDPMScheduler,
+        StableDiffusionUpscalePipeline,
+        UNet2DConditionModel,
+    )
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        unet: Any = UNet2DConditionModel(
+            sample_size=8,
+            in_channels=7,
+            out_channels=4,
+            block_out_channels=(16, 32),
+            layers_per_block=1,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            cross_attention_dim=24,
+            attention_head_dim=2,
+            norm_num_groups=8,
+            num_class_embeds=labels,
+            use_linear_projection=True,
+        )
+        vae = _vae(vae_levels, scaling_factor=0.08333)
+        _amplify(unet, vae)
+    betas = {"beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "scaled_linear"}
+    ddim = {"clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
+    pipe: Any = StableDiffusionUpscalePipeline(
+        vae=vae,
+        text_encoder=CLIPTextModel.from_pretrained(pipeline / "text_encoder"),
+        tokenizer=CLIPTokenizer.from_pretrained(pipeline / "tokenizer"),
+        unet=unet,
+        low_res_scheduler=DDPMScheduler(**betas),
+        scheduler=DDIMScheduler(**betas, prediction_type=prediction, **ddim),
+        max_noise_level=350,
     )
     pipe.save_pretrained(folder, safe_serialization=True)
     return folder

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,19 +62,6 @@ def test_it_keeps_the_contract(pipeline_folder: str, adapters_folder: str, sampl
     frames = clip(ready, sample())
     assert (frames.dtype, frames.shape) == (np.uint8, (4, 32, 32, 3))
     assert ready.describe()["trainable_parameters"] == trained(pipeline_folder, 1).num_parameters > 0
-
-
-def test_the_registered_method_imports_no_torch() -> None:
-    code = (
-        "import sys\n"
-        "from reelbench.core.registry import get\n"
-        "made = get('methods', 'simda')\n"
-        "made = made(made.Config())\n"
-        "made.resources(); made.weights(); type(made).Config.model_json_schema()\n"
-        "print(sorted({'torch', 'diffusers', 'transformers'} & set(sys.modules)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
 
 
 def test_untrained_adapters_without_latent_shift_make_independent_frames(

@@ -16,12 +16,11 @@ from reelbench.core.types import ClipRef, Frames, Sample
 from reelbench.datasets.clip_reader import ClipReader
 from reelbench.datasets.video import write_preview
 from reelbench.methods.adapters.adapters import AdapterConfig, Adapters, load_adapters
-from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.methods.training.adapter_clips import UpscalerEncoder, UpscalingClips
 from reelbench.methods.training.schedule import batch_of
 from reelbench.methods.training.upscaler import UpscalerPreview, UpscalerTraining, UpscalerTrainingConfig
-from reelbench.methods.upscaling.low_resolution import ConditionedUNet, network_range, shrink
-from reelbench.methods.upscaling.pipeline import UpscalePipeline
+from reelbench.methods.upscaling.low_resolution import network_range, shrink
+from reelbench.methods.upscaling.pipeline import UpscalePipeline, load_upscaler
 
 T = 4
 FAST = UpscalerTrainingConfig(
@@ -41,49 +40,9 @@ def bars(offset: int, size: int = 32) -> Frames:
 
 
 @pytest.fixture
-def pipeline(pipeline_folder: str) -> UpscalePipeline:
+def pipeline(make_upscaler: Callable[..., str]) -> UpscalePipeline:
     """A tiny upscaler of factor 2 from 16 to 32 pixels, with random weights."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-
-    text = load_pipeline(pipeline_folder, device="cpu")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        unet: Any = UNet2DConditionModel(
-            in_channels=7,
-            out_channels=4,
-            block_out_channels=(16, 32),
-            layers_per_block=1,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-            cross_attention_dim=24,
-            attention_head_dim=2,
-            norm_num_groups=8,
-            num_class_embeds=100,
-        )
-        vae: Any = AutoencoderKL(
-            block_out_channels=(8, 8),
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-            norm_num_groups=4,
-        )
-    betas = torch.linspace(0.01, 0.1414, 1000, dtype=torch.float64) ** 2
-    alphas = tuple(torch.cumprod(1 - betas, 0).tolist())
-    return UpscalePipeline(
-        unet=ConditionedUNet(unet.requires_grad_(False).eval()),
-        vae=vae.requires_grad_(False).eval(),
-        text_encoder=text.text_encoder,
-        tokenizer=text.tokenizer,
-        alphas_cumprod=alphas,
-        prediction="v_prediction",
-        device=torch.device("cpu"),
-        dtype=torch.float32,
-        height=32,
-        width=32,
-        low_res_alphas_cumprod=alphas,
-        max_noise_level=99,
-        factor=2,
-        divisor=2,
-    )
+    return load_upscaler(make_upscaler(vae_levels=2), device="cpu").at(16, 16)
 
 
 @pytest.fixture
