@@ -7,6 +7,7 @@ Imports inside functions and for types count; files without code do not. docs/ar
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 
@@ -26,7 +27,13 @@ FILES = (
 
 def files_to_open(file: Path, room: Path) -> list[Path]:
     """The files below a room that a file imports, directly or through each other, and itself."""
-    return [found for found in with_imports(file, room) if found.read_text().strip()]
+    return [found for found in with_imports(file, room) if _has_code(found)]
+
+
+def _has_code(file: Path) -> bool:
+    """Whether there is more in a file than its docstring."""
+    body = ast.parse(file.read_text()).body
+    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
 
 
 def main(names: list[str]) -> None:

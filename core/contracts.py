@@ -140,7 +140,7 @@ class Method(Plugin):
         return None
 
     def source_frames(self) -> dict[str, Any] | None:
-        """Which frames of the reference a clip stands beside: arguments of `methods.frames.chosen_frames`.
+        """Which frames of the reference a clip stands beside: arguments of `core.frame_choice.chosen_frames`.
         Metrics of pairs then read these, whatever the protocol reads of a reference."""
         return None
 

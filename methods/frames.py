@@ -1,62 +1,21 @@
-"""Frames that are handed to a method: which of a clip's frames it takes, and how they fit its size.
+"""Frames that are handed to a method, and how they fit its size.
 
-torch is imported where it is needed: whoever compares clips with what they were made from has no use for it.
+Importing this imports no torch.
 
 Shape suffixes: T frames, H height, W width, 3 RGB.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.errors import DatasetError, RunFileError, VideoError
+from ..core.errors import DatasetError, RunFileError
 from ..core.types import Frames, Sample
 
 if TYPE_CHECKING:
     import torch
-
-FrameChoice = Literal["stride", "uniform"]
-
-
-def chosen_frames(
-    num_available: int, num_frames: int, choice: FrameChoice, start: int, stride: int
-) -> list[int]:
-    """Which frames of a reference are used.
-
-    Args:
-        num_available: frames of the reference.
-        num_frames: T.
-        choice: "stride" takes start, start + stride, ...; "uniform" spreads them from `start` to the last.
-        start: index of the first frame.
-        stride: frames from one to the next.
-
-    Raises:
-        VideoError: the reference has too few frames.
-
-    >>> chosen_frames(16, 4, "stride", 0, 2), chosen_frames(16, 4, "uniform", 0, 2)
-    ([0, 2, 4, 6], [0, 5, 10, 15])
-    """
-    needed = start + (num_frames - 1) * stride + 1 if choice == "stride" else start + num_frames
-    if num_available < needed:
-        how = f"{num_frames} frames at stride {stride}" if choice == "stride" else f"{num_frames} frames"
-        raise VideoError(
-            f"the reference clip has {num_available} frames; {how} from frame {start} on need {needed}",
-            "give a longer clip, or lower num_frames, stride or start of the method in the run file",
-        )
-    if choice == "stride":
-        return [start + frame * stride for frame in range(num_frames)]
-    return [int(index) for index in np.rint(np.linspace(start, num_available - 1, num_frames))]
-
-
-def frames_needed(num_frames: int, choice: FrameChoice, start: int, stride: int) -> int | None:
-    """How many first frames of a reference such a choice reads at most; None where it depends on its length.
-
-    >>> frames_needed(4, "stride", 0, 2), frames_needed(4, "uniform", 0, 2)
-    (7, None)
-    """
-    return None if choice == "uniform" else start + (num_frames - 1) * stride + 1
 
 
 def fit_frames(frames_THW3: Frames, height: int, width: int) -> torch.Tensor:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import MetricError, TooShortError
+from ..core.frame_choice import chosen_frames, frames_needed
 from ..core.records import ClipRecord
 from ..core.store import Store
 from ..core.types import ClipRef, Frames
@@ -45,7 +46,7 @@ class SourceInput:
     """The frames of a reference that a tuned method took: frame by frame what its clips were made from.
 
     Attributes:
-        choice: keyword arguments of `methods.frames.chosen_frames`.
+        choice: keyword arguments of `core.frame_choice.chosen_frames`.
     """
 
     ref: ClipRef
@@ -125,8 +126,6 @@ def read_inputs(inputs: Sequence[Input], store: Store | None) -> list[Content | 
 
 
 def _read_source(source: SourceInput) -> Frames:
-    from ..methods.frames import chosen_frames, frames_needed
-
     choice = dict(source.choice)
     frames = reference_clip(source.ref, frames_needed(**choice))
     return frames[chosen_frames(len(frames), **choice)]

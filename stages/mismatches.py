@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..core.errors import MismatchError, VideoError
+from ..core.frame_choice import chosen_frames
 from ..core.plan import PlannedDataset, PlannedMethod
 from ..core.types import ClipRef, Conditioning
 from ..datasets.video import frame_files, is_folder
-from ..methods.frames import chosen_frames
 from .measuring import Measuring
 
 

@@ -29,10 +29,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...core.errors import ClipRefusedError, DatasetError, WeightsError
+from ...core.frame_choice import chosen_frames, frames_needed
 from ...core.hashing import canonical_json, digest
 from ...core.tensor_files import own_entry
 from ...core.types import Conditioning, Frames, Sample
-from ..frames import chosen_frames, frames_needed
 from ..pipelines import MakeClip
 from ..stable_diffusion.ddim import Denoiser
 from ..stable_diffusion.pipeline import StableDiffusionMethod, StableDiffusionSession
@@ -65,7 +65,7 @@ class OneShotMethod(StableDiffusionMethod):
         return frames_needed(**self.source_frames())
 
     def source_frames(self) -> dict[str, Any]:
-        """Which frames of a reference a clip stands beside: arguments of `methods.frames.chosen_frames`."""
+        """Which frames a clip stands beside: arguments of `core.frame_choice.chosen_frames`."""
         config = self.config
         return {
             "num_frames": config.num_frames,

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from reelbench.core.errors import ClipRefusedError, RunFileError, VideoError
+from reelbench.core.errors import ClipRefusedError, RunFileError
 from reelbench.core.seeds import generator
-from reelbench.methods.frames import chosen_frames
 from reelbench.methods.noise import draw
 from reelbench.methods.one_shot.config import InflationConfig, TuningConfig
 from reelbench.methods.one_shot.inflated_unet import Inflation
@@ -315,19 +314,3 @@ def test_a_reference_of_another_size_is_stretched_not_cropped(pipeline: StableDi
     wide = encode_reference(pipeline, oblong).mean_TCHW
     assert wide.shape == (1, 4, 8, 8)
     torch.testing.assert_close(wide, encode_reference(pipeline, square).mean_TCHW, atol=0.05, rtol=0.05)
-
-
-def test_frames_of_the_published_settings() -> None:
-    assert chosen_frames(80, 24, "stride", 0, 2) == list(range(0, 48, 2))
-    assert chosen_frames(186, 32, "uniform", 0, 2)[::31] == [0, 185]
-    assert len(set(chosen_frames(32, 32, "uniform", 0, 2))) == 32
-    assert chosen_frames(10, 3, "stride", 4, 2) == [4, 6, 8]
-
-
-@pytest.mark.parametrize(
-    ("available", "choice", "message"),
-    [(46, "stride", "46 frames; 24 frames at stride 2 from frame 0 on need 47"), (23, "uniform", "need 24")],
-)
-def test_a_reference_that_is_too_short_is_refused(available: int, choice: Any, message: str) -> None:
-    with pytest.raises(VideoError, match=message):
-        chosen_frames(available, 24, choice, 0, 2)
