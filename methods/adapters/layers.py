@@ -86,7 +86,7 @@ class TemporalAdapter(nn.Module):
     def forward(
         self, x_BCHW: torch.Tensor, num_frames: int, map_B1YX: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """What is added to the feature map, [B,C,H,W]; `map_B1YX` is of the layout prior, where there is one."""
+        """What is added to the feature map, [B,C,H,W]; `map_B1YX` is of the layout prior, if there is one."""
         down_GTCHW = self.down(x_BCHW).unflatten(0, (-1, num_frames))
         weight_3CHW = self.depthwise_weight.to(down_GTCHW.dtype).squeeze(1).movedim(1, 0)
         padded = pad(down_GTCHW, (0, 0, 0, 0, 0, 0, 1, 1))
