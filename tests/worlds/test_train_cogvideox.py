@@ -29,7 +29,7 @@ from reelbench.worlds.sprites.cogvideox_data import (
 )
 from reelbench.worlds.sprites.cogvideox_decoder import train_decoder
 from reelbench.worlds.sprites.cogvideox_quality import cogvideox_quality, enlarge, prompted_scenes
-from reelbench.worlds.sprites.cogvideox_tokenizer import MAX_LENGTH, build_t5_tokenizer, encode
+from reelbench.worlds.sprites.cogvideox_tokenizer import MAX_LENGTH, build_t5_tokenizer
 from reelbench.worlds.sprites.cogvideox_transformer import (
     VideoModel,
     build_networks,
@@ -49,6 +49,7 @@ from reelbench.worlds.sprites.commands import WEIGHTS
 from reelbench.worlds.sprites.motion_quality import judged_clips
 from reelbench.worlds.sprites.render import render
 from reelbench.worlds.sprites.scene import local_generator, split_of
+from reelbench.worlds.sprites.tokenizer import token_ids
 from reelbench.worlds.sprites.train_cogvideox import Preview, train_cogvideox
 from reelbench.worlds.sprites.training import TrainingRun, seeded_initialisation
 
@@ -82,7 +83,7 @@ def test_every_word_of_every_prompt_is_one_token_and_all_prompts_fit(tokenizer: 
             tokens = tokenizer.tokenize(text)
             assert len(tokens) == len(text.replace(",", " ,").split())
             assert len(tokens) < MAX_LENGTH
-    assert encode(tokenizer, ["a red circle", ""]).shape == (2, MAX_LENGTH)
+    assert token_ids(tokenizer, ["a red circle", ""]).shape == (2, MAX_LENGTH)
 
 
 def test_the_tokenizer_is_read_from_its_folder_by_t5_and_by_auto_classes(
@@ -95,7 +96,7 @@ def test_the_tokenizer_is_read_from_its_folder_by_t5_and_by_auto_classes(
     for cls in (AutoTokenizer, T5Tokenizer):
         read = cls.from_pretrained(tmp_path)
         assert isinstance(read, T5Tokenizer)
-        assert encode(read, texts).equal(encode(tokenizer, texts))
+        assert token_ids(read, texts).equal(token_ids(tokenizer, texts))
     unknown = tokenizer.unk_token_id
     assert unknown not in tokenizer("Quick zebras! 42").input_ids
     assert unknown in tokenizer("\u00e9").input_ids
@@ -221,10 +222,10 @@ def _decoding_error(vae: Any, pool: ClipPool, latents: torch.Tensor) -> float:
 
 def _dies_at(step: int) -> type[TrainingRun]:
     class Dying(TrainingRun):
-        def note(self, **values: Any) -> None:
-            if self.step == step:
+        def note(self, values: Any) -> None:
+            if self.progress.step == step:
                 raise KeyboardInterrupt
-            super().note(**values)
+            super().note(values)
 
     return Dying
 
@@ -244,7 +245,7 @@ def test_the_transformer_begins_by_predicting_zero_and_the_last_timestep_is_nois
     model = build_networks(vae, tokenizer, 0)
     assert model.scheduler.alphas_cumprod[-1] == 0
     assert model.scheduler.config.prediction_type == "v_prediction"
-    text = model.text(encode(tokenizer, ["a red circle"])).last_hidden_state
+    text = model.text(token_ids(tokenizer, ["a red circle"])).last_hidden_state
     prediction = model.transformer(torch.randn(1, 4, 12, 8, 8), text, torch.tensor([999])).sample
     assert prediction.shape == (1, 4, 12, 8, 8)
     assert not prediction.any()

@@ -17,7 +17,7 @@ from reelbench.worlds.sprites.commands import WEIGHTS
 from reelbench.worlds.sprites.scene import split_of
 from reelbench.worlds.sprites.train_upscaler import clean_latent_weights, new_unet, train_image_upscaler
 from reelbench.worlds.sprites.train_upscaler_adapters import TRAINING, train_adapters
-from reelbench.worlds.sprites.train_upscaler_vae import SCALING_FACTOR, VAE_CONFIG, set_scale, train_vae
+from reelbench.worlds.sprites.train_vae import SCALING_FACTOR, UPSCALER, set_scale, train_upscaler_vae
 from reelbench.worlds.sprites.upscaler_quality import (
     bicubic,
     held_out_clips,
@@ -38,7 +38,7 @@ def test_from_nothing_to_weights_that_the_stage_and_diffusers_load(
     monkeypatch.setattr(train_upscaler_adapters, "PREVIEW_STEPS", 1)
     tiny = TRAINING.model_copy(update={"precision": "float32"})
     out, adapters = tmp_path / "weights" / "upscaler", tmp_path / "weights" / "upscaler-simda"
-    vae = train_vae(tmp_path, 0, 2)
+    vae = train_upscaler_vae(tmp_path, 0, 2)
     train_image_upscaler(tmp_path, 0, 2, vae, WEIGHTS / "t2i", out)
     train_adapters(tmp_path / "adapters", 0, 2, out, adapters, 4, tiny, num_previews=1)
     log = (tmp_path / "adapters" / "training" / "log.jsonl").read_text().splitlines()
@@ -61,7 +61,7 @@ def test_rescaled_latents_decode_to_the_same_frames() -> None:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        vae: Any = AutoencoderKL(**VAE_CONFIG).eval()
+        vae: Any = AutoencoderKL(**UPSCALER.config).eval()
     images = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
     with torch.no_grad():
         before = vae.encode(images).latent_dist

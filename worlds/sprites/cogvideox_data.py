@@ -19,10 +19,11 @@ from torch import Tensor
 
 from ...methods.frames import fit_frames
 from .captions import captions
-from .cogvideox_tokenizer import encode
 from .layouts import plain_template, ssv2_label
 from .render import background, render
 from .scene import Scene, Split, local_generator, sample_scene
+from .tokenizer import token_ids
+from .training import save_whole
 
 SIZE = 32
 NUM_FRAMES = 16
@@ -110,12 +111,9 @@ def clip_pool(tokenizer: Any, num: int, seed: int, cache: Path) -> ClipPool:
         backdrops[number] = shrink(empty[None])[0]
         single[number] = scene.other is None
         texts += wordings(scene)
-    tokens = encode(tokenizer, texts).to(torch.int16)
+    tokens = token_ids(tokenizer, texts).to(torch.int16)
     pool = ClipPool(frames, backdrops, single, tokens.reshape(num, -1, tokens.shape[1]))
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cache.with_suffix(".tmp")
-    torch.save({name: getattr(pool, name) for name in names}, temporary)
-    temporary.replace(cache)
+    save_whole(cache, {name: getattr(pool, name) for name in names})
     return pool
 
 

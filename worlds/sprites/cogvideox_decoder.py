@@ -19,7 +19,8 @@ from torch import Tensor
 from .cogvideox_data import ClipPool, as_pixels
 from .cogvideox_vae import reconstruction_losses
 from .scene import local_generator
-from .training import TrainingRun, WeightAverage, bfloat16_autocast, cosine_rate, training_device
+from .train_vae import psnr
+from .training import Noted, TrainingRun, bfloat16_autocast, cosine_rate, training_device
 
 PEAK_RATE = 1e-3
 BATCH = 4
@@ -43,13 +44,10 @@ def train_decoder(vae: Any, pool: ClipPool, latents_NFCHW: Tensor, work: Path, s
     device = training_device()
     decoder = vae.to(device).decoder.requires_grad_(True)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=PEAK_RATE, weight_decay=1e-4, betas=(0.9, 0.99))
-    average = WeightAverage(decoder, 0.995)
-    state = {"decoder": decoder, "optimizer": optimizer}
-    averages = {"decoder": average}
-    run = TrainingRun("cogvideox-decoder", work, seed, steps, state, averages, CHECKPOINT_EVERY_S)
-    for step in run.loop(log_every=50):
-        for group in optimizer.param_groups:
-            group["lr"] = cosine_rate(step, steps, PEAK_RATE, warmup=50)
+    networks = {"decoder": decoder}
+    run = TrainingRun("cogvideox-decoder", work, seed, steps, networks, optimizer, 0.995, CHECKPOINT_EVERY_S)
+
+    def loss_of(step: int) -> tuple[Tensor, Noted]:
         chosen = local_generator("cogvideox-decoder-batch", seed, step).integers(len(pool), size=BATCH)
         frames_BTHW3 = pool.frames_NTHW3[chosen]
         backdrops_BHW3 = pool.backdrops_NHW3[chosen]
@@ -61,17 +59,9 @@ def train_decoder(vae: Any, pool: ClipPool, latents_NFCHW: Tensor, work: Path, s
             decoded = vae.decode(latents_BCFHW / vae.config.scaling_factor).sample.float()
         losses = reconstruction_losses(decoded - clips, mask_B1THW)
         loss = losses["pixels"] + losses["edges"] + losses["changes"]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
-        optimizer.step()
-        average.update(decoder, step)
-        run.note(
-            loss=loss.detach(),
-            psnr=10 * torch.log10(4 / (decoded - clips).detach().square().mean()),
-            edges=losses["edges"].detach(),
-            changes=losses["changes"].detach(),
-        )
-    average.copy_to(decoder)
+        return loss, {**losses, "psnr": psnr(decoded - clips)}
+
+    run.fit(loss_of, lambda step: cosine_rate(step, steps, PEAK_RATE, warmup=50))
+    run.averages["decoder"].copy_to(decoder)
     decoder.eval().requires_grad_(False)
     return vae

@@ -44,10 +44,3 @@ def build_t5_tokenizer() -> Any:
     for piece, score in known:
         scores.setdefault(piece, score)
     return T5Tokenizer(vocab=list(scores.items()), extra_ids=0, model_max_length=MAX_LENGTH)
-
-
-def encode(tokenizer: Any, texts: list[str]) -> Any:
-    """Token ids, int64 [B, L], cut and padded to the model's length."""
-    return tokenizer(
-        texts, padding="max_length", max_length=MAX_LENGTH, truncation=True, return_tensors="pt"
-    ).input_ids

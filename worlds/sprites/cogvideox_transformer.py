@@ -32,16 +32,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ...methods.resumable import ResumableRun
 from ...methods.training.optimizer import MatrixOptimizer
 from .cogvideox_data import NUM_FRAMES, SIZE, ClipPool, as_pixels, draw_wording
-from .cogvideox_tokenizer import MAX_LENGTH, encode
+from .cogvideox_tokenizer import MAX_LENGTH
 from .cogvideox_vae import FACTOR, LATENT_CHANNELS
 from .scene import local_generator
+from .tokenizer import token_ids
 from .training import (
+    Noted,
     TrainingRun,
-    WeightAverage,
     bfloat16_autocast,
     cosine_rate,
+    half_copy,
+    save_whole,
     seeded_initialisation,
     torch_generator,
     training_device,
@@ -145,10 +149,7 @@ def cached_latents(vae: Any, pool: ClipPool, cache: Path) -> Tensor:
         with bfloat16_autocast(device):
             mean_BCFHW = vae.encode(clips).latent_dist.mean.float()
         latents.append((mean_BCFHW * vae.config.scaling_factor).movedim(1, 2).half().cpu())
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cache.with_suffix(".tmp")
-    torch.save({"latents": torch.cat(latents)}, temporary)
-    temporary.replace(cache)
+    save_whole(cache, {"latents": torch.cat(latents)})
     return torch.cat(latents)
 
 
@@ -178,7 +179,7 @@ def train_transformer(
     work: Path,
     seed: int,
     steps: int,
-    on_checkpoint: Callable[[VideoModel, TrainingRun], None],
+    on_checkpoint: Callable[[VideoModel, ResumableRun], None],
 ) -> VideoModel:
     """Trains (or resumes) the transformer and the text encoder of `model` in place.
 
@@ -190,25 +191,25 @@ def train_transformer(
     """
     transformer, text = model.transformer, model.text
     device = next(transformer.parameters()).device
-    parameters = [*transformer.parameters(), *text.parameters()]
     named = [*transformer.named_parameters(), *text.named_parameters()]
     optimizer = MatrixOptimizer(named, is_hidden, PEAK_RATE)
-    averages = {"transformer": WeightAverage(transformer, 0.999), "text": WeightAverage(text, 0.999)}
-    state = {"transformer": transformer, "text": text, "optimizer": optimizer}
-    run = TrainingRun("cogvideox", work, seed, steps, state, averages, CHECKPOINT_EVERY_S)
+    networks = {"transformer": transformer, "text": text}
+    run = TrainingRun("cogvideox", work, seed, steps, networks, optimizer, 0.999, CHECKPOINT_EVERY_S)
     averaged = _copy(model)
 
+    def average() -> None:
+        run.averages["transformer"].copy_to(averaged.transformer)
+        run.averages["text"].copy_to(averaged.text)
+
     def checkpoint() -> None:
-        averages["transformer"].copy_to(averaged.transformer)
-        averages["text"].copy_to(averaged.text)
-        on_checkpoint(averaged, run)
+        average()
+        on_checkpoint(averaged, run.progress)
 
     signal = model.scheduler.alphas_cumprod.float().to(device)
-    no_prompt = encode(model.tokenizer, [""])[0].to(torch.int16)
+    no_prompt = token_ids(model.tokenizer, [""])[0].to(torch.int16)
     single = pool.single_N.nonzero()[:, 0].numpy()
-    for step in run.loop(log_every=50, on_checkpoint=checkpoint):
-        for group in optimizer.param_groups:
-            group["lr"] = cosine_rate(step, steps, PEAK_RATE, warmup=150)
+
+    def loss_of(step: int) -> tuple[Tensor, Noted]:
         rng = local_generator("cogvideox-batch", seed, step)
         among = single if step < steps * SINGLE_SHARE else np.arange(len(pool))
         chosen = torch.from_numpy(rng.choice(among, size=BATCH))
@@ -229,17 +230,10 @@ def train_transformer(
                 return_dict=False,
             )[0]
         error_B = (predicted.float() - velocity).square().mean((1, 2, 3, 4))
-        loss = error_B.mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        averages["transformer"].update(transformer, step)
-        averages["text"].update(text, step)
-        error_B = error_B.detach()
-        run.note(loss=loss.detach(), noisy=error_B[t_B >= 800].mean(), clear=error_B[t_B < 400].mean())
-    averages["transformer"].copy_to(averaged.transformer)
-    averages["text"].copy_to(averaged.text)
+        return error_B.mean(), {"noisy": error_B[t_B >= 800].mean(), "clear": error_B[t_B < 400].mean()}
+
+    run.fit(loss_of, lambda step: cosine_rate(step, steps, PEAK_RATE, warmup=150), on_checkpoint=checkpoint)
+    average()
     return averaged
 
 
@@ -267,18 +261,13 @@ def save_video_pipeline(out: Path, model: VideoModel) -> None:
     The transformer and the autoencoder are stored in float16, which diffusers loads as float32; the text
     encoder in float32, since transformers keeps what it finds and the two would not fit together.
     """
-    from diffusers import AutoencoderKLCogVideoX, CogVideoXPipeline
+    from diffusers import CogVideoXPipeline
 
-    with torch.random.fork_rng(devices=[]):
-        transformer = type(model.transformer).from_config(model.transformer.config)
-        vae = AutoencoderKLCogVideoX.from_config(model.vae.config)
-    transformer.load_state_dict(model.transformer.state_dict())
-    vae.load_state_dict(model.vae.state_dict())
     pipeline = CogVideoXPipeline(
         tokenizer=model.tokenizer,
         text_encoder=model.text,
-        vae=vae.half(),
-        transformer=transformer.half(),
+        vae=half_copy(model.vae),
+        transformer=half_copy(model.transformer),
         scheduler=model.scheduler,
     )
     pipeline.save_pretrained(out, safe_serialization=True)

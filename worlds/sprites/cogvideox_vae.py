@@ -24,9 +24,10 @@ from torch.nn import functional
 
 from .cogvideox_data import NUM_FRAMES, SIZE, ClipPool, as_pixels
 from .scene import local_generator
+from .train_vae import edge_error, psnr, reconstructed
 from .training import (
+    Noted,
     TrainingRun,
-    WeightAverage,
     bfloat16_autocast,
     cosine_rate,
     seeded_initialisation,
@@ -114,16 +115,6 @@ def shrunken(clips_BCTHW: Tensor) -> Tensor:
     return torch.cat(parts, 2)
 
 
-def _gradient_error(error: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean absolute error of differences in space, and in time (0 for single frames)."""
-    space = (error[..., 1:] - error[..., :-1]).abs().mean() + (
-        error[..., 1:, :] - error[..., :-1, :]
-    ).abs().mean()
-    if error.shape[2] == 1:
-        return space, error.new_zeros(())
-    return space, (error[:, :, 1:] - error[:, :, :-1]).abs().mean()
-
-
 def reconstruction_losses(error_BCTHW: Tensor, mask_B1THW: Tensor) -> dict[str, Tensor]:
     """The terms about what was decoded, to be added up.
 
@@ -137,7 +128,10 @@ def reconstruction_losses(error_BCTHW: Tensor, mask_B1THW: Tensor) -> dict[str, 
     weight = 1 + SPRITE_WEIGHT * mask_B1THW
     absolute = (error_BCTHW.abs() * weight).mean()
     squared = (error_BCTHW.square() * weight).mean()
-    edges, changes = _gradient_error(error_BCTHW)
+    edges = edge_error(error_BCTHW)
+    changes = error_BCTHW.new_zeros(())  # of single frames
+    if error_BCTHW.shape[2] > 1:
+        changes = (error_BCTHW[:, :, 1:] - error_BCTHW[:, :, :-1]).abs().mean()
     return {"pixels": absolute + 2 * squared, "edges": edges, "changes": changes}
 
 
@@ -152,45 +146,23 @@ def train_video_vae(pool: ClipPool, work: Path, seed: int, steps: int) -> Any:
         if isinstance(module, torch.nn.Conv3d):  # a quarter faster on a CPU
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last_3d)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=PEAK_RATE, weight_decay=1e-4, betas=(0.9, 0.99))
-    average = WeightAverage(vae, 0.995)
-    run = TrainingRun(
-        "cogvideox-vae",
-        work,
-        seed,
-        steps,
-        {"vae": vae, "optimizer": optimizer},
-        {"vae": average},
-        checkpoint_every_s=90.0,
-    )
-    for step in run.loop(log_every=50):
-        for group in optimizer.param_groups:
-            group["lr"] = cosine_rate(step, steps, PEAK_RATE, warmup=50)
+    run = TrainingRun("cogvideox-vae", work, seed, steps, {"vae": vae}, optimizer, 0.995, 90.0)
+
+    def loss_of(step: int) -> tuple[Tensor, Noted]:
         whole = step >= steps * (1 - WHOLE_SHARE)
         clips, mask = (t.to(device) for t in clip_batch(pool, step, whole, seed))
         noise = torch_generator(device, "cogvideox-vae-noise", seed, step)
-        with bfloat16_autocast(device):
-            posterior = vae.encode(clips).latent_dist
-            decoded = vae.decode(posterior.sample(generator=noise)).sample.float()
+        posterior, decoded = reconstructed(vae, clips, noise)
         error = decoded - clips
         losses = reconstruction_losses(error, mask)
         kl = posterior.kl().mean() / posterior.mean[0].numel()
         # Without the pull the colours of small sprites are the last thing that the network learns.
         colour = functional.mse_loss(posterior.mean[:, :3].float(), shrunken(clips))
         loss = losses["pixels"] + losses["edges"] + losses["changes"] + KL_WEIGHT * kl + COLOUR_PULL * colour
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        average.update(vae, step)
-        run.note(
-            loss=loss.detach(),
-            psnr=10 * torch.log10(4 / error.detach().square().mean()),
-            edges=losses["edges"].detach(),
-            changes=losses["changes"].detach(),
-            colour=colour.detach(),
-            kl=kl.detach(),
-        )
-    average.copy_to(vae)
+        return loss, {**losses, "psnr": psnr(error), "colour": colour, "kl": kl}
+
+    run.fit(loss_of, lambda step: cosine_rate(step, steps, PEAK_RATE, warmup=50))
+    run.averages["vae"].copy_to(vae)
     vae.eval().requires_grad_(False)
     set_unit_deviation(vae, latent_deviation(vae, pool, seed))
     return vae

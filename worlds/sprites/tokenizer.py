@@ -90,8 +90,6 @@ def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(lines) + "\n")
 
 
-def encode(tokenizer: Any, texts: list[str]) -> Any:
-    """Token ids, int64 [B, 32], cut and padded to the model's length."""
-    return tokenizer(
-        texts, padding="max_length", max_length=MAX_LENGTH, truncation=True, return_tensors="pt"
-    ).input_ids
+def token_ids(tokenizer: Any, texts: list[str]) -> Any:
+    """Token ids, int64 [B, L], cut and padded to the length of the tokenizer's model."""
+    return tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids

@@ -26,10 +26,10 @@ from torch.nn import functional
 from .captions import captions
 from .render import render
 from .scene import BACKGROUNDS, COLOURS, SHAPES, Scene, Sprite, local_generator, sample_scene
-from .tokenizer import MAX_LENGTH, build_tokenizer, encode, save_tokenizer
+from .tokenizer import MAX_LENGTH, build_tokenizer, save_tokenizer, token_ids
 from .training import (
+    Noted,
     TrainingRun,
-    WeightAverage,
     bfloat16_autocast,
     cosine_rate,
     half_precision_state,
@@ -181,36 +181,34 @@ def train_clip(work: Path, seed: int, steps: int) -> Any:
     tokenizer = build_tokenizer()
     model = build_clip(len(tokenizer), seed).to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, weight_decay=0.02, betas=(0.9, 0.98))
-    average = WeightAverage(model, 0.98)
-    run = TrainingRun("clip", work, seed, steps, {"model": model, "optimizer": optimizer}, {"model": average})
+    run = TrainingRun("clip", work, seed, steps, {"model": model}, optimizer, 0.98)
     plain_steps = max(0, steps - HARD_STEPS)
-    for step in run.loop(log_every=20):
-        hard = step >= plain_steps
-        if hard:
-            rate = cosine_rate(step - plain_steps, HARD_STEPS, HARD_PEAK_RATE, warmup=30)
-        else:
-            rate = cosine_rate(step, plain_steps, PEAK_RATE, warmup=60)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        batch = pair_batch(BATCH, hard, "clip-batch", seed, step)
+
+    def rate(step: int) -> float:
+        if step >= plain_steps:
+            return cosine_rate(step - plain_steps, HARD_STEPS, HARD_PEAK_RATE, warmup=30)
+        return cosine_rate(step, plain_steps, PEAK_RATE, warmup=60)
+
+    def loss_of(step: int) -> tuple[Tensor, Noted]:
+        batch = pair_batch(BATCH, step >= plain_steps, "clip-batch", seed, step)
         match, ignore = batch.match.to(device), batch.ignore.to(device)
         with bfloat16_autocast(device):
             image_features = model.encode_image(batch.images.to(device))
-            text_features = model.encode_text(encode(tokenizer, batch.texts).to(device))
+            text_features = model.encode_text(token_ids(tokenizer, batch.texts).to(device))
         image_features = functional.normalize(image_features.float(), dim=-1)
         text_features = functional.normalize(text_features.float(), dim=-1)
-        logits = model.logit_scale.exp() * image_features @ text_features.T
-        loss = contrastive_loss(logits.masked_fill(ignore & ~match, -1e4), match)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(0, 4.6)  # exp(4.6) = 100, CLIP's own limit
-        average.update(model, step)
+        scale = model.logit_scale.exp()
+        logits = scale * image_features @ text_features.T
         hit = match.gather(1, logits.argmax(1, keepdim=True)).float().mean()
-        run.note(loss=loss.detach(), batch_accuracy=hit, scale=model.logit_scale.detach().exp())
-    average.copy_to(model)
+        loss = contrastive_loss(logits.masked_fill(ignore & ~match, -1e4), match)
+        return loss, {"batch_accuracy": hit, "scale": scale}
+
+    @torch.no_grad()
+    def limit_scale() -> None:
+        model.logit_scale.clamp_(0, 4.6)  # exp(4.6) = 100, CLIP's own limit
+
+    run.fit(loss_of, rate, log_every=20, after_update=limit_scale)
+    run.averages["model"].copy_to(model)
     return model.eval()
 
 

@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...methods.resumable import ResumableRun
 from .cogvideox_data import clip_pool
 from .cogvideox_decoder import train_decoder
 from .cogvideox_quality import WORDINGS, cogvideox_quality
@@ -23,7 +24,6 @@ from .cogvideox_transformer import (
     train_transformer,
 )
 from .cogvideox_vae import train_video_vae
-from .training import TrainingRun
 
 NUM_CLIPS = 8000
 
@@ -89,7 +89,7 @@ class _Previews:
         self.preview, self.work, self.out = preview, work, out
         self._tried_at: float | None = None
 
-    def __call__(self, model: VideoModel, run: TrainingRun) -> None:
+    def __call__(self, model: VideoModel, run: ResumableRun) -> None:
         save_video_pipeline(self.out, model)
         if self._tried_at is None:
             self._tried_at = run.seconds_before

@@ -19,8 +19,8 @@ from ...metrics.extractors.i3d.network import FRAME_SIDE, InceptionI3d
 from .render import render
 from .scene import MOTIONS, Split, local_generator, sample_scene
 from .training import (
+    Noted,
     TrainingRun,
-    WeightAverage,
     bfloat16_autocast,
     cosine_rate,
     half_precision_state,
@@ -72,32 +72,27 @@ def train_i3d(work: Path, seed: int, steps: int) -> InceptionI3d:
     optimizer = torch.optim.AdamW(
         [p for p in net.parameters() if p.requires_grad], lr=PEAK_RATE, weight_decay=1e-4
     )
-    average = WeightAverage(net, 0.98)
-    run = TrainingRun("i3d", work, seed, steps, {"net": net, "optimizer": optimizer}, {"net": average})
+    run = TrainingRun("i3d", work, seed, steps, {"net": net}, optimizer, 0.98)
     small_steps = round(SMALL_SHARE * steps)
-    for step in run.loop(log_every=20):
-        small = step < small_steps
-        if small:
-            rate = cosine_rate(step, steps, PEAK_RATE, warmup=40)
-        else:
-            rate = cosine_rate(step - small_steps, steps - small_steps, LARGE_PEAK_RATE, warmup=10)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+
+    def rate(step: int) -> float:
+        if step < small_steps:
+            return cosine_rate(step, steps, PEAK_RATE, warmup=40)
+        return cosine_rate(step - small_steps, steps - small_steps, LARGE_PEAK_RATE, warmup=10)
+
+    def loss_of(step: int) -> tuple[Tensor, Noted]:
         clips, labels = clip_batch(BATCH, "train", "i3d-batch", seed, step)
-        side = SMALL_SIDE if small else FRAME_SIDE
+        side = SMALL_SIDE if step < small_steps else FRAME_SIDE
         video, labels = i3d_input(clips, side).to(device), labels.to(device)
         with bfloat16_autocast(device):
             features = net.forward_body(video)
             # The pool spans the whole picture at either size, so the layers above see the same thing.
             logits = net.forward_tail(features, (features.shape[3], features.shape[4])).float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=0.02)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
-        optimizer.step()
-        average.update(net, step)
-        run.note(loss=loss.detach(), accuracy=(logits.argmax(1) == labels).float().mean(), side=float(side))
-    average.copy_to(net)
+        return loss, {"accuracy": (logits.argmax(1) == labels).float().mean(), "side": float(side)}
+
+    run.fit(loss_of, rate, max_norm=2.0, log_every=20)
+    run.averages["net"].copy_to(net)
     _settle_statistics(net, seed)
     return net.eval()
 

@@ -10,6 +10,7 @@ Shape suffixes: B batch, C latent channels, H height, W width, L tokens, D embed
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...methods.upscaling.low_resolution import network_range
 from .captions import captions
 from .render import render
 from .scene import local_generator, sample_scene
-from .tokenizer import END, MAX_LENGTH, START, build_tokenizer, encode, save_tokenizer
+from .tokenizer import END, MAX_LENGTH, START, build_tokenizer, save_tokenizer, token_ids
 from .training import (
+    Noted,
     TrainingRun,
     WeightAverage,
     bfloat16_autocast,
     cosine_rate,
+    half_copy,
+    save_whole,
     seeded_initialisation,
     torch_generator,
     training_device,
@@ -94,34 +99,59 @@ def text_encoder_config(tokenizer: Any) -> Any:
     )
 
 
-@torch.inference_mode()
-def cached_latents(vae: Any, tokenizer: Any, seed: int, cache: Path) -> tuple[Tensor, Tensor]:
-    """Latents of training frames and the tokens of their captions, from the cache file when it is there.
+def cached_frames(
+    name: str,
+    num: int,
+    at_once: int,
+    encode: Callable[[np.ndarray, int], dict[str, Tensor]],
+    tokenizer: Any,
+    seed: int,
+    cache: Path,
+) -> dict[str, Tensor]:
+    """Training frames as a network sees them, from the cache file when it is there.
+
+    Args:
+        name: what is drawn depends on it.
+        num: frames.
+        at_once: frames that are encoded together.
+        encode: frames uint8 [B,H,W,3] and the number of their first one -> what is kept of them, [B,...].
+        tokenizer: of the captions.
+        seed: of the frames.
+        cache: the file.
 
     Returns:
-        float16 [N, C, H, W], scaled to unit deviation, and int32 [N, 20, L].
+        what `encode` gave of all frames, and tokens, int32 [N,20,L], of each frame's captions.
     """
     if cache.is_file():
-        saved = torch.load(cache, weights_only=True)
-        return saved["latents"], saved["tokens"]
-    rng = local_generator("t2i-frames", seed)
-    latents, texts = [], []
-    device = next(vae.parameters()).device
-    for start in range(0, NUM_FRAMES, 64):
+        saved: dict[str, Tensor] = torch.load(cache, weights_only=True)
+        return saved
+    rng = local_generator(f"{name}-frames", seed)
+    rows: list[dict[str, Tensor]] = []
+    texts: list[str] = []
+    for start in range(0, num, at_once):
         frames = []
-        for _ in range(min(64, NUM_FRAMES - start)):
+        for _ in range(min(at_once, num - start)):
             scene = sample_scene(int(rng.integers(2**40)), "train")
             frames.append(render(scene, frames=[int(rng.integers(16))])[0])
             texts += captions(scene)
-        images = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        with bfloat16_autocast(device):
-            posterior = vae.encode(images.to(device)).latent_dist
-        sample = posterior.sample(generator=torch_generator(device, "t2i-latents", seed, start))
-        latents.append((sample.float() * vae.config.scaling_factor).half().cpu())
-    tokens = encode(tokenizer, texts).to(torch.int32).reshape(NUM_FRAMES, -1, MAX_LENGTH)
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"latents": torch.cat(latents), "tokens": tokens}, cache)
-    return torch.cat(latents), tokens
+        with torch.inference_mode():
+            rows.append(encode(np.stack(frames), start))
+    made = {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
+    made["tokens"] = token_ids(tokenizer, texts).to(torch.int32).reshape(num, -1, MAX_LENGTH)
+    save_whole(cache, made)
+    return made
+
+
+def captioned_batch(
+    data: Mapping[str, Tensor], no_prompt: Tensor, batch: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Numbers of frames [B], tokens of one caption each [B,L], some of them dropped, and time steps [B]: one
+    from each of B equal stretches, so that the loss is less noisy than with free draws."""
+    chosen = torch.from_numpy(rng.integers(len(data["latents"]), size=batch))
+    wording = torch.from_numpy(rng.integers(data["tokens"].shape[1], size=batch))
+    tokens_BL = data["tokens"][chosen, wording].clone()
+    tokens_BL[torch.from_numpy(rng.random(batch) < DROP_PROMPT)] = no_prompt
+    return chosen, tokens_BL, torch.from_numpy((np.arange(batch) + rng.random(batch)) * (1000 / batch)).long()
 
 
 def train_t2i(work: Path, seed: int, steps: int, vae: Any, out: Path) -> None:
@@ -136,44 +166,35 @@ def train_t2i(work: Path, seed: int, steps: int, vae: Any, out: Path) -> None:
     tokenizer = build_tokenizer()
     save_tokenizer(tokenizer, work / "tokenizer")
     vae = vae.to(device).eval().requires_grad_(False)
-    latents_NCHW, tokens_NKL = cached_latents(vae, tokenizer, seed, work / f"latents-{seed}.pt")
+
+    def encode(frames: np.ndarray, start: int) -> dict[str, Tensor]:
+        with bfloat16_autocast(device):
+            posterior = vae.encode(network_range(frames).to(device)).latent_dist
+        sample = posterior.sample(generator=torch_generator(device, "t2i-latents", seed, start))
+        return {"latents": (sample.float() * vae.config.scaling_factor).half().cpu()}
+
+    data = cached_frames("t2i", NUM_FRAMES, 64, encode, tokenizer, seed, work / f"latents-{seed}.pt")
     with seeded_initialisation("t2i", seed):
         unet = UNet2DConditionModel(**UNET_CONFIG).to(device, memory_format=torch.channels_last)
         text = CLIPTextModel(text_encoder_config(tokenizer)).to(device)
     parameters = [*unet.parameters(), *text.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=PEAK_RATE, weight_decay=1e-2, betas=(0.9, 0.99))
-    averages = {"unet": WeightAverage(unet, 0.999), "text": WeightAverage(text, 0.999)}
-    run = TrainingRun(
-        "t2i",
-        work,
-        seed,
-        steps,
-        {"unet": unet, "text": text, "optimizer": optimizer},
-        averages,
-        checkpoint_every_s=90.0,
-    )
+    run = TrainingRun("t2i", work, seed, steps, {"unet": unet, "text": text}, optimizer, 0.999, 90.0)
     scheduler = DDIMScheduler(**SCHEDULER_CONFIG)
     signal = scheduler.alphas_cumprod.to(device)
     weight = noise_level_weights(signal)
-    no_prompt = encode(tokenizer, [""]).to(torch.int32)[0]
+    no_prompt = token_ids(tokenizer, [""]).to(torch.int32)[0]
 
     def save() -> None:
-        save_pipeline(out, vae, unet, text, tokenizer, scheduler, averages)
+        averages = run.averages
+        save_pipeline(out, vae, unet, averages["unet"], text, averages["text"], tokenizer, scheduler)
 
-    for step in run.loop(log_every=50, on_checkpoint=save):
-        for group in optimizer.param_groups:
-            group["lr"] = cosine_rate(step, steps, PEAK_RATE, warmup=150)
+    def loss_of(step: int) -> tuple[Tensor, Noted]:
         rng = local_generator("t2i-batch", seed, step)
-        chosen = torch.from_numpy(rng.integers(len(latents_NCHW), size=BATCH))
-        wording = torch.from_numpy(rng.integers(tokens_NKL.shape[1], size=BATCH))
-        tokens_BL = tokens_NKL[chosen, wording].clone()
-        tokens_BL[torch.from_numpy(rng.random(BATCH) < DROP_PROMPT)] = no_prompt
-        x0 = latents_NCHW[chosen].to(device).float()
-        noise = torch.randn(
-            x0.shape, generator=torch_generator(torch.device("cpu"), "t2i-noise", seed, step)
-        ).to(device)
-        # One time step from each of BATCH equal stretches: the loss is less noisy than with free draws.
-        t = torch.from_numpy((np.arange(BATCH) + rng.random(BATCH)) * (1000 / BATCH)).long().to(device)
+        chosen, tokens_BL, t = captioned_batch(data, no_prompt, BATCH, rng)
+        x0, t = data["latents"][chosen].to(device).float(), t.to(device)
+        noises = torch_generator(torch.device("cpu"), "t2i-noise", seed, step)
+        noise = torch.randn(x0.shape, generator=noises).to(device)
         a = signal[t].view(-1, 1, 1, 1)
         noisy = (a.sqrt() * x0 + (1 - a).sqrt() * noise).contiguous(memory_format=torch.channels_last)
         with bfloat16_autocast(device):
@@ -181,13 +202,9 @@ def train_t2i(work: Path, seed: int, steps: int, vae: Any, out: Path) -> None:
             predicted = unet(noisy, t, encoder_hidden_states=states_BLD).sample
         error_B = (predicted.float() - noise).square().mean((1, 2, 3))
         loss = (error_B * weight[t]).mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        averages["unet"].update(unet, step)
-        averages["text"].update(text, step)
-        run.note(loss=error_B.detach().mean(), weighted=loss.detach())
+        return loss, {"loss": error_B.mean(), "weighted": loss}
+
+    run.fit(loss_of, lambda step: cosine_rate(step, steps, PEAK_RATE, warmup=150), on_checkpoint=save)
     save()
 
 
@@ -195,30 +212,27 @@ def save_pipeline(
     out: Path,
     vae: Any,
     unet: Any,
+    unet_average: WeightAverage,
     text: Any,
+    text_average: WeightAverage,
     tokenizer: Any,
     scheduler: Any,
-    averages: dict[str, WeightAverage],
 ) -> None:
     """Writes the averaged weights as a folder that StableDiffusionPipeline loads.
 
     The UNet and the autoencoder are stored in float16, which diffusers loads as float32; the text encoder
     is stored in float32, since transformers keeps what it finds and the two would not fit together.
     """
-    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+    from diffusers import StableDiffusionPipeline
     from transformers import CLIPTextModel
 
-    averaged_unet = UNet2DConditionModel.from_config(unet.config)
-    averages["unet"].copy_to(averaged_unet)
     averaged_text = CLIPTextModel(text.config)
-    averages["text"].copy_to(averaged_text)
-    stored_vae = AutoencoderKL.from_config(vae.config)
-    stored_vae.load_state_dict(vae.state_dict())
+    text_average.copy_to(averaged_text)
     pipeline = StableDiffusionPipeline(
-        vae=stored_vae.half(),
+        vae=half_copy(vae),
         text_encoder=averaged_text,
         tokenizer=tokenizer,
-        unet=averaged_unet.half(),
+        unet=half_copy(unet, unet_average),
         scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,

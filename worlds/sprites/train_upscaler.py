@@ -1,6 +1,6 @@
 """Trains the upscaler of the Sprites world, 32 to 64 pixels, in the format of the published latent upscalers.
 
-Three trainings: an autoencoder of factor 2 (`train_upscaler_vae`), an image upscaler on single frames, and
+Three trainings: an autoencoder of factor 2 (`train_vae`), an image upscaler on single frames, and
 SimDA's adapters on clips (`train_upscaler_adapters`).
 
 The image upscaler is a latent diffusion model (Rombach et al. 2022, section 4.4) as diffusers'
@@ -25,18 +25,18 @@ from torch import Tensor
 
 from ...methods.training.loop import AttentionInFloat32
 from ...methods.upscaling.low_resolution import augmented, network_range, shrink
-from .captions import captions
-from .render import render
-from .scene import local_generator, sample_scene
-from .tokenizer import MAX_LENGTH, encode, save_tokenizer
-from .train_t2i import DROP_PROMPT, TEXT_WIDTH
+from .scene import local_generator
+from .tokenizer import save_tokenizer, token_ids
+from .train_t2i import TEXT_WIDTH, cached_frames, captioned_batch
 from .train_upscaler_adapters import train_adapters
-from .train_upscaler_vae import train_vae
+from .train_vae import train_upscaler_vae
 from .training import (
+    Noted,
     TrainingRun,
     WeightAverage,
     bfloat16_autocast,
     cosine_rate,
+    half_copy,
     seeded_initialisation,
     torch_generator,
     training_device,
@@ -80,41 +80,6 @@ NUM_FRAMES = 6000
 """Training frames whose latents are made once and kept in memory."""
 
 
-@torch.inference_mode()
-def cached_frames(vae: Any, tokenizer: Any, seed: int, cache: Path) -> dict[str, Tensor]:
-    """Training frames as the UNet sees them, from the cache file when it is there.
-
-    Returns:
-        latents float16 [N,C,H,W] of about unit deviation, low_res uint8 [N,H,W,3] of the same size, and
-        tokens int32 [N,20,L] of each frame's captions.
-    """
-    if cache.is_file():
-        saved: dict[str, Tensor] = torch.load(cache, weights_only=True)
-        return saved
-    rng = local_generator("upscaler-frames", seed)
-    device = next(vae.parameters()).device
-    latents, low_res, texts = [], [], []
-    for start in range(0, NUM_FRAMES, 50):
-        frames = []
-        for _ in range(min(50, NUM_FRAMES - start)):
-            scene = sample_scene(int(rng.integers(2**40)), "train")
-            frames.append(render(scene, frames=[int(rng.integers(16))])[0])
-            texts += captions(scene)
-        batch_N3HW = network_range(np.stack(frames)).to(device, memory_format=torch.channels_last)
-        # In float32: the latents are what everything afterwards is measured by.
-        posterior = vae.encode(batch_N3HW).latent_dist
-        sample = posterior.sample(generator=torch_generator(device, "upscaler-latents", seed, start))
-        latents.append((sample * vae.config.scaling_factor).half().cpu())
-        low_res.append(torch.from_numpy(shrink(np.stack(frames), 2)))
-    made = {
-        "latents": torch.cat(latents),
-        "low_res": torch.cat(low_res),
-        "tokens": encode(tokenizer, texts).to(torch.int32).reshape(NUM_FRAMES, -1, MAX_LENGTH),
-    }
-    torch.save(made, cache)
-    return made
-
-
 def clean_latent_weights(signal: Tensor) -> Tensor:
     """Weight of the loss on the velocity by time step, float32 [1000], of mean 1.
 
@@ -150,33 +115,35 @@ def train_image_upscaler(work: Path, seed: int, steps: int, vae: Any, t2i: Path,
     tokenizer = CLIPTokenizer.from_pretrained(t2i / "tokenizer")
     text = CLIPTextModel.from_pretrained(t2i / "text_encoder").to(device).eval().requires_grad_(False)
     vae = vae.to(device).eval().requires_grad_(False)
-    data = cached_frames(vae, tokenizer, seed, work / f"upscaler-frames-{seed}.pt")
+
+    def encode(frames: np.ndarray, start: int) -> dict[str, Tensor]:
+        # In float32: the latents are what everything afterwards is measured by.
+        batch_N3HW = network_range(frames).to(device, memory_format=torch.channels_last)
+        posterior = vae.encode(batch_N3HW).latent_dist
+        sample = posterior.sample(generator=torch_generator(device, "upscaler-latents", seed, start))
+        latents = (sample * vae.config.scaling_factor).half().cpu()
+        return {"latents": latents, "low_res": torch.from_numpy(shrink(frames, 2))}
+
+    cache = work / f"upscaler-frames-{seed}.pt"
+    data = cached_frames("upscaler", NUM_FRAMES, 50, encode, tokenizer, seed, cache)
     unet = new_unet(seed, device)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=PEAK_RATE, weight_decay=1e-2, betas=(0.9, 0.99))
-    average = WeightAverage(unet, 0.998)
-    state = {"unet": unet, "optimizer": optimizer}
-    run = TrainingRun("upscaler", work, seed, steps, state, {"unet": average}, checkpoint_every_s=90.0)
+    run = TrainingRun("upscaler", work, seed, steps, {"unet": unet}, optimizer, 0.998, 90.0)
     scheduler = DDIMScheduler(**SCHEDULER_CONFIG)
     low_res_scheduler = DDPMScheduler(**LOW_RES_SCHEDULER_CONFIG)
     signal, low_res_signal = scheduler.alphas_cumprod.to(device), low_res_scheduler.alphas_cumprod.to(device)
     weight = clean_latent_weights(signal)
-    no_prompt = encode(tokenizer, [""]).to(torch.int32)[0]
+    no_prompt = token_ids(tokenizer, [""]).to(torch.int32)[0]
 
     def save() -> None:
-        save_pipeline(out, vae, unet, average, text, tokenizer, scheduler, low_res_scheduler)
+        save_upscaler(out, vae, unet, run.averages["unet"], text, tokenizer, scheduler, low_res_scheduler)
 
-    for step in run.loop(log_every=50, on_checkpoint=save):
-        for group in optimizer.param_groups:
-            group["lr"] = cosine_rate(step, steps, PEAK_RATE, warmup=100)
+    def loss_of(step: int) -> tuple[Tensor, Noted]:
         rng = local_generator("upscaler-batch", seed, step)
-        chosen = torch.from_numpy(rng.integers(len(data["latents"]), size=BATCH))
-        wording = torch.from_numpy(rng.integers(data["tokens"].shape[1], size=BATCH))
-        tokens_BL = data["tokens"][chosen, wording].clone()
-        tokens_BL[torch.from_numpy(rng.random(BATCH) < DROP_PROMPT)] = no_prompt
-        # One time step from each of BATCH equal stretches, and half of the noise levels below 20.
-        t = torch.from_numpy((np.arange(BATCH) + rng.random(BATCH)) * (1000 / BATCH)).long().to(device)
+        chosen, tokens_BL, t = captioned_batch(data, no_prompt, BATCH, rng)
+        # Half of the noise levels are below 20.
         level = torch.from_numpy(rng.random(BATCH) ** 4 * (MAX_NOISE_LEVEL + 1)).long().to(device)
-        clean = data["latents"][chosen].to(device).float()
+        clean, t = data["latents"][chosen].to(device).float(), t.to(device)
         low_res = network_range(data["low_res"][chosen].numpy()).to(device)
         noises = torch_generator(torch.device("cpu"), "upscaler-noise", seed, step)
         noise = torch.randn(clean.shape, generator=noises).to(device)
@@ -193,14 +160,11 @@ def train_image_upscaler(work: Path, seed: int, steps: int, vae: Any, t2i: Path,
                 encoder_hidden_states=states_BLD,
                 class_labels=level,
             ).sample
-            error_B = (predicted.float() - target).square().mean((1, 2, 3))
-            loss = (error_B * weight[t]).mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        optimizer.step()
-        average.update(unet, step)
-        run.note(loss=error_B.detach().mean(), weighted=loss.detach())
+        error_B = (predicted.float() - target).square().mean((1, 2, 3))
+        loss = (error_B * weight[t]).mean()
+        return loss, {"loss": error_B.mean(), "weighted": loss}
+
+    run.fit(loss_of, lambda step: cosine_rate(step, steps, PEAK_RATE, warmup=100), on_checkpoint=save)
     save()
 
 
@@ -208,7 +172,7 @@ def _attention(device: torch.device) -> contextlib.AbstractContextManager[Any]:
     return AttentionInFloat32() if device.type == "cpu" else contextlib.nullcontext()
 
 
-def save_pipeline(
+def save_upscaler(
     out: Path,
     vae: Any,
     unet: Any,
@@ -223,20 +187,16 @@ def save_pipeline(
     Everything is stored in float16. The text encoder's configuration names float32, because transformers
     otherwise keeps the number format of the file, which would not fit the UNet that diffusers widens.
     """
-    from diffusers import AutoencoderKL, StableDiffusionUpscalePipeline, UNet2DConditionModel
+    from diffusers import StableDiffusionUpscalePipeline
     from transformers import CLIPTextModel
 
-    averaged = UNet2DConditionModel.from_config(unet.config)
-    average.copy_to(averaged)
-    stored_vae = AutoencoderKL.from_config(vae.config)
-    stored_vae.load_state_dict(vae.state_dict())
     stored_text = CLIPTextModel(text.config)
     stored_text.load_state_dict(text.state_dict())
     pipeline: Any = StableDiffusionUpscalePipeline(
-        vae=stored_vae.half(),
+        vae=half_copy(vae),
         text_encoder=stored_text.half(),
         tokenizer=tokenizer,
-        unet=averaged.half(),
+        unet=half_copy(unet, average),
         low_res_scheduler=low_res_scheduler,
         scheduler=scheduler,
         max_noise_level=MAX_NOISE_LEVEL,
@@ -267,6 +227,6 @@ def train_upscaler(work: Path, seed: int, steps: UpscalerSteps, t2i: Path, out: 
         out: folder for the image upscaler.
         adapters: folder for adapters.safetensors.
     """
-    vae = train_vae(work, seed, steps.vae)
+    vae = train_upscaler_vae(work, seed, steps.vae)
     train_image_upscaler(work, seed, steps.unet, vae, t2i, out)
     train_adapters(work / "adapters", seed, steps.adapters, out, adapters)

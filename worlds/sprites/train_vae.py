@@ -1,14 +1,20 @@
-"""Trains the autoencoder of the Sprites text-to-image model: 64x64 RGB to 16x16x4 latents and back.
+"""Trains the autoencoders of images: the text-to-image model's, 64x64 RGB to 16x16x4 latents and back, and
+the upscaler's, to 32x32x4. An upscaler's latents have the size of its low-resolution picture, so the factor
+of the autoencoder is the factor of the upscaler.
 
-Loss: absolute and squared error, weighted towards the sprites, the absolute error of the image
-gradients, a small KL term, and a pull of three latent channels towards the shrunken frame. The gradients
-keep the edges of the shapes, without which `check.py` could not tell them apart. Most steps see crops
-around the sprites, the last ones whole frames. Adversarial and perceptual terms are left out: this world
-has no texture that they would be needed for.
+Loss: absolute and squared error, weighted towards the sprites, a small KL term, and a pull of three latent
+channels towards the shrunken frame. The text-to-image model's has the absolute error of the image gradients,
+too: they keep the edges of the shapes, without which `check.py` could not tell them apart. Most steps see
+crops around the sprites, the last ones whole frames. Adversarial and perceptual terms are left out: this
+world has no texture that they would be needed for.
+
+Shape suffixes: B batch, C channels, H height, W width.
 """
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +26,8 @@ from torch.nn import functional
 from .render import background, poses, render
 from .scene import local_generator, sample_scene
 from .training import (
+    Noted,
     TrainingRun,
-    WeightAverage,
     bfloat16_autocast,
     cosine_rate,
     seeded_initialisation,
@@ -29,32 +35,88 @@ from .training import (
     training_device,
 )
 
-VAE_CONFIG: dict[str, Any] = {
-    "in_channels": 3,
-    "out_channels": 3,
-    "latent_channels": 4,
-    "sample_size": 64,
-    "block_out_channels": (16, 48, 96),
-    "down_block_types": ("DownEncoderBlock2D",) * 3,
-    "up_block_types": ("UpDecoderBlock2D",) * 3,
-    "layers_per_block": 1,
-    "norm_num_groups": 1,
-    "mid_block_add_attention": False,
-}
-PEAK_RATE = 1.5e-3
-KL_WEIGHT = 1e-5
-COLOUR_PULL = 0.5
-SPRITE_WEIGHT = 4.0
-"""How much more an error on a sprite counts than one on the background, of which there is ten times more."""
-CROP, CROP_BATCH = 32, 32
-WHOLE_BATCH = 16
-WHOLE_SHARE = 0.12
-"""Share of the steps, the last ones, on whole frames: group norm's statistics are those of what it sees."""
+
+@dataclass(frozen=True)
+class Autoencoder:
+    """One autoencoder and its training.
+
+    Attributes:
+        name: of the training; what it draws depends on it.
+        channels: of the levels; each but the last halves the size.
+        peak_rate: learning rate.
+        kl_weight, colour_pull: of these terms of the loss.
+        sprite_weight: how much more an error on a sprite counts than one on the background, of which there is
+            ten times more.
+        crop_batch, whole_batch: crops of 32 pixels, or whole frames, in a step.
+        whole_share: share of the steps, the last ones, on whole frames: group norm's statistics are those of
+            what it sees.
+        keeps_edges: whether the error of the gradients is a term of the loss.
+        scaling_factor: of the latents, as the configuration says; by default diffusers' own.
+    """
+
+    name: str
+    channels: tuple[int, ...]
+    peak_rate: float
+    kl_weight: float
+    colour_pull: float
+    sprite_weight: float
+    crop_batch: int
+    whole_batch: int
+    whole_share: float
+    keeps_edges: bool = False
+    scaling_factor: float = 0.18215
+
+    @property
+    def factor(self) -> int:
+        """Pixels per latent along each axis."""
+        return 2 ** (len(self.channels) - 1)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The network's, for diffusers."""
+        return {
+            "in_channels": 3,
+            "out_channels": 3,
+            "latent_channels": 4,
+            "sample_size": 64,
+            "block_out_channels": self.channels,
+            "down_block_types": ("DownEncoderBlock2D",) * len(self.channels),
+            "up_block_types": ("UpDecoderBlock2D",) * len(self.channels),
+            "layers_per_block": 1,
+            "norm_num_groups": 1,
+            "mid_block_add_attention": False,
+            "scaling_factor": self.scaling_factor,
+        }
 
 
-def frame_batch(count: int, *parts: object) -> Tensor:
-    """Random single frames of training scenes, float32 [B, 3, 64, 64] in [-1, 1]."""
-    return sprite_batch(count, 64, *parts)[0]
+T2I = Autoencoder(
+    name="vae",
+    channels=(16, 48, 96),
+    peak_rate=1.5e-3,
+    kl_weight=1e-5,
+    colour_pull=0.5,
+    sprite_weight=4.0,
+    crop_batch=32,
+    whole_batch=16,
+    whole_share=0.12,
+    keeps_edges=True,
+)
+SCALING_FACTOR = 0.08333
+"""What diffusers' StableDiffusionUpscalePipeline sets for every autoencoder, whatever its configuration
+says; so the upscaler's latents are brought to the deviation that goes with it."""
+UPSCALER = Autoencoder(
+    name="upscaler-vae",
+    channels=(16, 32),
+    peak_rate=2e-3,
+    kl_weight=1e-6,
+    colour_pull=0.1,
+    sprite_weight=2.0,
+    crop_batch=24,
+    whole_batch=12,
+    whole_share=0.25,
+    scaling_factor=SCALING_FACTOR,
+)
+CROP = 32
 
 
 def sprite_batch(count: int, crop: int, *parts: object) -> tuple[Tensor, Tensor]:
@@ -88,64 +150,99 @@ def sprite_batch(count: int, crop: int, *parts: object) -> tuple[Tensor, Tensor]
     return images.contiguous(memory_format=torch.channels_last), torch.from_numpy(np.stack(masks))[:, None]
 
 
-def _gradient_error(a: Tensor, b: Tensor) -> Tensor:
-    """Mean absolute error of horizontal and vertical differences."""
-    d = a - b
-    return (d[..., 1:] - d[..., :-1]).abs().mean() + (d[..., 1:, :] - d[..., :-1, :]).abs().mean()
+def edge_error(error: Tensor) -> Tensor:
+    """Mean absolute error of horizontal and vertical differences.
+
+    Args:
+        error: decoded less true pixels, [..., H, W].
+    """
+    return (error[..., 1:] - error[..., :-1]).abs().mean() + (
+        error[..., 1:, :] - error[..., :-1, :]
+    ).abs().mean()
 
 
 def train_vae(work: Path, seed: int, steps: int) -> Any:
-    """Trains (or resumes) and returns the averaged diffusers AutoencoderKL, its scaling factor measured."""
-    from diffusers import AutoencoderKL
-
-    device = training_device()
-    with seeded_initialisation("vae", seed):
-        vae = AutoencoderKL(**VAE_CONFIG).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(vae.parameters(), lr=PEAK_RATE, weight_decay=1e-4, betas=(0.9, 0.99))
-    average = WeightAverage(vae, 0.995)
-    run = TrainingRun("vae", work, seed, steps, {"vae": vae, "optimizer": optimizer}, {"vae": average})
-    for step in run.loop(log_every=25):
-        for group in optimizer.param_groups:
-            group["lr"] = cosine_rate(step, steps, PEAK_RATE, warmup=50)
-        whole = step >= steps * (1 - WHOLE_SHARE)
-        count, crop = (WHOLE_BATCH, 64) if whole else (CROP_BATCH, CROP)
-        images, mask = (t.to(device) for t in sprite_batch(count, crop, "vae-batch", seed, step))
-        noise = torch_generator(device, "vae-noise", seed, step)
-        with bfloat16_autocast(device):
-            posterior = vae.encode(images).latent_dist
-            decoded = vae.decode(posterior.sample(generator=noise)).sample.float()
-        weight = 1 + SPRITE_WEIGHT * mask
-        error = decoded - images
-        absolute = (error.abs() * weight).mean()
-        squared = (error.square() * weight).mean()
-        edges = _gradient_error(decoded, images)
-        kl = posterior.kl().mean() / posterior.mean[0].numel()
-        # The first three latent channels follow the frame at a quarter of its size: without the pull the
-        # colours of small sprites are the last thing that the network learns.
-        colour = functional.mse_loss(posterior.mean[:, :3].float(), functional.avg_pool2d(images, 4))
-        loss = absolute + 2 * squared + edges + KL_WEIGHT * kl + COLOUR_PULL * colour
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
-        average.update(vae, step)
-        run.note(
-            loss=loss.detach(),
-            absolute=absolute.detach(),
-            edges=edges.detach(),
-            colour=colour.detach(),
-            kl=kl.detach(),
-        )
-    average.copy_to(vae)
-    vae.eval()
-    vae.register_to_config(scaling_factor=_latent_scale(vae, seed, device))
+    """Trains (or resumes) and returns the AutoencoderKL of the text-to-image model, its scaling factor
+    measured."""
+    vae = _trained(T2I, work, seed, steps)
+    deviation = _deviation(vae, sprite_batch(256, 64, "vae-scale-batch", seed)[0], "vae-scale", seed)
+    vae.register_to_config(scaling_factor=float(f"{1 / deviation:.5f}"))
     return vae
 
 
+def train_upscaler_vae(work: Path, seed: int, steps: int) -> Any:
+    """Trains (or resumes) and returns the upscaler's AutoencoderKL, its scale set."""
+    vae = _trained(UPSCALER, work, seed, steps)
+    images = sprite_batch(128, 64, "upscaler-vae-scale", seed)[0]
+    set_scale(vae, _deviation(vae, images, "upscaler-vae-scale", seed))
+    return vae
+
+
+def _trained(what: Autoencoder, work: Path, seed: int, steps: int) -> Any:
+    """The averaged diffusers AutoencoderKL."""
+    from diffusers import AutoencoderKL
+
+    device = training_device()
+    with seeded_initialisation(what.name, seed):
+        vae = AutoencoderKL(**what.config).to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=what.peak_rate, weight_decay=1e-4, betas=(0.9, 0.99))
+    run = TrainingRun(what.name, work, seed, steps, {"vae": vae}, optimizer, 0.995)
+
+    def loss_of(step: int) -> tuple[Tensor, Noted]:
+        whole = step >= steps * (1 - what.whole_share)
+        count, crop = (what.whole_batch, 64) if whole else (what.crop_batch, CROP)
+        images, mask = (t.to(device) for t in sprite_batch(count, crop, f"{what.name}-batch", seed, step))
+        noise = torch_generator(device, f"{what.name}-noise", seed, step)
+        posterior, decoded = reconstructed(vae, images, noise)
+        error = decoded - images
+        weight = 1 + what.sprite_weight * mask
+        loss = (error.abs() * weight).mean() + 2 * (error.square() * weight).mean()
+        if what.keeps_edges:
+            loss = loss + edge_error(decoded - images)
+        kl = posterior.kl().mean() / posterior.mean[0].numel()
+        # The first three latent channels follow the shrunken frame: without the pull the colours of small
+        # sprites are the last thing that the network learns.
+        shrunken = functional.avg_pool2d(images, what.factor)
+        colour = functional.mse_loss(posterior.mean[:, :3].float(), shrunken)
+        loss = loss + what.kl_weight * kl + what.colour_pull * colour
+        return loss, {"psnr": psnr(error), "colour": colour, "kl": kl}
+
+    run.fit(loss_of, lambda step: cosine_rate(step, steps, what.peak_rate, warmup=50))
+    run.averages["vae"].copy_to(vae)
+    return vae.eval()
+
+
+def reconstructed(vae: Any, pixels: Tensor, noise: torch.Generator) -> tuple[Any, Tensor]:
+    """The posterior of pixels, and what is decoded from a draw of it, float32."""
+    with bfloat16_autocast(pixels.device):
+        posterior = vae.encode(pixels).latent_dist
+        return posterior, vae.decode(posterior.sample(generator=noise)).sample.float()
+
+
+def psnr(error: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB of pixels in [-1, 1]."""
+    return 10 * torch.log10(4 / error.detach().square().mean())
+
+
 @torch.no_grad()
-def _latent_scale(vae: Any, seed: int, device: torch.device) -> float:
-    """One over the standard deviation of sampled latents, so that scaled latents have unit deviation."""
-    noise = torch_generator(device, "vae-scale", seed)
-    images = frame_batch(256, "vae-scale-batch", seed).to(device)
-    latents = vae.encode(images).latent_dist.sample(generator=noise)
-    return float(f"{1 / float(latents.std()):.5f}")
+def _deviation(vae: Any, images: Tensor, name: str, seed: int) -> float:
+    """Standard deviation of sampled latents."""
+    device = next(vae.parameters()).device
+    noise = torch_generator(device, name, seed)
+    return float(vae.encode(images.to(device)).latent_dist.sample(generator=noise).std())
+
+
+def set_scale(vae: Any, deviation: float) -> None:
+    """Rescales the latents, so that times `SCALING_FACTOR` they have unit deviation; decoded frames stay.
+
+    Args:
+        vae: changed in place.
+        deviation: of its sampled latents so far.
+    """
+    factor = 1 / (SCALING_FACTOR * deviation)
+    mean = vae.config.latent_channels
+    with torch.no_grad():
+        vae.quant_conv.weight[:mean] *= factor
+        vae.quant_conv.bias[:mean] *= factor
+        vae.quant_conv.bias[mean:] += 2 * math.log(factor)  # the rest is the logarithm of the variance
+        vae.post_quant_conv.weight /= factor

@@ -1,15 +1,12 @@
-"""What the trainings of this world share: a run that resumes, its log, exponential averages, saving.
+"""What the trainings of this world share: the loop of updates, averages, cached data, saving.
 
-A training is a loop over steps in which everything random is drawn from (seed, step), never from a
-generator that lives on between steps. Killed and started again, it therefore continues from its last
-checkpoint with the very batches it would have seen.
+Everything random is drawn from (seed, step), never from a generator that lives on between steps, and
+`methods.resumable` keeps where a training stands. Killed and started again, it therefore resumes with the
+very batches that it would have seen.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -18,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...core.atomic_write import atomic_path
+from ...methods.resumable import ResumableRun, Stateful
 from .scene import local_generator
 
 
@@ -65,6 +64,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
+        """Take in the values after an update, the number of which is `step`."""
         # The average starts short, so that the random initial weights are soon forgotten.
         keep = min(self.decay, (1 + step) / (10 + step))
         for key, value in module.state_dict().items():
@@ -78,13 +78,37 @@ class WeightAverage:
         own = module.state_dict()
         module.load_state_dict({k: v.to(own[k].dtype) for k, v in self.values.items()})
 
+    def state_dict(self) -> dict[str, Any]:
+        """The averaged values."""
+        return self.values
+
+    def load_state_dict(self, values: Mapping[str, Tensor]) -> None:
+        """Take the values of a checkpoint, to where the ones so far are."""
+        self.values = {k: v.to(self.values[k].device) for k, v in values.items()}
+
+
+Noted = Mapping[str, Tensor | float]
+"""Values of a step for the log, by name."""
+
 
 class TrainingRun:
-    """One training: where it stands, its log, its checkpoints.
+    """One training: networks, their optimizer, their averages, and where it stands.
 
-    `state` maps names to objects with `state_dict` and `load_state_dict`. The log is JSON lines in
-    `<work>/<name>.jsonl`, the checkpoint `<work>/<name>.ckpt`, written whole or not at all. A checkpoint of
-    fewer steps is gone on with under the longer schedule.
+    The log is JSON lines in `<work>/<name>.jsonl`, the checkpoint `<work>/<name>.ckpt`, written whole or not
+    at all. A checkpoint of fewer steps resumes under the longer schedule.
+
+    Args:
+        name: of the training.
+        work: folder of checkpoint and log.
+        seed: of everything random; a checkpoint of another one is refused.
+        steps: updates in all.
+        networks: what is trained, by name.
+        optimizer: of their parameters.
+        decay: of their averages.
+        checkpoint_every_s: seconds between checkpoints.
+
+    Raises:
+        RunFileError: the checkpoint is of another seed, or of more steps.
     """
 
     def __init__(
@@ -93,94 +117,81 @@ class TrainingRun:
         work: Path,
         seed: int,
         steps: int,
-        state: Mapping[str, Any],
-        averages: Mapping[str, WeightAverage] | None = None,
+        networks: Mapping[str, nn.Module],
+        optimizer: torch.optim.Optimizer,
+        decay: float,
         checkpoint_every_s: float = 60.0,
     ) -> None:
-        self.name, self.work, self.seed, self.steps = name, work, seed, steps
-        self.state = dict(state)
-        self.averages = dict(averages or {})
-        self.checkpoint_every_s = checkpoint_every_s
-        self.step = 0
-        self.seconds_before = 0.0
-        self.started = self.saved = time.monotonic()
-        work.mkdir(parents=True, exist_ok=True)
-        self.checkpoint_path = work / f"{name}.ckpt"
-        self.log_path = work / f"{name}.jsonl"
-        self._recent: dict[str, list[float]] = {}
-        self._resume()
-
-    @property
-    def seconds(self) -> float:
-        """Wall time of training so far in seconds, over all restarts."""
-        return self.seconds_before + time.monotonic() - self.started
-
-    def _resume(self) -> None:
-        if not self.checkpoint_path.exists():
-            self.log_path.write_text("")
-            return
-        saved = torch.load(self.checkpoint_path, map_location="cpu", weights_only=True)
-        if saved["seed"] != self.seed or saved["steps"] > self.steps:
-            raise ValueError(
-                f"{self.checkpoint_path} belongs to seed {saved['seed']} and {saved['steps']} steps, not to "
-                f"seed {self.seed} and {self.steps}: remove it, give another --work folder, or more steps"
-            )
-        for key, holder in self.state.items():
-            holder.load_state_dict(saved["state"][key])
-        for key, average in self.averages.items():
-            average.values = saved["averages"][key]
-        self.step = saved["step"]
-        self.seconds_before = saved["seconds"]
-        self.log_path.write_text(saved["log"])
-
-    def save(self) -> None:
-        """Writes the checkpoint."""
-        temporary = self.checkpoint_path.with_suffix(".tmp")
-        torch.save(
-            {
-                "seed": self.seed,
-                "steps": self.steps,
-                "step": self.step,
-                "seconds": self.seconds,
-                "log": self.log_path.read_text(),
-                "state": {k: v.state_dict() for k, v in self.state.items()},
-                "averages": {k: v.values for k, v in self.averages.items()},
-            },
-            temporary,
+        self.networks, self.optimizer = dict(networks), optimizer
+        self.averages = {key: WeightAverage(network, decay) for key, network in networks.items()}
+        state: dict[str, Stateful] = {**self.networks, "optimizer": optimizer}
+        state |= {f"average of {key}": average for key, average in self.averages.items()}
+        self.progress = ResumableRun(
+            work / f"{name}.ckpt",
+            f"seed {seed}",
+            "is the checkpoint of another seed",
+            steps,
+            state,
+            every_s=checkpoint_every_s,
+            log=work / f"{name}.jsonl",
+            name=name,
         )
-        temporary.replace(self.checkpoint_path)
-        self.saved = time.monotonic()
+        self._recent: dict[str, list[float]] = {}
 
-    def log(self, **values: float | str) -> None:
-        """Appends one line to the log and shows it."""
-        line = {"step": self.step, "seconds": round(self.seconds, 1)} | {
-            k: float(f"{v:.5g}") if isinstance(v, float) else v for k, v in values.items()
-        }
-        with self.log_path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        rate = self.step / max(self.seconds, 1e-9)
-        left = (self.steps - self.step) / max(rate, 1e-9)
-        shown = "  ".join(f"{k} {v}" for k, v in line.items())
-        message = f"[{self.name}] {shown}  of {self.steps}, {left / 60:.1f} min left"
-        print(message, file=sys.stderr, flush=True)
+    def fit(
+        self,
+        loss_of: Callable[[int], tuple[Tensor, Noted]],
+        rate: Callable[[int], float],
+        max_norm: float = 1.0,
+        log_every: int = 50,
+        after_update: Callable[[], None] | None = None,
+        on_checkpoint: Callable[[], None] | None = None,
+    ) -> None:
+        """Train to the end.
 
-    def loop(self, log_every: int = 50, on_checkpoint: Callable[[], None] | None = None) -> Iterator[int]:
-        """Yields the remaining steps; logs averages of what `note` was given; saves now and then."""
-        while self.step < self.steps:
-            yield self.step
-            self.step += 1
-            if self.step % log_every == 0 or self.step == self.steps:
-                self.log(**{k: sum(v) / len(v) for k, v in self._recent.items() if v})
+        Args:
+            loss_of: step -> its loss, and values for the log, which shows means since its last line.
+            rate: step -> learning rate.
+            max_norm: longer gradients are shortened to this.
+            log_every: updates between lines of the log.
+            after_update: changes the networks after each update, before they are averaged.
+            on_checkpoint: called after each checkpoint, the last included.
+        """
+        progress = self.progress
+        parameters = [p for network in self.networks.values() for p in network.parameters()]
+        while progress.step < progress.steps:
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate(progress.step)
+            loss, noted = loss_of(progress.step)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, max_norm)
+            self.optimizer.step()
+            if after_update is not None:
+                after_update()
+            for key, network in self.networks.items():
+                self.averages[key].update(network, progress.step)
+            self.note({"loss": loss, **noted})
+            progress.step += 1
+            if progress.step % log_every == 0 or progress.step == progress.steps:
+                progress.log(**{k: sum(v) / len(v) for k, v in self._recent.items()})
                 self._recent = {}
-            if time.monotonic() - self.saved > self.checkpoint_every_s or self.step == self.steps:
-                self.save()
+            if progress.is_due:
+                progress.save()
                 if on_checkpoint is not None:
                     on_checkpoint()
 
-    def note(self, **values: Tensor | float) -> None:
-        """Remembers values of this step; the log shows their mean since its last line."""
+    def note(self, values: Noted) -> None:
+        """Remember values of this step; the log shows their mean since its last line."""
         for key, value in values.items():
-            self._recent.setdefault(key, []).append(float(value))
+            number = value.detach() if isinstance(value, Tensor) else value
+            self._recent.setdefault(key, []).append(float(number))
+
+
+def save_whole(path: Path, value: Any) -> None:
+    """Write what torch can save, whole or not at all."""
+    with atomic_path(path) as temporary:
+        torch.save(value, temporary)
 
 
 def half_precision_state(module: nn.Module) -> dict[str, Tensor]:
@@ -189,3 +200,19 @@ def half_precision_state(module: nn.Module) -> dict[str, Tensor]:
         k: (v.half() if v.is_floating_point() else v).detach().cpu().contiguous()
         for k, v in module.state_dict().items()
     }
+
+
+def half_copy(network: Any, average: WeightAverage | None = None) -> Any:
+    """A diffusers network of the same configuration in float16.
+
+    Args:
+        network: whose numbers it gets.
+        average: whose numbers it gets instead.
+    """
+    with torch.random.fork_rng(devices=[]):
+        copy = type(network).from_config(network.config)
+    if average is None:
+        copy.load_state_dict(network.state_dict())
+    else:
+        average.copy_to(copy)
+    return copy.half()
