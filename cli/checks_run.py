@@ -141,7 +141,7 @@ def _part_datasets(run: RunFile, every_video: bool) -> Iterator[Check]:
 def _measuring(run: RunFile) -> Measuring | None:
     """What the run measures; None where that cannot be said, which other checks tell."""
     from ..datasets.video import default_codec
-    from ..stages.measuring import make_measuring
+    from ..stages.planning import make_measuring
 
     store = Store(run.store_dir, default_codec(), read_only=True)
     try:

@@ -24,11 +24,11 @@ from ..metrics.build import build_metric, extractors_needed, refuse_unavailable
 from ..metrics.protocol import Protocol, load_protocol
 from ..stages.extraction import extract
 from ..stages.measuring import Measuring, measuring_under
-from ..stages.progress import StageProgress
-from ..stages.work import ShardResult, WorkerContext
+from ..stages.work import WorkerContext
 from .clip_list import find_clips, other_files
 from .clip_measuring import WorkList
 from .matched_systems import Matching, match_systems
+from .progress import EvaluationProgress
 from .result import Evaluation
 from .result_folder import STORE, check_name, free_name, record_inputs
 from .result_tables import write_results
@@ -173,14 +173,14 @@ def _extract(work: WorkList, context: WorkerContext, progress: bool) -> None:
         pending.clear()
         release_free_memory()
 
-    with StageProgress("evaluate", len(items), quiet=not progress) as bar:
+    with EvaluationProgress("evaluate", len(items), quiet=not progress) as bar:
         try:
             for extracted in extract(items, specs, context):
                 for (extractor, key), values in extracted.features.items():
                     pending.setdefault(extractor, {})[key] = values
                 for key, failure in extracted.failures.items():
                     context.store.put_failure(key, failure)
-                bar.advance(ShardResult(not extracted.failures, bool(extracted.failures), 0.0))
+                bar.advance(not extracted.failures, bool(extracted.failures))
                 num_pending += 1
                 if num_pending % FLUSH_ITEMS == 0:
                     flush()

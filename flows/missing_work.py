@@ -10,9 +10,10 @@ from ..core.plan import Plan
 from ..core.run_file import RunFile
 from ..core.store import Store
 from ..datasets.video import default_codec
+from ..stages.chains import run_chains
 from ..stages.planning import Part, plan_run
 from ..stages.progress import RunProgress
-from ..stages.schedule import Listener, Schedule, run_chains
+from ..stages.schedule import Listener, Schedule
 from .executor import choose_workers
 from .pool import Pool
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -207,12 +207,6 @@ class Pool:
             for worker in ready:
                 self._collect(waiting[id(worker)], source)
 
-    def map(self, shards: Sequence[Shard]) -> Iterator[ShardResult]:
-        """Run these shards; their results, in the order in which they came."""
-        found = _List(shards)
-        self.run(found)
-        yield from found.results
-
     # -- the loop ------------------------------------------------------------------------------
 
     @staticmethod
@@ -312,24 +306,6 @@ class Pool:
                 f"no worker could start within {START_TIMEOUT_S:.0f} s: {self._workers.why_none()}",
                 "others hold the cluster: try again later, or ask for less under `resources` in the run file",
             )
-
-
-class _List:
-    """A source of shards that are all known."""
-
-    def __init__(self, shards: Sequence[Shard]) -> None:
-        self._pending = deque(shards)
-        self.results: list[ShardResult] = []
-
-    @property
-    def num_ready(self) -> int:
-        return len(self._pending)
-
-    def take(self, loaded: Sequence[str]) -> Shard | None:
-        return self._pending.popleft() if self._pending else None
-
-    def finish(self, shard: Shard, result: ShardResult) -> None:
-        self.results.append(result)
 
 
 def _died(error: WorkerLostError) -> WorkerDiedError:

@@ -11,7 +11,7 @@ from ..core.errors import VideoError
 from ..core.file_digests import FileDigests
 from ..core.hashing import digest
 from ..core.plan import Cell, PlannedDataset, PlannedMethod
-from ..core.records import ClipRecord, FailureInfo
+from ..core.records import FailureInfo
 from ..core.store import Store
 from ..core.types import Features, Sample
 from ..datasets.video import clip_digest, is_folder
@@ -68,36 +68,30 @@ class ExtractShard(TaskShard[ExtractItem]):
 
 
 def generated_items(
-    cells: Iterable[Cell],
-    records: dict[str, ClipRecord],
-    measuring: Measuring,
-    files: FileDigests,
-    store: Store,
+    cell: Cell, measuring: Measuring, files: FileDigests, store: Store
 ) -> Iterator[ExtractItem]:
-    """The finished clips of cells with all the features that the metrics need of them, and of the pairs
-    that they make with their references."""
-    roles, pair_roles = measuring.generated_roles(), measuring.pair_roles()
-    for cell in cells:
-        for task in cell.tasks:
-            record = records.get(task.key)
-            if record is None or record.status != "done":
-                continue
-            sample = task.sample
-            inputs: list[Input] = [StoredInput(record)]
-            wanted = [
-                _wanted(measuring, role, measuring.generated_key(role, record, sample), (0,), sample)
-                for role in roles
-            ]
-            if pair_roles and sample.reference is not None:
-                content, error = pair_content(cell.method, sample, measuring, files)
-                keys = {role: measuring.pair_key(role, record, sample, content) for role in pair_roles}
-                if error is None:
-                    inputs.append(_pair_input(cell.method, sample, measuring))
-                    wanted += [_wanted(measuring, role, key, (0, 1), sample) for role, key in keys.items()]
-                else:
-                    for key in keys.values():
-                        store.put_failure(key, error)
-            yield ExtractItem(sample.id, tuple(inputs), tuple(wanted))
+    """The finished clips of a cell with all the features that the metrics need of them, and of the pairs that
+    they make with their references."""
+    pair_roles = measuring.pair_roles()
+    for task in cell.tasks:
+        record, sample = store.clips.done(task.key), task.sample
+        if record is None:
+            continue
+        inputs: list[Input] = [StoredInput(record)]
+        wanted = [
+            _wanted(measuring, role, measuring.generated_key(role, record, sample), (0,), sample)
+            for role in measuring.generated_roles()
+        ]
+        if pair_roles and sample.reference is not None:
+            content, error = pair_content(cell.method, sample, measuring, files)
+            keys = {role: measuring.pair_key(role, record, sample, content) for role in pair_roles}
+            if error is None:
+                inputs.append(_pair_input(cell.method, sample, measuring))
+                wanted += [_wanted(measuring, role, key, (0, 1), sample) for role, key in keys.items()]
+            else:
+                for key in keys.values():
+                    store.put_failure(key, error)
+        yield ExtractItem(sample.id, tuple(inputs), tuple(wanted))
 
 
 def reference_items(

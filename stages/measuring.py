@@ -12,9 +12,7 @@ from ..core.contract_check import plugin_errors, refuse_namesakes
 from ..core.contracts import ClipMetric, Extractor, Metric, SetMetric
 from ..core.errors import Faults, ProtocolError, ReelbenchError
 from ..core.hashing import digest
-from ..core.plan import config_data
 from ..core.records import ClipRecord
-from ..core.run_file import RunFile
 from ..core.sources import source_digest
 from ..core.store import Store
 from ..core.types import Sample
@@ -28,7 +26,7 @@ from ..metrics.build import (
     refuse_unavailable,
     why_unavailable,
 )
-from ..metrics.protocol import Protocol, load_protocol
+from ..metrics.protocol import Protocol
 from .extraction import ExtractorSpec
 from .inputs import Cut
 
@@ -43,7 +41,8 @@ class PlannedExtractor:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        return config_data(self.plugin)
+        data: dict[str, Any] = self.plugin.config.model_dump(mode="json")
+        return data
 
     @cached_property
     def source(self) -> str | None:
@@ -215,29 +214,6 @@ def _cut_data(cut: Cut) -> dict[str, Any]:
     return data
 
 
-def make_measuring(run: RunFile, store: Store, weights: WeightsFinder | None = None) -> Measuring:
-    """The measuring of a run file.
-
-    Raises:
-        UnknownNameError: a metric, extractor or protocol of that name does not exist.
-        ProtocolError: the protocol is missing or not valid.
-        WeightsError: weights are missing.
-        FaultsError: several of these.
-    """
-    faults = Faults()
-    try:
-        protocol = load_protocol(run.protocol)
-    except ReelbenchError as error:
-        faults.add(error)
-        protocol = Protocol(name="none", version="0")  # weights are looked at all the same
-    try:
-        measuring = measuring_under(protocol, run.metrics, run.weights, store, weights)
-    except ReelbenchError as error:
-        faults.add(error)
-    faults.refuse()
-    return measuring
-
-
 def measuring_under(
     protocol: Protocol,
     metric_names: Sequence[str],
@@ -245,10 +221,15 @@ def measuring_under(
     store: Store,
     finder: WeightsFinder | None = None,
 ) -> Measuring:
-    """The measuring of some metrics under a protocol; see `make_measuring`.
+    """The measuring of some metrics under a protocol.
 
     Args:
         finder: finds weights; without it they are fetched where they are missing.
+
+    Raises:
+        UnknownNameError: a metric or extractor of that name does not exist.
+        WeightsError: weights are missing.
+        FaultsError: several of these.
     """
     finder = finder or WeightsFinder(store.digests("weights"))
     faults = Faults()

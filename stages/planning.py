@@ -14,7 +14,8 @@ from ..core.store import Store
 from ..core.types import Sample
 from ..core.weights import WeightsFinder, resolve
 from ..datasets.video import default_codec
-from .measuring import Measuring, make_measuring
+from ..metrics.protocol import Protocol, load_protocol
+from .measuring import Measuring, measuring_under
 from .mismatches import mismatches
 
 
@@ -70,6 +71,29 @@ def run_faults(run: RunFile) -> list[ReelbenchError]:
     except ReelbenchError as error:
         faults.add(error)
     return faults.found
+
+
+def make_measuring(run: RunFile, store: Store, weights: WeightsFinder) -> Measuring:
+    """The measuring of a run file.
+
+    Raises:
+        UnknownNameError: a metric, extractor or protocol of that name does not exist.
+        ProtocolError: the protocol is missing or not valid.
+        WeightsError: weights are missing.
+        FaultsError: several of these.
+    """
+    faults = Faults()
+    try:
+        protocol = load_protocol(run.protocol)
+    except ReelbenchError as error:
+        faults.add(error)
+        protocol = Protocol(name="none", version="0")  # weights are looked at all the same
+    try:
+        measuring = measuring_under(protocol, run.metrics, run.weights, store, weights)
+    except ReelbenchError as error:
+        faults.add(error)
+    faults.refuse()
+    return measuring
 
 
 def _plan(run: RunFile, store: Store) -> tuple[Plan, tuple[Part, ...], WeightsFinder]:

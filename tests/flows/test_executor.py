@@ -21,6 +21,7 @@ from reelbench.flows.executor import choose_workers
 from reelbench.flows.local_workers import LocalWorkers
 from reelbench.flows.pool import Pool
 from reelbench.flows.ray_workers import RayWorkers
+from reelbench.stages.schedule import Schedule
 
 TINY = Path(__file__).parent.parent / "plugins" / "tiny.py"
 
@@ -198,5 +199,5 @@ def test_importing_what_chooses_an_executor_imports_no_ray() -> None:
 
 def test_a_pool_without_work_starts_nobody(run: Callable[..., RunFile], tmp_path: Path) -> None:
     with Pool(choose_workers(run()), tmp_path) as pool:
-        assert list(pool.map([])) == []
+        pool.run(Schedule([]))
         assert pool.num_workers is None

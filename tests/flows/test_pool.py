@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
@@ -29,6 +30,34 @@ from reelbench.stages.work import ShardResult, WorkerContext
 pytestmark = pytest.mark.e2e
 
 WORKERS = ResourcesEntry(num_actors=2)
+
+
+class Listed:
+    """Shards that are all known; see `pool.Source`."""
+
+    def __init__(self, shards):
+        self.pending, self.results = list(shards), []
+
+    @property
+    def num_ready(self):
+        return len(self.pending)
+
+    def take(self, loaded):
+        return self.pending.pop(0) if self.pending else None
+
+    def finish(self, shard, result):
+        self.results.append(result)
+
+
+def run_all(pool, shards):
+    """Run these shards; their results, in the order in which they came."""
+    listed = Listed(shards)
+    pool.run(listed)
+    return listed.results
+
+
+RUN_ALL = inspect.getsource(Listed) + inspect.getsource(run_all)
+"""For drivers in processes of their own."""
 
 
 @dataclass(frozen=True)
@@ -140,20 +169,20 @@ def numbers(results: list[ShardResult]) -> list[int]:
 
 
 def test_every_shard_is_run_once(pool: Pool) -> None:
-    results = list(pool.map([Tiny(number, "slow") for number in range(8)]))
+    results = run_all(pool, [Tiny(number, "slow") for number in range(8)])
     assert numbers(results) == list(range(8))
     assert len({told(result)["pid"] for result in results}) == 2
 
 
 def test_workers_stay_between_maps_and_keep_their_models(pool: Pool) -> None:
-    first = {told(result)["pid"] for result in pool.map([Tiny(n, "slow") for n in range(6)])}
-    again = list(pool.map([Tiny(n, "slow") for n in range(6)]))
+    first = {told(result)["pid"] for result in run_all(pool, [Tiny(n, "slow") for n in range(6)])}
+    again = run_all(pool, [Tiny(n, "slow") for n in range(6)])
     assert {told(result)["pid"] for result in again} == first
     assert {told(result)["sessions"] for result in again} == {1}
 
 
 def test_a_worker_has_the_store_its_device_and_its_threads(pool: Pool) -> None:
-    (result,) = pool.map([Tiny(0, "use torch")])
+    (result,) = run_all(pool, [Tiny(0, "use torch")])
     assert told(result)["store"] == str(pool._store_dir)
     assert told(result)["device"] == "cpu"
     assert told(result)["threads"] == 1
@@ -161,12 +190,12 @@ def test_a_worker_has_the_store_its_device_and_its_threads(pool: Pool) -> None:
 
 def test_nothing_to_do_starts_nothing(workers: Callable[..., Workers]) -> None:
     with Pool(workers(WORKERS), Path("nowhere")) as pool:
-        assert list(pool.map([])) == []
+        assert run_all(pool, []) == []
         assert pool.num_workers is None
 
 
 def test_a_shard_that_raises_counts_as_failed_and_the_rest_goes_on(pool: Pool) -> None:
-    results = list(pool.map([Tiny(0), Tiny(1, "raise"), Tiny(2)]))
+    results = run_all(pool, [Tiny(0), Tiny(1, "raise"), Tiny(2)])
     assert numbers(results) == [0, 2]
     (failed,) = [result for result in results if result.num_failed]
     assert failed.failures == (("tiny 1", "ValueError", "number 1 will not do"),)
@@ -174,7 +203,7 @@ def test_a_shard_that_raises_counts_as_failed_and_the_rest_goes_on(pool: Pool) -
 
 def test_a_shard_whose_worker_is_killed_is_run_again(pool: Pool, tmp_path: Path) -> None:
     shards = [Tiny(0, "slow"), Tiny(1, "die once", str(tmp_path)), *(Tiny(n, "slow") for n in range(2, 6))]
-    results = list(pool.map(shards))
+    results = run_all(pool, shards)
     assert numbers(results) == list(range(6))
     attempts = sorted(path.name for path in tmp_path.iterdir())
     assert len(attempts) == 2
@@ -184,7 +213,7 @@ def test_a_shard_whose_worker_is_killed_is_run_again(pool: Pool, tmp_path: Path)
 def test_a_shard_that_always_kills_its_worker_is_given_up(pool: Pool, tmp_path: Path) -> None:
     shards = [*(Tiny(n, "slow") for n in range(1, 5)), Tiny(0, "always die", str(tmp_path))]
     shards += [Tiny(n, "slow") for n in range(5, 9)]
-    results = list(pool.map(shards))
+    results = run_all(pool, shards)
     assert numbers(results) == list(range(1, 9)), "its neighbours in the queue are not blamed"
     (failed,) = [result for result in results if result.num_failed]
     assert failed.failures[0][1] == "WorkerDiedError"
@@ -193,11 +222,11 @@ def test_a_shard_that_always_kills_its_worker_is_given_up(pool: Pool, tmp_path: 
 
 
 def test_a_worker_that_dies_between_two_maps_is_replaced(pool: Pool) -> None:
-    pids = {told(result)["pid"] for result in pool.map([Tiny(n, "slow") for n in range(6)])}
+    pids = {told(result)["pid"] for result in run_all(pool, [Tiny(n, "slow") for n in range(6)])}
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     time.sleep(0.5)
-    results = list(pool.map([Tiny(n, "slow") for n in range(6)]))
+    results = run_all(pool, [Tiny(n, "slow") for n in range(6)])
     assert numbers(results) == list(range(6))
     assert not pids & {told(result)["pid"] for result in results}
 
@@ -214,10 +243,12 @@ def test_what_there_is_not_is_an_error(
     workers: Callable[..., Workers], tmp_path: Path, entry: ResourcesEntry, message: str
 ) -> None:
     with Pool(workers(entry), tmp_path) as refused, pytest.raises(ResourcesError, match=message):
-        list(refused.map([Tiny(0)]))
+        run_all(refused, [Tiny(0)])
 
 
-DRIVER = """
+DRIVER = (
+    RUN_ALL
+    + """
 import os, signal, sys
 from pathlib import Path
 from reelbench.core.run_file import ResourcesEntry
@@ -239,10 +270,11 @@ quiet_environment()
 store = Path(sys.argv[2])
 kind = {"ray": RayWorkers, "local": LocalWorkers}[sys.argv[1]]
 with Pool(kind(ResourcesEntry(num_actors=1), store, store.parent / "logs"), store) as pool:
-    (result,) = pool.map([Report()])
+    (result,) = run_all(pool, [Report()])
     print(*result.failures[0], flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
+)
 
 
 @pytest.mark.parametrize("executor", sorted(EXECUTORS))
@@ -268,7 +300,9 @@ def test_workers_do_not_outlive_a_killed_driver(tmp_path: Path, executor: str) -
     assert not Path(f"/proc/{worker}").exists()
 
 
-LOSING = """
+LOSING = (
+    RUN_ALL
+    + """
 import ray  # before its environment is set, as a plug-in or the program that calls the flow may
 import os, signal, sys
 from pathlib import Path
@@ -298,9 +332,10 @@ run = parse_run_file({
     "metrics": ["fvd"],
 })
 with Pool(choose_workers(run, print), run.store_dir) as pool:
-    for result in pool.map([Kill(number) for number in range(4)]):
+    for result in run_all(pool, [Kill(number) for number in range(4)]):
         print("result", *result.failures[0])
 """
+)
 
 
 @pytest.mark.parametrize("executor", ["auto", "ray"])
@@ -326,7 +361,9 @@ def test_a_ray_that_is_killed_costs_no_shard(tmp_path: Path, executor: str) -> N
         assert sorted(int(number) for _, number, _ in results) == [0, 1, 2, 3]
 
 
-JOINING = """
+JOINING = (
+    RUN_ALL
+    + """
 from pathlib import Path
 from reelbench.flows.environment import quiet_environment
 quiet_environment()
@@ -345,8 +382,9 @@ class Read:
 
 cloudpickle.register_pickle_by_value(sys.modules["__main__"])
 with Pool(RayWorkers(ResourcesEntry(num_actors=1), Path("store"), Path("logs")), Path("store")) as pool:
-    print(*[result.failures[0][2] for result in pool.map([Read()])])
+    print(*[result.failures[0][2] for result in run_all(pool, [Read()])])
 """
+)
 
 
 def test_a_cluster_that_is_joined_works_in_the_runs_folder_and_asks_for_no_token_of_ours(

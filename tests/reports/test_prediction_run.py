@@ -67,15 +67,9 @@ def tables_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for cell in plan.cells:
         for shard in sample_shards(cell, NUM_CLIPS):
             shard.run(context)
-    records = {
-        task.key: record
-        for cell in plan.cells
-        for task in cell.tasks
-        if (record := store.clips.record(task.key)) is not None
-    }
     files = store.digests("videos")
     items = [
-        *generated_items(plan.cells, records, measuring, files, store),
+        *(item for cell in plan.cells for item in generated_items(cell, measuring, files, store)),
         *(item for data in plan.datasets for item in reference_items(data, measuring, files, store)),
     ]
     for shard in extract_shards("all", items, measuring, store, 8):

@@ -241,14 +241,8 @@ class World:
         for cell in plan.cells:
             for shards in (tune_shards(cell), sample_shards(cell, 2), upscale_shards(cell, 2)):
                 results += [shard.run(context) for shard in shards]
-        records = {
-            task.key: record
-            for cell in plan.cells
-            for task in cell.tasks
-            if (record := store.clips.record(task.key)) is not None
-        }
         items = [
-            *generated_items(plan.cells, records, measuring, files, store),
+            *(item for cell in plan.cells for item in generated_items(cell, measuring, files, store)),
             *(item for data in plan.datasets for item in reference_items(data, measuring, files, store)),
             *prompt_items(plan.datasets, measuring),
         ]

@@ -7,9 +7,8 @@ import io
 import pytest
 
 from reelbench.stages import progress
-from reelbench.stages.progress import RunProgress, StageProgress
+from reelbench.stages.progress import RunProgress
 from reelbench.stages.schedule import Stage, Step
-from reelbench.stages.work import ShardResult
 
 
 class Terminal(io.StringIO):
@@ -17,43 +16,11 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_counts_and_failures_are_said_at_the_end() -> None:
-    stream = io.StringIO()
-    with StageProgress("sample a/b", 8, stream) as stage:
-        stage.advance(ShardResult(3, 1, 0.1))
-        stage.advance(ShardResult(4, 0, 0.1))
-    assert stream.getvalue().splitlines() == ["sample a/b: 8 to do", "sample a/b: 8/8, 1 failed in 0 s"]
-
-
-def test_a_line_now_and_then_with_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    stream = io.StringIO()
-    with StageProgress("sample", 10, stream) as stage:
-        assert stage.remaining_s() is None
-        for _ in range(5):
-            now[0] += 6.0
-            stage.advance(ShardResult(1, 0, 6.0))
-        assert stage.remaining_s() == pytest.approx(30.0)
-    lines = stream.getvalue().splitlines()
-    assert lines[1:-1] == ["sample: 2/10, about 48 s left", "sample: 4/10, about 36 s left"]
-
-
-def test_a_terminal_gets_a_bar() -> None:
-    stream = Terminal()
-    with StageProgress("sample [x]", 2, stream) as stage:
-        stage.advance(ShardResult(1, 1, 0.1))
-    shown = stream.getvalue()
-    assert "sample [x]" in shown
-    assert "2/2" in shown
-    assert "1 failed" in shown
-
-
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (61, "1 min 01 s"), (3600 * 2 + 300, "2 h 05 min")]
 )
 def test_durations_in_words(seconds: float, text: str) -> None:
-    assert progress._duration(seconds) == text
+    assert progress.duration(seconds) == text
 
 
 def steps_of_a_run() -> list[Step]:
