@@ -58,8 +58,8 @@ def _file(cls: type) -> Path:
 
 
 def _root(module: str, file: Path) -> Path:
-    """The folder below which a file's imports are part of the plug-in: its top package, or its own folder; of a
-    single file among installed packages itself alone."""
+    """The folder below which a file's imports are part of the plug-in: its top package, or its own folder; a
+    single file among installed packages is all of its plug-in."""
     depth = module.count(".") + (file.stem == "__init__")
     if depth == 0 and file.parent.name in ("site-packages", "dist-packages"):
         return file
