@@ -129,7 +129,7 @@ def throughput(root: Path, num_clips: int, repeats: int) -> None:
     from reelbench.metrics.protocol import load_protocol
     from reelbench.stages.extraction import ExtractItem, ExtractorSpec, Wanted, extract
     from reelbench.stages.inputs import VideoInput
-    from reelbench.stages.work import WorkerContext
+    from reelbench.stages.work import PluginSpec, WorkerContext
 
     paths = write_clips(root / "throughput", num_clips, 256)
     weights = {"i3d": str(i3d_weights(root / "i3d")), "clip": str(clip_weights(root / "clip"))}
@@ -138,7 +138,7 @@ def throughput(root: Path, num_clips: int, repeats: int) -> None:
     protocol = load_protocol("clean")
     plugins = {name: build_extractor(name, protocol, weights) for name in ("i3d", "clip_image")}
     specs = [
-        ExtractorSpec(name, plugin.config.model_dump(mode="json"), name) for name, plugin in plugins.items()
+        ExtractorSpec(PluginSpec.of("extractors", name, plugin), name) for name, plugin in plugins.items()
     ]
     context = WorkerContext(Store(root / "store", default_codec()), device, threads)
     items = [

@@ -25,7 +25,7 @@ from ..core.errors import MetricError
 from ..core.records import FailureInfo
 from ..core.types import Features, Frames
 from .inputs import Content, Cut, Input, read_inputs
-from .work import WorkerContext, load_session
+from .work import PluginSpec, WorkerContext
 
 GPU_BATCH_ITEMS = 16
 """Items whose clips go through a GPU together."""
@@ -38,10 +38,14 @@ R = TypeVar("R")
 class ExtractorSpec:
     """What a worker builds an extractor from."""
 
-    name: str
-    config: dict[str, Any]
+    plugin: PluginSpec
     session_key: str
     """Identity of the configured extractor with its weights."""
+
+    @property
+    def name(self) -> str:
+        """As the metrics name it."""
+        return self.plugin.name
 
 
 @dataclass(frozen=True)
@@ -140,9 +144,7 @@ def _load(spec: ExtractorSpec, context: WorkerContext) -> Any:
     """The session, or the error that it cannot be had: then all its features fail with it."""
 
     try:
-        return context.extractor_session(
-            spec.session_key, lambda: load_session("extractors", spec.name, spec.config, context.device)
-        )
+        return context.extractor_session(spec.session_key, lambda: spec.plugin.load(context.device))
     except Exception as error:
         return error
 

@@ -29,6 +29,7 @@ from ..metrics.build import (
 from ..metrics.protocol import Protocol
 from .extraction import ExtractorSpec
 from .inputs import Cut
+from .work import PluginSpec
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class PlannedExtractor:
     @property
     def spec(self) -> ExtractorSpec:
         """What a worker builds it from."""
-        return ExtractorSpec(self.name, self.config, self.session_key)
+        return ExtractorSpec(PluginSpec.of("extractors", self.name, self.plugin), self.session_key)
 
     @property
     def session_key(self) -> str:

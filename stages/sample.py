@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 from ..core.contracts import Session
 from ..core.errors import ClipRefusedError, ReelbenchError
-from ..core.plan import Cell, ClipTask, config_data
+from ..core.plan import Cell, ClipTask
 from ..core.records import ClipRecord, TuneRecord
 from ..core.store import Store, check_clip
 from ..core.types import Sample
 from .provenance import peak_memory_gib, provenance, reset_peak_memory
-from .work import TaskShard, WorkerContext, load_session
+from .work import PluginSpec, TaskShard, WorkerContext
 
 PREVIEW_FPS = 8.0
 """Frame rate written into generated clips: a label for players; no metric reads it."""
@@ -49,9 +49,7 @@ class ClipShard(TaskShard[ClipTask]):
 class SampleShard(ClipShard):
     """Some clips that a method samples."""
 
-    method: str
-    """Registered name or path/to/file.py:Class."""
-    config: dict[str, Any]
+    method: PluginSpec
 
     @property
     def model(self) -> str:
@@ -72,9 +70,7 @@ class SampleShard(ClipShard):
     ) -> Iterator[tuple[ClipTask, Exception | None]]:
         """Make the clips of one tuning, and give each task with what went wrong."""
         try:
-            session = context.session(
-                self.method_key, lambda: load_session("methods", self.method, self.config, context.device)
-            )
+            session = context.session(self.method_key, lambda: self.method.load(context.device))
             tuned = _tuned(tasks[0], context.store)
             artifact = None if tuned is None else context.store.artifacts.load(tuned)
         except Exception as error:
@@ -119,7 +115,7 @@ class SampleShard(ClipShard):
                     sampling_s = time.perf_counter() - started
                     if frames is None:
                         raise ClipRefusedError(
-                            f"{self.method} made no clip for the sample {task.sample.id!r}"
+                            f"{self.method.name} made no clip for the sample {task.sample.id!r}"
                         )
                 except Exception as error:
                     yield task, error
@@ -136,7 +132,7 @@ class SampleShard(ClipShard):
     ) -> None:
         record = context.store.clips.put(
             task.key,
-            check_clip(made.frames, num_frames=self.config.get("num_frames")),
+            check_clip(made.frames, num_frames=self.method.config.get("num_frames")),
             PREVIEW_FPS,
             **self._fields(task),
             sampling_s=made.sampling_s,
@@ -214,14 +210,13 @@ def _num_truncated(session: Session) -> int:
 def sample_shards(cell: Cell, shard_size: int) -> list[SampleShard]:
     """The clips that a cell's method has to make, in shards; those of one tuning stay together."""
     missing = sorted(cell.missing_bases, key=lambda task: _tune_key(task) or "")
-    config = config_data(cell.method.plugin)
+    method = PluginSpec.of("methods", cell.method.name, cell.method.plugin)
     return [
         SampleShard(
             label=cell.key,
             tasks=tuple(missing[start : start + shard_size]),
             method_key=cell.method.key,
-            method=cell.method.name,
-            config=config,
+            method=method,
         )
         for start in range(0, len(missing), shard_size)
     ]

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from ..core.errors import DatasetError, ReelbenchError
-from ..core.plan import Cell, TuneTask, config_data
+from ..core.plan import Cell, TuneTask
 from ..core.store import Store
 from ..core.store.artifacts import Artifacts
 from ..core.types import Frames
 from .provenance import peak_memory_gib, provenance, reset_peak_memory
-from .work import TaskShard, WorkerContext, load_session
+from .work import PluginSpec, TaskShard, WorkerContext
 
 _NOTE_EVERY_S = 5.0
 
@@ -22,9 +22,7 @@ _NOTE_EVERY_S = 5.0
 class TuneShard(TaskShard[TuneTask]):
     """Some tunings of one method. A tuning takes minutes, so a shard is one of them."""
 
-    method: str
-    """Registered name or path/to/file.py:Class."""
-    config: dict[str, Any]
+    method: PluginSpec
     method_key: str
     """The method's, under which workers keep it loaded."""
     tuning_key: str
@@ -46,9 +44,7 @@ class TuneShard(TaskShard[TuneTask]):
     def _make(self, task: TuneTask, context: WorkerContext) -> None:
         artifacts = context.store.artifacts
         reference = self._reference(task)
-        session = context.session(
-            self.method_key, lambda: load_session("methods", self.method, self.config, context.device)
-        )
+        session = context.session(self.method_key, lambda: self.method.load(context.device))
         reset_peak_memory(context.device)
         with ElapsedNote(artifacts, task.key) as elapsed:
             artifact = session.tune(
@@ -56,7 +52,7 @@ class TuneShard(TaskShard[TuneTask]):
             )
         if artifact is None:
             raise ReelbenchError(
-                f"{self.method} has a tuning_config(), but its tune() made no artifact",
+                f"{self.method.name} has a tuning_config(), but its tune() made no artifact",
                 "this is a defect of the method: return bytes, or let tuning_config() be None",
             )
         record = artifacts.put(
@@ -73,7 +69,7 @@ class TuneShard(TaskShard[TuneTask]):
     def _reference(self, task: TuneTask) -> Frames:
         if task.reference is None:
             raise DatasetError(
-                f"{self.method} is tuned on a reference clip, and {task.source!r} has none",
+                f"{self.method.name} is tuned on a reference clip, and {task.source!r} has none",
                 "use a data set with reference clips",
             )
         from ..datasets.video import reference_clip
@@ -101,8 +97,7 @@ def tune_shards(cell: Cell) -> list[TuneShard]:
         TuneShard(
             label=cell.key,
             tasks=(task,),
-            method=method.name,
-            config=config_data(method.plugin),
+            method=PluginSpec.of("methods", method.name, method.plugin),
             method_key=method.key,
             tuning_key=method.tuning_key,
             num_frames=method.plugin.reference_frames(),

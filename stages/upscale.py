@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
-from ..core.plan import Cell, ClipTask, config_data
+from ..core.plan import Cell, ClipTask
 from ..core.store import check_clip
 from .provenance import peak_memory_gib, provenance, reset_peak_memory
 from .sample import PREVIEW_FPS, ClipShard, done_or_why
-from .work import WorkerContext, load_session
+from .work import PluginSpec, WorkerContext
 
 
 @dataclass(frozen=True)
 class UpscaleShard(ClipShard):
     """Some clips to enlarge."""
 
-    upscaler: str
-    """Registered name or path/to/file.py:Class."""
-    config: dict[str, Any]
+    upscaler: PluginSpec
     upscaler_key: str
 
     @property
@@ -36,9 +33,7 @@ class UpscaleShard(ClipShard):
             context.store.clips.record(task.base.key), "the clip at the method's own size", "made"
         )
         frames = context.store.clips.load(small)
-        session = context.session(
-            self.upscaler_key, lambda: load_session("upscalers", self.upscaler, self.config, context.device)
-        )
+        session = context.session(self.upscaler_key, lambda: self.upscaler.load(context.device))
         reset_peak_memory(context.device)
         started = time.perf_counter()
         enlarged = session.upscale(frames, task.sample.prompt, task.seed)
@@ -80,8 +75,7 @@ def upscale_shards(cell: Cell, shard_size: int) -> list[UpscaleShard]:
             label=cell.key,
             tasks=missing[start : start + shard_size],
             method_key=cell.method.key,
-            upscaler=upscaler.name,
-            config=config_data(upscaler.plugin),
+            upscaler=PluginSpec.of("upscalers", upscaler.name, upscaler.plugin),
             upscaler_key=upscaler.key,
         )
         for start in range(0, len(missing), shard_size)

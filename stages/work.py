@@ -10,12 +10,16 @@ import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..core import registry
+from ..core.contracts import Plugin
+from ..core.errors import ReelbenchError
+from ..core.plan import config_data
 from ..core.records import FailureInfo
+from ..core.sources import source_digest
 from ..core.store import Store
 
 Task = TypeVar("Task")
@@ -68,15 +72,36 @@ def _held(sessions: OrderedDict[str, Any], most: int, key: str, load: Callable[[
     return sessions[key]
 
 
-def load_session(kind: registry.Kind, name: str, config: dict[str, Any], device: str) -> Any:
-    """A method, upscaler or extractor on a device.
+@dataclass(frozen=True)
+class PluginSpec:
+    """What a worker builds a method, an upscaler or an extractor from."""
 
-    Args:
-        name: registered name or path/to/file.py:Class.
-        config: of its Config, as JSON-able data.
-    """
-    cls = registry.get(kind, name)
-    return cls(cls.Config.model_validate(config)).load(device)
+    kind: registry.Kind
+    name: str
+    """Registered name or path/to/file.py:Class."""
+    config: Mapping[str, Any]
+    """Of its Config, as JSON-able data."""
+    source: str | None
+    """`source_digest` of its class when the run was planned: keys hold it."""
+
+    @classmethod
+    def of(cls, kind: registry.Kind, name: str, plugin: Plugin) -> PluginSpec:
+        """That of a plug-in, by the name that the run file gives it."""
+        return cls(kind, name, config_data(plugin), source_digest(type(plugin)))
+
+    def load(self, device: str) -> Any:
+        """Its session.
+
+        Raises:
+            ReelbenchError: its source was edited since the run was planned.
+        """
+        cls = registry.get(self.kind, self.name)
+        if source_digest(cls) != self.source:
+            raise ReelbenchError(
+                f"the source of {self.name} was edited while the run was going on",
+                "start the run again: what the source of before made is made anew",
+            )
+        return cls(cls.Config.model_validate(self.config)).load(device)
 
 
 class Shard(Protocol):

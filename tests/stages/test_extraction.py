@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from reelbench.core import registry
 from reelbench.core.errors import MetricError, VideoError
 from reelbench.core.store import Store
 from reelbench.core.types import ClipRef
@@ -14,7 +15,7 @@ from reelbench.metrics.protocol import load_protocol
 from reelbench.stages import inputs as stage_inputs
 from reelbench.stages.extraction import ExtractItem, ExtractorSpec, Wanted, extract
 from reelbench.stages.inputs import Cut, VideoInput, read_inputs
-from reelbench.stages.work import WorkerContext
+from reelbench.stages.work import PluginSpec, WorkerContext
 
 PLUGINS = '''
 import numpy as np
@@ -70,7 +71,14 @@ def reading(num_frames):
 def plugin(tmp_path):
     path = tmp_path / "plugins.py"
     path.write_text(PLUGINS)
-    return lambda name, **config: ExtractorSpec(f"{path}:{name}", config, f"{name}{config}")
+
+    def made(name: str, **config: object) -> ExtractorSpec:
+        cls = registry.get("extractors", f"{path}:{name}")
+        return ExtractorSpec(
+            PluginSpec.of("extractors", f"{path}:{name}", cls(cls.Config(**config))), f"{name}{config}"
+        )
+
+    return made
 
 
 @pytest.fixture
@@ -118,7 +126,7 @@ def test_real_networks_give_the_same_bits_for_any_number_of_threads_and_any_neig
     specs = []
     for name in ("i3d", "clip_image"):
         plugin = build_extractor(name, protocol, weights)
-        specs.append(ExtractorSpec(name, plugin.config.model_dump(mode="json"), name))
+        specs.append(ExtractorSpec(PluginSpec.of("extractors", name, plugin), name))
     items = [
         ExtractItem(
             path.stem,
