@@ -65,28 +65,20 @@ class TrainedFile(NamedFiles):
         return trained_structure(trained_file(resolve(location, self), self.file_name), self.marker)
 
 
-ADAPTERS_FILE = "adapters.safetensors"
-"""Of trained adapters in a folder."""
+def trained_parameters(file_name: str, marker: str, what: str = "trained parameters") -> TrainedFile:
+    """The format of trained parameters: the file's name in a folder, and what it says of its format; another
+    marker is another layout."""
+    words = f"{what}: a folder with {file_name}, or such a file"
+    return TrainedFile(words, required=(file_name,), marker=marker)
 
-ADAPTERS_FORMAT = "reelbench-simda-1"
-"""Written into every file of adapters; another number is another layout."""
 
-ADAPTERS = TrainedFile(
-    f"trained adapters: a folder with {ADAPTERS_FILE}, or such a file",
-    required=(ADAPTERS_FILE,),
-    marker=ADAPTERS_FORMAT,
-)
+ADAPTERS = trained_parameters("adapters.safetensors", "reelbench-simda-1", "trained adapters")
+"""Files of SimDA's adapters."""
 
 
 def adapter_weights(location: str | None) -> tuple[WeightsRef, ...]:
     """The weights of a method with adapters at a location; none where it is None."""
     return () if location is None else (WeightsRef("adapters", location, ADAPTERS),)
-
-
-def trained_parameters(file_name: str, marker: str) -> TrainedFile:
-    """The format of a predictor's trained parameters."""
-    what = f"trained parameters: a folder with {file_name}, or such a file"
-    return TrainedFile(what, required=(file_name,), marker=marker)
 
 
 def trained_file(path: Path, file_name: str, what: str = "trained parameters") -> Path:

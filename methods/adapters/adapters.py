@@ -54,14 +54,7 @@ from ...core.errors import WeightsError
 from ...core.hashing import canonical_json
 from ...core.seeds import derive_seed
 from ..stable_diffusion.attention import norms_over_clips, self_attention, self_attentions
-from ..weights_file import (
-    ADAPTERS_FILE,
-    ADAPTERS_FORMAT,
-    check_fit,
-    parameters_to_bytes,
-    read_parameters,
-    trained_file,
-)
+from ..weights_file import ADAPTERS, check_fit, parameters_to_bytes, read_parameters, trained_file
 from .layers import (
     RELEASED_PATTERN,
     BottleneckAdapter,
@@ -286,7 +279,7 @@ def adapters_to_bytes(adapters: Adapters, values: dict[str, torch.Tensor] | None
     Args:
         values: other numbers for the same adapters (an average over the training), by name.
     """
-    entry = {"format": ADAPTERS_FORMAT, "config": adapters.config.model_dump(mode="json")}
+    entry = {"format": ADAPTERS.marker, "config": adapters.config.model_dump(mode="json")}
     return parameters_to_bytes(adapters.state_dict() if values is None else values, canonical_json(entry))
 
 
@@ -301,7 +294,7 @@ def adapters_from_bytes(data: bytes, unet: nn.Module, what: str = "the adapters"
     Raises:
         WeightsError: not such a file, or made for another UNet.
     """
-    config, tensors = read_parameters(data, ADAPTERS_FORMAT, AdapterConfig, what)
+    config, tensors = read_parameters(data, ADAPTERS.marker, AdapterConfig, what)
     adapters = Adapters(unet, config)
     check_fit(adapters.state_dict(), tensors, what, "UNet")
     adapters.load_state_dict({name: value.float() for name, value in tensors.items()})
@@ -314,12 +307,12 @@ def load_adapters(path: Path, unet: nn.Module) -> Adapters:
     Raises:
         WeightsError: nothing there, not such a file, or made for another UNet.
     """
-    file = trained_file(path, ADAPTERS_FILE, "adapters")
+    file = trained_file(path, ADAPTERS.file_name, "adapters")
     return adapters_from_bytes(file.read_bytes(), unet, f"the adapters in {file}")
 
 
 def save_adapters(path: Path, adapters: Adapters, values: dict[str, torch.Tensor] | None = None) -> Path:
     """Writes adapters to `path`/adapters.safetensors, atomically; returns the file."""
-    file = path / ADAPTERS_FILE
+    file = path / ADAPTERS.file_name
     write_bytes_atomic(file, adapters_to_bytes(adapters, values))
     return file

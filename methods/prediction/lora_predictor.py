@@ -27,7 +27,7 @@ from .predictor import Predictor
 
 
 class LoraPredictor(Predictor):
-    """A pipeline with a LoRA in its transformer, which is changed and belongs to this predictor from now on."""
+    """A pipeline with a LoRA in its transformer, which is changed and is this predictor's from then on."""
 
     file: ClassVar[TrainedFile] = LORA_FILE
     Settings = LoraSettings
