@@ -14,7 +14,7 @@ from reelbench.worlds.sprites.commands import WEIGHTS
 from reelbench.worlds.sprites.motion_quality import JUDGED_MOTIONS, judged_clips, motion_scenes
 from reelbench.worlds.sprites.render import render
 from reelbench.worlds.sprites.scene import split_of
-from reelbench.worlds.sprites.train_simda import TRAINING, train_simda
+from reelbench.worlds.sprites.train_adapters import SIMDA_TRAINING, train_simda
 
 
 def test_prompts_are_held_out_and_name_motions_that_can_be_judged() -> None:
@@ -44,7 +44,7 @@ def test_real_clips_pass_the_judge_and_shuffled_ones_do_not() -> None:
 
 def test_from_clips_on_disk_to_adapters_that_the_method_loads(tmp_path: Path) -> None:
     out = tmp_path / "weights"
-    tiny = TRAINING.model_copy(update={"precision": "float32"})
+    tiny = SIMDA_TRAINING.model_copy(update={"precision": "float32"})
     file = train_simda(
         tmp_path,
         0,

@@ -12,17 +12,17 @@ import torch
 
 from reelbench.methods.upscaling.low_resolution import shrink
 from reelbench.methods.upscaling.upscaler import LatentUpscaler
-from reelbench.worlds.sprites import train_upscaler, train_upscaler_adapters
+from reelbench.worlds.sprites import train_adapters, train_upscaler
 from reelbench.worlds.sprites.commands import WEIGHTS
 from reelbench.worlds.sprites.scene import split_of
+from reelbench.worlds.sprites.train_adapters import UPSCALER_TRAINING, train_upscaler_adapters
 from reelbench.worlds.sprites.train_upscaler import clean_latent_weights, new_unet, train_image_upscaler
-from reelbench.worlds.sprites.train_upscaler_adapters import TRAINING, train_adapters
 from reelbench.worlds.sprites.train_vae import SCALING_FACTOR, UPSCALER, set_scale, train_upscaler_vae
 from reelbench.worlds.sprites.upscaler_quality import (
     bicubic,
-    held_out_clips,
+    held_out_pairs,
     held_out_scenes,
-    judged,
+    judged_pairs,
     psnr,
     upscaler_quality,
     write_upscaler_sheet,
@@ -35,12 +35,12 @@ def test_from_nothing_to_weights_that_the_stage_and_diffusers_load(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train_upscaler, "NUM_FRAMES", 20)
-    monkeypatch.setattr(train_upscaler_adapters, "PREVIEW_STEPS", 1)
-    tiny = TRAINING.model_copy(update={"precision": "float32"})
+    monkeypatch.setattr(train_adapters, "UPSCALER_PREVIEW_STEPS", 1)
+    tiny = UPSCALER_TRAINING.model_copy(update={"precision": "float32"})
     out, adapters = tmp_path / "weights" / "upscaler", tmp_path / "weights" / "upscaler-simda"
     vae = train_upscaler_vae(tmp_path, 0, 2)
     train_image_upscaler(tmp_path, 0, 2, vae, WEIGHTS / "t2i", out)
-    train_adapters(tmp_path / "adapters", 0, 2, out, adapters, 4, tiny, num_previews=1)
+    train_upscaler_adapters(tmp_path / "adapters", 0, 2, out, adapters, 4, tiny, num_previews=1)
     log = (tmp_path / "adapters" / "training" / "log.jsonl").read_text().splitlines()
     assert {"psnr", "excess", "flicker"} <= json.loads(log[-1]).keys()
 
@@ -52,7 +52,7 @@ def test_from_nothing_to_weights_that_the_stage_and_diffusers_load(
     assert theirs.config.max_noise_level == 350
     config = LatentUpscaler.Config(weights=str(out), adapters=str(adapters), num_steps=1)
     session: Any = LatentUpscaler(config).load("cpu")
-    clip, prompt = held_out_clips(1)[0]
+    clip, prompt = held_out_pairs(1)[0]
     assert session.upscale(shrink(clip, 2), prompt, 0).shape == (16, 64, 64, 3)
 
 
@@ -96,15 +96,15 @@ def test_weighted_errors_of_the_velocity_are_errors_of_the_clean_latents() -> No
 
 class TestMeasure:
     def test_clips_are_held_out(self) -> None:
-        for scene, (clip, prompt) in zip(held_out_scenes(6), held_out_clips(6), strict=True):
+        for scene, (clip, prompt) in zip(held_out_scenes(6), held_out_pairs(6), strict=True):
             assert split_of(*scene.combination) == "test"
             assert clip.shape == (16, 64, 64, 3)
             assert scene.main.shape in prompt or scene.main.colour in prompt
 
     def test_the_true_clip_is_perfect(self) -> None:
-        clip = held_out_clips(1)[0][0]
+        clip = held_out_pairs(1)[0][0]
         assert psnr(clip, clip) == float("inf")
-        assert judged([clip], [clip]) == {"psnr": float("inf"), "excess": 0.0, "flicker": 0.0}
+        assert judged_pairs([clip], [clip]) == {"psnr": float("inf"), "excess": 0.0, "flicker": 0.0}
 
     def test_noise_of_known_size_has_its_psnr(self) -> None:
         clip = np.full((4, 64, 64, 3), 128, np.uint8)
@@ -112,19 +112,19 @@ class TestMeasure:
         assert psnr((clip + signs).astype(np.uint8), clip) == pytest.approx(20 * np.log10(25.5))
 
     def test_flicker_is_seen_and_a_steady_fault_is_not_flicker(self) -> None:
-        clip = held_out_clips(1)[0][0] // 2 + 40
+        clip = held_out_pairs(1)[0][0] // 2 + 40
         steady = clip + np.uint8(10)
-        assert judged([steady], [clip])["flicker"] == judged([steady], [clip])["excess"] == 0
+        assert judged_pairs([steady], [clip])["flicker"] == judged_pairs([steady], [clip])["excess"] == 0
         flickering = clip.copy()
         flickering[::2] += 10
-        seen = judged([flickering], [clip])
+        seen = judged_pairs([flickering], [clip])
         assert seen["flicker"] == pytest.approx(10)
         assert 0 < seen["excess"] <= 10
 
     def test_the_sheet_shows_every_version_of_a_clip(self, tmp_path: Path) -> None:
         from PIL import Image
 
-        true = [clip for clip, _ in held_out_clips(3)]
+        true = [clip for clip, _ in held_out_pairs(3)]
         made = {
             name: [np.full_like(clip, level) for clip in true]
             for name, level in (("bicubic", 10), ("frame_by_frame", 20), ("with_adapters", 30))
@@ -137,11 +137,11 @@ class TestMeasure:
             assert np.array_equal(sheet[-192::3, :192:3], true[0][0])
 
     def test_bicubic_beats_repeated_pixels(self) -> None:
-        true = [clip for clip, _ in held_out_clips(6)]
+        true = [clip for clip, _ in held_out_pairs(6)]
         low = [shrink(clip, 2) for clip in true]
         assert bicubic(low[0], 2).shape == true[0].shape
-        repeated = judged([clip.repeat(2, axis=1).repeat(2, axis=2) for clip in low], true)
-        assert judged([bicubic(clip, 2) for clip in low], true)["psnr"] > repeated["psnr"] + 1
+        repeated = judged_pairs([clip.repeat(2, axis=1).repeat(2, axis=2) for clip in low], true)
+        assert judged_pairs([bicubic(clip, 2) for clip in low], true)["psnr"] > repeated["psnr"] + 1
 
 
 @pytest.mark.skipif(not (WEIGHTS / "upscaler").is_dir(), reason="no upscaler has been committed")

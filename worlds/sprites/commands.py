@@ -93,7 +93,7 @@ def train(
 
             save_clip(train_clip(work, seed, steps or STEPS["clip"]), out / "clip")
         elif name == "simda":
-            from .train_simda import train_simda
+            from .train_adapters import train_simda
 
             train_simda(work / "simda", seed, steps or STEPS["simda"], out / "t2i", out / "simda")
         elif name == "upscaler":

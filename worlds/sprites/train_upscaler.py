@@ -1,7 +1,7 @@
 """Trains the upscaler of the Sprites world, 32 to 64 pixels, in the format of the published latent upscalers.
 
 Three trainings: an autoencoder of factor 2 (`train_vae`), an image upscaler on single frames, and
-SimDA's adapters on clips (`train_upscaler_adapters`).
+SimDA's adapters on clips (`train_adapters`).
 
 The image upscaler is a latent diffusion model (Rombach et al. 2022, section 4.4) as diffusers'
 StableDiffusionUpscalePipeline reads it: the low-resolution RGB picture, with noise, is concatenated to the
@@ -27,8 +27,8 @@ from ...methods.training.loop import AttentionInFloat32
 from ...methods.upscaling.low_resolution import augmented, network_range, shrink
 from .scene import local_generator
 from .tokenizer import save_tokenizer, token_ids
+from .train_adapters import train_upscaler_adapters
 from .train_t2i import TEXT_WIDTH, cached_frames, captioned_batch
-from .train_upscaler_adapters import train_adapters
 from .train_vae import train_upscaler_vae
 from .training import (
     Noted,
@@ -229,4 +229,4 @@ def train_upscaler(work: Path, seed: int, steps: UpscalerSteps, t2i: Path, out: 
     """
     vae = train_upscaler_vae(work, seed, steps.vae)
     train_image_upscaler(work, seed, steps.unet, vae, t2i, out)
-    train_adapters(work / "adapters", seed, steps.adapters, out, adapters)
+    train_upscaler_adapters(work / "adapters", seed, steps.adapters, out, adapters)

@@ -26,7 +26,7 @@ from .quality import Quality, held_out_scenes
 from .render import render
 
 
-def held_out_clips(num: int) -> list[tuple[Frames, str]]:
+def held_out_pairs(num: int) -> list[tuple[Frames, str]]:
     """The first clips of the test split, 16 frames of 64 pixels, each with one of its complete captions."""
     return [(render(scene), captions(scene)[index % 6]) for index, scene in enumerate(held_out_scenes(num))]
 
@@ -50,7 +50,7 @@ def psnr(clip_THW3: Frames, true_THW3: Frames) -> float:
     return float(10 * np.log10(255**2 / error)) if error else float("inf")
 
 
-def judged(clips: Sequence[Frames], true_clips: Sequence[Frames]) -> dict[str, float]:
+def judged_pairs(clips: Sequence[Frames], true_clips: Sequence[Frames]) -> dict[str, float]:
     """PSNR in dB, and `excess` and `flicker` in levels of 255, each the mean over clips."""
     rows = []
     for clip, true in zip(clips, true_clips, strict=True):
@@ -83,7 +83,7 @@ def upscaler_quality(
     from ...methods.upscaling.low_resolution import shrink
     from ...methods.upscaling.upscaler import LatentUpscaler
 
-    pairs = held_out_clips(num)
+    pairs = held_out_pairs(num)
     true_clips = [clip for clip, _ in pairs]
     made: dict[str, list[Frames]] = {}
     factor = 1
@@ -95,7 +95,7 @@ def upscaler_quality(
             session.upscale(shrink(clip, factor), prompt, seed) for seed, (clip, prompt) in enumerate(pairs)
         ]
     made["bicubic"] = [bicubic(shrink(clip, factor), factor) for clip in true_clips]
-    measured = {name: judged(clips, true_clips) for name, clips in made.items()}
+    measured = {name: judged_pairs(clips, true_clips) for name, clips in made.items()}
     if sheet is not None:
         write_upscaler_sheet(sheet, true_clips, made, factor)
     value, bar = measured["with_adapters"]["psnr"], measured["bicubic"]["psnr"]
