@@ -1,0 +1,1 @@
+"""The command `reelbench` and what its subcommands share."""

@@ -67,10 +67,12 @@ class ReelbenchGroup(TyperGroup):
         )
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """With errors that the user can mend shown as one message."""
         with _shown_errors():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
+        """With errors that the user can mend, and interruptions, shown as one message."""
         with _shown_errors(ctx):
             return super().invoke(ctx)
 

@@ -1,6 +1,6 @@
-"""The command that trains FCA or its LoRA baseline on a data set of text-video prediction.
+r"""The command that trains FCA or its LoRA baseline on a data set of text-video prediction.
 
-    reelbench train prediction --method fca --dataset ssv2 --settings '{root: data/ssv2, split: train}' \\
+    reelbench train prediction --method fca --dataset ssv2 --settings '{root: data/ssv2, split: train}' \
         --base THUDM/CogVideoX-2b --work out/fca
 
 Clips that cannot be read are left out; they are named at the end and in the work folder (`left-out.jsonl`).

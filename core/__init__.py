@@ -1,0 +1,1 @@
+"""Types, contracts, keys, store, plan and statistics; no torch, Prefect, Ray or MLflow."""

@@ -153,7 +153,8 @@ class Method(Plugin):
         return None
 
     @abstractmethod
-    def load(self, device: str) -> Session: ...
+    def load(self, device: str) -> Session:
+        """The method with its weights on a device; the place for heavy imports."""
 
 
 class UpscalerSession(ABC):
@@ -172,7 +173,8 @@ class Upscaler(Plugin):
     """A stage after a method: its clips at a larger size."""
 
     @abstractmethod
-    def load(self, device: str) -> UpscalerSession: ...
+    def load(self, device: str) -> UpscalerSession:
+        """The upscaler with its weights on a device; the place for heavy imports."""
 
 
 class ExtractorSession:

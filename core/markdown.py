@@ -10,15 +10,16 @@ _RULES = {"l": "---", "r": "---:"}
 
 
 def plain_line(text: str) -> str:
+    """`text` on one line, with single spaces."""
     """`text` on one line."""
     return " ".join(text.split())
 
 
 def escape_markdown(text: str) -> str:
-    """`text` on one line, with everything escaped that Markdown or HTML would read as markup.
+    r"""`text` on one line, with everything escaped that Markdown or HTML would read as markup.
 
     >>> escape_markdown("<b> a_b [1]")
-    '&lt;b\\\\> a\\\\_b \\\\[1\\\\]'
+    '&lt;b\\> a\\_b \\[1\\]'
     """
     return _SPECIAL.sub(r"\\\1", plain_line(text)).replace("&", "&amp;").replace("\\<", "&lt;")
 

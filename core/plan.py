@@ -67,6 +67,7 @@ class PlannedDataset:
 
     @property
     def split(self) -> str:
+        """Which part of the data set this is."""
         return self.plugin.split
 
 
@@ -129,10 +130,12 @@ class Cell:
 
     @property
     def method_label(self) -> str:
+        """The method's label in tables."""
         return self.method.label
 
     @property
     def dataset_label(self) -> str:
+        """The data set's label in tables."""
         return self.dataset.label
 
     @property
@@ -157,14 +160,17 @@ class Cell:
 
     @property
     def num_samples(self) -> int:
+        """Clips of the cell, finished or not."""
         return len(self.tasks)
 
     @property
     def num_missing(self) -> int:
+        """Clips without a finished video."""
         return len(self.missing)
 
     @property
     def num_done(self) -> int:
+        """Clips that the store has already."""
         return self.num_samples - self.num_missing
 
     @property
@@ -198,10 +204,12 @@ class Plan:
 
     @property
     def num_missing(self) -> int:
+        """Missing clips of all cells."""
         return sum(cell.num_missing for cell in self.cells)
 
     @property
     def num_samples(self) -> int:
+        """Clips of all cells."""
         return sum(cell.num_samples for cell in self.cells)
 
 

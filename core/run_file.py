@@ -224,6 +224,7 @@ class RunFile(_Model):
 
     @property
     def store_dir(self) -> Path:
+        """The folder of finished work: `store`, else `store` below `output`."""
         return self.store or self.output / "store"
 
     def amended(

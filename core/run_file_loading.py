@@ -284,7 +284,7 @@ def _rest(data: Mapping[str, Any], faulty: set[int | str]) -> RunFile:
     return run.model_copy(update={"metrics": tuple(name for name in names if isinstance(name, str))})
 
 
-def _entries(data: Mapping[str, Any], kind: str) -> list[_Entry]:
+def _entries(data: Mapping[str, Any], kind: Kind) -> list[_Entry]:
     given = data.get(kind)
     if not isinstance(given, list | tuple):
         return []

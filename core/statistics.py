@@ -101,6 +101,7 @@ class SignFlipTest:
 
     @property
     def name(self) -> str:
+        """The test in words, for tables."""
         how = "exact" if self.exact else f"{self.num_flips} patterns"
         return f"sign-flip permutation, two-sided, by source ({how})"
 

@@ -102,6 +102,7 @@ class NamedFiles(WeightsFormat):
     required: tuple[str, ...] = ()
 
     def files(self, tree: Tree) -> tuple[str, ...]:
+        """The required files; () for a single file."""
         if tree.path is not None and tree.path.is_file():
             return ()
         missing = [name for name in self.required if name not in tree.names]
@@ -113,6 +114,7 @@ class NamedFiles(WeightsFormat):
 
     @property
     def num_files(self) -> int:
+        """As many as are required."""
         return len(self.required)
 
 
@@ -131,6 +133,7 @@ class ModelFolder(WeightsFormat):
     single_file: bool = False
 
     def files(self, tree: Tree) -> tuple[str, ...]:
+        """The configuration, the weights and what prepares their inputs; () for a single file."""
         if tree.path is not None and tree.path.is_file():
             if self.single_file:
                 return ()
@@ -163,6 +166,7 @@ class ModelFolder(WeightsFormat):
 
     @property
     def num_files(self) -> int:
+        """Configuration and weights, and the tokenizer's where there is one."""
         return 7 if self.tokenizer else 3
 
 
@@ -212,6 +216,7 @@ class PipelineFolder(WeightsFormat):
     pipeline_class: str = ""
 
     def files(self, tree: Tree) -> tuple[str, ...]:
+        """The index and the files of the parts that are loaded."""
         if tree.path is not None and tree.path.is_file():
             raise WeightsError(
                 f"{tree.where} is a file, not {self.what}", f"give the folder of a {self.pipeline_class}"
@@ -250,6 +255,7 @@ class PipelineFolder(WeightsFormat):
 
     @property
     def num_files(self) -> int:
+        """About how many the parts have together."""
         # A tokenizer has about four.
         return 1 + sum(2 if part.weights else 4 if part == TOKENIZER else 1 for part in self.parts.values())
 

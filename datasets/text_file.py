@@ -20,7 +20,7 @@ _OTHER_KINDS = {
 
 
 def text_lines(path: Path) -> Iterator[str]:
-    """The lines of a text file with their ends as they are ("\\n", "\\r\\n" or "\\r"), one at a time.
+    r"""The lines of a text file with their ends as they are ("\n", "\r\n" or "\r"), one at a time.
 
     Unicode's other line marks end no line: captions hold them.
 

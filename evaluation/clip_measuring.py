@@ -60,6 +60,7 @@ class WorkList:
 
     @property
     def specs(self) -> list[ExtractorSpec]:
+        """The extractors that the work needs, each once."""
         return list(self._specs.values())
 
     def items(self) -> Iterator[ExtractItem]:

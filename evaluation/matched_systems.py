@@ -61,10 +61,12 @@ class Matching:
 
     @property
     def has_captions(self) -> bool:
+        """Whether any generated clip has a caption, which text metrics need."""
         return any(item.caption is not None and item.generated for item in self.samples)
 
     @property
     def has_pairs(self) -> bool:
+        """Whether any generated clip has a reference of its own, which pair metrics need."""
         return any(item.reference is not None and item.generated for item in self.samples)
 
     def clips(self) -> list[StoredClip]:

@@ -45,11 +45,13 @@ class LocalWorkers:
         self._layout: WorkerLayout | None = None
 
     def start(self) -> int:
+        """Lays the workers out on this machine; none is started yet."""
         node = {"CPU": float(num_cores()), "GPU": float(len(gpu_ids()))}
         self._layout = plan_workers(self._resources, [node], is_cluster=False)
         return self._layout.num_workers
 
     def new(self, index: int) -> Worker:
+        """Starts a process."""
         assert self._layout is not None
         return _LocalWorker(
             log=self._log_dir / f"worker-{index + 1}.log",
@@ -71,12 +73,14 @@ class LocalWorkers:
         return there[index * count : (index + 1) * count]
 
     def wait(self, workers: Sequence[Worker], timeout_s: float) -> list[Worker]:
+        """Waits on the processes' connections."""
         by_connection: dict[Any, Worker] = {
             worker.connection: worker for worker in workers if isinstance(worker, _LocalWorker)
         }
         return [by_connection[ready] for ready in wait(list(by_connection), timeout_s)]
 
     def why_none(self) -> str:
+        """Points to the workers' logs."""
         return f"their logs are in {self._log_dir}"
 
     def close(self) -> None:

@@ -110,11 +110,17 @@ class Source(Protocol):
     """Where shards come from; see `stages.schedule.Schedule`."""
 
     @property
-    def num_ready(self) -> int: ...
+    def num_ready(self) -> int:
+        """Shards that could be taken now."""
+        ...
 
-    def take(self, loaded: Sequence[str]) -> Shard | None: ...
+    def take(self, loaded: Sequence[str]) -> Shard | None:
+        """The next shard for a worker that has these sessions loaded; None where nothing is ready."""
+        ...
 
-    def finish(self, shard: Shard, result: ShardResult) -> None: ...
+    def finish(self, shard: Shard, result: ShardResult) -> None:
+        """Hand in the result of a shard that was taken."""
+        ...
 
 
 @dataclass

@@ -35,6 +35,7 @@ class RayWorkers:
         self._connection: cluster.Connection | None = None
 
     def start(self) -> int:
+        """Connects to Ray and lays the workers out on its nodes."""
         self._connection = cluster.connect(self._log_dir / "ray.log")
         try:
             self._layout = plan_workers(self._resources, cluster.node_resources())
@@ -44,6 +45,7 @@ class RayWorkers:
         return self._layout.num_workers
 
     def new(self, index: int) -> Worker:
+        """Starts an actor."""
         import ray
 
         assert self._layout is not None
@@ -54,6 +56,11 @@ class RayWorkers:
         return _RayWorker(actor_class.remote(str(Path.cwd()), *settings))
 
     def wait(self, workers: Sequence[Worker], timeout_s: float) -> list[Worker]:
+        """Waits on the answers that are due next.
+
+        Raises:
+            RayLostError: the Ray that we started has ended.
+        """
         import ray
 
         heads = {worker.references[0]: worker for worker in workers if isinstance(worker, _RayWorker)}
@@ -67,6 +74,7 @@ class RayWorkers:
         return [heads[reference] for reference in ready]
 
     def why_none(self) -> str:
+        """What each worker asks for and what the cluster has free."""
         import ray
 
         assert self._layout is not None
@@ -77,6 +85,7 @@ class RayWorkers:
         )
 
     def close(self) -> None:
+        """Ends the Ray that we started; one that was there stays."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None

@@ -24,9 +24,13 @@ from ..core.errors import RunFileError
 class Stateful(Protocol):
     """A module, an optimizer, or whatever else a checkpoint holds."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """Its state, as torch names it."""
+        ...
 
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any: ...
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> Any:
+        """Take over a state that `state_dict` gave."""
+        ...
 
 
 class Tensors:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ..core import registry
 from ..core.contracts import Extractor, Metric
@@ -11,14 +12,15 @@ from ..core.errors import Faults, MetricError, ReelbenchError, WeightsError, nea
 from .protocol import Protocol
 
 
-def build_metric(name: str, protocol: Protocol) -> Metric:
+def build_metric(name: str, protocol: Protocol) -> Any:
     """The metric registered under `name` (or `path/to/file.py:Class`), under the protocol.
+
+    A `ClipMetric` or a `SetMetric`: its `level` says which, and no type can.
 
     Raises:
         UnknownNameError: no such metric.
     """
-    metric: Metric = registry.get("metrics", name)(protocol)
-    return metric
+    return registry.get("metrics", name)(protocol)
 
 
 def build_extractor(name: str, protocol: Protocol, weights: Mapping[str, str] | None = None) -> Extractor:

@@ -142,7 +142,6 @@ def extract(
 
 def _load(spec: ExtractorSpec, context: WorkerContext) -> Any:
     """The session, or the error that it cannot be had: then all its features fail with it."""
-
     try:
         return context.extractor_session(spec.session_key, lambda: spec.plugin.load(context.device))
     except Exception as error:

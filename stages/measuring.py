@@ -42,11 +42,13 @@ class PlannedExtractor:
 
     @cached_property
     def config(self) -> dict[str, Any]:
+        """Its configuration as JSON, part of every key."""
         data: dict[str, Any] = self.plugin.config.model_dump(mode="json")
         return data
 
     @cached_property
     def source(self) -> str | None:
+        """Digest of the code of a plug-in that is not Reelbench's own; None for our own."""
         return source_digest(type(self.plugin))
 
     @property
@@ -202,6 +204,7 @@ class Measuring:
 
     @staticmethod
     def prompt_content(prompt: str) -> str:
+        """Digest of a prompt, which is the content of a text input."""
         return digest({"text": prompt})
 
 

@@ -63,10 +63,12 @@ class RunProgress:
             self._progress.stop()
 
     def started(self, step: Step) -> None:
+        """Adds the step's bar."""
         if self._progress is not None:
             self._bars[step] = self._progress.add_task(step.name, total=step.num_items, failures="")
 
     def advanced(self, step: Step) -> None:
+        """Moves the step's bar, or prints a line now and then where there are no bars."""
         if self._progress is not None:
             self._progress.update(
                 self._bars[step],
@@ -79,6 +81,7 @@ class RunProgress:
             print(self.summary(), file=self._stream, flush=True)
 
     def ended(self, step: Step) -> None:
+        """Replaces the step's bar by a line that stays."""
         counts = f"{step.num_items}/{step.num_items}{num_failed(step.num_failed)}"
         line = f"{step.name}: {counts} ({duration(step.seconds)} of work)"
         if self._progress is not None:

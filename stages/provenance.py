@@ -47,6 +47,7 @@ def provenance(device: str) -> dict[str, Any]:
 
 
 def provenance_json() -> str:
+    """Versions of Python and the libraries, as JSON with sorted keys."""
     return json.dumps({"python": platform.python_version(), **library_versions()}, sort_keys=True)
 
 

@@ -26,6 +26,7 @@ class Stage(IntEnum):
 
     @property
     def label(self) -> str:
+        """The stage's name as users read it."""
         return self.name.lower()
 
 
@@ -54,14 +55,17 @@ class Step:
 
     @property
     def name(self) -> str:
+        """Stage and cell, as users read them."""
         return f"{self.stage.label} {self.what}"
 
     @property
     def num_left(self) -> int:
+        """Items that are neither done nor failed."""
         return self.num_items - self.num_done - self.num_failed
 
     @property
     def outcome(self) -> str:
+        """How it ended, in words."""
         return f"{self.num_done} done, {self.num_failed} failed"
 
 

@@ -49,7 +49,7 @@ def code_digest(file: Path) -> str:
 
 
 def _plain(node: Any) -> Any:
-    """A syntax tree as JSON, without what computes nothing; nor with empty fields, in which Pythons differ."""
+    """A syntax tree as JSON, without what computes nothing and without empty fields: Pythons differ there."""
     if isinstance(node, list):
         return [_plain(item) for item in node if not _computes_nothing(item)]
     if not isinstance(node, ast.AST):

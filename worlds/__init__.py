@@ -1,0 +1,1 @@
+"""Embedded worlds: data sets that are computed, with small models trained on them."""

@@ -1,0 +1,1 @@
+"""CogVideoX: its pipeline, schedule, sampling and session, and text to video."""

@@ -27,9 +27,11 @@ class CogVideoXTextToVideo(Method):
     config: Config
 
     def weights(self) -> tuple[WeightsRef, ...]:
+        """The pipeline of the base."""
         return (WeightsRef("cogvideox", self.config.base, COGVIDEOX),)
 
     def load(self, device: str) -> Session:
+        """The base alone, with no frames given."""
         from .session import CogVideoXSession
 
         return CogVideoXSession(self.config, device)

@@ -1,0 +1,1 @@
+"""Text-video prediction: from a prompt and the first frames."""

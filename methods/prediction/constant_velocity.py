@@ -42,6 +42,7 @@ class ConstantVelocity(Floor):
     min_context_frames: ClassVar[int] = 2
 
     def predict(self, given_THW3: Frames, num_frames: int) -> Frames:
+        """Moves every pixel on at its last velocity."""
         return extrapolate(given_THW3, num_frames)
 
 

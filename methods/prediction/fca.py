@@ -53,6 +53,7 @@ class FCA(Method):
     config: Config
 
     def weights(self) -> tuple[WeightsRef, ...]:
+        """The base, and the trained parameters unless FCA is untrained."""
         base = WeightsRef("cogvideox", self.config.base, COGVIDEOX)
         trained = self.config.trained
         return (base,) if trained is None else (base, WeightsRef("fca", trained, FCA_FILE))
@@ -62,6 +63,7 @@ class FCA(Method):
         return None if self.config.trained is None else FCA_FILE.structure_at(self.config.trained)
 
     def load(self, device: str) -> Session:
+        """The base with FCA in every block."""
         from .session import PredictionSession
 
         return PredictionSession(self.name, self.config, device, self._predictor)

@@ -82,15 +82,18 @@ class FcaPredictor(Predictor):
             self._initialise(transformer, seed)
 
     def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters of the FCA layers; the base stays frozen."""
         return dict(self.named_parameters())
 
     def forward(
         self, noisy_GFCHW: torch.Tensor, timestep_G: torch.Tensor, text_GLD: torch.Tensor
     ) -> torch.Tensor:
+        """What the base predicts with the layers that `given` attached."""
         return self.pipeline.predict(noisy_GFCHW, timestep_G, text_GLD)
 
     @contextlib.contextmanager
     def given(self, context_GFCHW: torch.Tensor, text_GLD: torch.Tensor) -> Iterator[None]:
+        """Attaches the FCA layers to the transformer's blocks for these given frames."""
         conditions = self.conditions(context_GFCHW, text_GLD)
         handles: list[Any] = []
         masks: Masks = {}

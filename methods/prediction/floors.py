@@ -60,6 +60,7 @@ class Floor(Method):
         return Resources(num_gpus=0.0)
 
     def load(self, device: str) -> Session:
+        """Loads nothing: a floor has no weights."""
         return FloorSession(self.name, self.config, self.predict, self.min_context_frames)
 
 
@@ -73,6 +74,7 @@ class RepeatLastFrame(Floor):
     version: ClassVar[str] = "1"
 
     def predict(self, given_THW3: Frames, num_frames: int) -> Frames:
+        """Repeats the last given frame."""
         return np.repeat(given_THW3[-1:], num_frames, axis=0)
 
 

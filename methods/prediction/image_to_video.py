@@ -53,9 +53,11 @@ class CogVideoXImageToVideo(Method):
     config: ImageToVideoConfig
 
     def weights(self) -> tuple[WeightsRef, ...]:
+        """The image-to-video pipeline."""
         return (WeightsRef("cogvideox_i2v", self.config.base, COGVIDEOX_I2V),)
 
     def load(self, device: str) -> Session:
+        """The image-to-video pipeline, which starts from the last given frame."""
         return ImageToVideoSession(self.config, device)
 
 

@@ -35,6 +35,7 @@ class CogVideoXLora(Method):
     config: Config
 
     def weights(self) -> tuple[WeightsRef, ...]:
+        """The base and the trained LoRA."""
         return (
             WeightsRef("cogvideox", self.config.base, COGVIDEOX),
             WeightsRef("lora", self.config.trained, LORA_FILE),
@@ -45,6 +46,7 @@ class CogVideoXLora(Method):
         return LORA_FILE.structure_at(self.config.trained)
 
     def load(self, device: str) -> Session:
+        """The base with the LoRA in its transformer."""
         from .session import PredictionSession
 
         return PredictionSession(self.name, self.config, device, self._predictor)

@@ -27,7 +27,7 @@ from .predictor import Predictor
 
 
 class LoraPredictor(Predictor):
-    """A pipeline with a LoRA in its transformer, which is changed and is this predictor's from then on."""
+    """A pipeline whose transformer has a LoRA; it is changed in place and belongs to this predictor."""
 
     file: ClassVar[TrainedFile] = LORA_FILE
     Settings = LoraSettings
@@ -53,6 +53,7 @@ class LoraPredictor(Predictor):
             parameter.requires_grad_("lora_" in name)
 
     def trained(self) -> dict[str, nn.Parameter]:
+        """The LoRA's parameters, under names without peft's adapter name."""
         return {
             name.replace(".default.", "."): value
             for name, value in self.transformer.named_parameters()
@@ -61,6 +62,7 @@ class LoraPredictor(Predictor):
 
     @contextlib.contextmanager
     def given(self, context_GFCHW: torch.Tensor, text_GLD: torch.Tensor) -> Iterator[None]:
+        """Puts the latents of these given frames in front of the noisy ones."""
         self._context = self.pipeline.padded(context_GFCHW)
         try:
             yield
@@ -70,6 +72,7 @@ class LoraPredictor(Predictor):
     def forward(
         self, noisy_GFCHW: torch.Tensor, timestep_G: torch.Tensor, text_GLD: torch.Tensor
     ) -> torch.Tensor:
+        """What the transformer predicts for the frames after the given ones."""
         assert self._context is not None, "predictions belong inside `given`"
         together = torch.cat([self._context.to(noisy_GFCHW), noisy_GFCHW], dim=1)
         return self.pipeline.predict(together, timestep_G, text_GLD)[:, self._context.shape[1] :]

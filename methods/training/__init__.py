@@ -1,0 +1,1 @@
+"""Trainings on a data set, which `reelbench train` calls."""

@@ -117,6 +117,7 @@ class VideoTraining(Training):
         self._begin(model, pipeline.alphas_cumprod, pipeline.schedule(1).prediction)
 
     def trained(self) -> dict[str, nn.Parameter]:
+        """The adapters' parameters; the UNet stays frozen."""
         return dict(self.adapters.named_parameters())
 
     def _values(self) -> Values:
@@ -127,6 +128,7 @@ class VideoTraining(Training):
 
     @property
     def result(self) -> Path:
+        """The file of the trained adapters."""
         return self.work / "adapters.safetensors"
 
     def _write_result(self) -> None:

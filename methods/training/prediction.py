@@ -93,6 +93,7 @@ class PredictionTraining(Training):
         self._begin(predictor, pipeline.alphas_cumprod, pipeline.schedule(1).prediction)
 
     def trained(self) -> dict[str, nn.Parameter]:
+        """The predictor's own parameters; the base stays frozen."""
         return self.predictor.trained()
 
     def _values(self) -> Values:
@@ -103,6 +104,7 @@ class PredictionTraining(Training):
 
     @property
     def result(self) -> Path:
+        """The file of the predictor's parameters."""
         return self.work / self.predictor.file.file_name
 
     def _write_result(self) -> None:

@@ -1,0 +1,1 @@
+"""Runs and trainings in MLflow; all that imports it."""

@@ -1,0 +1,1 @@
+"""Sprites: textured shapes that move over a background, with a caption each."""

@@ -65,6 +65,7 @@ class JudgedEdit:
 
     @property
     def motion_kept(self) -> bool:
+        """Whether the I3D names the same motion in the edit and in its source."""
         return self.motion == self.source_motion
 
 
@@ -85,6 +86,7 @@ class Margin:
 
     @property
     def reached(self) -> bool:
+        """Whether the difference exceeds its bar in standard errors."""
         return self.difference > NUM_ERRORS_BAR * self.standard_error
 
 
