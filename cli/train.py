@@ -18,23 +18,8 @@ import typer
 
 from ..core.commands import readable_errors
 from ..core.extras import require_bench
+from . import training as shared
 from .train_prediction import prediction
-from .training import (
-    BatchSizeOption,
-    CheckpointingOption,
-    ExperimentOption,
-    LearningRateOption,
-    MlflowOption,
-    PrecisionOption,
-    PreviewEveryOption,
-    SeedOption,
-    StepsOption,
-    WorkOption,
-    check_mlflow,
-    encoding_progress,
-    mlflow_listener,
-    run_training,
-)
 
 if TYPE_CHECKING:
     from ..core.types import Sample
@@ -64,7 +49,7 @@ app.command("prediction")(prediction)
 @app.command("adapters")
 def adapters(
     root: RootOption,
-    work: WorkOption,
+    work: shared.Work,
     pipeline: Annotated[
         str, typer.Option(help="The image model: folder, or name below the weights root.")
     ] = "pipeline",
@@ -76,16 +61,16 @@ def adapters(
         int | None, typer.Option(help="Side of the frames in pixels; the pipeline's own by default.")
     ] = 256,
     preset: PresetOption = "paper",
-    steps: StepsOption = 20_000,
-    batch_size: BatchSizeOption = 4,
-    learning_rate: LearningRateOption = 1e-4,
-    precision: PrecisionOption = "bfloat16",
-    checkpointing: CheckpointingOption = True,
-    preview_every: PreviewEveryOption = 1000,
+    steps: shared.Steps = 20_000,
+    batch_size: shared.BatchSize = 4,
+    learning_rate: shared.LearningRate = 1e-4,
+    precision: shared.Precision = "bfloat16",
+    checkpointing: shared.Checkpointing = True,
+    preview_every: shared.PreviewEvery = 1000,
     prompt: Annotated[list[str] | None, typer.Option(help="Prompts of the previews.")] = None,
-    seed: SeedOption = 0,
-    mlflow: MlflowOption = None,
-    experiment: ExperimentOption = "trainings",
+    seed: shared.Seed = 0,
+    mlflow: shared.Mlflow = None,
+    experiment: shared.Experiment = "trainings",
 ) -> None:
     """Train SimDA's adapters on videos with captions.
 
@@ -105,7 +90,7 @@ def adapters(
     from ..methods.training.schedule import TrainingConfig
 
     with readable_errors():
-        check_mlflow(mlflow)
+        shared.check_mlflow(mlflow)
         state = PartialState(cpu=not torch.cuda.is_available())
         config = TrainingConfig.model_validate(
             {
@@ -124,7 +109,7 @@ def adapters(
             samples,
             ClipReader("spread" if frames == "spread" else "first"),
             work / "latents",
-            encoding_progress(),
+            shared.encoding_progress(),
             state.process_index,
             state.num_processes,
         )
@@ -134,7 +119,7 @@ def adapters(
         if preview_every:
             preview = PreviewConfig(prompts=prompts, every_steps=preview_every, write=write_preview)
         trained, encoded = Adapters(model.unet, structure, seed), TrainingClips(parts)
-        listener = mlflow_listener(
+        listener = shared.mlflow_listener(
             mlflow,
             experiment,
             f"simda · webvid {webvid_list}",
@@ -153,7 +138,7 @@ def adapters(
             prompts,
         )
         training = VideoTraining(model, trained, encoded, config, work, preview, listener=listener)
-        file = run_training(training, listener)
+        file = shared.run_training(training, listener)
     if file is not None:
         typer.echo(str(file))
 
@@ -161,7 +146,7 @@ def adapters(
 @app.command("upscaler")
 def upscaler(
     root: RootOption,
-    work: WorkOption,
+    work: shared.Work,
     upscaler: Annotated[
         str, typer.Option(help="The image upscaler: folder, or name below the weights root.")
     ],
@@ -176,12 +161,12 @@ def upscaler(
         typer.Option(help="Highest level of the low resolution's noise; the upscaler's by default."),
     ] = None,
     preset: PresetOption = "paper",
-    steps: StepsOption = 20_000,
+    steps: shared.Steps = 20_000,
     batch_size: Annotated[int, typer.Option(help="Clips in an update.")] = 1,
-    learning_rate: LearningRateOption = 1e-4,
-    precision: PrecisionOption = "bfloat16",
-    checkpointing: CheckpointingOption = True,
-    seed: SeedOption = 0,
+    learning_rate: shared.LearningRate = 1e-4,
+    precision: shared.Precision = "bfloat16",
+    checkpointing: shared.Checkpointing = True,
+    seed: shared.Seed = 0,
 ) -> None:
     """Train an upscaler's adapters on videos with captions, on one device.
 
@@ -219,9 +204,9 @@ def upscaler(
                 )
             model = model.at(size // model.factor, size // model.factor)
         encoder = UpscalerEncoder(model, num_frames, seed)
-        parts = encoder.encode(samples, ClipReader(), work / "latents", encoding_progress())
+        parts = encoder.encode(samples, ClipReader(), work / "latents", shared.encoding_progress())
         trained = Adapters(model.unet.network, structure, seed)
-        file = run_training(UpscalerTraining(model, trained, UpscalingClips(parts), config, work))
+        file = shared.run_training(UpscalerTraining(model, trained, UpscalingClips(parts), config, work))
     if file is not None:
         typer.echo(str(file))
 

@@ -16,22 +16,7 @@ import typer
 
 from ..core.commands import readable_errors, yaml_mapping
 from ..core.extras import require_bench
-from .training import (
-    BatchSizeOption,
-    CheckpointingOption,
-    ExperimentOption,
-    LearningRateOption,
-    MlflowOption,
-    PrecisionOption,
-    PreviewEveryOption,
-    SeedOption,
-    StepsOption,
-    WorkOption,
-    check_mlflow,
-    encoding_progress,
-    mlflow_listener,
-    run_training,
-)
+from . import training as shared
 
 if TYPE_CHECKING:
     from ..core.types import Frames, Sample
@@ -42,7 +27,7 @@ if TYPE_CHECKING:
 def prediction(
     dataset: Annotated[str, typer.Option(help="Registered name of the data set.")],
     settings: Annotated[str, typer.Option(help="Of the data set, as YAML, for example {root: data/ssv2}.")],
-    work: WorkOption,
+    work: shared.Work,
     method: Annotated[str, typer.Option(help="fca or lora.")] = "fca",
     base: Annotated[
         str, typer.Option(help="CogVideoX: folder, name below the weights root, or hub id.")
@@ -62,17 +47,17 @@ def prediction(
         int | None, typer.Option(help="Of frames in pixels; the base's own by default.")
     ] = None,
     width: Annotated[int | None, typer.Option(help="Of frames in pixels; the base's own by default.")] = None,
-    steps: StepsOption = 20_000,
-    batch_size: BatchSizeOption = 4,
-    learning_rate: LearningRateOption = 1e-4,
+    steps: shared.Steps = 20_000,
+    batch_size: shared.BatchSize = 4,
+    learning_rate: shared.LearningRate = 1e-4,
     optimizer: Annotated[str, typer.Option(help="adamw, or muon for the trained matrices.")] = "adamw",
-    precision: PrecisionOption = "bfloat16",
-    checkpointing: CheckpointingOption = True,
-    preview_every: PreviewEveryOption = 1000,
+    precision: shared.Precision = "bfloat16",
+    checkpointing: shared.Checkpointing = True,
+    preview_every: shared.PreviewEvery = 1000,
     num_previews: Annotated[int, typer.Option(help="Clips in a preview, the first of the data set.")] = 4,
-    seed: SeedOption = 0,
-    mlflow: MlflowOption = None,
-    experiment: ExperimentOption = "trainings",
+    seed: shared.Seed = 0,
+    mlflow: shared.Mlflow = None,
+    experiment: shared.Experiment = "trainings",
 ) -> None:
     """Train FCA or a LoRA on captioned clips, given their first frames.
 
@@ -94,7 +79,7 @@ def prediction(
 
     choices = _choices(frames or ["first"], stride, fps)
     with readable_errors():
-        check_mlflow(mlflow)
+        shared.check_mlflow(mlflow)
         state = PartialState(cpu=not torch.cuda.is_available())
         config = TrainingConfig.model_validate(
             {
@@ -134,7 +119,7 @@ def prediction(
         share = (state.process_index, state.num_processes)
         parts = {
             choice: encoder.encode(
-                samples, read, work / "latents", encoding_progress(f", {choice} frames"), *share
+                samples, read, work / "latents", shared.encoding_progress(f", {choice} frames"), *share
             )
             for choice, read in readers.items()
         }
@@ -148,7 +133,7 @@ def prediction(
         preview = None
         if preview_every:
             preview = PredictionPreview(given=tuple(shown), every_steps=preview_every, write=write_preview)
-        listener = mlflow_listener(
+        listener = shared.mlflow_listener(
             mlflow,
             experiment,
             f"{method} · {dataset}",
@@ -172,7 +157,7 @@ def prediction(
             [prompt for prompt, _ in shown],
         )
         training = PredictionTraining(predictor, clips, config, work, preview, listener)
-        file = run_training(training, listener)
+        file = shared.run_training(training, listener)
     if file is not None:
         if left_out:
             typer.echo(left_out_text(left_out, len(samples), work), err=True)

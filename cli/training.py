@@ -13,20 +13,18 @@ if TYPE_CHECKING:
     from ..methods.training.loop import Training
     from ..reports.mlflow.listener import MlflowListener
 
-WorkOption = Annotated[
-    Path, typer.Option(help="Folder for latents, checkpoint, log, previews and the result.")
-]
-StepsOption = Annotated[int, typer.Option(help="Updates.")]
-BatchSizeOption = Annotated[int, typer.Option(help="Clips in an update, over all GPUs.")]
-LearningRateOption = Annotated[float, typer.Option(help="Peak learning rate.")]
-PrecisionOption = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
-CheckpointingOption = Annotated[bool, typer.Option(help="Less memory, a third more time.")]
-PreviewEveryOption = Annotated[int, typer.Option(help="Updates between previews; 0 for none.")]
-SeedOption = Annotated[int, typer.Option(help="Of initial values, batches and noise.")]
-MlflowOption = Annotated[
+Work = Annotated[Path, typer.Option(help="Folder for latents, checkpoint, log, previews and the result.")]
+Steps = Annotated[int, typer.Option(help="Updates.")]
+BatchSize = Annotated[int, typer.Option(help="Clips in an update, over all GPUs.")]
+LearningRate = Annotated[float, typer.Option(help="Peak learning rate.")]
+Precision = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
+Checkpointing = Annotated[bool, typer.Option(help="Less memory, a third more time.")]
+PreviewEvery = Annotated[int, typer.Option(help="Updates between previews; 0 for none.")]
+Seed = Annotated[int, typer.Option(help="Of initial values, batches and noise.")]
+Mlflow = Annotated[
     str | None, typer.Option(help="Log to MLflow: sqlite:////absolute/path.db or a server's address.")
 ]
-ExperimentOption = Annotated[str, typer.Option(help="Of MLflow.")]
+Experiment = Annotated[str, typer.Option(help="Of MLflow.")]
 
 
 def check_mlflow(tracking_uri: str | None) -> None:

@@ -20,6 +20,8 @@ from reelbench.worlds.sprites.render import render
 from reelbench.worlds.sprites.scene import Scene, split_of
 from reelbench.worlds.sprites.write import MANIFEST, write_world
 
+from .combinations import combination
+
 NUM_VIDEOS = 5
 
 
@@ -70,8 +72,8 @@ def test_captions_differ_in_the_changed_words_only() -> None:
 
 def test_no_training_clip_shows_a_source_or_an_edit() -> None:
     edits = edit_scenes(64)
-    assert {split_of(*edit.source.combination) for edit in edits} == {"test"}
-    assert "train" not in {split_of(*edit.target.combination) for edit in edits}
+    assert {split_of(*combination(edit.source)) for edit in edits} == {"test"}
+    assert "train" not in {split_of(*combination(edit.target)) for edit in edits}
 
 
 def test_motions_can_be_judged_and_come_equally_often() -> None:

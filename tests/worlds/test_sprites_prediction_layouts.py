@@ -18,6 +18,8 @@ from reelbench.worlds.sprites.prediction_layouts import (
 from reelbench.worlds.sprites.render import render
 from reelbench.worlds.sprites.scene import split_of
 
+from .combinations import combination
+
 COUNTS = {"train": 6, "validate": 0, "test": 5}
 
 
@@ -38,7 +40,7 @@ def test_the_held_out_parts_are_of_the_test_split_of_the_world() -> None:
         _, folders = layout(COUNTS, 0)
         clips = [clip for folder in folders.values() for clip in folder.clips]
         assert {clip.split for clip in clips} == {"train", "test"}
-        assert all(split_of(*clip.scene.combination) == clip.split for clip in clips)
+        assert all(split_of(*combination(clip.scene)) == clip.split for clip in clips)
 
 
 def test_bridges_list_has_its_first_eighty_percent_of_the_training_split() -> None:

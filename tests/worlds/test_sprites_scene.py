@@ -18,6 +18,8 @@ from reelbench.worlds.sprites.scene import (
     split_of,
 )
 
+from .combinations import combination
+
 
 def test_a_scene_depends_on_index_split_and_seed_only() -> None:
     first = [sample_scene(i, "train") for i in range(20)]
@@ -27,7 +29,7 @@ def test_a_scene_depends_on_index_split_and_seed_only() -> None:
 
 
 def test_splits_share_no_combination() -> None:
-    seen = {split: {sample_scene(i, split).combination for i in range(800)} for split in SPLITS}
+    seen = {split: {combination(sample_scene(i, split)) for i in range(800)} for split in SPLITS}
     assert not seen["train"] & seen["test"]
     assert not seen["train"] & seen["validate"]
     assert not seen["validate"] & seen["test"]

@@ -14,7 +14,6 @@ from reelbench.core.types import Sample
 from reelbench.methods.cogvideox.pipeline import load_cogvideox
 from reelbench.methods.cogvideox.schedule import schedule_of
 from reelbench.methods.cogvideox.text_to_video import CogVideoXTextToVideo
-from reelbench.worlds.sprites import cogvideox_decoder as decoder_training
 from reelbench.worlds.sprites import cogvideox_transformer as transformer_training
 from reelbench.worlds.sprites import cogvideox_vae as vae_training
 from reelbench.worlds.sprites.cogvideox_data import (
@@ -27,7 +26,6 @@ from reelbench.worlds.sprites.cogvideox_data import (
     shrink,
     wordings,
 )
-from reelbench.worlds.sprites.cogvideox_decoder import train_decoder
 from reelbench.worlds.sprites.cogvideox_quality import cogvideox_quality, enlarge, prompted_scenes
 from reelbench.worlds.sprites.cogvideox_tokenizer import MAX_LENGTH, build_t5_tokenizer
 from reelbench.worlds.sprites.cogvideox_transformer import (
@@ -44,6 +42,7 @@ from reelbench.worlds.sprites.cogvideox_vae import (
     latent_deviation,
     set_unit_deviation,
     shrunken,
+    train_decoder,
 )
 from reelbench.worlds.sprites.commands import WEIGHTS
 from reelbench.worlds.sprites.motion_quality import judged_clips
@@ -52,6 +51,8 @@ from reelbench.worlds.sprites.scene import local_generator, split_of
 from reelbench.worlds.sprites.tokenizer import token_ids
 from reelbench.worlds.sprites.train_cogvideox import Preview, train_cogvideox
 from reelbench.worlds.sprites.training import TrainingRun, seeded_initialisation
+
+from .combinations import combination
 
 NUM_CLIPS = 12
 
@@ -107,7 +108,7 @@ def test_clips_are_of_the_training_split_and_do_not_depend_on_how_many_there_are
 ) -> None:
     for number in range(NUM_CLIPS):
         scene = pool_scene(number, 0)
-        assert split_of(*scene.combination) == "train"
+        assert split_of(*combination(scene)) == "train"
         assert bool(pool.single_N[number]) == (scene.other is None)
     fewer = clip_pool(tokenizer, 3, 0, tmp_path / "clips.pt")
     assert fewer.frames_NTHW3.equal(pool.frames_NTHW3[:3])
@@ -186,7 +187,7 @@ def test_latents_are_brought_to_unit_deviation_and_decode_to_the_same_clips(vae:
 def test_the_decoder_learns_on_while_the_latents_stay(
     vae: Any, pool: ClipPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(decoder_training, "BATCH", 2)
+    monkeypatch.setattr(vae_training, "DECODER_BATCH", 2)
     latents = cached_latents(vae, pool, tmp_path / "latents.pt")
     before = {name: value.clone() for name, value in vae.state_dict().items()}
     resting = copy.deepcopy(vae)
@@ -201,12 +202,12 @@ def test_the_decoder_learns_on_while_the_latents_stay(
     assert not any(parameter.requires_grad for parameter in once.parameters())
     assert _decoding_error(once, pool, latents) < _decoding_error(vae, pool, latents)
 
-    monkeypatch.setattr(decoder_training, "CHECKPOINT_EVERY_S", -1.0)
+    monkeypatch.setattr(vae_training, "CHECKPOINT_EVERY_S", -1.0)
     killed_at = 3
-    monkeypatch.setattr(decoder_training, "TrainingRun", _dies_at(killed_at))
+    monkeypatch.setattr(vae_training, "TrainingRun", _dies_at(killed_at))
     with pytest.raises(KeyboardInterrupt):
         train_decoder(copy.deepcopy(vae), pool, latents, tmp_path / "killed", 0, 6)
-    monkeypatch.setattr(decoder_training, "TrainingRun", TrainingRun)
+    monkeypatch.setattr(vae_training, "TrainingRun", TrainingRun)
     resumed = train_decoder(copy.deepcopy(vae), pool, latents, tmp_path / "killed", 0, 6)
     for name, value in resumed.state_dict().items():
         assert value.equal(once.state_dict()[name]), name
@@ -346,7 +347,7 @@ def test_prompts_are_captions_or_labels_of_the_same_held_out_scenes() -> None:
     captions, labels = prompted_scenes(12, "caption"), prompted_scenes(12, "label")
     assert [scene for scene, _ in captions] == [scene for scene, _ in labels]
     for (scene, caption), (_, label) in zip(captions, labels, strict=True):
-        assert split_of(*scene.combination) == "test"
+        assert split_of(*combination(scene)) == "test"
         assert scene.main.colour in caption
         assert scene.main.colour in label
         assert label == wordings(scene)[0]

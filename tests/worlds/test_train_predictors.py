@@ -19,6 +19,7 @@ from reelbench.worlds.sprites.scene import split_of
 from reelbench.worlds.sprites.train_predictors import TRAINING, PredictorTraining, train_predictor
 
 from ..methods.tiny_cogvideox import cogvideox_folder
+from .combinations import combination
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -27,7 +28,7 @@ def test_held_out_clips_are_of_the_validation_split_and_floors_tell_some() -> No
     clips = held_out_clips(6)
     assert len(clips) == 6
     for one in clips:
-        assert split_of(*one.scene.combination) == "validate"
+        assert split_of(*combination(one.scene)) == "validate"
         assert one.scene.motion in JUDGED_MOTIONS
         assert one.frames_THW3.shape == (16, 64, 64, 3)
         assert np.array_equal(one.given_THW3, one.frames_THW3[:2])

@@ -16,6 +16,8 @@ from reelbench.worlds.sprites.render import render
 from reelbench.worlds.sprites.scene import split_of
 from reelbench.worlds.sprites.train_adapters import SIMDA_TRAINING, train_simda
 
+from .combinations import combination
+
 
 def test_prompts_are_held_out_and_name_motions_that_can_be_judged() -> None:
     chosen = motion_scenes(40)
@@ -24,7 +26,7 @@ def test_prompts_are_held_out_and_name_motions_that_can_be_judged() -> None:
     for scene, _ in chosen:
         assert scene.other is None
         assert scene.motion in JUDGED_MOTIONS
-        assert split_of(*scene.combination) == "test"
+        assert split_of(*combination(scene)) == "test"
     assert {scene.motion for scene, _ in chosen} == JUDGED_MOTIONS
 
 

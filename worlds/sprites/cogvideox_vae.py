@@ -9,7 +9,12 @@ The autoencoder works on stretches of 8 frames, the second of which follows from
 stretch and a part of the frame around a sprite, the last ones whole clips of whole frames. Now and then a
 step sees single frames or 9 frames, where the first frame is a latent frame of its own.
 
-Shape suffixes: B clips, C channels, T frames, H height, W width.
+The decoder is then trained further, for the latents as they are: the encoder rests, so the latents, and all
+that is trained on them, stay valid, as with the decoders that Stable Diffusion's autoencoder was given later
+(Rombach et al. 2022; the "ft-MSE" weights). What is decoded are the means of the posterior, which is what the
+transformer learns to make; whole clips of whole frames, since group norm's statistics will be taken of those.
+
+Shape suffixes: N clips, B batch, C channels, T frames, H height, W width, F latent frames.
 """
 
 from __future__ import annotations
@@ -60,6 +65,10 @@ WHOLE_SHARE = 0.35
 """Share of the steps, the last ones, on whole clips: group norm's statistics are those of what it sees."""
 
 STRETCH = 8
+
+DECODER_RATE = 1e-3
+DECODER_BATCH = 4
+CHECKPOINT_EVERY_S = 90.0
 
 
 def clip_batch(pool: ClipPool, step: int, whole: bool, seed: int) -> tuple[Tensor, Tensor]:
@@ -146,7 +155,7 @@ def train_video_vae(pool: ClipPool, work: Path, seed: int, steps: int) -> Any:
         if isinstance(module, torch.nn.Conv3d):  # a quarter faster on a CPU
             module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last_3d)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=PEAK_RATE, weight_decay=1e-4, betas=(0.9, 0.99))
-    run = TrainingRun("cogvideox-vae", work, seed, steps, {"vae": vae}, optimizer, 0.995, 90.0)
+    run = TrainingRun("cogvideox-vae", work, seed, steps, {"vae": vae}, optimizer, 0.995, CHECKPOINT_EVERY_S)
 
     def loss_of(step: int) -> tuple[Tensor, Noted]:
         whole = step >= steps * (1 - WHOLE_SHARE)
@@ -200,3 +209,45 @@ def set_unit_deviation(vae: Any, deviation_C: Tensor) -> None:
             readers.append(module.conv)
     for reader in readers:
         reader.weight *= deviation_C.view(1, -1, 1, 1, 1)
+
+
+def train_decoder(vae: Any, pool: ClipPool, latents_NFCHW: Tensor, work: Path, seed: int, steps: int) -> Any:
+    """Trains (or resumes) the decoder of `vae` in place.
+
+    Args:
+        vae: AutoencoderKLCogVideoX.
+        pool: the clips.
+        latents_NFCHW: of the clips, see `cached_latents`.
+        work: folder of checkpoint and log.
+        seed: of the batches.
+        steps: updates; 0 leaves the decoder as it is.
+
+    Returns:
+        The autoencoder with the averaged decoder.
+    """
+    device = training_device()
+    decoder = vae.to(device).decoder.requires_grad_(True)
+    optimizer = torch.optim.AdamW(decoder.parameters(), lr=DECODER_RATE, weight_decay=1e-4, betas=(0.9, 0.99))
+    networks = {"decoder": decoder}
+    run = TrainingRun("cogvideox-decoder", work, seed, steps, networks, optimizer, 0.995, CHECKPOINT_EVERY_S)
+
+    def loss_of(step: int) -> tuple[Tensor, Noted]:
+        chosen = local_generator("cogvideox-decoder-batch", seed, step).integers(
+            len(pool), size=DECODER_BATCH
+        )
+        frames_BTHW3 = pool.frames_NTHW3[chosen]
+        backdrops_BHW3 = pool.backdrops_NHW3[chosen]
+        difference = (frames_BTHW3.short() - backdrops_BHW3.short()[:, None]).abs().amax(-1)
+        mask_B1THW = (difference > 12).float()[:, None].to(device)
+        clips = as_pixels(frames_BTHW3).to(device)
+        latents_BCFHW = latents_NFCHW[chosen].to(device).float().movedim(2, 1)
+        with bfloat16_autocast(device):
+            decoded = vae.decode(latents_BCFHW / vae.config.scaling_factor).sample.float()
+        losses = reconstruction_losses(decoded - clips, mask_B1THW)
+        loss = losses["pixels"] + losses["edges"] + losses["changes"]
+        return loss, {**losses, "psnr": psnr(decoded - clips)}
+
+    run.fit(loss_of, lambda step: cosine_rate(step, steps, DECODER_RATE, warmup=50))
+    run.averages["decoder"].copy_to(decoder)
+    decoder.eval().requires_grad_(False)
+    return vae

@@ -33,6 +33,7 @@ import typer
 from ...core.types import Frames, Sample
 from .check import judge, judge_motion
 from .editing import EDIT_KINDS, NUM_FRAMES, EditKind, EditScene, edit_scenes
+from .quality import save_rows
 from .render import render
 from .scene import Scene
 
@@ -271,15 +272,12 @@ def edit_quality(
 
 def write_edit_sheet(path: Path, clips: Sequence[Frames], edits: Sequence[EditScene]) -> None:
     """Writes a picture with one row for each source clip and one below it for each of its edits."""
-    from PIL import Image
-
     rows = []
     for number, (clip, edit) in enumerate(zip(clips, edits, strict=True)):
         if number == 0 or edit.video != edits[number - 1].video:
-            rows.append(np.concatenate(list(render(edit.source, len(clip), clip.shape[1])[::3]), axis=1))
-        rows.append(np.concatenate(list(clip[::3]), axis=1))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate(rows)).save(path)
+            rows.append(list(render(edit.source, len(clip), clip.shape[1])[::3]))
+        rows.append(list(clip[::3]))
+    save_rows(path, rows)
 
 
 def main(

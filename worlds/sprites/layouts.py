@@ -52,12 +52,16 @@ class WorldClip:
         return self.num_frames / FRAMES_PER_SECOND
 
 
+_FIRST_SCENES = {"msrvtt": 0, "webvid-2m": 1, "webvid-10m": 2, "ssv2": 3, "bridge": 4, "epic-kitchens": 5}
+"""Each layout has its own stretch of ten million scenes."""
+
+
 def world_clips(layout: str, split: Split, count: int, first_number: int, seed: int) -> list[WorldClip]:
     """The first `count` clips of a split in a layout; fewer clips are a prefix of more.
 
-    Lengths are 16, 20 or 24 frames. Layouts get different scenes: each has its own stretch of indices.
+    Lengths are 16, 20 or 24 frames.
     """
-    stretch = {"msrvtt": 0, "webvid-2m": 1, "webvid-10m": 2, "ssv2": 3}[layout] * 10_000_000
+    stretch = _FIRST_SCENES[layout] * 10_000_000
     clips = []
     for i in range(count):
         rng = local_generator("clip-length", seed, layout, split, i)

@@ -24,7 +24,7 @@ import typer
 
 from .captions import captions
 from .check import judge, judge_motion
-from .quality import Quality, held_out_scenes
+from .quality import Quality, held_out_scenes, share_of
 from .scene import Scene
 
 MOTION_BAR = 0.60
@@ -75,11 +75,8 @@ def judged_clips(
         if seen != scene.motion:
             faults[f"{scene.motion} -> {seen}"] += 1
     drawn = float(np.mean([drawn_share(clip, scene) for clip, scene in zip(clips, scenes, strict=True)]))
-    value = hits / len(clips)
     recorded = {**(settings or {}), "split": "test", "frames_drawn_as_prompted": round(drawn, 4)}
-    return Quality(
-        round(value, 4), len(clips), MOTION_BAR, value >= MOTION_BAR, recorded, dict(faults.most_common(12))
-    )
+    return share_of(hits, len(clips), MOTION_BAR, recorded, faults)
 
 
 def motion_quality(

@@ -28,16 +28,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .captions import captions
-from .layouts import FRAMES_PER_SECOND, WorldClip
+from .layouts import FRAMES_PER_SECOND, WorldClip, world_clips
 from .render import render
-from .scene import MOTIONS, SHAPES, Split, local_generator, sample_scene
+from .scene import MOTIONS, SHAPES, Split
 
 CLIPS_IN_A_VIDEO = 4
 """Actions of one Epic-Kitchens video."""
 TRAIN_CLIPS_PER_TEST_CLIP = 4
 """In BridgeData's layout: 80% of the list."""
-# Behind those of `layouts.world_clips`, which take ten million scenes a layout.
-_FIRST_SCENES = {"bridge": 40_000_000, "epic-kitchens": 50_000_000}
 EPIC_COLUMNS = (
     "narration_id",
     "participant_id",
@@ -94,10 +92,10 @@ def bridge_layout(counts: Mapping[str, int], seed: int) -> Layout:
         seed: another seed is another world.
     """
     num_test = counts["test"]
-    train = _clips("bridge", "train", TRAIN_CLIPS_PER_TEST_CLIP * num_test, seed)
+    train = world_clips("bridge", "train", TRAIN_CLIPS_PER_TEST_CLIP * num_test, 0, seed)
     folders: dict[str, PictureFolder] = {}
     numbers: dict[str, int] = {}
-    for clip in train + _clips("bridge", "test", num_test, seed):
+    for clip in train + world_clips("bridge", "test", num_test, 0, seed):
         task = captions(clip.scene)[0].replace(" ", "_")
         number = numbers[task] = numbers.get(task, -1) + 1
         folders[f"{task}/{number}"] = PictureFolder((clip,), "img_{:05d}.jpg")
@@ -117,7 +115,7 @@ def epic_kitchens_layout(counts: Mapping[str, int], seed: int) -> Layout:
     info = ["video_id,duration,fps,resolution"]
     parts: tuple[tuple[str, Split, str], ...] = (("train", "train", "P01"), ("validation", "test", "P02"))
     for name, split, participant in parts:
-        clips = _clips("epic-kitchens", split, counts[split], seed)
+        clips = world_clips("epic-kitchens", split, counts[split], 0, seed)
         rows = [",".join(EPIC_COLUMNS)]
         for start in range(0, len(clips), CLIPS_IN_A_VIDEO):
             in_video = clips[start : start + CLIPS_IN_A_VIDEO]
@@ -136,16 +134,6 @@ PREDICTION_LAYOUTS: dict[str, Callable[[Mapping[str, int], int], Layout]] = {
     "bridge": bridge_layout,
     "epic-kitchens": epic_kitchens_layout,
 }
-
-
-def _clips(layout: str, split: Split, count: int, seed: int) -> list[WorldClip]:
-    """The first `count` clips of a split in a layout, numbered from 0; fewer clips are a prefix of more."""
-    clips = []
-    for i in range(count):
-        rng = local_generator("clip-length", seed, layout, split, i)
-        scene = sample_scene(_FIRST_SCENES[layout] + i, split, seed)
-        clips.append(WorldClip(i, split, scene, int(rng.choice([16, 20, 24]))))
-    return clips
 
 
 def _epic_rows(participant: str, video: str, clips: Sequence[WorldClip]) -> list[str]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ class Quality:
     """What went wrong how often, most frequent first."""
 
 
-def _quality(hits: int, num: int, bar: float, settings: dict[str, Any], faults: Counter[str]) -> Quality:
+def share_of(hits: int, num: int, bar: float, settings: dict[str, Any], faults: Counter[str]) -> Quality:
+    """The quality of a model of which `num` answers were judged and `hits` were right."""
     value = hits / num
     return Quality(round(value, 4), num, bar, value >= bar, settings, dict(faults.most_common(12)))
 
@@ -100,7 +101,7 @@ def clip_quality(folder: Path, num: int = 500) -> Quality:
                 kind = "colour" if chosen <= 5 else "shape" if chosen <= 10 else "background"
                 faults[kind + (" (two sprites)" if scene.other else "")] += 1
     settings = {"captions": 16, "frame": "8 of 16", "split": "test", "distractors": "one attribute changed"}
-    return _quality(hits, num, CLIP_BAR, settings, faults)
+    return share_of(hits, num, CLIP_BAR, settings, faults)
 
 
 def i3d_quality(folder: Path, num: int = 500) -> Quality:
@@ -118,7 +119,7 @@ def i3d_quality(folder: Path, num: int = 500) -> Quality:
             hits += named == scene.motion
             if named != scene.motion:
                 faults[f"{scene.motion} -> {named}"] += 1
-    return _quality(hits, num, I3D_BAR, {"frames": 16, "side": 224, "split": "test"}, faults)
+    return share_of(hits, num, I3D_BAR, {"frames": 16, "side": 224, "split": "test"}, faults)
 
 
 def t2i_quality(
@@ -174,17 +175,22 @@ def t2i_quality(
         "split": "test",
         "seeds": "the prompt's number",
     }
-    return _quality(hits, num, T2I_BAR, settings, faults)
+    return share_of(hits, num, T2I_BAR, settings, faults)
 
 
 def write_sheet(path: Path, frames: list[np.ndarray], columns: int = 16) -> None:
     """Writes frames of one size side by side as a picture."""
+    padded = frames + [np.zeros_like(frames[0])] * (-len(frames) % columns)
+    save_rows(path, [padded[i : i + columns] for i in range(0, len(padded), columns)])
+
+
+def save_rows(path: Path, rows: Sequence[Sequence[np.ndarray]], times: int = 1) -> None:
+    """Writes rows of frames, each as long as the others, as a picture, enlarged `times`."""
     from PIL import Image
 
-    padded = frames + [np.zeros_like(frames[0])] * (-len(frames) % columns)
-    rows = [np.concatenate(padded[i : i + columns], axis=1) for i in range(0, len(padded), columns)]
+    picture = np.concatenate([np.concatenate(list(row), axis=1) for row in rows])
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate(rows)).save(path)
+    Image.fromarray(picture.repeat(times, axis=0).repeat(times, axis=1)).save(path)
 
 
 def write_quality(weights: Path, measured: dict[str, Quality]) -> Path:

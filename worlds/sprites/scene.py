@@ -89,11 +89,6 @@ class Scene:
     """Phase of the bounce as a fraction of one half wave."""
     texture_seed: int
 
-    @property
-    def combination(self) -> tuple[str, str, str, str]:
-        """(colour, shape, background, motion): what the splits are cut by."""
-        return (self.main.colour, self.main.shape, self.background, self.motion)
-
 
 @cache
 def split_of(colour: str, shape: str, background: str, motion: str) -> Split:

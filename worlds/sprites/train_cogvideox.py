@@ -2,7 +2,7 @@
 
 Clips are drawn once, the autoencoder is trained on them (`cogvideox_vae`), they are encoded once, and the
 transformer is trained on the latents together with its text encoder (`cogvideox_transformer`). Each of these
-is kept in the work folder, so that a training that was killed goes on where it was.
+is kept in the work folder, so that a training that was killed resumes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 
 from ...methods.resumable import ResumableRun
 from .cogvideox_data import clip_pool
-from .cogvideox_decoder import train_decoder
 from .cogvideox_quality import WORDINGS, cogvideox_quality
 from .cogvideox_tokenizer import build_t5_tokenizer
 from .cogvideox_transformer import (
@@ -23,7 +22,7 @@ from .cogvideox_transformer import (
     save_video_pipeline,
     train_transformer,
 )
-from .cogvideox_vae import train_video_vae
+from .cogvideox_vae import train_decoder, train_video_vae
 
 NUM_CLIPS = 8000
 

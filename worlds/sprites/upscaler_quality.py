@@ -22,7 +22,7 @@ import typer
 
 from ...core.types import Frames
 from .captions import captions
-from .quality import Quality, held_out_scenes
+from .quality import Quality, held_out_scenes, save_rows
 from .render import render
 
 
@@ -115,18 +115,15 @@ def write_upscaler_sheet(
     num_clips: int = 3,
 ) -> None:
     """Writes clips side by side as a picture, tripled in size: a row per version, every fifth frame."""
-    from PIL import Image
-
     from ...methods.upscaling.low_resolution import shrink
 
-    columns = []
+    versions: list[list[Frames]] = [[] for _ in range(5)]
     for number, true in enumerate(true_clips[:num_clips]):
         low = shrink(true, factor).repeat(factor, axis=1).repeat(factor, axis=2)
         order = (low, *(made[name][number] for name in ("bicubic", "frame_by_frame", "with_adapters")), true)
-        columns.append(np.concatenate([np.concatenate(list(clip[::5]), axis=1) for clip in order]))
-    sheet = np.concatenate(columns, axis=1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet.repeat(3, axis=0).repeat(3, axis=1)).save(path)
+        for row, clip in zip(versions, order, strict=True):
+            row.extend(clip[::5])
+    save_rows(path, versions, times=3)
 
 
 def main(

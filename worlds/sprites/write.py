@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.atomic_write import write_text_atomic
 from .editing import NUM_FRAMES, edit_scenes
 from .layouts import (
     FRAMES_PER_SECOND,
@@ -170,7 +171,7 @@ def _write_layout(
         stamp_path.unlink(missing_ok=True)
         for name in videos:
             _remove(folder / name)
-        _write_text(stamp_path, stamp)
+        write_text_atomic(stamp_path, stamp)
     with Progress(disable=not show_progress, transient=True) as progress:
         for name, clip in progress.track(videos.items(), description=f"writing {folder.name}"):
             if (folder / name).exists():
@@ -181,10 +182,10 @@ def _write_layout(
                 write = write_video if (folder / name).suffix else write_frames
                 write(folder / name, render(clip.scene, clip.num_frames))
     for name, text in texts.items():
-        _write_text(folder / name, text)
+        write_text_atomic(folder / name, text)
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     manifest = {"parameters": parameters, "num_videos": len(videos), "files": digests}
-    _write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+    write_text_atomic(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
 
 def _remove(path: Path) -> None:
@@ -193,13 +194,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
