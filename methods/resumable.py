@@ -1,6 +1,6 @@
 """A loop of updates that resumes: where it stands, its checkpoint, its log.
 
-Tuning on a clip, training on a data set and the trainings of the embedded world share it. Whoever loops draws
+Tuning on a clip, training on a data set and the trainings of the embedded world share it. The caller draws
 everything random from (seed, step), so a run that is killed and started again takes the very steps that it
 would have taken: bit for bit on a CPU.
 """

@@ -67,7 +67,7 @@ def refuse_unavailable(
         for name in metric.needs:
             reason = why_unavailable(name, weights)
             if found.found and any(nearest(role, [weights_role(name)]) for role in weights):
-                continue  # its role is misspelt, which is told
+                continue  # its role is misspelt, and the error says so
             if reason is not None and metric.name not in faults.setdefault(reason, []):
                 faults[reason].append(metric.name)
     if faults:
@@ -109,7 +109,8 @@ def check_roles(weights: Mapping[str, str], more: Iterable[str] = ()) -> None:
         more: further roles that are allowed.
 
     Raises:
-        WeightsError: naming the role and the nearest one that exists; a `FaultsError` where they are more.
+        WeightsError: naming the role and the nearest one that exists; a `FaultsError` where there are
+            several.
     """
     more = set(more)
     if set(weights) <= more:

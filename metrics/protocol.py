@@ -5,8 +5,8 @@ is a YAML file in `metrics/protocols/` (or a path given by the user) that this m
 `digest` covers the settings alone, so a renamed copy is recognised as the same protocol. See
 `docs/protocols.md` for all of them side by side and for how to write one.
 
-The defaults of every field are those of `clean`, the recommended protocol (reference: the defaults
-argued for in `docs/`); a file needs to name only what differs, though the shipped ones name all.
+The defaults of every field are those of `clean`, the recommended protocol; a file needs to name only what
+differs, though the shipped ones name all.
 """
 
 from __future__ import annotations

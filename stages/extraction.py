@@ -5,7 +5,7 @@ lock), so two cores give the larger of the two times, not their sum. Each forwar
 and sees one clip, so features are the same bits whatever the number of threads, the order and the
 neighbours. On a GPU, threads read ahead and the passes run in batches from one thread.
 
-Nothing is held but the clips that are being worked on.
+Only the clips in progress are held in memory.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class ExtractItem:
     wanted: tuple[Wanted, ...]
 
     def without(self, held: Mapping[str, set[str]]) -> ExtractItem | None:
-        """The item without the features that are held (keys by extractor); None when nothing is left."""
+        """The item without the features that are there already (keys by extractor); None when nothing is
+        left."""
         wanted = tuple(want for want in self.wanted if want.key not in held.get(want.extractor, ()))
         if not wanted:
             return None
@@ -100,7 +101,7 @@ class ExtractItem:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What came of an item.
+    """The outcome of an item.
 
     Attributes:
         features: (extractor, feature key) -> values.
@@ -141,7 +142,7 @@ def extract(
 
 
 def _load(spec: ExtractorSpec, context: WorkerContext) -> Any:
-    """The session, or the error that it cannot be had: then all its features fail with it."""
+    """The session, or the error that kept it from loading: all its features then fail with it."""
     try:
         return context.extractor_session(spec.session_key, lambda: spec.plugin.load(context.device))
     except Exception as error:

@@ -25,8 +25,8 @@ class VideoInput:
     """Some frames of a window of a video file or of a folder of pictures.
 
     Attributes:
-        may_be_short: a video of fewer frames than the reading wants gives those that there are, as long as
-            there is one behind the given ones.
+        may_be_short: whether a video with fewer frames than the reading wants gives those it has, as long as
+            one follows the given ones.
     """
 
     ref: ClipRef
@@ -64,8 +64,8 @@ class Cut:
     """Which of the frames that were read an extractor gets.
 
     Attributes:
-        skip: so many first frames are left out (the context of a prediction task).
-        num_frames: then so many are taken; None for all.
+        skip: how many first frames are left out (the context of a prediction task).
+        num_frames: how many are taken after them; None for all.
         fill: where there are fewer, the last one is repeated.
     """
 
@@ -149,7 +149,7 @@ def _read_video(ref: ClipRef, videos: Sequence[VideoInput]) -> list[Frames | Exc
     except Exception as error:
         frames = [error] * len(videos)
     for index, video in enumerate(videos):
-        # A blend takes all frames already: it is too short for want of anything to predict.
+        # A blend already takes all frames, so it is too short only if nothing is left to predict.
         is_exact = video.reading.frames == "exact"
         if video.may_be_short and is_exact and isinstance(frames[index], TooShortError):
             try:

@@ -137,8 +137,8 @@ class Measuring:
         """How the reference clip of a sample is read: arguments of `datasets.video.Reading`. With context
         frames that are not measured, the clip is longer by them.
 
-        Keys are made of this. So what does not act is not in it: `num_given` only where a clip of given
-        frames alone would otherwise be filled up and measured.
+        Keys are made of this, so it leaves out what has no effect: `num_given` is there only where a clip of
+        nothing but given frames would otherwise be filled up and measured.
 
         Raises:
             ProtocolError: all the frames that are measured are given to the method.
@@ -160,7 +160,8 @@ class Measuring:
         return arguments
 
     def reference_reading(self, sample: Sample) -> Reading:
-        """As `reading`, for whoever reads; a clip that leaves nothing to predict is always told as such."""
+        """As `reading`, for reading itself: a clip that leaves nothing to predict is always reported as
+        such."""
         return Reading(**{**self.reading(sample), "num_given": sample.num_context_frames})
 
     def generated_content(self, role: str, frames: str, num_context_frames: int) -> str:
@@ -178,7 +179,7 @@ class Measuring:
         return self.extractors[role].key(content)
 
     def pair_key(self, role: str, record: ClipRecord, sample: Sample, reference: str) -> str:
-        """Key of the features of a stored clip beside its reference, of which the content is given."""
+        """Key of the features of a stored clip beside its reference, whose content is given."""
         assert record.content_digest is not None
         generated = self.generated_content(role, record.content_digest, sample.num_context_frames)
         return self.extractors[role].key(self.pair_content(generated, reference))

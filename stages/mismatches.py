@@ -1,6 +1,6 @@
-"""What of a method, a data set and a protocol cannot fit together: told before anything is made.
+"""Methods, data sets and protocols that cannot fit together, reported before anything is made.
 
-Only what is sure to fail for every clip: where some clips are too short, these fail alone.
+Only what is sure to fail for every clip counts; where some clips are too short, those alone fail.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def mismatches(
 def _too_few_to_measure(
     method: PlannedMethod, dataset: PlannedDataset, measuring: Measuring | None
 ) -> Iterator[MismatchError]:
-    """Clips shorter than what metrics read of them; of a method that does not say how long they are, none."""
+    """Clips that are shorter than what metrics read; none for a method that does not say how long its clips
+    are."""
     num_frames = getattr(method.plugin.config, "num_frames", None)
     if measuring is None or not isinstance(num_frames, int):
         return
@@ -88,10 +89,10 @@ def _too_few_to_tune(method: PlannedMethod, dataset: PlannedDataset) -> Iterator
 
 
 def _num_pictures(ref: ClipRef | None) -> int | None:
-    """The frames of a folder of pictures; None where it takes more than a look to know."""
+    """The frames of a folder of pictures; None where counting them takes more than a look."""
     if ref is None or not is_folder(ref):
         return None
     try:
         return len(frame_files(ref.path, ref.first_frame, ref.last_frame))
     except VideoError:
-        return None  # told where it is read
+        return None  # reported where it is read

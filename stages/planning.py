@@ -50,7 +50,7 @@ def plan_run(run: RunFile, store: Store) -> tuple[Plan, tuple[Part, ...]]:
 
 
 def look_at_run(run: RunFile) -> tuple[Plan, WeightsFinder]:
-    """The plan of a run file for whoever only looks: no network is asked and nothing is written.
+    """The plan of a run file for commands that only look: it asks no network and writes nothing.
 
     Returns:
         The plan, and the finder, which knows what a run would fetch first: the clips of such methods count as

@@ -17,10 +17,10 @@ LINE_EVERY_S = 10.0
 
 
 class RunProgress:
-    """Progress of a run, in which several steps go on at once: a listener of `schedule.Schedule`.
+    """Progress of a run, in which several steps run at once: a listener of `schedule.Schedule`.
 
-    On a terminal each step that is going on has a bar, and one line tells of the whole; elsewhere a line is
-    written when a step ends, and every ten seconds one for the whole. The time that is left is estimated from
+    On a terminal each running step has a bar, and one line sums up the whole; elsewhere a line is
+    written when a step ends, and every ten seconds one for the whole. The time left is estimated from
     the seconds that workers took for finished items of the same step, or else of the same stage.
 
     Args:

@@ -69,7 +69,7 @@ def _run_row(
     run_data = run.model_dump(mode="json", exclude={"output", "store", "resources", "executor"})
     for entry in run_data["datasets"]:
         for name in ("methods", "metrics", "protocol"):
-            if entry[name] is None:  # as the run's: run files of before had no such entry
+            if entry[name] is None:  # as in the run itself: earlier run files had no such entry
                 del entry[name]
     weights = {
         f"{method.label}:{location}": value

@@ -90,8 +90,8 @@ class SampleShard(ClipShard):
     ) -> Iterator[tuple[ClipTask, _Made | Exception]]:
         """Each task with its clip, or why there is none.
 
-        One call of the method makes them all, so that an artifact is loaded once; after an exception the rest
-        is asked for anew, since a generator is over then.
+        One call of the method makes them all, so that an artifact is loaded once; after an exception the
+        remaining ones take a new call, since a generator has ended by then.
         """
         rest: deque[tuple[ClipTask, Sample]] = deque()
         for task in tasks:
@@ -203,7 +203,7 @@ def _tune_key(task: ClipTask) -> str | None:
 
 
 def _num_truncated(session: Session) -> int:
-    """How many prompts a session has cut to its text encoder's length so far, where it tells."""
+    """How many prompts a session has cut to its text encoder's length so far, where it says so."""
     return int(session.describe().get("truncated_prompts") or 0)
 
 

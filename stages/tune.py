@@ -28,7 +28,7 @@ class TuneShard(TaskShard[TuneTask]):
     tuning_key: str
     """That of its tuning configuration."""
     num_frames: int | None
-    """So many first frames of a reference are read; None for all."""
+    """How many first frames of a reference are read; None for all."""
 
     @property
     def model(self) -> str:
@@ -110,7 +110,7 @@ class ElapsedNote:
     """Seconds that a tuning takes, over all attempts: a context manager.
 
     While it is open, a thread notes the seconds every now and then beside the checkpoint, so that a tuning
-    that is killed and goes on counts what it took before, and what was lost since the last checkpoint, too.
+    that is killed and resumes counts what it took before, and what was lost since the last checkpoint, too.
 
     Args:
         artifacts: where the note lies.
@@ -126,7 +126,7 @@ class ElapsedNote:
         self._thread = threading.Thread(target=self._note, daemon=True)
 
     def __enter__(self) -> Self:
-        # Without a checkpoint the tuning begins anew, and what earlier attempts took is nobody's.
+        # Without a checkpoint the tuning starts over, and the time of earlier attempts does not count.
         if self._artifacts.checkpoint_path(self._key).is_file():
             self._before_s = self._artifacts.elapsed_s(self._key)
         self._started = time.perf_counter()

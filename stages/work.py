@@ -86,7 +86,7 @@ class PluginSpec:
 
     @classmethod
     def of(cls, kind: registry.Kind, name: str, plugin: Plugin) -> PluginSpec:
-        """That of a plug-in, by the name that the run file gives it."""
+        """The spec of a plug-in, by the name that the run file gives it."""
         return cls(kind, name, config_data(plugin), source_digest(type(plugin)))
 
     def load(self, device: str) -> Any:
@@ -105,7 +105,7 @@ class PluginSpec:
 
 
 class Shard(Protocol):
-    """A picklable unit of work, as those see it who hand it out."""
+    """A picklable unit of work, as the queue and the pool see it."""
 
     @property
     def label(self) -> str:

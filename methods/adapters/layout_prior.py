@@ -10,7 +10,7 @@ loss.
 
 So it is read off the clips directly, in closed form: a ridge regression from the words of the captions, and
 the pairs of neighbouring words, to maps of occupancy, cut to its strongest components. The temporal
-adapters get the map of each frame as one more channel; what to make of it they learn.
+adapters get the map of each frame as one more channel; they learn what to make of it.
 
 Shape suffixes: N clips, V words and pairs, R components, T frames, C channels, H, W height and width; Y, X
 rows and columns of a map; G clips in a batch, B = G*T.
@@ -36,8 +36,7 @@ def occupancy(latents_TCHW: torch.Tensor) -> torch.Tensor:
     """Where something stands out from the rest of a clip, float32 [T,Y,X] of mean 1 / (Y X) over the clip.
 
     A place counts by how far its latent is from the median over the whole clip, above the upper quartile of
-    these distances: with a plain or textured background and something smaller in front, that is the
-    something.
+    these distances: with a plain or textured background, that is the smaller thing in front of it.
     """
     x_TCHW = latents_TCHW.float()
     usual_C11 = x_TCHW.transpose(0, 1).flatten(1).median(dim=1).values[:, None, None]

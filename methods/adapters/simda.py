@@ -9,7 +9,7 @@ copied; the authors' repository has no licence and holds the editing half only, 
 3. A clip is DDIM from independent noise in all frames, with the adapters in place.
 
 The adapters' file says how they were built (which form of latent-shift attention, which bottlenecks), so
-these are no settings here unless there is no file: then `preset` and `seed_of_adapters` say what untrained
+these are settings only where there is no file: then `preset` and `seed_of_adapters` say what untrained
 adapters look like, which is what tuning on one video starts from.
 
 Uncertain: the published model's DDIM steps and guidance scale for text-to-video (50 and 7.5 are assumed, as

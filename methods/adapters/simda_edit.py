@@ -92,7 +92,7 @@ class SimDAEdit(OneShotMethod):
         Adapters from a file say it themselves."""
 
         def tuning_settings(self) -> dict[str, Any]:
-            """As of all one-shot methods; of the adapters it counts whether there are any, as keys have their
+            """As for all one-shot methods, and whether there are adapters to begin with: keys hold their
             content."""
             return {**super().tuning_settings(), "adapters": self.adapters is not None}
 
@@ -135,7 +135,7 @@ class SimDAEditSession(OneShotSession):
         self.trainable_parameters = sum(p.numel() for p in self._adapters(seed=0).parameters())
 
     def _adapters(self, seed: int) -> Adapters:
-        """A copy of the given adapters, or untrained ones, of which the seed is."""
+        """A copy of the given adapters, or untrained ones drawn from the seed."""
         from .adapters import PRESETS, Adapters
 
         if self._given is not None:
@@ -143,7 +143,7 @@ class SimDAEditSession(OneShotSession):
         return Adapters(self.pipeline.unet, PRESETS[self._config.form], seed)
 
     def video_model(self, seed: int) -> VideoModel:
-        """The UNet with adapters: the given ones, or untrained ones, of which the seed is."""
+        """The UNet with adapters: the given ones, or untrained ones drawn from the seed."""
         pipeline, num_frames = self.pipeline, self._config.num_frames
         adapters = self._adapters(seed).to(pipeline.device).requires_grad_(False)
         _, height, width = pipeline.latent_shape_CHW

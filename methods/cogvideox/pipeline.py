@@ -113,7 +113,7 @@ class CogVideoX:
         )
 
     def padding(self, num_latents: int) -> int:
-        """Latent frames that the transformer needs in front of so many, for patches over time."""
+        """Latent frames that the transformer needs in front of this many, for patches over time."""
         return -num_latents % self.patch_size_t
 
     def padded(self, latents_GFCHW: torch.Tensor) -> torch.Tensor:
@@ -156,7 +156,7 @@ class CogVideoX:
         """As `encode`, without filling up: the VAE is given the frames that there are.
 
         n frames of any number become ceil(n / 4) latent frames; those of a length that is not valid cannot be
-        decoded to so many frames again.
+        decoded to that many frames again.
         """
         pixels_T3HW = fit_frames(frames_THW3, self.height, self.width)
         pixels_13THW = (pixels_T3HW / 127.5 - 1).movedim(1, 0)[None].to(self.device, self.dtype)

@@ -2,8 +2,8 @@
 frame-wise text module.
 
 Source: Liu et al., "Frame-wise Conditioning Adaptation for Fine-Tuning Diffusion Models in Text-to-Video
-Prediction" (TMLR 2025, arXiv 2503.12953). There is no released code. What is known and what is chosen is
-written at the settings (`methods.prediction.config.FcaConfig`).
+Prediction" (TMLR 2025, arXiv 2503.12953). There is no released code. The settings
+(`methods.prediction.config.FcaConfig`) say what is known and what is chosen.
 
 With x the layer's normalised and modulated video tokens (adaLN: shift and scale), A the frozen joint
 attention and g its gate, which is the same for both:

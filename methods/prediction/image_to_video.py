@@ -62,7 +62,7 @@ class CogVideoXImageToVideo(Method):
 
 
 class ImageToVideoSession(PipelineSession):
-    """Loads an image-to-video pipeline and makes clips that go on from the last given frame.
+    """Loads an image-to-video pipeline and makes clips that continue from the last given frame.
 
     Raises:
         WeightsError: the folder is not an image-to-video pipeline.

@@ -1,8 +1,8 @@
 """LoRA on CogVideoX: the common way of fine-tuning, as the baseline of FCA on the same footing.
 
 Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (ICLR 2022), through peft. Trained and
-sampled by the same code as FCA (`methods.training.prediction`, `methods.prediction.session`); what is chosen
-is written in `methods.prediction.lora_predictor`.
+sampled by the same code as FCA (`methods.training.prediction`, `methods.prediction.session`);
+`methods.prediction.lora_predictor` lists the choices.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 FCA's paper does not tell how the given frames become latents. The VAE merges four frames into one latent
 frame, so two given frames are no clean slice of a 16-frame clip's latents: latent frame 0 holds frames 0 to
-3, and whoever slices it has seen two frames that were to be predicted (a test shows it). The given frames are
+3, and a slice of it has seen two frames that were to be predicted (a test shows it). The given frames are
 therefore always encoded by themselves, in one of three ways:
 
 - "each" (default): every frame as a clip of one frame, which the VAE makes one latent frame of. k frames are
@@ -92,7 +92,7 @@ def predicted_clip(
     num_frames: int | None = None,
     show_given: bool = True,
 ) -> Frames:
-    """A clip that goes on from the given frames, uint8 [num_frames,H,W,3].
+    """A clip that continues from the given frames, uint8 [num_frames,H,W,3].
 
     A clip that is longer than one pass is rolled forward: the last frames so far are given to the next pass,
     as many as were given to the first. The first pass starts from the same noise as the base does for this

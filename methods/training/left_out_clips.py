@@ -1,4 +1,4 @@
-"""The clips of a data set that a training could not use, told at its end and kept in its work folder."""
+"""The clips of a data set that a training could not use, reported at its end and kept in its work folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Muon for the matrices of a network's layers, AdamW for all else, as one optimizer.
+"""Muon for the matrices of a network's layers, AdamW for the rest, as one optimizer.
 
 Muon (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; torch.optim.Muon) makes
 each update of a matrix orthogonal. It is meant for hidden layers: embeddings, the last layer, biases and

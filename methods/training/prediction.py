@@ -1,4 +1,4 @@
-"""Training a predictor on clips: FCA or its LoRA baseline learns to go on from given frames.
+"""Training a predictor on clips: FCA or its LoRA baseline learns to continue from given frames.
 
 The frozen base's own objective, the velocity (or whatever it predicts) at one timestep for all latent frames,
 with gradients for the trained parameters alone. All settings of the published training are unknown; they are

@@ -18,7 +18,7 @@ from ...core.contracts import FrozenConfig
 from ...core.seeds import generator
 
 _BLIND_PART = 20
-"""Blind clips get one of the noisiest timesteps: this is the share of all, as 1 in so many."""
+"""Blind clips get one of the noisiest timesteps: one in this many of all."""
 
 
 class TrainingConfig(FrozenConfig):
@@ -31,7 +31,7 @@ class TrainingConfig(FrozenConfig):
     """Clips in an update, over all processes."""
 
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """Of the trained matrices; all else is AdamW's, see `methods.training.optimizer`."""
+    """Of the trained matrices; the rest is AdamW's, see `methods.training.optimizer`."""
 
     learning_rate: float = Field(default=1e-4, gt=0)
     """Peak; reached after the warm-up, then a half cosine down to a fiftieth of it."""

@@ -65,7 +65,7 @@ class UpscalePipeline(StableDiffusion):
         low_res_alphas_cumprod: abar of every level of the noise on the low-resolution picture.
         max_noise_level: highest level that the upscaler knows.
         factor: pixels of the result for one of the low resolution, along each axis.
-        divisor: of which height and width of the low resolution must be multiples.
+        divisor: height and width of the low resolution must be multiples of this.
     """
 
     low_res_alphas_cumprod: tuple[float, ...]

@@ -97,7 +97,7 @@ class StructureKept(FrameMetric):
 
     Why not SSIM, which is there too: on Sprites, the share of (true edit, clip of another scene) in which the
     true edit scores higher is 1.00 for all kinds of edit by this, and 0.99, 1.00, 0.59, 0.53 (style, object,
-    background, multiple) by SSIM, whose windows over a new background outweigh all else.
+    background, multiple) by SSIM, whose windows over a new background outweigh everything else.
 
     It sees no texture finer than 1/64 of the frame and does not know objects: strong edges count most, so a
     new background with a pattern lowers it although the object is untouched.

@@ -21,11 +21,11 @@ class FrechetSwaps:
       signs s_n (-1 where a clip is exchanged) and m = sum_n s_n (a_n - b_n) / 2N, the means of A' and B' are
       m and -m, and FVD(A') - FVD(B') = 4 o.m + sum_n s_n (|a_n|^2 - |b_n|^2) / (N - ddof) - 2 (root of A' -
       root of B').
-    * Where clips are more than dimensions, the scatters of A' and B' are half of T + Q and T - Q, less N m
-      m^T each: T is the pooled scatter, and Q = sum_n s_n (u_n u_n^T - v_n v_n^T) is the symmetric part of
-      sum_n s_n (u_n - v_n)(u_n + v_n)^T, one product over the rarer of exchanged and kept rows. The roots
+    * Where there are more clips than dimensions, the scatters of A' and B' are half of T + Q and T - Q, less
+      N m m^T each: T is the pooled scatter, and Q = sum_n s_n (u_n u_n^T - v_n v_n^T) is the symmetric part
+      of sum_n s_n (u_n - v_n)(u_n + v_n)^T, one product over the rarer of exchanged and kept rows. The roots
       follow from two symmetric eigenvalue problems.
-    * Where clips are fewer, the singular values of the centred rows give the roots, exact at any rank.
+    * Where there are fewer, the singular values of the centred rows give the roots, exact at any rank.
 
     Args:
         a_ND, b_ND: features of the two systems, row by row of the same samples; at least 2 rows.

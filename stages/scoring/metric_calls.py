@@ -1,4 +1,5 @@
-"""Calls of metrics: what a metric's own code raises, or gives that is no number, costs a cell, no run."""
+"""Calls of metrics: where a metric's own code raises, or returns no number, that costs a cell and not the
+run."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ from ...metrics.signature import signature
 
 
 class MetricDefectError(MetricError):
-    """A metric's own code raised, or gave what is no value."""
+    """A metric's own code raised, or returned something that is no value."""
 
 
 class Defects:
