@@ -1,5 +1,9 @@
 """A store whose clips are plain .npy files: the core knows no video library."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,13 +11,13 @@ from reelbench.core.atomic_write import atomic_path
 from reelbench.core.store import ClipCodec, Store
 
 
-def _write(path, frames, fps):
+def _write(path: Path, frames: np.ndarray, fps: float) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, frames)
 
 
 @pytest.fixture
-def codec():
+def codec() -> ClipCodec:
     return ClipCodec(
         write_lossless=_write,
         read_lossless=np.load,
@@ -23,10 +27,10 @@ def codec():
 
 
 @pytest.fixture
-def store(tmp_path, codec):
+def store(tmp_path: Path, codec: ClipCodec) -> Store:
     return Store(tmp_path / "store", codec)
 
 
 @pytest.fixture
-def frames():
+def frames() -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (16, 8, 8, 3), dtype=np.uint8)

@@ -1,13 +1,16 @@
 """Files are there whole or not at all."""
 
+from __future__ import annotations
+
 import errno
+from pathlib import Path
 
 import pytest
 
 from reelbench.core.atomic_write import atomic_path, is_temporary, write_text_atomic
 
 
-def test_a_file_appears_only_when_it_is_whole(tmp_path):
+def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "clip.mkv"
     with atomic_path(path) as temporary:
         temporary.write_text("half")
@@ -18,7 +21,7 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path):
     assert not is_temporary(path)
 
 
-def test_an_exception_leaves_the_old_file_and_no_temporary_one(tmp_path):
+def test_an_exception_leaves_the_old_file_and_no_temporary_one(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text_atomic(path, "old")
     with pytest.raises(OSError), atomic_path(path) as temporary:  # noqa: PT012

@@ -6,12 +6,12 @@ WEIGHTS = {"pipeline": "a" * 64}
 METHOD = keys.method_key("zs2", "1", {"mu": 0.98, "weights": "here"}, WEIGHTS)
 
 
-def test_where_weights_lie_does_not_matter_what_they_are_does():
+def test_where_weights_lie_does_not_matter_what_they_are_does() -> None:
     assert keys.method_key("zs2", "1", {"mu": 0.98, "weights": "there"}, WEIGHTS) == METHOD
     assert keys.method_key("zs2", "1", {"mu": 0.98, "weights": "here"}, {"pipeline": "b" * 64}) != METHOD
 
 
-def test_every_part_of_a_clip_changes_its_key():
+def test_every_part_of_a_clip_changes_its_key() -> None:
     base = (METHOD, None, "a red circle", None, "video1#2", 7)
     changed = [
         (keys.method_key("zs2", "2", {"mu": 0.98}, WEIGHTS), *base[1:]),
@@ -26,7 +26,7 @@ def test_every_part_of_a_clip_changes_its_key():
     assert len(made) == len(changed) + 1
 
 
-def test_many_prompts_share_one_tuning():
+def test_many_prompts_share_one_tuning() -> None:
     assert keys.tune_key(METHOD, "clip", "a man is skiing", 0) == keys.tune_key(
         METHOD, "clip", "a man is skiing", 0
     )
@@ -35,7 +35,7 @@ def test_many_prompts_share_one_tuning():
     )
 
 
-def test_a_score_depends_on_which_features_not_on_their_order():
+def test_a_score_depends_on_which_features_not_on_their_order() -> None:
     one = keys.score_key("fvd", "1", {"ddof": 1}, ["a", "b"])
     assert one == keys.score_key("fvd", "1", {"ddof": 1}, ["b", "a"])
     assert one != keys.score_key("fvd", "1", {"ddof": 0}, ["a", "b"])

@@ -1,11 +1,18 @@
 """The plan: keys from the run file alone, hits from the store."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
 from reelbench.core.errors import DatasetError
+from reelbench.core.plan import Plan
 from reelbench.core.planner import make_plan
 from reelbench.core.run_file_loading import parse_run_file
+from reelbench.core.store import Store
 
 PLUGINS = """
 from reelbench.core.contracts import Dataset, FrozenConfig, Method
@@ -42,7 +49,7 @@ class Trained(Toy):
 
 
 @pytest.fixture
-def run_data(tmp_path):
+def run_data(tmp_path: Path) -> dict[str, Any]:
     file = tmp_path / "plugins.py"
     file.write_text(PLUGINS)
     return {
@@ -53,15 +60,15 @@ def run_data(tmp_path):
     }
 
 
-def plan(data, store):
+def plan(data: dict[str, Any], store: Store) -> Plan:
     return make_plan(parse_run_file(data), store)
 
 
-def keys_of(made):
+def keys_of(made: Plan) -> list[str]:
     return [task.key for cell in made.cells for task in cell.tasks]
 
 
-def test_methods_data_sets_and_seeds_make_cells(run_data, store):
+def test_methods_data_sets_and_seeds_make_cells(run_data: dict[str, Any], store: Store) -> None:
     made = plan(run_data, store)
     assert [cell.key for cell in made.cells] == ["toy/list/seed0", "toy/list/seed1"]
     assert made.num_samples == made.num_missing == 12
@@ -69,24 +76,26 @@ def test_methods_data_sets_and_seeds_make_cells(run_data, store):
     assert made.cells[0].estimate_s is None  # nothing has been timed yet
 
 
-def test_a_larger_run_file_amends_the_smaller_one(run_data, store):
+def test_a_larger_run_file_amends_the_smaller_one(run_data: dict[str, Any], store: Store) -> None:
     small = plan(run_data | {"limit": 2, "seeds": [0]}, store)
     large = plan(run_data, store)
     assert set(keys_of(small)) < set(keys_of(large))
 
 
-def test_the_key_follows_the_configuration(run_data, store):
+def test_the_key_follows_the_configuration(run_data: dict[str, Any], store: Store) -> None:
     other = {**run_data, "methods": [{**run_data["methods"][0], "config": {"shade": 2}}]}
     assert not set(keys_of(plan(run_data, store))) & set(keys_of(plan(other, store)))
 
 
-def test_the_key_follows_what_weights_are_and_not_where_they_lie(run_data, store, tmp_path):
+def test_the_key_follows_what_weights_are_and_not_where_they_lie(
+    run_data: dict[str, Any], store: Store, tmp_path: Path
+) -> None:
     for name, content in (("here", b"numbers"), ("there", b"numbers"), ("other", b"others")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "weights.bin").write_bytes(content)
     plugin = run_data["methods"][0]["name"].replace(":Toy", ":Trained")
 
-    def keys_at(name):
+    def keys_at(name: str) -> list[str]:
         entry = {"name": plugin, "label": "trained", "config": {"base": str(tmp_path / name)}}
         return keys_of(plan({**run_data, "methods": [entry]}, store))
 
@@ -94,7 +103,9 @@ def test_the_key_follows_what_weights_are_and_not_where_they_lie(run_data, store
     assert not set(keys_at("here")) & set(keys_at("other"))
 
 
-def test_tables_record_what_was_trained_where_it_can_be_read(run_data, store, tmp_path):
+def test_tables_record_what_was_trained_where_it_can_be_read(
+    run_data: dict[str, Any], store: Store, tmp_path: Path
+) -> None:
     plugin = run_data["methods"][0]["name"].replace(":Toy", ":Trained")
     entries = []
     for name in ("sound", "other"):
@@ -106,7 +117,9 @@ def test_tables_record_what_was_trained_where_it_can_be_read(run_data, store, tm
     assert other.recorded_config == {"base": str(tmp_path / "other")}
 
 
-def test_hits_misses_failures_and_estimates_come_from_the_store(run_data, store):
+def test_hits_misses_failures_and_estimates_come_from_the_store(
+    run_data: dict[str, Any], store: Store
+) -> None:
     cell = plan(run_data, store).cells[0]
     fields = {"method_key": cell.method.key, "prompt": "p"}
     frames = np.ones((2, 4, 4, 3), dtype=np.uint8)
@@ -121,8 +134,10 @@ def test_hits_misses_failures_and_estimates_come_from_the_store(run_data, store)
     assert bad in cell.missing  # a failure is tried again
 
 
-def test_data_sets_without_samples_or_with_a_repeated_id_are_refused(run_data, store):
-    def with_config(config):
+def test_data_sets_without_samples_or_with_a_repeated_id_are_refused(
+    run_data: dict[str, Any], store: Store
+) -> None:
+    def with_config(config: dict[str, Any]) -> dict[str, Any]:
         return {**run_data, "datasets": [{**run_data["datasets"][0], "config": config}]}
 
     with pytest.raises(DatasetError, match="no samples"):

@@ -1,8 +1,11 @@
 """Names are looked up without importing; a typo is answered with the nearest name."""
 
+from __future__ import annotations
+
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +13,7 @@ from reelbench.core import registry
 from reelbench.core.errors import DatasetError, ReelbenchError, UnknownNameError
 
 
-def test_the_project_registers_what_it_has():
+def test_the_project_registers_what_it_has() -> None:
     assert {"ddim-frames", "text2video-zero", "zs2"} <= set(registry.names("methods"))
     assert {"msrvtt", "webvid"} <= set(registry.names("datasets"))
     assert {"fvd", "kvd", "clipsim"} <= set(registry.names("metrics"))
@@ -19,7 +22,7 @@ def test_the_project_registers_what_it_has():
             assert registry.get(kind, name).name == name
 
 
-def test_listing_names_and_classes_imports_nothing_heavy():
+def test_listing_names_and_classes_imports_nothing_heavy() -> None:
     code = (
         "import sys; from reelbench.core import registry\n"
         "for kind in ('methods', 'datasets', 'extractors', 'metrics'):\n"
@@ -30,12 +33,12 @@ def test_listing_names_and_classes_imports_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_typo_is_answered_with_the_nearest_name():
+def test_a_typo_is_answered_with_the_nearest_name() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'text2video-zero'"):
         registry.get("methods", "text2vido-zero")
 
 
-def test_research_code_in_a_file_is_accepted(tmp_path):
+def test_research_code_in_a_file_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("from reelbench.methods.zero_shot.zs2 import Zs2\nclass Mine(Zs2):\n    name = 'mine'\n")
     assert registry.get("methods", f"{file}:Mine").name == "mine"
@@ -48,7 +51,7 @@ def test_research_code_in_a_file_is_accepted(tmp_path):
         registry.get("methods", f"{tmp_path}/broken.py:Mine")
 
 
-def test_two_packages_may_not_claim_one_name(monkeypatch):
+def test_two_packages_may_not_claim_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = registry.importlib.metadata.EntryPoint
     entries = [entry("a", "one:A", "reelbench.methods"), entry("a", "two:A", "reelbench.methods")]
     monkeypatch.setattr(registry.importlib.metadata, "entry_points", lambda group: entries)
@@ -59,7 +62,7 @@ def test_two_packages_may_not_claim_one_name(monkeypatch):
     registry._entry_points.cache_clear()
 
 
-def test_errors_survive_the_way_between_processes():
+def test_errors_survive_the_way_between_processes() -> None:
     error = pickle.loads(pickle.dumps(DatasetError("what", "do this")))
     assert (type(error), error.message, error.hint) == (DatasetError, "what", "do this")
     assert str(error) == "what\n  -> do this"

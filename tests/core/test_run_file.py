@@ -1,10 +1,15 @@
 """The run file: unknown keys, wrong types and unknown names are answered with what is allowed."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reelbench.core.errors import ReelbenchError, RunFileError, UnknownNameError
+from reelbench.core.run_file import RunFile
 from reelbench.core.run_file_loading import load_run_file, parse_run_file
 
 GOOD = {
@@ -14,7 +19,7 @@ GOOD = {
 }
 
 
-def test_defaults_are_filled_in():
+def test_defaults_are_filled_in() -> None:
     run = parse_run_file(GOOD)
     assert [entry.label for entry in run.methods] == ["ddim-frames", "zs2"]
     assert run.seeds == (0,)
@@ -59,7 +64,7 @@ def test_defaults_are_filled_in():
         ({"datasets": [{"name": "msrvtt"}]}, "root: required, but missing"),
     ],
 )
-def test_faults_are_named_with_what_is_allowed(change, message):
+def test_faults_are_named_with_what_is_allowed(change: dict[str, Any], message: str) -> None:
     with pytest.raises(RunFileError, match=message):
         parse_run_file(GOOD | change)
 
@@ -72,7 +77,7 @@ def test_faults_are_named_with_what_is_allowed(change, message):
         ({"metrics": ["fdv"]}, "unknown metric 'fdv'.*\n.*did you mean 'fvd'"),
     ],
 )
-def test_unknown_names_are_answered_with_the_nearest(change, message):
+def test_unknown_names_are_answered_with_the_nearest(change: dict[str, Any], message: str) -> None:
     with pytest.raises(UnknownNameError, match=message):
         parse_run_file(GOOD | change)
 
@@ -87,7 +92,7 @@ def test_unknown_names_are_answered_with_the_nearest(change, message):
         (b"name: !!python/object/apply:os.system ['true']", "not valid YAML"),
     ],
 )
-def test_files_that_are_no_run_files_are_clear_errors(tmp_path, content, message):
+def test_files_that_are_no_run_files_are_clear_errors(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "run.yaml"
     path.write_bytes(content)
     with pytest.raises(RunFileError, match=message):
@@ -108,14 +113,14 @@ def test_files_that_are_no_run_files_are_clear_errors(tmp_path, content, message
         ),
     ],
 )
-def test_a_key_that_stands_twice_is_refused_with_its_lines(tmp_path, content, said):
+def test_a_key_that_stands_twice_is_refused_with_its_lines(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(content)
     with pytest.raises(RunFileError, match=said):
         load_run_file(path)
 
 
-def test_merged_keys_are_no_doubled_ones(tmp_path):
+def test_merged_keys_are_no_doubled_ones(tmp_path: Path) -> None:
     path = tmp_path / "run.yaml"
     path.write_text(
         "name: merged\n"
@@ -127,12 +132,12 @@ def test_merged_keys_are_no_doubled_ones(tmp_path):
     assert [entry.config for entry in load_run_file(path).methods] == [{"num_steps": 2}, {"num_steps": 3}]
 
 
-def test_a_missing_run_file_is_a_clear_error(tmp_path):
+def test_a_missing_run_file_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(RunFileError, match="cannot read the run file"):
         load_run_file(tmp_path / "absent.yaml")
 
 
-def test_only_keeps_the_named_and_leaves_other_kinds_whole():
+def test_only_keeps_the_named_and_leaves_other_kinds_whole() -> None:
     run = parse_run_file(GOOD).amended(only=["zs2", "fvd"], limit=3)
     assert [entry.label for entry in run.methods] == ["zs2"]
     assert [entry.label for entry in run.datasets] == ["msrvtt"]
@@ -144,19 +149,19 @@ def test_only_keeps_the_named_and_leaves_other_kinds_whole():
         parse_run_file(GOOD).amended(limit=0)
 
 
-def test_a_fault_over_several_keys_is_said_without_the_whole_file():
+def test_a_fault_over_several_keys_is_said_without_the_whole_file() -> None:
     with pytest.raises(RunFileError) as caught:
         parse_run_file(GOOD | {"seeds": [0, 0]})
     assert caught.value.message == "run file: seeds holds an entry twice: [0, 0]"
 
 
-def test_a_plug_in_without_a_config_is_refused_in_words(tmp_path):
+def test_a_plug_in_without_a_config_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("class Foo: pass\n")
     with pytest.raises(RunFileError, match=r"(?s)mine\.py:Foo' .*`class Config\(FrozenConfig\)`"):
         parse_run_file(GOOD | {"methods": [{"name": f"{tmp_path / 'mine.py'}:Foo"}]})
 
 
-def test_data_sets_may_name_their_methods_metrics_and_protocol():
+def test_data_sets_may_name_their_methods_metrics_and_protocol() -> None:
     ssv2 = {"name": "ssv2", "config": {"root": "data"}, "methods": ["zs2"], "metrics": ["psnr"]}
     run = parse_run_file(GOOD | {"datasets": [*GOOD["datasets"], ssv2 | {"protocol": "predicted"}]})
     first, second = run.parts()
@@ -169,7 +174,7 @@ def test_data_sets_may_name_their_methods_metrics_and_protocol():
     assert kept.label == "ssv2"
 
 
-def test_a_data_set_that_names_an_unknown_method_and_a_method_that_none_names_are_refused():
+def test_a_data_set_that_names_an_unknown_method_and_a_method_that_none_names_are_refused() -> None:
     dataset = GOOD["datasets"][0]
     with pytest.raises(RunFileError) as caught:
         parse_run_file(
@@ -186,18 +191,18 @@ def test_a_data_set_that_names_an_unknown_method_and_a_method_that_none_names_ar
         parse_run_file(GOOD | {"datasets": [dataset | {"methods": ["zs2"]}]})
 
 
-def test_a_run_of_one_kind_of_data_set_is_one_part():
+def test_a_run_of_one_kind_of_data_set_is_one_part() -> None:
     assert [part.model_dump() for part in parse_run_file(GOOD).parts()] == [parse_run_file(GOOD).model_dump()]
 
 
-def faults_of(data, more_faults=None):
+def faults_of(data: dict[str, Any], more_faults: Callable[..., Any] | None = None) -> list[str]:
     """What a run file is refused for, one by one."""
     with pytest.raises(ReelbenchError) as caught:
         parse_run_file(data, more_faults=more_faults)
     return [str(fault) for fault in getattr(caught.value, "faults", (caught.value,))]
 
 
-def test_faults_of_all_kinds_are_told_at_once():
+def test_faults_of_all_kinds_are_told_at_once() -> None:
     found = faults_of(
         {
             "name": "x y",
@@ -256,18 +261,18 @@ def test_faults_of_all_kinds_are_told_at_once():
         ),
     ],
 )
-def test_what_follows_from_a_fault_is_not_told(change, said):
+def test_what_follows_from_a_fault_is_not_told(change: dict[str, Any], said: list[str]) -> None:
     data = {**GOOD, "methods": [{"name": "zs2"}], "datasets": [{**GOOD["datasets"][0], "methods": ["zs2"]}]}
     found = faults_of(data | change)
     assert len(found) == len(said), found
     assert all(text in fault for text, fault in zip(said, found, strict=True)), found
 
 
-def test_what_is_left_is_looked_at_further():
+def test_what_is_left_is_looked_at_further() -> None:
     """Protocols, metrics, weights, and the methods and data sets that are sound."""
     seen = []
 
-    def more(run):
+    def more(run: RunFile) -> list[RunFileError]:
         seen.append(run)
         return [RunFileError(f"{run.protocol} is looked at")]
 
@@ -296,7 +301,7 @@ def test_what_is_left_is_looked_at_further():
     assert "mine is looked at" in found
 
 
-def test_settings_of_a_wrong_kind_are_told_in_plain_words():
+def test_settings_of_a_wrong_kind_are_told_in_plain_words() -> None:
     zs2 = {"name": "zs2", "label": "mine"}
     for config, said in (
         ({"mu": "x"}, "methods[0] (mine).config.mu: must be a number, or a list (got 'x')"),
@@ -309,24 +314,24 @@ def test_settings_of_a_wrong_kind_are_told_in_plain_words():
         assert said in found
 
 
-def test_the_fault_of_a_data_set_s_own_metric_says_of_which():
+def test_the_fault_of_a_data_set_s_own_metric_says_of_which() -> None:
     (found,) = faults_of(GOOD | {"datasets": [{**GOOD["datasets"][0], "label": "a", "metrics": ["fdv"]}]})
     assert "unknown metric of the data set 'a': 'fdv'" in found
     assert "did you mean 'fvd'?" in found
 
 
-def test_only_methods_that_exist_are_meant():
+def test_only_methods_that_exist_are_meant() -> None:
     data = GOOD | {"methods": [{"name": "zs3", "label": "zs33"}, {"name": "simda"}]}
     found = faults_of(data | {"datasets": [{**GOOD["datasets"][0], "methods": ["zs34"]}]})
     assert not any("did you mean 'zs33'" in fault for fault in found), found
 
 
-def test_names_that_are_not_close_are_not_meant():
+def test_names_that_are_not_close_are_not_meant() -> None:
     (found,) = faults_of(GOOD | {"root": "data"})
     assert "root: unknown key; allowed: datasets, description" in found
 
 
-def test_keys_that_are_alike_in_python_alone_are_not_doubled(tmp_path) -> None:
+def test_keys_that_are_alike_in_python_alone_are_not_doubled(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text("name: a\n1: x\ntrue: y\n")
     with pytest.raises(ReelbenchError, match="unknown key") as caught:
         load_run_file(tmp_path / "run.yaml")

@@ -1,10 +1,14 @@
 """The store: written whole, read with a check, damaged records moved aside, failures never served."""
 
+from __future__ import annotations
+
 import errno
 import json
 import os
 import time
 from dataclasses import replace
+from pathlib import Path
+from typing import Never
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -12,13 +16,13 @@ import pytest
 
 from reelbench.core.errors import ClipRefusedError, StoreError
 from reelbench.core.hashing import digest
-from reelbench.core.store import Store, check_clip
+from reelbench.core.store import ClipCodec, Store, check_clip
 
 KEY = digest("clip")
 FIELDS = {"method_key": digest("method"), "sample_id": "video1#2", "prompt": "a red circle", "seed": 7}
 
 
-def test_a_clip_comes_back_bit_for_bit(store, frames):
+def test_a_clip_comes_back_bit_for_bit(store: Store, frames: np.ndarray) -> None:
     assert store.clips.record(KEY) is None
     store.clips.put(KEY, frames, 8.0, **FIELDS, sampling_s=1.5)
     record = store.clips.record(KEY)
@@ -28,8 +32,10 @@ def test_a_clip_comes_back_bit_for_bit(store, frames):
     assert (store.clips.load(record) == frames).all()
 
 
-def test_the_record_is_written_last(store, frames, codec, tmp_path):
-    def fail(path, frames, fps):
+def test_the_record_is_written_last(
+    store: Store, frames: np.ndarray, codec: ClipCodec, tmp_path: Path
+) -> None:
+    def fail(path: Path, frames: np.ndarray, fps: float) -> Never:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     full = Store(tmp_path / "full", replace(codec, write_preview=fail))
@@ -49,13 +55,13 @@ def test_the_record_is_written_last(store, frames, codec, tmp_path):
         (np.ones((0, 8, 8, 3), dtype=np.uint8), "uint8"),
     ],
 )
-def test_what_is_no_clip_is_refused_at_the_door(store, bad, why):
+def test_what_is_no_clip_is_refused_at_the_door(store: Store, bad: np.ndarray, why: str) -> None:
     with pytest.raises(ClipRefusedError, match=why):
         store.clips.put(KEY, bad, 8.0, **FIELDS)
     assert store.clips.record(KEY) is None
 
 
-def test_a_short_clip_is_refused(frames):
+def test_a_short_clip_is_refused(frames: np.ndarray) -> None:
     with pytest.raises(ClipRefusedError, match="15 frames, 16 were asked for"):
         check_clip(frames[:15], num_frames=16)
 
@@ -63,7 +69,9 @@ def test_a_short_clip_is_refused(frames):
 @pytest.mark.parametrize(
     "damage", [b"", b"{", b"\xff\xfe\x00", b'{"key": 1}', json.dumps({"status": "done"}).encode()]
 )
-def test_a_damaged_record_counts_as_missing_and_is_kept_aside(store, frames, damage):
+def test_a_damaged_record_counts_as_missing_and_is_kept_aside(
+    store: Store, frames: np.ndarray, damage: bytes
+) -> None:
     store.clips.put(KEY, frames, 8.0, **FIELDS)
     (store.clips.folder(KEY) / "record.json").write_bytes(damage)
     assert store.clips.record(KEY) is None
@@ -72,7 +80,7 @@ def test_a_damaged_record_counts_as_missing_and_is_kept_aside(store, frames, dam
     assert store.clips.record(KEY).status == "done"
 
 
-def test_a_record_of_another_key_is_not_served(store, frames):
+def test_a_record_of_another_key_is_not_served(store: Store, frames: np.ndarray) -> None:
     other = digest("other")
     store.clips.put(other, frames, 8.0, **FIELDS)
     store.clips.folder(KEY).parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +88,9 @@ def test_a_record_of_another_key_is_not_served(store, frames):
     assert store.clips.record(KEY) is None
 
 
-def test_a_clip_that_was_changed_on_disk_is_found_out(store, frames, codec):
+def test_a_clip_that_was_changed_on_disk_is_found_out(
+    store: Store, frames: np.ndarray, codec: ClipCodec
+) -> None:
     record = store.clips.put(KEY, frames, 8.0, **FIELDS)
     codec.write_lossless(store.clips.path(KEY), 255 - frames, 8.0)
     with pytest.raises(StoreError, match="digest differs"):
@@ -88,13 +98,15 @@ def test_a_clip_that_was_changed_on_disk_is_found_out(store, frames, codec):
     assert store.clips.record(KEY) is None  # the next run makes it again
 
 
-def test_a_clip_file_that_vanished_is_found_out(store, frames):
+def test_a_clip_file_that_vanished_is_found_out(store: Store, frames: np.ndarray) -> None:
     store.clips.put(KEY, frames, 8.0, **FIELDS)
     store.clips.path(KEY).unlink()
     assert store.clips.record(KEY) is None
 
 
-def test_a_failure_is_recorded_never_served_as_success_and_replaced_by_one(store, frames):
+def test_a_failure_is_recorded_never_served_as_success_and_replaced_by_one(
+    store: Store, frames: np.ndarray
+) -> None:
     store.clips.put_failure(KEY, ValueError("no"), **FIELDS)
     record = store.clips.record(KEY)
     assert (record.status, record.error.type, record.error.message) == ("failed", "ValueError", "no")
@@ -105,12 +117,12 @@ def test_a_failure_is_recorded_never_served_as_success_and_replaced_by_one(store
 
 
 @pytest.mark.parametrize("key", ["", "../" * 10, "A" * 64, "0" * 63, "g" * 64])
-def test_only_keys_become_paths(store, key):
+def test_only_keys_become_paths(store: Store, key: str) -> None:
     with pytest.raises(StoreError, match="not a key"):
         store.clips.path(key)
 
 
-def test_features_of_several_shards_are_found_by_key(store):
+def test_features_of_several_shards_are_found_by_key(store: Store) -> None:
     rows = {digest(i): np.full((2, 3), i, dtype=np.float32) for i in range(6)}
     keys = list(rows)
     store.features.put("clip_image", {key: rows[key] for key in keys[:3]})
@@ -122,14 +134,14 @@ def test_features_of_several_shards_are_found_by_key(store):
     assert all((found[key] == rows[key]).all() and found[key].dtype == np.float32 for key in keys)
 
 
-def test_storing_the_same_features_again_adds_no_file(store):
+def test_storing_the_same_features_again_adds_no_file(store: Store) -> None:
     rows = {digest(1): np.ones(3, dtype=np.float32)}
     store.features.put("i3d", rows)
     store.features.put("i3d", rows)
     assert len(list((store.root / "features" / "i3d").iterdir())) == 1
 
 
-def test_a_damaged_feature_part_is_moved_aside_and_the_rest_is_served(store):
+def test_a_damaged_feature_part_is_moved_aside_and_the_rest_is_served(store: Store) -> None:
     store.features.put("i3d", {digest(1): np.ones(3, dtype=np.float32)})
     store.features.put("i3d", {digest(2): np.ones(3, dtype=np.float32)})
     victim = next((store.root / "features" / "i3d").iterdir())
@@ -139,7 +151,7 @@ def test_a_damaged_feature_part_is_moved_aside_and_the_rest_is_served(store):
     assert len(list((store.root / "quarantine").glob("*.parquet"))) == 1
 
 
-def damaged(data, how):
+def damaged(data: bytes, how: int) -> bytes:
     """The bytes of a file: cut off at a place, or with a few of them changed, by a seed."""
     generator = np.random.default_rng(how)
     if how % 4 == 0:
@@ -151,7 +163,9 @@ def damaged(data, how):
 
 
 @pytest.mark.parametrize("checksums", [True, False], ids=["with checksums", "written before there were any"])
-def test_a_feature_part_damaged_anywhere_is_made_again_and_never_gives_wrong_values(store, checksums):
+def test_a_feature_part_damaged_anywhere_is_made_again_and_never_gives_wrong_values(
+    store: Store, checksums: bool
+) -> None:
     generator = np.random.default_rng(0)
     rows = {digest(i): generator.normal(size=(4, 8)).astype(np.float32) for i in range(12)}
     store.features.put("clip_image", rows)
@@ -177,7 +191,7 @@ def test_a_feature_part_damaged_anywhere_is_made_again_and_never_gives_wrong_val
     assert Store(store.root, store._codec).features.keys("clip_image") == set(rows)
 
 
-def test_a_part_that_is_damaged_after_it_was_listed_is_missed_without_an_error(store):
+def test_a_part_that_is_damaged_after_it_was_listed_is_missed_without_an_error(store: Store) -> None:
     rows = {digest(1): np.ones(3, dtype=np.float32)}
     store.features.put("i3d", rows)
     assert store.features.keys("i3d") == set(rows)
@@ -187,19 +201,19 @@ def test_a_part_that_is_damaged_after_it_was_listed_is_missed_without_an_error(s
     assert store.features.keys("i3d") == set()
 
 
-def test_nan_features_are_refused(store):
+def test_nan_features_are_refused(store: Store) -> None:
     with pytest.raises(StoreError, match="NaN"):
         store.features.put("i3d", {digest(1): np.array([np.nan], dtype=np.float32)})
 
 
-def test_timings_add_up(store):
+def test_timings_add_up(store: Store) -> None:
     assert store.timing(KEY) is None
     store.put_timing(KEY, 2.0, 100)
     store.put_timing(KEY, 4.0, 300)
     assert store.timing(KEY) == {"count": 2, "seconds": 6.0, "bytes": 400}
 
 
-def test_only_old_temporary_files_are_swept(store, frames):
+def test_only_old_temporary_files_are_swept(store: Store, frames: np.ndarray) -> None:
     record = store.clips.put(KEY, frames, 8.0, **FIELDS)
     folder = store.clips.folder(KEY)
     for name, age_s in ((".clip.1-a.tmp.mkv", 7200), (".clip.2-b.tmp.mkv", 10)):
@@ -210,7 +224,7 @@ def test_only_old_temporary_files_are_swept(store, frames):
     assert store.clips.record(KEY) == record
 
 
-def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path, codec):
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path, codec: ClipCodec) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot create the store"):
         Store(tmp_path / "file" / "store", codec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
@@ -13,14 +14,14 @@ OTHER = "0" * 64
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path: Path) -> Path:
     path = tmp_path / "net.pt"
     path.write_bytes(b"tensors")
     return path
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     path = tmp_path / "model"
     path.mkdir()
     (path / "config.json").write_text("{}")
@@ -28,7 +29,7 @@ def folder(tmp_path):
     return path
 
 
-def test_a_pin_is_split_off_and_put_back():
+def test_a_pin_is_split_off_and_put_back() -> None:
     pin = "aB" * 32
     assert split_pin(f"owner/name@main#sha256:{pin}") == ("owner/name@main", pin.lower())
     assert split_pin("a#b") == ("a#b", "")
@@ -41,12 +42,12 @@ def test_a_pin_is_split_off_and_put_back():
 @pytest.mark.parametrize(
     "location", ["net.pt#sha256:", "net.pt#sha256:abc", "#sha256:" + OTHER, "x#sha256:" + "g" * 64]
 )
-def test_what_is_no_sha256_is_no_pin(location):
+def test_what_is_no_sha256_is_no_pin(location: str) -> None:
     with pytest.raises(WeightsError, match="64 hexadecimal digits"):
         split_pin(location)
 
 
-def test_a_file_is_pinned_by_its_plain_sha256_or_by_our_digest(file):
+def test_a_file_is_pinned_by_its_plain_sha256_or_by_our_digest(file: Path) -> None:
     plain = hashlib.sha256(b"tensors").hexdigest()
     for pin in (plain, plain.upper(), digest_weights(file)):
         assert resolve(f"{file}#sha256:{pin}") == file
@@ -55,7 +56,7 @@ def test_a_file_is_pinned_by_its_plain_sha256_or_by_our_digest(file):
     assert f"{file}#sha256:{plain}" in caught.value.hint
 
 
-def test_a_folder_is_pinned_by_our_digest(folder):
+def test_a_folder_is_pinned_by_our_digest(folder: Path) -> None:
     pin = digest_weights(folder)
     assert resolve(f"{folder}#sha256:{pin}") == folder
     (folder / "notes.md").write_text("no weights")
@@ -65,7 +66,7 @@ def test_a_folder_is_pinned_by_our_digest(folder):
         resolve(f"{folder}#sha256:{pin}")
 
 
-def test_a_file_that_changes_is_read_again(file):
+def test_a_file_that_changes_is_read_again(file: Path) -> None:
     pin = digest_weights(file)
     resolve(f"{file}#sha256:{pin}")
     file.write_bytes(b"tensors, changed")
@@ -73,13 +74,15 @@ def test_a_file_that_changes_is_read_again(file):
         resolve(f"{file}#sha256:{pin}")
 
 
-def test_digests_of_pinned_weights_are_remembered_where_asked(file, tmp_path):
+def test_digests_of_pinned_weights_are_remembered_where_asked(file: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache.json"
     resolve(f"{file}#sha256:{digest_weights(file)}", cache=cache)
     assert hashlib.sha256(b"tensors").hexdigest() in cache.read_text()
 
 
-def test_names_below_the_root_and_packaged_names_take_pins(folder, monkeypatch):
+def test_names_below_the_root_and_packaged_names_take_pins(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("REELBENCH_WEIGHTS", str(folder.parent))
     assert resolve(with_pin("model", digest_weights(folder))) == folder
     sprites = resolve("sprites/i3d")
@@ -88,22 +91,22 @@ def test_names_below_the_root_and_packaged_names_take_pins(folder, monkeypatch):
         resolve(with_pin("sprites/i3d", OTHER))
 
 
-def test_the_digest_does_not_know_of_the_pin(file):
+def test_the_digest_does_not_know_of_the_pin(file: Path) -> None:
     assert digest_weights(resolve(with_pin(str(file), digest_weights(file)))) == digest_weights(file)
 
 
-def test_nothing_is_no_location():
+def test_nothing_is_no_location() -> None:
     with pytest.raises(WeightsError, match="no weights are named"):
         resolve("")
 
 
-def test_a_missing_model_of_the_embedded_world_can_be_trained():
+def test_a_missing_model_of_the_embedded_world_can_be_trained() -> None:
     with pytest.raises(WeightsError) as caught:
         resolve("sprites/none")
     assert "reelbench world train" in str(caught.value)
 
 
-def test_why_missing(file, folder):
+def test_why_missing(file: Path, folder: Path) -> None:
     assert why_missing(str(folder)) is None
     assert why_missing(with_pin(str(file), digest_weights(file))) is None
     assert "no weights at" in why_missing(str(file) + "x")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from reelbench.datasets.annotation import (
 )
 
 
-def test_json_with_and_without_a_byte_order_mark(tmp_path) -> None:
+def test_json_with_and_without_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     for encoding in ("utf-8", "utf-8-sig"):
         path.write_text(json.dumps({"caption": "Ein Hündchen läuft. 犬が走る"}), encoding)
@@ -38,7 +40,7 @@ def test_json_with_and_without_a_byte_order_mark(tmp_path) -> None:
         (b'{"a": ' + b"9" * 10_000 + b"}", "not readable as JSON"),
     ],
 )
-def test_broken_json(tmp_path, content, message) -> None:
+def test_broken_json(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "broken.json"
     path.write_bytes(content)
     with pytest.raises(DatasetError, match=message) as caught:
@@ -46,14 +48,14 @@ def test_broken_json(tmp_path, content, message) -> None:
     assert str(path) in caught.value.message
 
 
-def test_unreadable_files(tmp_path) -> None:
+def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="cannot read"):
         load_json(tmp_path / "nowhere.json")
     with pytest.raises(DatasetError, match="cannot read"):
         load_json(tmp_path)
 
 
-def test_a_name_that_stands_twice_is_refused_in_json_and_yaml(tmp_path) -> None:
+def test_a_name_that_stands_twice_is_refused_in_json_and_yaml(tmp_path: Path) -> None:
     path = tmp_path / "twice"
     path.write_text('{"videos": [{"id": 1, "split": "test", "id": 2}]}')
     with pytest.raises(DatasetError, match="the name 'id' stands twice in one object"):
@@ -66,7 +68,7 @@ def test_a_name_that_stands_twice_is_refused_in_json_and_yaml(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", ["video7010", "000001_000050", "1066674784", "a-b.c", "-x", "_"])
-def test_plain_names(name) -> None:
+def test_plain_names(name: str) -> None:
     assert plain_name(name, "id", "here") == name
 
 
@@ -88,7 +90,7 @@ NOT_PLAIN = [
 
 
 @pytest.mark.parametrize("name", [*NOT_PLAIN, "a" * 201, None, 7, True, ["a"]])
-def test_names_that_are_not_plain(name) -> None:
+def test_names_that_are_not_plain(name: Any) -> None:
     with pytest.raises(DatasetError, match=r"(?s)^file\.json, videos\[3\]: video_id .* is not a plain name"):
         plain_name(name, "video_id", "file.json, videos[3]")
 
@@ -114,7 +116,7 @@ def test_fields() -> None:
         field("x", "a", list, "here")
 
 
-def test_find_file_takes_the_first_and_says_where_it_looked(tmp_path) -> None:
+def test_find_file_takes_the_first_and_says_where_it_looked(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "b.json").touch()
     assert find_file(tmp_path, ("a.json", "b.json"), ("", "sub"), "X") == tmp_path / "sub" / "b.json"
@@ -125,7 +127,7 @@ def test_find_file_takes_the_first_and_says_where_it_looked(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", registry.names("datasets"))
-def test_a_root_that_is_not_there_is_said_so(tmp_path, name) -> None:
+def test_a_root_that_is_not_there_is_said_so(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     cls = registry.get("datasets", name)
     for root, why in (("nothing", "does not exist"), ("file", "is not a folder")):

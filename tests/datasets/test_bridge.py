@@ -49,20 +49,20 @@ def root(tmp_path: Path) -> Path:
     return make_root(tmp_path / "bridge")
 
 
-def test_it_is_the_registered_data_set(root) -> None:
+def test_it_is_the_registered_data_set(root: Path) -> None:
     assert registry.get("datasets", "bridge") is Bridge
     data = open_(root)
     assert isinstance(data, Dataset)
     assert (data.name, data.task, data.split) == ("bridge", "prediction", "val")
 
 
-def test_the_first_eighty_percent_of_the_list_rounded_down_are_the_training_split(root) -> None:
+def test_the_first_eighty_percent_of_the_list_rounded_down_are_the_training_split(root: Path) -> None:
     train, val = ids(open_(root, split="train", order="id")), ids(open_(root, order="id"))
     assert [int(id.split("/")[1]) for id in train] == list(range(8))
     assert [int(id.split("/")[1]) for id in val] == [8, 9, 10]
 
 
-def test_the_cut_gives_the_published_numbers_for_a_list_of_the_published_length(tmp_path) -> None:
+def test_the_cut_gives_the_published_numbers_for_a_list_of_the_published_length(tmp_path: Path) -> None:
     root = make_root(tmp_path, 1)
     (root / PATH_LIST).write_text(json.dumps([f"t/{i}" for i in range(25_083)]))
     (len_train, len_val) = (len(open_(root, split=split)) for split in ("train", "val"))
@@ -78,11 +78,11 @@ def test_the_cut_gives_the_published_numbers_for_a_list_of_the_published_length(
         ("pick_up_violet_Allen_key", "pick up violet Allen key"),
     ],
 )
-def test_the_text_is_the_name_of_the_task(task, text) -> None:
+def test_the_text_is_the_name_of_the_task(task: str, text: str) -> None:
     assert task_text(task) == text
 
 
-def test_a_sample_is_a_folder_its_task_and_one_given_frame(root) -> None:
+def test_a_sample_is_a_folder_its_task_and_one_given_frame(root: Path) -> None:
     sample = next(iter(open_(root, order="id", fps=5)))
     assert (sample.id, sample.source) == ("put_pot_in_sink_distractors/8",) * 2
     assert (sample.prompt, sample.num_context_frames) == ("put pot in sink", 1)
@@ -92,7 +92,7 @@ def test_a_sample_is_a_folder_its_task_and_one_given_frame(root) -> None:
     assert next(iter(open_(root))).reference.fps is None
 
 
-def test_frames_come_in_the_order_of_their_numbers_wherever_the_listing_has_them(root) -> None:
+def test_frames_come_in_the_order_of_their_numbers_wherever_the_listing_has_them(root: Path) -> None:
     folder = root / "rawframes" / "put_pot_in_sink_distractors" / "8"
     folder.rmdir()
     write_clip(folder, 12)
@@ -102,7 +102,7 @@ def test_frames_come_in_the_order_of_their_numbers_wherever_the_listing_has_them
     assert frames[:, 0, 0, 0].tolist() == [10 * number for number in range(1, 13)]
 
 
-def test_a_frame_that_is_missing_in_the_middle_is_named(root) -> None:
+def test_a_frame_that_is_missing_in_the_middle_is_named(root: Path) -> None:
     folder = root / "rawframes" / "put_pot_in_sink_distractors" / "8"
     folder.rmdir()
     write_clip(folder, 6)
@@ -112,7 +112,7 @@ def test_a_frame_that_is_missing_in_the_middle_is_named(root) -> None:
         read_clip(reference, 2)
 
 
-def test_a_clip_of_too_few_frames_an_empty_and_a_missing_one_fail_alone(root) -> None:
+def test_a_clip_of_too_few_frames_an_empty_and_a_missing_one_fail_alone(root: Path) -> None:
     tasks = root / "rawframes" / "put_pot_in_sink_distractors"
     for number in (8, 10):
         (tasks / str(number)).rmdir()
@@ -129,7 +129,7 @@ def test_a_clip_of_too_few_frames_an_empty_and_a_missing_one_fail_alone(root) ->
     assert ids(open_(root, skip_missing=True, order="id"))[-1].endswith("/9")
 
 
-def test_pictures_before_the_first_frame_are_not_passed_over(root) -> None:
+def test_pictures_before_the_first_frame_are_not_passed_over(root: Path) -> None:
     folder = root / "rawframes" / "put_pot_in_sink_distractors" / "8"
     folder.rmdir()
     write_clip(folder, 4, first=0)
@@ -139,7 +139,7 @@ def test_pictures_before_the_first_frame_are_not_passed_over(root) -> None:
     assert read_clip(next(iter(open_(root, order="id", first_frame=0))).reference)[0].max() == 0
 
 
-def test_the_list_in_its_other_places_and_frames_elsewhere(root, tmp_path) -> None:
+def test_the_list_in_its_other_places_and_frames_elsewhere(root: Path, tmp_path: Path) -> None:
     (root / "dataset").mkdir()
     (root / PATH_LIST).rename(root / "dataset" / PATH_LIST)
     assert len(open_(root)) == 3
@@ -162,14 +162,14 @@ def test_the_list_in_its_other_places_and_frames_elsewhere(root, tmp_path) -> No
         (7, "entry 1: expected a path of the form task/n, got 7"),
     ],
 )
-def test_malformed_paths_are_refused_in_either_split(root, entry, message) -> None:
+def test_malformed_paths_are_refused_in_either_split(root: Path, entry: int | str, message: str) -> None:
     (root / PATH_LIST).write_text(json.dumps(["t/1", entry, "t/2"]))
     for split in ("train", "val"):
         with pytest.raises(DatasetError, match=message):
             len(open_(root, split=split))
 
 
-def test_a_list_that_names_clips_that_are_not_there(root) -> None:
+def test_a_list_that_names_clips_that_are_not_there(root: Path) -> None:
     (root / PATH_LIST).write_text(json.dumps([f"other_task/{i}" for i in range(5)]))
     with pytest.raises(
         DatasetError, match=r"no clip of the list is there; expected .*other_task/4"
@@ -178,12 +178,12 @@ def test_a_list_that_names_clips_that_are_not_there(root) -> None:
     assert "bridge_conversion" in str(caught.value.hint)
 
 
-def test_clips_that_stand_in_both_splits_are_said(root) -> None:
+def test_clips_that_stand_in_both_splits_are_said(root: Path) -> None:
     (root / PATH_LIST).write_text(json.dumps(["t/0", "t/1", "t/2", "t/3", "t/1"]))
     assert open_(root).notes() == ("1 clips stand in the other split, too",)
 
 
-def test_sprites_in_this_layout_are_read(tmp_path) -> None:
+def test_sprites_in_this_layout_are_read(tmp_path: Path) -> None:
     texts, folders = bridge_layout({"train": 9, "validate": 9, "test": 1}, 0)
     for name, text in texts.items():
         (tmp_path / name).write_text(text)

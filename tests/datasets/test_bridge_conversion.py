@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,9 @@ def raw(tmp_path: Path) -> Path:
     return make_release(tmp_path / "raw")
 
 
-def test_clips_are_numbered_in_each_task_in_the_natural_order_of_their_trajectories(raw, tmp_path) -> None:
+def test_clips_are_numbered_in_each_task_in_the_natural_order_of_their_trajectories(
+    raw: Path, tmp_path: Path
+) -> None:
     done = convert_bridge(raw, tmp_path / "out")
     assert list(done.clips) == [
         "put_pot_in_sink_distractors/0",
@@ -55,7 +58,7 @@ def test_clips_are_numbered_in_each_task_in_the_natural_order_of_their_trajector
     assert done.left_out == {}
 
 
-def test_pictures_are_copied_byte_for_byte_in_numeric_order_from_1(raw, tmp_path) -> None:
+def test_pictures_are_copied_byte_for_byte_in_numeric_order_from_1(raw: Path, tmp_path: Path) -> None:
     convert_bridge(raw, tmp_path / "out")
     folder = tmp_path / "out/rawframes/put_pot_in_sink_distractors/1"
     pictures = sorted(folder.iterdir())
@@ -63,7 +66,7 @@ def test_pictures_are_copied_byte_for_byte_in_numeric_order_from_1(raw, tmp_path
     assert [path.read_text() for path in pictures] == [f"traj_group0/traj2/images0/{i}" for i in range(12)]
 
 
-def test_the_data_set_reads_what_was_written(raw, tmp_path) -> None:
+def test_the_data_set_reads_what_was_written(raw: Path, tmp_path: Path) -> None:
     convert_bridge(raw, tmp_path / "out")
     parts = [Bridge(Bridge.Config(root=str(tmp_path / "out"), split=split)) for split in ("train", "val")]
     assert [len(part) for part in parts] == [4, 1]
@@ -73,7 +76,7 @@ def test_the_data_set_reads_what_was_written(raw, tmp_path) -> None:
 
 
 def test_the_path_list_is_shuffled_by_the_seed_and_the_record_tells_where_clips_come_from(
-    raw, tmp_path
+    raw: Path, tmp_path: Path
 ) -> None:
     done = convert_bridge(raw, tmp_path / "out")
     listed = json.loads((tmp_path / "out" / PATH_LIST).read_text())
@@ -88,7 +91,9 @@ def test_the_path_list_is_shuffled_by_the_seed_and_the_record_tells_where_clips_
     assert len(orders) > 1
 
 
-def test_broken_trajectories_are_left_out_with_the_reason_and_take_no_number(raw, tmp_path) -> None:
+def test_broken_trajectories_are_left_out_with_the_reason_and_take_no_number(
+    raw: Path, tmp_path: Path
+) -> None:
     pots = next(raw.rglob("traj10")).parent
     (pots / "traj0" / "images0" / "im_1.jpg").unlink()
     write_trajectory(pots / "traj11", 1)
@@ -105,22 +110,24 @@ def test_broken_trajectories_are_left_out_with_the_reason_and_take_no_number(raw
     ]
 
 
-def test_lmdb_folders_are_passed_over(raw, tmp_path) -> None:
+def test_lmdb_folders_are_passed_over(raw: Path, tmp_path: Path) -> None:
     write_trajectory(raw / "rss/toykitchen2/wipe_lmdb" / DATE / "raw/traj_group0/traj0", 3)
     write_trajectory(raw / "rss/toykitchen2/wipe" / f"{DATE}_lmdb" / "raw/traj_group0/traj0", 3)
     assert not any("wipe" in id for id in convert_bridge(raw, tmp_path / "out").clips)
 
 
-def test_the_folder_of_one_task_is_a_release_too(raw, tmp_path) -> None:
+def test_the_folder_of_one_task_is_a_release_too(raw: Path, tmp_path: Path) -> None:
     done = convert_bridge(raw / "rss/toykitchen2/set_table/00", tmp_path / "out")
     assert list(done.clips) == ["set_table/0"]
 
 
-def test_killed_in_the_middle_it_goes_on_where_it_stopped(raw, tmp_path, monkeypatch) -> None:
+def test_killed_in_the_middle_it_goes_on_where_it_stopped(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copied = []
     copy = bridge_conversion._copy
 
-    def copy_two(pictures, folder):
+    def copy_two(pictures: Any, folder: Path) -> None:
         if len(copied) == 2:
             folder.with_name(folder.name + ".part").mkdir(parents=True)
             raise KeyboardInterrupt
@@ -140,7 +147,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_stopped(raw, tmp_path, monkeyp
     assert (tmp_path / "out" / PATH_LIST).exists()
 
 
-def test_another_conversion_into_the_same_folder_is_refused(raw, tmp_path) -> None:
+def test_another_conversion_into_the_same_folder_is_refused(raw: Path, tmp_path: Path) -> None:
     convert_bridge(raw, tmp_path / "out")
     with pytest.raises(DatasetError, match="is of another conversion"):
         convert_bridge(raw, tmp_path / "out", seed=1)
@@ -149,7 +156,7 @@ def test_another_conversion_into_the_same_folder_is_refused(raw, tmp_path) -> No
         convert_bridge(raw, tmp_path / "out")
 
 
-def test_what_is_no_release_is_refused(raw, tmp_path) -> None:
+def test_what_is_no_release_is_refused(raw: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="does not exist"):
         convert_bridge(tmp_path / "nowhere", tmp_path / "out")
     (tmp_path / "empty").mkdir()
@@ -162,7 +169,7 @@ def test_what_is_no_release_is_refused(raw, tmp_path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_the_command(raw, tmp_path, capsys) -> None:
+def test_the_command(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_trajectory(next(raw.rglob("traj10")).parent / "traj11", 1)
     assert main([str(raw), str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out

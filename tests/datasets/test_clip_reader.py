@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +61,9 @@ def blended(shown: range, num_frames: int) -> list[int]:
 
 
 @pytest.mark.parametrize("make", [lambda root: (bridge(root, 40), 1), lambda root: (epic(root, 30, 69), 30)])
-def test_clips_that_are_folders_of_pictures_are_read_in_every_way(tmp_path, make) -> None:
+def test_clips_that_are_folders_of_pictures_are_read_in_every_way(
+    tmp_path: Path, make: Callable[..., Any]
+) -> None:
     sample, first = make(tmp_path / "data")
     shown = range(first, first + 40)
     spread = np.rint(np.linspace(0, 39, 16)).astype(int)
@@ -72,13 +76,13 @@ def test_clips_that_are_folders_of_pictures_are_read_in_every_way(tmp_path, make
         assert numbers(reader(sample, 16)) == expected
 
 
-def test_a_rate_resamples_folders_whose_rate_is_known(tmp_path) -> None:
+def test_a_rate_resamples_folders_whose_rate_is_known(tmp_path: Path) -> None:
     sample = bridge(tmp_path / "bridge", 40)  # 10 a second
     assert numbers(ClipReader(fps=5)(sample, 8)) == list(range(1, 16, 2))
     assert numbers(ClipReader("spread", fps=5)(sample, 20)) == list(range(1, 41, 2))
 
 
-def test_of_a_long_action_every_so_many_frames_are_blended_as_seer_does(tmp_path) -> None:
+def test_of_a_long_action_every_so_many_frames_are_blended_as_seer_does(tmp_path: Path) -> None:
     sample = epic(tmp_path / "epic", 7, 207)
     assert numbers(ClipReader("seer")(sample, 16)) == blended(range(7, 208, 2), 16)
     assert numbers(ClipReader()(sample, 16)) == list(range(7, 23))
@@ -88,7 +92,9 @@ def test_of_a_long_action_every_so_many_frames_are_blended_as_seer_does(tmp_path
     ("reader", "protocol"),
     [(ClipReader("seer"), "seer"), (ClipReader(), "predicted"), (ClipReader(), "tats")],
 )
-def test_what_is_trained_on_is_what_the_protocol_reads(tmp_path, reader, protocol) -> None:
+def test_what_is_trained_on_is_what_the_protocol_reads(
+    tmp_path: Path, reader: ClipReader, protocol: str
+) -> None:
     measuring = Measuring(load_protocol(protocol), (), {})
     for sample in (bridge(tmp_path / "b", 40, given=2), epic(tmp_path / "e", 7, 207, given=2)):
         reading = measuring.reference_reading(sample)
@@ -98,7 +104,7 @@ def test_what_is_trained_on_is_what_the_protocol_reads(tmp_path, reader, protoco
         np.testing.assert_array_equal(reader(sample, reading.num_frames), measured)
 
 
-def test_short_clips_end_in_grey_under_seer_and_are_too_short_otherwise(tmp_path) -> None:
+def test_short_clips_end_in_grey_under_seer_and_are_too_short_otherwise(tmp_path: Path) -> None:
     sample = bridge(tmp_path / "bridge", 5)
     assert numbers(ClipReader("seer")(sample, 8)) == [1, 2, 3, 4, 5, *[PADDING] * 3]
     for reader in (ClipReader(), ClipReader("spread")):
@@ -107,7 +113,7 @@ def test_short_clips_end_in_grey_under_seer_and_are_too_short_otherwise(tmp_path
 
 
 @pytest.mark.parametrize("frames", ["first", "spread", "seer"])
-def test_a_clip_that_leaves_nothing_to_predict_is_too_short_in_every_way(tmp_path, frames) -> None:
+def test_a_clip_that_leaves_nothing_to_predict_is_too_short_in_every_way(tmp_path: Path, frames: str) -> None:
     sample = bridge(tmp_path / "bridge", 3, given=3)
     with pytest.raises(TooShortError, match="gives 3 frames, and the first 3 are for the method"):
         ClipReader(frames)(sample, 8)
@@ -126,6 +132,6 @@ def test_a_sample_without_a_clip_is_named() -> None:
         ({"frames": "seer", "fps": 8.0}, "whatever their rate; got 8 fps"),
     ],
 )
-def test_what_would_not_be_applied_is_refused(settings, message) -> None:
+def test_what_would_not_be_applied_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(RunFileError, match=message):
         ClipReader(**settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -31,7 +32,7 @@ def write_csv(root: Path, rows: list[tuple[str, ...]], header: tuple[str, ...] =
 
 
 @pytest.fixture
-def root(tmp_path) -> Path:
+def root(tmp_path: Path) -> Path:
     for name in ("bear", "swan", "boat"):
         folder = tmp_path / "JPEGImages" / "480p" / name
         folder.mkdir(parents=True)
@@ -44,7 +45,7 @@ def root(tmp_path) -> Path:
     return tmp_path
 
 
-def open_(root: Path, **config) -> Davis:
+def open_(root: Path, **config: Any) -> Davis:
     return Davis(Davis.Config(root=str(root), **config))
 
 
@@ -52,7 +53,7 @@ def ids(data: Davis) -> list[str]:
     return [sample.id for sample in data]
 
 
-def test_samples_are_gathered_by_video_in_the_order_of_the_captions(root) -> None:
+def test_samples_are_gathered_by_video_in_the_order_of_the_captions(root: Path) -> None:
     data = open_(root, fps=24.0)
     assert ids(data) == IDS
     assert len(data) == 5
@@ -64,7 +65,7 @@ def test_samples_are_gathered_by_video_in_the_order_of_the_captions(root) -> Non
     assert read_clip(sample.reference).shape == (3, 12, 16, 3)
 
 
-def test_yaml_says_the_same_as_csv(root) -> None:
+def test_yaml_says_the_same_as_csv(root: Path) -> None:
     entries = [dict(zip(COLUMNS, row, strict=True)) for row in EDITS]
     (root / "edits.yaml").write_text(yaml.safe_dump(entries))
     data = open_(root, prompts="edits.yaml")
@@ -72,7 +73,7 @@ def test_yaml_says_the_same_as_csv(root) -> None:
     assert data.fingerprint() == open_(root, prompts=str(root / "edits.yaml")).fingerprint()
 
 
-def test_a_list_leaves_out_the_other_videos_and_says_so(root) -> None:
+def test_a_list_leaves_out_the_other_videos_and_says_so(root: Path) -> None:
     data = open_(root, list="2017/val")
     assert ids(data) == IDS[:4]
     assert data.split == "2017-val"
@@ -83,7 +84,7 @@ def test_a_list_leaves_out_the_other_videos_and_says_so(root) -> None:
     assert data.fingerprint() != open_(root).fingerprint()
 
 
-def test_lists_of_2016_have_a_frame_a_line(root) -> None:
+def test_lists_of_2016_have_a_frame_a_line(root: Path) -> None:
     lines = [
         f"/JPEGImages/480p/swan/{index:05d}.jpg /Annotations/480p/swan/{index:05d}.png" for index in range(3)
     ]
@@ -92,7 +93,7 @@ def test_lists_of_2016_have_a_frame_a_line(root) -> None:
     assert ids(open_(root, list="480p/val")) == ["swan:style"]
 
 
-def test_the_shuffled_order_keeps_the_edits_of_a_video_together(root) -> None:
+def test_the_shuffled_order_keeps_the_edits_of_a_video_together(root: Path) -> None:
     orders = {tuple(ids(open_(root, order="shuffled", seed=seed))) for seed in range(8)}
     assert len(orders) > 1
     for order in orders:
@@ -101,11 +102,11 @@ def test_the_shuffled_order_keeps_the_edits_of_a_video_together(root) -> None:
         assert order[first : first + 3] == tuple(IDS[:3])
 
 
-def test_kinds_are_chosen_and_ids_stay(root) -> None:
+def test_kinds_are_chosen_and_ids_stay(root: Path) -> None:
     assert ids(open_(root, edits=["object", "multiple"])) == ["bear:object", "bear:object-2", "boat:multiple"]
 
 
-def test_missing_videos_are_listed_and_a_wrong_folder_is_refused(root) -> None:
+def test_missing_videos_are_listed_and_a_wrong_folder_is_refused(root: Path) -> None:
     (root / "JPEGImages/480p/swan").rename(root / "elsewhere")
     assert open_(root).missing() == [root / "JPEGImages/480p/swan"]
     data = open_(root, resolution="Full-Resolution")
@@ -125,7 +126,7 @@ def test_missing_videos_are_listed_and_a_wrong_folder_is_refused(root) -> None:
         (("boat", "a ship", "object", "y"), "line 7: the source prompt of 'boat' differs"),
     ],
 )
-def test_malformed_captions(root, row, message) -> None:
+def test_malformed_captions(root: Path, row: tuple[str, str, str, str], message: str) -> None:
     write_csv(root, [row, *EDITS])
     with pytest.raises(DatasetError, match=message):
         len(open_(root))
@@ -143,13 +144,13 @@ def test_malformed_captions(root, row, message) -> None:
         ("- !!python/object/apply:os.getcwd []", "not valid YAML"),
     ],
 )
-def test_malformed_yaml(root, text, message) -> None:
+def test_malformed_yaml(root: Path, text: str, message: str) -> None:
     (root / "edits.yml").write_text(text)
     with pytest.raises(DatasetError, match=message):
         len(open_(root, prompts="edits.yml"))
 
 
-def test_files_that_are_not_there_or_of_the_wrong_kind(root) -> None:
+def test_files_that_are_not_there_or_of_the_wrong_kind(root: Path) -> None:
     with pytest.raises(DatasetError, match=r"nothing\.csv' does not exist") as caught:
         len(open_(root, prompts="nothing.csv"))
     assert "video, source_prompt, edit, prompt" in str(caught.value.hint)
@@ -169,6 +170,6 @@ def test_files_that_are_not_there_or_of_the_wrong_kind(root) -> None:
 @pytest.mark.parametrize(
     "config", [{"list": "../val"}, {"resolution": ".."}, {"list": "/etc"}, {"edits": []}]
 )
-def test_settings_out_of_range(config) -> None:
+def test_settings_out_of_range(config: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Davis.Config(root="x", **config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,14 +69,14 @@ def root(tmp_path: Path) -> Path:
     return make_root(tmp_path / "epic")
 
 
-def test_it_is_the_registered_data_set(root) -> None:
+def test_it_is_the_registered_data_set(root: Path) -> None:
     assert registry.get("datasets", "epic-kitchens-100") is EpicKitchens100
     data = open_(root)
     assert isinstance(data, Dataset)
     assert (data.name, data.task, data.split) == ("epic-kitchens-100", "prediction", "validation")
 
 
-def test_a_sample_is_an_action_of_a_video(root) -> None:
+def test_a_sample_is_an_action_of_a_video(root: Path) -> None:
     samples = list(open_(root, order="id"))
     assert [sample.id for sample in samples] == [f"P01_11_{index}" for index in range(4)]
     assert {sample.source for sample in samples} == {"P01_11"}
@@ -85,14 +86,14 @@ def test_a_sample_is_an_action_of_a_video(root) -> None:
     assert (reference.path, reference.first_frame, reference.last_frame) == (root / VIDEO, 4, 12)
 
 
-def test_the_first_and_the_last_frame_of_a_window_both_belong_to_it(root) -> None:
+def test_the_first_and_the_last_frame_of_a_window_both_belong_to_it(root: Path) -> None:
     reference = list(open_(root, order="id"))[1].reference
     frames = read_clip(reference)
     assert frames[:, 0, 0, 0].tolist() == [10 * number for number in range(4, 13)]
 
 
 @pytest.mark.parametrize(("video", "fps"), [("P01_11", 60.0), ("P01_101", 50.0), ("kitchen", None)])
-def test_the_released_frames_have_the_rate_of_their_year(root, video, fps) -> None:
+def test_the_released_frames_have_the_rate_of_their_year(root: Path, video: str, fps: float | None) -> None:
     write_list(root, [make_row(0, 1, 5, video_id=video)])
     (root / VIDEO).rename((root / VIDEO).with_name(video))
     assert next(iter(open_(root))).reference.fps == fps
@@ -106,7 +107,7 @@ def test_rates_out_of_range_are_refused() -> None:
             EpicKitchens100.Config(root="x", fps=fps)
 
 
-def test_columns_are_found_by_name(root) -> None:
+def test_columns_are_found_by_name(root: Path) -> None:
     expected = open_(root).fingerprint()
     write_list(root, ROWS[::-1], EPIC_COLUMNS[::-1])
     assert open_(root).fingerprint() == expected
@@ -115,14 +116,14 @@ def test_columns_are_found_by_name(root) -> None:
         len(open_(root))
 
 
-def test_an_action_without_a_frame_to_predict_stays_in_the_list_and_fails_when_it_is_read(root) -> None:
+def test_an_action_without_a_frame_to_predict_stays_in_the_list_and_fails_when_it_is_read(root: Path) -> None:
     short = list(open_(root, order="id"))[3]
     assert (short.id, short.num_context_frames) == ("P01_11_3", 1)
     with pytest.raises(TooShortError, match=r"gives 1 frame, and the first 1 .*none is left to predict"):
         read_clip(short.reference, 16, num_given=1)
 
 
-def test_frames_missing_in_a_folder_are_named(root) -> None:
+def test_frames_missing_in_a_folder_are_named(root: Path) -> None:
     (root / VIDEO / "frame_0000000004.jpg").unlink()
     first, _, third, _ = (sample.reference for sample in open_(root, order="id"))
     with pytest.raises(VideoError, match="lacks frame 4"):
@@ -131,7 +132,7 @@ def test_frames_missing_in_a_folder_are_named(root) -> None:
         read_clip(third)
 
 
-def test_folders_without_the_level_of_the_authors_script(root) -> None:
+def test_folders_without_the_level_of_the_authors_script(root: Path) -> None:
     (root / "EPIC-KITCHENS" / "P01").rename(root / "P01")
     (root / "EPIC-KITCHENS").rmdir()
     data = open_(root)
@@ -139,7 +140,7 @@ def test_folders_without_the_level_of_the_authors_script(root) -> None:
     assert next(iter(data)).reference.path == root / "P01" / "rgb_frames" / "P01_11"
 
 
-def test_annotations_in_their_own_folder_and_frames_elsewhere(root, tmp_path) -> None:
+def test_annotations_in_their_own_folder_and_frames_elsewhere(root: Path, tmp_path: Path) -> None:
     (root / "epic-kitchens-100-annotations").mkdir()
     name = "EPIC_100_validation.csv"
     (root / name).rename(root / "epic-kitchens-100-annotations" / name)
@@ -148,7 +149,7 @@ def test_annotations_in_their_own_folder_and_frames_elsewhere(root, tmp_path) ->
         assert open_(root, video_root=str(folder)).missing() == []
 
 
-def test_frames_that_are_still_in_their_archive_are_said(root) -> None:
+def test_frames_that_are_still_in_their_archive_are_said(root: Path) -> None:
     rows = [*ROWS, make_row(5, 1, 5, video_id="P01_12", narration_id="P01_12_0")]
     write_list(root, rows)
     (root / VIDEO).with_name("P01_12.tar").touch()
@@ -160,7 +161,7 @@ def test_frames_that_are_still_in_their_archive_are_said(root) -> None:
     assert len(list(open_(root, skip_missing=True))) == 4
 
 
-def test_an_annotation_that_names_a_video_that_is_not_there(root) -> None:
+def test_an_annotation_that_names_a_video_that_is_not_there(root: Path) -> None:
     write_list(root, [*ROWS, make_row(5, 1, 5, video_id="P01_12", narration_id="P01_12_0")])
     samples = list(open_(root, order="id"))
     with pytest.raises(VideoError, match="P01_12"):
@@ -183,13 +184,13 @@ def test_an_annotation_that_names_a_video_that_is_not_there(root) -> None:
         (make_row(0, 4, 9), "line 3: the clip 'P01_11_0' stands in .*line 2 too, with another caption or"),
     ],
 )
-def test_malformed_rows(root, row, message) -> None:
+def test_malformed_rows(root: Path, row: dict[str, str], message: str) -> None:
     write_list(root, [ROWS[0], row])
     with pytest.raises(DatasetError, match=message):
         len(open_(root))
 
 
-def test_missing_and_empty_lists(root) -> None:
+def test_missing_and_empty_lists(root: Path) -> None:
     with pytest.raises(DatasetError, match=r"split 'train': EPIC_100_train\.csv is missing"):
         len(open_(root, split="train"))
     write_list(root, [])
@@ -200,7 +201,9 @@ def test_missing_and_empty_lists(root) -> None:
 
 
 def test_opening_lists_a_folder_for_each_participant_however_many_actions(
-    tmp_path, monkeypatch, count_file_system_calls
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    count_file_system_calls: Callable[[pytest.MonkeyPatch], list[str]],
 ) -> None:
     counts = []
     for count in (10, 5_000):
@@ -213,7 +216,7 @@ def test_opening_lists_a_folder_for_each_participant_however_many_actions(
     assert counts[0] == counts[1] < 20
 
 
-def test_sprites_in_this_layout_are_read(tmp_path) -> None:
+def test_sprites_in_this_layout_are_read(tmp_path: Path) -> None:
     texts, folders = epic_kitchens_layout({"train": 2, "validate": 0, "test": 5}, 0)
     for name, text in texts.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -230,7 +233,7 @@ def test_sprites_in_this_layout_are_read(tmp_path) -> None:
     assert [sample.reference.first_frame for sample in validation][:2] == [1, 1 + in_order[0].num_frames]
 
 
-def test_a_clip_says_how_many_of_its_frames_enter_seers_blend(root) -> None:
+def test_a_clip_says_how_many_of_its_frames_enter_seers_blend(root: Path) -> None:
     lengths = (2, 101, 200, 201, 300, 301, 2994)
     write_list(root, [make_row(i, 7, 6 + length) for i, length in enumerate(lengths)])
     # Seer: every floor((stop - start) / 100)-th frame from a difference of 100 on.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def write_sheet(
 
 
 @pytest.fixture
-def root(tmp_path) -> Path:
+def root(tmp_path: Path) -> Path:
     for part, names in VIDEOS.items():
         for name in names:
             folder = tmp_path / part / "480p_frames" / name
@@ -60,7 +61,7 @@ def root(tmp_path) -> Path:
     return tmp_path
 
 
-def open_(root: Path, **config) -> LoveuTgve:
+def open_(root: Path, **config: Any) -> LoveuTgve:
     return LoveuTgve(LoveuTgve.Config(root=str(root), **config))
 
 
@@ -68,7 +69,7 @@ def ids(data: LoveuTgve) -> list[str]:
     return [sample.id for sample in data]
 
 
-def test_a_sample_is_a_video_with_one_of_its_edits(root) -> None:
+def test_a_sample_is_a_video_with_one_of_its_edits(root: Path) -> None:
     sample = list(open_(root))[2]
     assert sample.id == "gold-fish:background"
     assert sample.source == "gold-fish"
@@ -79,7 +80,7 @@ def test_a_sample_is_a_video_with_one_of_its_edits(root) -> None:
     assert read_clip(sample.reference).shape == (3, 16, 16, 3)
 
 
-def test_samples_follow_the_sheet_and_headings_are_none(root) -> None:
+def test_samples_follow_the_sheet_and_headings_are_none(root: Path) -> None:
     data = open_(root)
     names = [name for names in VIDEOS.values() for name in names]
     assert ids(data) == [f"{name}:{kind}" for name in names for kind in KINDS]
@@ -87,7 +88,7 @@ def test_samples_follow_the_sheet_and_headings_are_none(root) -> None:
     assert (data.split, data.task, data.missing(), data.notes()) == ("test", "editing", [], ())
 
 
-def test_parts_and_edits_are_chosen(root) -> None:
+def test_parts_and_edits_are_chosen(root: Path) -> None:
     assert ids(open_(root, parts=["videvo_480p"], edits=["multiple", "style"])) == [
         "swans:style",
         "swans:multiple",
@@ -99,7 +100,7 @@ def test_parts_and_edits_are_chosen(root) -> None:
             open_(root, **wrong)
 
 
-def test_the_shuffled_order_moves_videos_and_keeps_their_edits_together(root) -> None:
+def test_the_shuffled_order_moves_videos_and_keeps_their_edits_together(root: Path) -> None:
     orders = {tuple(ids(open_(root, order="shuffled", seed=seed))) for seed in range(5)}
     assert len(orders) > 1
     for order in orders:
@@ -108,13 +109,15 @@ def test_the_shuffled_order_moves_videos_and_keeps_their_edits_together(root) ->
         assert all(len(set(sources[start : start + 4])) == 1 for start in range(0, 20, 4))
 
 
-def test_a_missing_video_moves_nothing_in_the_shuffled_order(root) -> None:
+def test_a_missing_video_moves_nothing_in_the_shuffled_order(root: Path) -> None:
     before = ids(open_(root, order="shuffled"))
     write_sheet(root, [row for row in sheet_rows() if row[0] != "salsa"])
     assert ids(open_(root, order="shuffled")) == [id for id in before if not id.startswith("salsa")]
 
 
-def test_the_fingerprint_needs_no_videos_and_follows_every_caption(root, tmp_path_factory) -> None:
+def test_the_fingerprint_needs_no_videos_and_follows_every_caption(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     bare = tmp_path_factory.mktemp("bare")
     write_sheet(bare, sheet_rows())
     fingerprint = open_(root).fingerprint()
@@ -127,11 +130,11 @@ def test_the_fingerprint_needs_no_videos_and_follows_every_caption(root, tmp_pat
         assert open_(bare).fingerprint() != fingerprint
 
 
-def test_a_rate_is_passed_on_where_one_is_given(root) -> None:
+def test_a_rate_is_passed_on_where_one_is_given(root: Path) -> None:
     assert {sample.reference.fps for sample in open_(root, fps=24.0)} == {24.0}  # type: ignore[union-attr]
 
 
-def test_missing_videos_are_listed_and_an_empty_folder_is_refused(root) -> None:
+def test_missing_videos_are_listed_and_an_empty_folder_is_refused(root: Path) -> None:
     (root / "DAVIS_480p/480p_frames/stunt").rename(root / "elsewhere")
     data = open_(root)
     assert data.missing() == [root / "DAVIS_480p/480p_frames/stunt"]
@@ -140,25 +143,25 @@ def test_missing_videos_are_listed_and_an_empty_folder_is_refused(root) -> None:
         iter(open_(root, video_root=str(root / "nowhere")))
 
 
-def test_a_video_root_beside_the_sheet(root, tmp_path_factory) -> None:
+def test_a_video_root_beside_the_sheet(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     bare = tmp_path_factory.mktemp("bare")
     write_sheet(bare, sheet_rows())
     assert open_(bare, video_root=str(root)).missing() == []
 
 
 @pytest.mark.parametrize("name", ["LOVEU-TGVE_2023_data.csv", "LOVEU-TGVE-2023_data.csv"])
-def test_names_under_which_the_sheet_goes(root, name) -> None:
+def test_names_under_which_the_sheet_goes(root: Path, name: str) -> None:
     (root / "LOVEU-TGVE-2023_Dataset.csv").rename(root / name)
     assert len(open_(root)) == 20
 
 
-def test_a_folder_above_the_release(root, tmp_path_factory) -> None:
+def test_a_folder_above_the_release(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     above = tmp_path_factory.mktemp("above")
     (above / "loveu-tgve-2023").symlink_to(root)
     assert open_(above).missing() == []
 
 
-def test_columns_are_found_by_name_in_any_case_order_and_spacing(root) -> None:
+def test_columns_are_found_by_name_in_any_case_order_and_spacing(root: Path) -> None:
     order = [5, 0, 3, 1, 4, 2]
     header = tuple(COLUMNS[i].upper().replace(" ", "  ") + " " for i in order)
     write_sheet(root, [[row[i] for i in order] for row in sheet_rows()], header)
@@ -170,7 +173,7 @@ def test_columns_are_found_by_name_in_any_case_order_and_spacing(root) -> None:
     assert caught.value.hint == "rename 'Our caption' to 'Our GT caption'"
 
 
-def test_an_excel_sheet_is_refused_with_what_to_do(root) -> None:
+def test_an_excel_sheet_is_refused_with_what_to_do(root: Path) -> None:
     (root / "LOVEU-TGVE-2023_Dataset.csv").unlink()
     with pytest.raises(DatasetError, match=r"LOVEU-TGVE-2023_Dataset\.csv or .* is missing"):
         len(open_(root))
@@ -180,7 +183,7 @@ def test_an_excel_sheet_is_refused_with_what_to_do(root) -> None:
     assert "save it as CSV (UTF-8)" in str(caught.value.hint)
 
 
-def test_a_sheet_without_headings_finds_its_videos_but_not_their_parts(root) -> None:
+def test_a_sheet_without_headings_finds_its_videos_but_not_their_parts(root: Path) -> None:
     write_sheet(root, [row for row in sheet_rows() if row[1]])
     data = open_(root)
     assert data.missing() == []
@@ -189,7 +192,7 @@ def test_a_sheet_without_headings_finds_its_videos_but_not_their_parts(root) -> 
         len(open_(root, parts=["videvo_480p"]))
 
 
-def test_blank_captions_are_left_out_and_said(root) -> None:
+def test_blank_captions_are_left_out_and_said(root: Path) -> None:
     rows = sheet_rows()
     rows[1][2] = " "
     rows[2][1:] = [""] * 5
@@ -213,19 +216,19 @@ def test_blank_captions_are_left_out_and_said(root) -> None:
         (["x", "", *captions("x")[1:]], "'x' has edited captions and no 'Our GT caption'"),
     ],
 )
-def test_malformed_rows(root, row, message) -> None:
+def test_malformed_rows(root: Path, row: list[str], message: str) -> None:
     write_sheet(root, [row, *sheet_rows()])
     with pytest.raises(DatasetError, match=message):
         len(open_(root))
 
 
-def test_a_sheet_without_any_caption(root) -> None:
+def test_a_sheet_without_any_caption(root: Path) -> None:
     write_sheet(root, [[heading, *[""] * 5] for heading in HEADINGS.values()])
     with pytest.raises(DatasetError, match="no rows with captions"):
         len(open_(root))
 
 
-def test_real_footage_is_read_through_the_stages(real_loveu) -> None:
+def test_real_footage_is_read_through_the_stages(real_loveu: Path) -> None:
     data = open_(real_loveu)
     samples = list(data)
     assert len(samples) == 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -75,14 +76,14 @@ def sources(data: MsrVtt) -> list[str]:
     return [sample.source for sample in data]
 
 
-def test_it_is_the_registered_data_set(root) -> None:
+def test_it_is_the_registered_data_set(root: Path) -> None:
     assert registry.get("datasets", "msrvtt") is MsrVtt
     data = open_(root)
     assert isinstance(data, Dataset)
     assert (data.name, data.task, data.split) == ("msrvtt", "text-to-video", "test")
 
 
-def test_one_caption_of_each_test_clip(root) -> None:
+def test_one_caption_of_each_test_clip(root: Path) -> None:
     data = open_(root)
     samples = list(data)
     assert len(samples) == len(data) == 40
@@ -100,7 +101,7 @@ def test_one_caption_of_each_test_clip(root) -> None:
     assert len(set(chosen)) > 8  # spread over the twenty captions
 
 
-def test_the_other_splits_are_found_through_the_video_id(root) -> None:
+def test_the_other_splits_are_found_through_the_video_id(root: Path) -> None:
     assert set(sources(open_(root, split="train"))) == {f"video{n}" for n in range(12)}
     validate = open_(root, split="validate")
     assert set(sources(validate)) == {f"video{n}" for n in range(6513, 6518)}
@@ -109,7 +110,7 @@ def test_the_other_splits_are_found_through_the_video_id(root) -> None:
     assert sample.reference.path.parent.name == "TrainValVideo"
 
 
-def test_every_caption_in_rounds(root) -> None:
+def test_every_caption_in_rounds(root: Path) -> None:
     one, every = list(open_(root)), list(open_(root, captions="all"))
     assert len(every) == len({sample.id for sample in every}) == 800
     assert every[:40] == one
@@ -117,14 +118,14 @@ def test_every_caption_in_rounds(root) -> None:
         assert [sample.source for sample in every[start : start + 40]] == [sample.source for sample in one]
 
 
-def test_order_by_id(root) -> None:
+def test_order_by_id(root: Path) -> None:
     samples = list(open_(root, order="id", captions="all"))
     assert [sample.source for sample in samples[::20]] == [f"video{n}" for n in range(7010, 7050)]
     assert [sample.prompt for sample in samples[:3]] == [f"caption {i} of clip 7010" for i in range(3)]
     assert sources(open_(root, split="train", order="id"))[-3:] == ["video9", "video10", "video11"]
 
 
-def test_the_seed_chooses_captions_and_order_and_nothing_else_does(root) -> None:
+def test_the_seed_chooses_captions_and_order_and_nothing_else_does(root: Path) -> None:
     first, again, other = list(open_(root)), list(open_(root)), list(open_(root, seed=1))
     assert first == again
     assert [s.source for s in first] != [s.source for s in other]
@@ -133,7 +134,7 @@ def test_the_seed_chooses_captions_and_order_and_nothing_else_does(root) -> None
     assert open_(root).fingerprint() == open_(root).fingerprint() != open_(root, seed=1).fingerprint()
 
 
-def test_the_choice_never_changes(root) -> None:
+def test_the_choice_never_changes(root: Path) -> None:
     # Stored results hang on it.
     assert [sample.id for sample in islice(open_(root), 3)] == [
         "video7026#1338",
@@ -142,14 +143,14 @@ def test_the_choice_never_changes(root) -> None:
     ]
 
 
-def test_a_shorter_list_moves_nothing_else(tmp_path) -> None:
+def test_a_shorter_list_moves_nothing_else(tmp_path: Path) -> None:
     long = list(open_(make_root(tmp_path / "long", 40)))
     short = list(open_(make_root(tmp_path / "short", 25)))
     kept = [(s.id, s.prompt) for s in long if int(s.source.removeprefix("video")) < 7035]
     assert [(s.id, s.prompt) for s in short] == kept
 
 
-def test_a_prefix_is_a_mixture_of_the_whole_list(tmp_path) -> None:
+def test_a_prefix_is_a_mixture_of_the_whole_list(tmp_path: Path) -> None:
     data = open_(make_root(tmp_path, 400))
     numbers = [int(sample.source.removeprefix("video")) for sample in islice(data, 60)]
     assert numbers != sorted(numbers)
@@ -157,13 +158,13 @@ def test_a_prefix_is_a_mixture_of_the_whole_list(tmp_path) -> None:
     assert [s.id for s in islice(data, 10)] == [s.id for s in islice(data, 60)][:10]
 
 
-def test_order_within_the_file_does_not_matter(root, tmp_path) -> None:
+def test_order_within_the_file_does_not_matter(root: Path, tmp_path: Path) -> None:
     info = make_info(range(7010, 7050), "test", first_sen_id=1000)
     other = make_root(tmp_path / "other", videos=info["videos"][::-1], sentences=info["sentences"][::-1])
     assert open_(other).fingerprint() == open_(root).fingerprint()
 
 
-def test_the_fingerprint_is_of_the_list_not_of_the_folder(root, tmp_path) -> None:
+def test_the_fingerprint_is_of_the_list_not_of_the_folder(root: Path, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere"
     root.rename(moved)
     before = open_(moved).fingerprint()
@@ -174,7 +175,7 @@ def test_the_fingerprint_is_of_the_list_not_of_the_folder(root, tmp_path) -> Non
 # 1k-A
 
 
-def test_1k_a_has_its_own_captions_and_mixes_the_splits(root) -> None:
+def test_1k_a_has_its_own_captions_and_mixes_the_splits(root: Path) -> None:
     data = open_(root, list="1k-A", order="id")
     assert data.split == "1k-A"
     assert [(s.id, s.prompt) for s in data] == [
@@ -188,7 +189,7 @@ def test_1k_a_has_its_own_captions_and_mixes_the_splits(root) -> None:
     assert data.missing() == []
 
 
-def test_1k_a_excludes_what_it_does_not_have(root) -> None:
+def test_1k_a_excludes_what_it_does_not_have(root: Path) -> None:
     with pytest.raises(ValidationError, match="the 1k-A list has no split 'train'"):
         MsrVtt.Config(root="x", list="1k-A", split="train")
     with pytest.raises(ValidationError, match="one caption a clip"):
@@ -204,7 +205,7 @@ def test_1k_a_excludes_what_it_does_not_have(root) -> None:
         ([], "has a header but no rows"),
     ],
 )
-def test_broken_1k_a(root, rows, message) -> None:
+def test_broken_1k_a(root: Path, rows: list[str], message: str) -> None:
     path = root / "MSRVTT_JSFUSION_test.csv"
     path.write_text("\n".join(["key,vid_key,video_id,sentence", *rows, ""]))
     with pytest.raises(DatasetError, match=message):
@@ -215,14 +216,14 @@ def test_broken_1k_a(root, rows, message) -> None:
 
 
 @pytest.mark.parametrize("sub", ["annotation", "train_val_annotation", "msrvtt_data"])
-def test_annotations_in_common_folders(root, sub) -> None:
+def test_annotations_in_common_folders(root: Path, sub: str) -> None:
     expected = open_(root).fingerprint()
     (root / sub).mkdir()
     (root / "test_videodatainfo.json").rename(root / sub / "test_videodatainfo.json")
     assert open_(root).fingerprint() == expected
 
 
-def test_the_merged_file_serves_when_the_published_ones_are_not_there(root) -> None:
+def test_the_merged_file_serves_when_the_published_ones_are_not_there(root: Path) -> None:
     expected = [open_(root, split=split).fingerprint() for split in ("test", "train", "validate")]
     parts = [root / "train_val_videodatainfo.json", root / "test_videodatainfo.json"]
     loaded = [json.loads(path.read_text()) for path in parts]
@@ -234,7 +235,7 @@ def test_the_merged_file_serves_when_the_published_ones_are_not_there(root) -> N
 
 
 @pytest.mark.parametrize("folder", ["videos/TestVideo", "videos/all", "videos", "MSRVTT/TestVideo"])
-def test_videos_in_common_folders(root, folder) -> None:
+def test_videos_in_common_folders(root: Path, folder: str) -> None:
     (root / folder).parent.mkdir(exist_ok=True)
     (root / "TestVideo").rename(root / folder)
     data = open_(root)
@@ -243,7 +244,7 @@ def test_videos_in_common_folders(root, folder) -> None:
 
 
 @pytest.mark.parametrize("inner", ["", "TestVideo"])
-def test_videos_elsewhere(root, tmp_path, inner) -> None:
+def test_videos_elsewhere(root: Path, tmp_path: Path, inner: str) -> None:
     target = tmp_path / "fast disk" / inner
     target.parent.mkdir(parents=True, exist_ok=True)
     (root / "TestVideo").rename(target)
@@ -252,7 +253,7 @@ def test_videos_elsewhere(root, tmp_path, inner) -> None:
     assert data.missing() == []
 
 
-def test_home_folder_is_expanded(root, monkeypatch) -> None:
+def test_home_folder_is_expanded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(root.parent))
     assert len(open_(Path("~") / root.name)) == 40
 
@@ -260,7 +261,7 @@ def test_home_folder_is_expanded(root, monkeypatch) -> None:
 # Missing things
 
 
-def test_missing_videos_are_listed_and_change_nothing(root) -> None:
+def test_missing_videos_are_listed_and_change_nothing(root: Path) -> None:
     before = open_(root).fingerprint()
     (root / "TestVideo" / "video7013.mp4").unlink()
     (root / "TestVideo" / "video7031.mp4").unlink()
@@ -271,14 +272,14 @@ def test_missing_videos_are_listed_and_change_nothing(root) -> None:
     assert len(open_(root, captions="all").missing()) == 2
 
 
-def test_missing_test_videos_are_expected_in_their_own_folder(root) -> None:
+def test_missing_test_videos_are_expected_in_their_own_folder(root: Path) -> None:
     for path in (root / "TestVideo").iterdir():
         path.unlink()
     (root / "TestVideo").rmdir()
     assert open_(root).missing()[0].parent == root / "TestVideo"
 
 
-def test_no_video_folder_at_all(root) -> None:
+def test_no_video_folder_at_all(root: Path) -> None:
     for folder in ("TestVideo", "TrainValVideo"):
         (root / folder).rename(root / f"not{folder}")
     data = open_(root)
@@ -291,12 +292,12 @@ def test_no_video_folder_at_all(root) -> None:
         iter(data)
 
 
-def test_a_video_root_that_is_not_there(root, tmp_path) -> None:
+def test_a_video_root_that_is_not_there(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"the video root folder '.*nothing' does not exist"):
         iter(open_(root, video_root=str(tmp_path / "nothing")))
 
 
-def test_missing_files_are_named(root, tmp_path) -> None:
+def test_missing_files_are_named(root: Path, tmp_path: Path) -> None:
     (root / "test_videodatainfo.json").unlink()
     with pytest.raises(DatasetError, match=r"split 'test': test_videodatainfo\.json") as caught:
         len(open_(root))
@@ -337,7 +338,7 @@ SENTENCE = {"video_id": "video7010", "sen_id": 1, "caption": "a dog"}
         ({"sentences": [{**SENTENCE, "caption": "\ud800"}]}, "half a surrogate"),
     ],
 )
-def test_malformed_json_content(tmp_path, replace, message) -> None:
+def test_malformed_json_content(tmp_path: Path, replace: dict[str, Any], message: str) -> None:
     root = tmp_path / "r"
     make_root(root)
     info = {**make_info(range(7010, 7012), "test"), **replace}
@@ -347,7 +348,7 @@ def test_malformed_json_content(tmp_path, replace, message) -> None:
     assert "test_videodatainfo.json" in caught.value.message
 
 
-def test_blank_captions_are_left_out_and_said(root) -> None:
+def test_blank_captions_are_left_out_and_said(root: Path) -> None:
     info = make_info(range(7010, 7012), "test")
     info["sentences"][3]["caption"] = "  "
     (root / "test_videodatainfo.json").write_text(json.dumps(info))
@@ -357,7 +358,7 @@ def test_blank_captions_are_left_out_and_said(root) -> None:
     assert open_(root, split="train").notes() == ()
 
 
-def test_captions_in_any_script_and_of_any_length_come_through_as_they_are(root) -> None:
+def test_captions_in_any_script_and_of_any_length_come_through_as_they_are(root: Path) -> None:
     captions = ["一只狗在跑 🐕", "собака бежит", "كلب يجري", " a dog\truns \n", "word " * 500]
     info = make_info(range(7010, 7011), "test", captions_each=len(captions))
     for entry, caption in zip(info["sentences"], captions, strict=True):
@@ -383,7 +384,9 @@ def test_constructing_reads_nothing() -> None:
 
 
 def test_opening_costs_the_same_number_of_look_ups_for_ten_thousand_clips(
-    tmp_path, monkeypatch, count_file_system_calls
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    count_file_system_calls: Callable[[pytest.MonkeyPatch], list[str]],
 ) -> None:
     counts = []
     for num_clips in (10, 10_000):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,14 @@ def root(tmp_path: Path) -> Path:
     return make_root(tmp_path / "ssv2")
 
 
-def test_it_is_the_registered_data_set(root) -> None:
+def test_it_is_the_registered_data_set(root: Path) -> None:
     assert registry.get("datasets", "ssv2") is SomethingSomethingV2
     data = open_(root)
     assert isinstance(data, Dataset)
     assert (data.name, data.task, data.split) == ("ssv2", "prediction", "validation")
 
 
-def test_a_sample_is_a_clip_its_label_and_two_given_frames(root) -> None:
+def test_a_sample_is_a_clip_its_label_and_two_given_frames(root: Path) -> None:
     sample = next(iter(open_(root, order="id")))
     assert (sample.id, sample.source, sample.prompt) == ("1000", "1000", "putting a cup no. 0 onto a shelf")
     assert sample.num_context_frames == 2
@@ -73,7 +74,7 @@ def test_a_sample_is_a_clip_its_label_and_two_given_frames(root) -> None:
     assert next(iter(open_(root, num_context_frames=1))).num_context_frames == 1
 
 
-def test_templates_as_prompts_are_another_list(root) -> None:
+def test_templates_as_prompts_are_another_list(root: Path) -> None:
     labels, templates = open_(root), open_(root, prompt="template")
     assert {sample.prompt for sample in templates} == {"Putting something onto something"}
     assert templates.split == "validation-template"
@@ -81,7 +82,7 @@ def test_templates_as_prompts_are_another_list(root) -> None:
     assert labels.fingerprint() != templates.fingerprint()
 
 
-def test_the_test_split_has_templates_only(root) -> None:
+def test_the_test_split_has_templates_only(root: Path) -> None:
     (root / VIDEOS / "3000.webm").touch()
     data = open_(root, split="test", prompt="template", order="id")
     assert [sample.prompt for sample in data] == ["Moving something, quickly", "Folding something"]
@@ -90,7 +91,7 @@ def test_the_test_split_has_templates_only(root) -> None:
         open_(root, split="test")
 
 
-def test_a_subset_is_drawn_by_seed_and_smaller_ones_are_part_of_larger_ones(root) -> None:
+def test_a_subset_is_drawn_by_seed_and_smaller_ones_are_part_of_larger_ones(root: Path) -> None:
     ten, twenty = ids(open_(root, subset=10)), ids(open_(root, subset=20))
     assert twenty[:10] == ten
     assert ids(open_(root))[:20] == twenty
@@ -101,19 +102,19 @@ def test_a_subset_is_drawn_by_seed_and_smaller_ones_are_part_of_larger_ones(root
     assert ids(open_(root, subset=10)) == ten
 
 
-def test_the_draw_never_changes(root) -> None:
+def test_the_draw_never_changes(root: Path) -> None:
     # Stored results hang on it.
     assert ids(open_(root, subset=4)) == ["1035", "1029", "1025", "1015"]
 
 
-def test_a_short_list_is_taken_whole_and_said(root) -> None:
+def test_a_short_list_is_taken_whole_and_said(root: Path) -> None:
     data = open_(root, subset=2048)
     assert len(data) == 40
     assert data.notes() == ("a subset of 2048 was asked for; there are 40 clips, all are taken",)
     assert open_(root).notes() == ()
 
 
-def test_missing_clips_stay_in_the_list_unless_left_out(root) -> None:
+def test_missing_clips_stay_in_the_list_unless_left_out(root: Path) -> None:
     order, fingerprint = ids(open_(root)), open_(root).fingerprint()
     gone = [root / VIDEOS / f"{id}.webm" for id in order[:3]]
     for path in gone:
@@ -128,7 +129,7 @@ def test_missing_clips_stay_in_the_list_unless_left_out(root) -> None:
 
 
 @pytest.mark.parametrize("folder", ["", "videos", f"videos/{VIDEOS}"])
-def test_clips_in_common_folders(root, folder) -> None:
+def test_clips_in_common_folders(root: Path, folder: str) -> None:
     (root / folder).mkdir(parents=True, exist_ok=True)
     for path in list((root / VIDEOS).iterdir()):
         path.rename(root / folder / path.name)
@@ -136,7 +137,7 @@ def test_clips_in_common_folders(root, folder) -> None:
     assert open_(root).missing() == []
 
 
-def test_annotations_and_clips_elsewhere(root, tmp_path) -> None:
+def test_annotations_and_clips_elsewhere(root: Path, tmp_path: Path) -> None:
     (root / "labels").mkdir()
     (root / "validation.json").rename(root / "labels" / "validation.json")
     assert len(open_(root)) == 40
@@ -144,7 +145,7 @@ def test_annotations_and_clips_elsewhere(root, tmp_path) -> None:
     assert open_(root, video_root=str(tmp_path / "clips")).missing() == []
 
 
-def test_where_no_clip_is_there_the_expected_place_is_named(root) -> None:
+def test_where_no_clip_is_there_the_expected_place_is_named(root: Path) -> None:
     (root / VIDEOS).rename(root / "elsewhere")
     data = open_(root, order="id")
     assert len(data) == 40
@@ -166,7 +167,7 @@ def test_where_no_clip_is_there_the_expected_place_is_named(root) -> None:
         ({"id": "1000"}, r"entry 1: the clip '1000' stands in .*entry 0 too, with another caption"),
     ],
 )
-def test_malformed_entries(root, change, message) -> None:
+def test_malformed_entries(root: Path, change: dict[str, Any], message: str) -> None:
     entries = make_entries(3)
     entries[1].update(change)
     (root / "validation.json").write_text(json.dumps(entries))
@@ -174,7 +175,7 @@ def test_malformed_entries(root, change, message) -> None:
         len(open_(root))
 
 
-def test_repeated_and_blank_entries_are_left_out_and_said(root) -> None:
+def test_repeated_and_blank_entries_are_left_out_and_said(root: Path) -> None:
     entries = make_entries(5)
     entries[2]["label"] = " "
     (root / "validation.json").write_text(json.dumps([*entries, entries[0]]))
@@ -186,7 +187,7 @@ def test_repeated_and_blank_entries_are_left_out_and_said(root) -> None:
     )
 
 
-def test_malformed_files(root) -> None:
+def test_malformed_files(root: Path) -> None:
     path = root / "validation.json"
     path.write_text('{"id": "1"}')
     with pytest.raises(DatasetError, match="expected a JSON list of entries with an id at the top"):
@@ -214,7 +215,7 @@ def test_malformed_files(root) -> None:
         len(open_(root, split="test", prompt="template"))
 
 
-def test_clips_are_read_and_bad_ones_fail_alone(root) -> None:
+def test_clips_are_read_and_bad_ones_fail_alone(root: Path) -> None:
     drawn = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), np.uint8).repeat(5, 0)
     write_video(root / VIDEOS / "1000.webm", drawn)
     (root / VIDEOS / "1001.webm").write_bytes(b"no video" * 50)
@@ -229,7 +230,7 @@ def test_clips_are_read_and_bad_ones_fail_alone(root) -> None:
         read_clip(refs[2])
 
 
-def test_sprites_in_this_layout_are_read(tmp_path) -> None:
+def test_sprites_in_this_layout_are_read(tmp_path: Path) -> None:
     write_world(tmp_path, ("ssv2",), {"train": 1, "validate": 1, "test": 2}, show_progress=False)
     for config, count in (({"split": "train"}, 1), ({"split": "test", "prompt": "template"}, 2)):
         data = open_(tmp_path / "ssv2", **config)
@@ -240,7 +241,9 @@ def test_sprites_in_this_layout_are_read(tmp_path) -> None:
 
 
 def test_opening_costs_the_same_number_of_look_ups_for_ten_thousand_entries(
-    tmp_path, monkeypatch, count_file_system_calls
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    count_file_system_calls: Callable[[pytest.MonkeyPatch], list[str]],
 ) -> None:
     counts = []
     for count in (10, 10_000):

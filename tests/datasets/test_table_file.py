@@ -28,7 +28,7 @@ def rows_of(path: Path, *columns: str, **options: Any) -> list[tuple[int, tuple[
 # What is read
 
 
-def test_columns_are_found_by_name_in_any_order(tmp_path) -> None:
+def test_columns_are_found_by_name_in_any_order(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", '\ufeffname,extra, id \n"a dog, running",x,1\n\n"two\nlines",y,2\n')
     assert rows_of(path, "id", "name") == [(2, ("1", "a dog, running")), (4, ("2", "two\nlines"))]
     path = write(tmp_path / "a.csv", "Video_Name;TEXT\n1;a dog\n")
@@ -39,7 +39,7 @@ def test_columns_are_found_by_name_in_any_order(tmp_path) -> None:
 
 @pytest.mark.parametrize("delimiter", ",;\t")
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_delimiters_and_line_ends(tmp_path, delimiter, end) -> None:
+def test_delimiters_and_line_ends(tmp_path: Path, delimiter: str, end: str) -> None:
     rows = ["id,name", "1,a dog", "", '2,"a, b; c\td"', ",", "3,x,y".replace(",y", ""), "", ""]
     text = end.join(row.replace(",", delimiter) if '"' not in row else row for row in rows)
     text = text.replace('2,"', f'2{delimiter}"')
@@ -59,17 +59,17 @@ def test_delimiters_and_line_ends(tmp_path, delimiter, end) -> None:
         ("", ""),
     ],
 )
-def test_quotes_that_can_be_read_in_one_way_only(tmp_path, field, value) -> None:
+def test_quotes_that_can_be_read_in_one_way_only(tmp_path: Path, field: str, value: str) -> None:
     assert rows_of(write(tmp_path / "a.csv", f"id,name\n1,{field}\n"), "id", "name") == [(2, ("1", value))]
 
 
-def test_a_name_of_the_header_may_hold_the_other_delimiters(tmp_path) -> None:
+def test_a_name_of_the_header_may_hold_the_other_delimiters(tmp_path: Path) -> None:
     for header in ("id;name;remarks, if any", 'id;name;"x;y"', 'id;name;"two\nlines"'):
         rows = rows_of(write(tmp_path / "a.csv", f"{header}\n1;a, b;\n"), "id", "name")
         assert [values for _, values in rows] == [("1", "a, b")]
 
 
-def test_rows_are_streamed(tmp_path) -> None:
+def test_rows_are_streamed(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "id\n1\n" + "2\n" * 50_000 + "3,3\n")
     assert next(read_rows(path, ("id",))) == (2, ("1",))
 
@@ -87,7 +87,7 @@ ANY_TEXT = st.text(st.sampled_from(" ,;\t\"'\n\rab\u00e9\u2028") | st.characters
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
 )  # fmt: skip
 def test_what_the_csv_module_writes_is_read_back_exactly(
-    tmp_path_factory, rows, delimiter, end, quoting
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], delimiter: str, end: str, quoting: int
 ) -> None:
     # Some versions of the writer leave "\r" bare where lines end with "\n": that is a line end to any reader.
     unwritable = "\0\r" if (end, quoting) == ("\n", csv.QUOTE_MINIMAL) else "\0"
@@ -137,7 +137,9 @@ def test_what_the_csv_module_writes_is_read_back_exactly(
         (b"id,name\n1,a\n2,b\0c\n", "line 3: holds a NUL", None),
     ],
 )
-def test_faults_are_named_with_their_line(tmp_path, content, message, hint) -> None:
+def test_faults_are_named_with_their_line(
+    tmp_path: Path, content: bytes, message: str, hint: str | None
+) -> None:
     path = write(tmp_path / "broken.csv", content)
     with pytest.raises(DatasetError, match=message) as caught:
         rows_of(path, "id", "name")
@@ -145,19 +147,19 @@ def test_faults_are_named_with_their_line(tmp_path, content, message, hint) -> N
     assert hint is None or hint in str(caught.value.hint)
 
 
-def test_a_line_in_a_long_file_is_found(tmp_path) -> None:
+def test_a_line_in_a_long_file_is_found(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", b"id,name\n" + "1,é\n".encode() * 40_000 + b"2,\xe9\n")
     with pytest.raises(DatasetError, match=r"line 40002: not UTF-8 \(byte 200010 "):
         rows_of(path, "id")
 
 
-def test_a_file_that_is_not_there(tmp_path) -> None:
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere.csv", tmp_path):
         with pytest.raises(DatasetError, match="cannot read"):
             rows_of(path, "a")
 
 
-def test_reading_goes_on_behind_a_faulty_row(tmp_path) -> None:
+def test_reading_goes_on_behind_a_faulty_row(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", 'id,name\n1,a\n2,b,c\n3,"x" y\n4,d\n5\n6,"e\n')
     found = list(table_rows(path, [WantedColumn("id"), WantedColumn("name")]))
     assert [row.line if isinstance(row, RowFault) else row for row in found] == [
@@ -174,7 +176,7 @@ def faults(path: Path, text: str) -> list[int]:
     return [row.line for row in found if isinstance(row, RowFault)]
 
 
-def test_the_rest_of_a_text_does_not_become_the_next_column(tmp_path) -> None:
+def test_the_rest_of_a_text_does_not_become_the_next_column(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     assert faults(path, "name,caption,source\na,a red square, moving\nb,a dog,s\n") == [2]
     assert faults(path, 'name,caption,source\na,a "red" square, moving\n') == [2]
@@ -184,7 +186,7 @@ def test_the_rest_of_a_text_does_not_become_the_next_column(tmp_path) -> None:
     assert faults(path, "caption,name\na red square, moving\n") == [2]
 
 
-def test_rows_that_a_stray_quote_swallows_are_seen(tmp_path) -> None:
+def test_rows_that_a_stray_quote_swallows_are_seen(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     assert faults(path, 'name,caption\na,"a dog runs\nb,a cat"\nc,x\n') == [2]
     assert faults(path, 'name,caption,source\na,"a dog runs,s\nb,a cat",s\nc,x,s\n') == [2]
@@ -199,7 +201,7 @@ def test_rows_that_a_stray_quote_swallows_are_seen(tmp_path) -> None:
 # Forms of published files
 
 
-def test_empty_fields_at_the_end_are_taken_where_the_reader_says_so(tmp_path) -> None:
+def test_empty_fields_at_the_end_are_taken_where_the_reader_says_so(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "id,name,,\nDAVIS:,,,\n1,a dog,,,,\n2,a cat\n")
     rows = rows_of(path, "id", "name", has_spare_fields=True)
     assert [values for _, values in rows] == [("DAVIS:", ""), ("1", "a dog"), ("2", "a cat")]
@@ -210,7 +212,7 @@ def test_empty_fields_at_the_end_are_taken_where_the_reader_says_so(tmp_path) ->
         rows_of(path, "id", "name", has_spare_fields=True)
 
 
-def test_a_file_without_a_header(tmp_path) -> None:
+def test_a_file_without_a_header(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "1;Folding something, twice\n2;x\n")
     options = {"has_header": False, "delimiters": ";"}
     assert rows_of(path, "id", "text", **options) == [(1, ("1", "Folding something, twice")), (2, ("2", "x"))]
@@ -218,7 +220,7 @@ def test_a_file_without_a_header(tmp_path) -> None:
         rows_of(write(path, "1;a;b\n"), "id", "text", **options)
 
 
-def test_lists_as_their_authors_publish_them(tmp_path) -> None:
+def test_lists_as_their_authors_publish_them(tmp_path: Path) -> None:
     epic = (
         "narration_id,participant_id,narration,all_nouns,all_noun_classes\n"
         "P03_02_0,P03,put lunch box,['box:lunch'],[23]\n"

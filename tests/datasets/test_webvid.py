@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def ids(data: WebVid) -> list[str]:
     return [sample.id for sample in data]
 
 
-def test_it_is_the_registered_data_set(root) -> None:
+def test_it_is_the_registered_data_set(root: Path) -> None:
     assert registry.get("datasets", "webvid") is WebVid
     data = open_(root)
     assert isinstance(data, Dataset)
@@ -70,7 +71,7 @@ def test_it_is_the_registered_data_set(root) -> None:
     assert data.config.subset == 4476
 
 
-def test_captions_and_paths(root) -> None:
+def test_captions_and_paths(root: Path) -> None:
     sample = next(iter(open_(root, order="id")))
     assert (sample.id, sample.source, sample.prompt) == ("1000", "1000", "Clip 0, seen from above")
     assert sample.reference is not None
@@ -78,19 +79,19 @@ def test_captions_and_paths(root) -> None:
 
 
 @pytest.mark.parametrize("name", ["2M-val", "2M-train", "10M-val", "10M-train"])
-def test_each_list_has_its_file(tmp_path, name) -> None:
+def test_each_list_has_its_file(tmp_path: Path, name: str) -> None:
     root = make_root(tmp_path, 5, f"results_{name.replace('-', '_')}.csv")
     data = open_(root, list=name)
     assert (len(data), data.split) == (5, name)
 
 
-def test_the_order_of_columns_and_rows_is_free(root) -> None:
+def test_the_order_of_columns_and_rows_is_free(root: Path) -> None:
     expected = open_(root, subset=20).fingerprint()
     write_list(root / "results_2M_val.csv", make_rows(60)[::-1], COLUMNS[::-1])
     assert open_(root, subset=20).fingerprint() == expected
 
 
-def test_a_subset_is_drawn_by_seed_and_smaller_ones_are_part_of_larger_ones(root) -> None:
+def test_a_subset_is_drawn_by_seed_and_smaller_ones_are_part_of_larger_ones(root: Path) -> None:
     twenty, thirty = ids(open_(root, subset=20)), ids(open_(root, subset=30))
     assert len(set(twenty)) == 20
     assert thirty[:20] == twenty
@@ -102,19 +103,19 @@ def test_a_subset_is_drawn_by_seed_and_smaller_ones_are_part_of_larger_ones(root
     assert [s.id for s in islice(open_(root, subset=20), 7)] == twenty[:7]
 
 
-def test_the_draw_never_changes(root) -> None:
+def test_the_draw_never_changes(root: Path) -> None:
     # Stored results hang on it.
     assert ids(open_(root, subset=4)) == ["1035", "1042", "1045", "1029"]
 
 
-def test_a_short_list_is_taken_whole_and_said(root) -> None:
+def test_a_short_list_is_taken_whole_and_said(root: Path) -> None:
     data = open_(root)
     assert len(data) == 60
     assert data.notes() == ("a subset of 4476 was asked for; there are 60 rows, all are taken",)
     assert open_(root, subset=60).notes() == open_(root, subset=None).notes() == ()
 
 
-def test_dead_videos_stay_in_the_list_unless_left_out(root) -> None:
+def test_dead_videos_stay_in_the_list_unless_left_out(root: Path) -> None:
     everything = open_(root, subset=None)
     fingerprint, order = everything.fingerprint(), ids(everything)
     dead = [root / "videos" / "000000_000010" / f"{videoid}.mp4" for videoid in (1002, 1007)]
@@ -136,13 +137,13 @@ def test_dead_videos_stay_in_the_list_unless_left_out(root) -> None:
 
 
 @pytest.mark.parametrize("sub", ["metadata", "WebVid"])
-def test_lists_in_common_folders(root, sub) -> None:
+def test_lists_in_common_folders(root: Path, sub: str) -> None:
     (root / sub).mkdir()
     (root / "results_2M_val.csv").rename(root / sub / "results_2M_val.csv")
     assert len(open_(root)) == 60
 
 
-def test_page_folders_in_the_root_or_elsewhere(root, tmp_path) -> None:
+def test_page_folders_in_the_root_or_elsewhere(root: Path, tmp_path: Path) -> None:
     for folder in (root / "videos").iterdir():
         folder.rename(root / folder.name)
     (root / "videos").rmdir()
@@ -151,7 +152,7 @@ def test_page_folders_in_the_root_or_elsewhere(root, tmp_path) -> None:
     assert open_(tmp_path, video_root=str(root)).missing() == []
 
 
-def test_missing_things_are_named(root, tmp_path) -> None:
+def test_missing_things_are_named(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"WebVid, list '10M-train': results_10M_train\.csv is missing"):
         len(open_(root, list="10M-train"))
     with pytest.raises(DatasetError, match="does not exist"):
@@ -183,7 +184,7 @@ def test_missing_things_are_named(root, tmp_path) -> None:
     ],
 )
 @pytest.mark.parametrize("subset", [None, 4476])
-def test_malformed_rows(root, changes, message, subset) -> None:
+def test_malformed_rows(root: Path, changes: dict[str, str], message: str, subset: int | None) -> None:
     rows = make_rows(5)
     rows[1].update(changes)
     write_list(root / "results_2M_val.csv", rows)
@@ -191,7 +192,7 @@ def test_malformed_rows(root, changes, message, subset) -> None:
         len(open_(root, subset=subset))
 
 
-def test_a_row_beyond_the_subset_is_checked_too(root) -> None:
+def test_a_row_beyond_the_subset_is_checked_too(root: Path) -> None:
     rows = make_rows(50)
     rows[-1]["videoid"] = "../../x"
     write_list(root / "results_2M_val.csv", rows)
@@ -199,7 +200,7 @@ def test_a_row_beyond_the_subset_is_checked_too(root) -> None:
         len(open_(root, subset=1))
 
 
-def test_doubled_and_blank_rows_are_left_out_and_said(root) -> None:
+def test_doubled_and_blank_rows_are_left_out_and_said(root: Path) -> None:
     rows = make_rows(10)
     rows[3]["name"] = " "
     write_list(root / "results_2M_val.csv", [*rows, rows[0]])
@@ -211,7 +212,7 @@ def test_doubled_and_blank_rows_are_left_out_and_said(root) -> None:
     )
 
 
-def test_malformed_lists(root) -> None:
+def test_malformed_lists(root: Path) -> None:
     path = root / "results_2M_val.csv"
     write_list(path, [], COLUMNS)
     with pytest.raises(DatasetError, match="has a header but no rows"):
@@ -231,7 +232,7 @@ def test_malformed_lists(root) -> None:
         len(open_(root))
 
 
-def test_captions_in_any_script_come_through(root) -> None:
+def test_captions_in_any_script_come_through(root: Path) -> None:
     captions = ["一只狗，在跑 🐕", 'say "hello", twice', "собака\nбежит", "word " * 500]
     rows = make_rows(len(captions))
     for row, caption in zip(rows, captions, strict=True):
@@ -248,7 +249,9 @@ def test_options_out_of_range_are_refused() -> None:
 
 
 def test_opening_costs_the_same_number_of_look_ups_for_ten_thousand_rows(
-    tmp_path, monkeypatch, count_file_system_calls
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    count_file_system_calls: Callable[[pytest.MonkeyPatch], list[str]],
 ) -> None:
     counts = []
     for count in (10, 10_000):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "benchmarks" / "agreement"
 
 
-def _rows():
+def _rows() -> Any:
     """The rows that the script's modules register."""
     sys.path.insert(0, str(FOLDER))
     try:
@@ -27,12 +29,12 @@ ROWS = _rows()
 
 
 @pytest.mark.parametrize("measure", ROWS, ids=lambda measure: measure.__name__)
-def test_it_agrees_within_its_bound(measure):
+def test_it_agrees_within_its_bound(measure: Callable[..., Any]) -> None:
     row = measure()
     assert row.difference <= row.bound, row
 
 
-def test_the_page_shows_every_row():
+def test_the_page_shows_every_row() -> None:
     page = (ROOT / "docs" / "agreement.md").read_text(encoding="utf-8")
     lines = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
     shown = [(line[0].removeprefix("| "), line[1], line[2]) for line in lines[2:]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from reelbench.core import registry
@@ -15,7 +17,7 @@ from reelbench.metrics.build import (
     refuse_unavailable,
     weights_role,
 )
-from reelbench.metrics.protocol import parse_protocol
+from reelbench.metrics.protocol import Protocol, parse_protocol
 
 NAMES = ["clipsim", "frame_consistency_all_pairs", "frame_consistency_consecutive", "fvd", "kvd"]
 MORE = [
@@ -40,16 +42,16 @@ PIXELS = [
 ]
 
 
-def test_every_registered_metric_is_tested_here():
+def test_every_registered_metric_is_tested_here() -> None:
     assert {name for name in registry.names("metrics") if _is_ours(name)} == {*NAMES, *MORE, *PIXELS}
 
 
-def _is_ours(name):
+def _is_ours(name: str) -> bool:
     return registry.get("metrics", name).__module__.startswith("reelbench.")
 
 
 @pytest.mark.parametrize("name", [*NAMES, *MORE, *PIXELS])
-def test_metrics_meet_the_contract(name, clean):
+def test_metrics_meet_the_contract(name: str, clean: Protocol) -> None:
     assert name in registry.names("metrics")
     metric = build_metric(name, clean)
     assert metric.name == name
@@ -64,7 +66,7 @@ def test_metrics_meet_the_contract(name, clean):
 
 
 @pytest.mark.parametrize("name", ["i3d", "clip_image", "clip_text", "clip_text_depicts", "clip_text_scaled"])
-def test_extractors_meet_the_contract(name, clean):
+def test_extractors_meet_the_contract(name: str, clean: Protocol) -> None:
     extractor = build_extractor(name, clean, {"clip": "somewhere/clip", "i3d": "somewhere/i3d"})
     assert extractor.name == name
     assert extractor.modality in ("video", "text")
@@ -74,7 +76,7 @@ def test_extractors_meet_the_contract(name, clean):
     assert build_extractor(name, clean).config.weights == f"sprites/{extractor.weights()[0].name}"
 
 
-def test_needs_by_side(clean):
+def test_needs_by_side(clean: Protocol) -> None:
     needs = extractors_needed(build_metric(name, clean) for name in NAMES)
     assert needs.generated == ("clip_image", "i3d")
     assert needs.reference == ("i3d",)
@@ -83,21 +85,21 @@ def test_needs_by_side(clean):
     assert (only.generated, only.reference, only.prompt) == (("clip_image",), (), ())
 
 
-def test_unknown_names(clean):
+def test_unknown_names(clean: Protocol) -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'fvd'"):
         build_metric("fwd", clean)
     with pytest.raises(UnknownNameError, match="clip_image"):
         build_extractor("clip_imag", clean)
 
 
-def test_a_set_metric_cannot_read_texts(clean):
+def test_a_set_metric_cannot_read_texts(clean: Protocol) -> None:
     metric = build_metric("fvd", clean)
     metric.needs = ("clip_text",)
     with pytest.raises(MetricError, match="reads texts"):
         extractors_needed([metric])
 
 
-def test_research_extractors_from_a_file(tmp_path, clean):
+def test_research_extractors_from_a_file(tmp_path: Path, clean: Protocol) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
         "from reelbench.core.contracts import Extractor, FrozenConfig\n"
@@ -112,14 +114,14 @@ def test_research_extractors_from_a_file(tmp_path, clean):
     assert build_extractor(spec, clean, {spec: "b"}).config.weights == "b"
 
 
-def test_protocols_with_too_few_frames_for_i3d_are_refused():
+def test_protocols_with_too_few_frames_for_i3d_are_refused() -> None:
     short = parse_protocol({"name": "t", "version": "1", "sampling": {"num_frames": 8}})
     with pytest.raises(MetricError, match="at least 9"):
         build_extractor("i3d", short)
 
 
 @pytest.mark.parametrize("name", ["pick_image", "pick_text", "videomae", "vjepa"])
-def test_extractors_without_default_weights_meet_the_contract(name, clean):
+def test_extractors_without_default_weights_meet_the_contract(name: str, clean: Protocol) -> None:
     role = weights_role(name)
     extractor = build_extractor(name, clean, {role: "somewhere/else"})
     assert extractor.name == name
@@ -130,7 +132,7 @@ def test_extractors_without_default_weights_meet_the_contract(name, clean):
 
 
 @pytest.mark.parametrize("name", ["pixel_difference", "flow", "pair_pixels", "pair_flow", "pair_edges"])
-def test_extractors_without_weights_meet_the_contract(name, clean):
+def test_extractors_without_weights_meet_the_contract(name: str, clean: Protocol) -> None:
     extractor = build_extractor(name, clean)
     assert extractor.name == name
     assert extractor.modality == ("pair" if name.startswith("pair_") else "video")
@@ -139,14 +141,14 @@ def test_extractors_without_weights_meet_the_contract(name, clean):
     assert extractor.config == type(extractor).Config()  # the defaults are those of clean
 
 
-def test_lpips_meets_the_contract(clean):
+def test_lpips_meets_the_contract(clean: Protocol) -> None:
     extractor = build_extractor("lpips", clean, {"lpips": "somewhere/lpips"})
     assert (extractor.name, extractor.modality) == ("lpips", "pair")
     assert [(ref.name, ref.location) for ref in extractor.weights()] == [("lpips", "somewhere/lpips")]
     assert build_extractor("lpips", clean).config.weights == ""
 
 
-def test_clipsim_clipscore_and_alignment_in_one_run(clean):
+def test_clipsim_clipscore_and_alignment_in_one_run(clean: Protocol) -> None:
     needs = extractors_needed(
         build_metric(name, clean) for name in ("clipsim", "clipscore", "textual_alignment")
     )
@@ -155,7 +157,7 @@ def test_clipsim_clipscore_and_alignment_in_one_run(clean):
     assert {weights_role(name) for name in needs.prompt} == {"clip"}
 
 
-def test_metrics_that_have_their_weights_are_let_through(clean):
+def test_metrics_that_have_their_weights_are_let_through(clean: Protocol) -> None:
     metrics = [build_metric(name, clean) for name in (*NAMES, *MORE)]
     # Those of a hub may be fetched later.
     there = dict.fromkeys(("pickscore", "videomae", "vjepa"), "owner/model-of-nobody")
@@ -164,7 +166,7 @@ def test_metrics_that_have_their_weights_are_let_through(clean):
     refuse_unavailable([build_metric(name, clean) for name in NAMES], {})
 
 
-def test_every_metric_without_weights_is_named_with_the_reason(clean, tmp_path):
+def test_every_metric_without_weights_is_named_with_the_reason(clean: Protocol, tmp_path: Path) -> None:
     metrics = [build_metric(name, clean) for name in (*NAMES, *MORE)]
     with pytest.raises(WeightsError) as caught:
         refuse_unavailable(metrics, {"vjepa": str(tmp_path / "none")})
@@ -176,7 +178,7 @@ def test_every_metric_without_weights_is_named_with_the_reason(clean, tmp_path):
     assert message.count("pickscore: no weights") == 1
 
 
-def test_unknown_roles_are_answered_with_the_nearest(clean):
+def test_unknown_roles_are_answered_with_the_nearest(clean: Protocol) -> None:
     with pytest.raises(
         WeightsError, match=r"unknown role 'pickscor' in weights.*\n.*did you mean 'pickscore'"
     ):

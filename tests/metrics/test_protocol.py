@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from reelbench.core.errors import ProtocolError, UnknownNameError
@@ -11,7 +14,7 @@ from reelbench.metrics.sets.fvd import Fvd, FvdVideoMae
 from reelbench.metrics.signature import signature
 
 
-def test_digest_covers_settings_not_names():
+def test_digest_covers_settings_not_names() -> None:
     base = {"name": "a", "version": "1"}
     a = parse_protocol(base)
     assert a.digest == parse_protocol({"name": "b", "version": "2", "description": "x"}).digest
@@ -20,7 +23,7 @@ def test_digest_covers_settings_not_names():
     assert a.digest != parse_protocol({**base, "sampling": {"stride": 1}}).digest
 
 
-def test_a_setting_that_came_later_counts_where_it_is_used():
+def test_a_setting_that_came_later_counts_where_it_is_used() -> None:
     """A protocol that leaves frames as they are is the one that it was before they could be blended."""
     base = {"name": "a", "version": "1"}
     left, said, used = (
@@ -39,7 +42,7 @@ def test_a_setting_that_came_later_counts_where_it_is_used():
     assert "seer" not in signature(ClipSim(used), used, {}, 5)  # it reads no reference
 
 
-def test_a_typo_is_answered_with_the_nearest_name():
+def test_a_typo_is_answered_with_the_nearest_name() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'clean'"):
         load_protocol("clena")
 
@@ -68,12 +71,12 @@ def test_a_typo_is_answered_with_the_nearest_name():
         ),
     ],
 )
-def test_faults_are_named(extra, message):
+def test_faults_are_named(extra: dict[str, Any], message: str) -> None:
     with pytest.raises(ProtocolError, match=message):
         parse_protocol({"name": "t", "version": "1", **extra})
 
 
-def test_files(tmp_path):
+def test_files(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("name: mine\nversion: '3'\nsampling: {stride: 2}\n")
     protocol = load_protocol(file)
@@ -92,7 +95,7 @@ def test_files(tmp_path):
         load_protocol(file)
 
 
-def test_reading_gives_the_arguments_of_the_video_reader(tmp_path):
+def test_reading_gives_the_arguments_of_the_video_reader(tmp_path: Path) -> None:
     from reelbench.datasets.video import Reading
 
     first = load_protocol("clean").sampling.reading("a")
@@ -106,7 +109,7 @@ def test_reading_gives_the_arguments_of_the_video_reader(tmp_path):
     assert seeded.reading("a")["start"] != seeded.reading("b")["start"]
 
 
-def test_signature_names_what_the_number_depends_on(clean):
+def test_signature_names_what_the_number_depends_on(clean: Protocol) -> None:
     text = signature(Fvd(clean), clean, {"i3d": "ab" * 32, "clip": "cd" * 32}, 2990, 2048)
     for part in (
         "fvd.1",
@@ -129,13 +132,13 @@ def test_signature_names_what_the_number_depends_on(clean):
     assert "frames:all|context:drop|generated:stored" in clipsim
 
 
-def test_signatures_differ_when_a_setting_differs(clean):
+def test_signatures_differ_when_a_setting_differs(clean: Protocol) -> None:
     other = clean.model_copy(update={"frechet": clean.frechet.model_copy(update={"ddof": 0})})
     other = Protocol.model_validate(other.model_dump())
     assert signature(Fvd(clean), clean, {}, 5, 5) != signature(Fvd(other), other, {}, 5, 5)
 
 
-def test_signatures_of_clip_metrics_name_what_acts_on_generated_frames(clean):
+def test_signatures_of_clip_metrics_name_what_acts_on_generated_frames(clean: Protocol) -> None:
     data = clean.model_dump() | {
         "sampling": {"generated_rate": "protocol", "context_frames": "keep", "fps": 4}
     }
@@ -146,7 +149,7 @@ def test_signatures_of_clip_metrics_name_what_acts_on_generated_frames(clean):
     assert "scale:model" in signature(TextualAlignment(clean), clean, {}, 5)
 
 
-def test_signatures_of_video_transformers(clean):
+def test_signatures_of_video_transformers(clean: Protocol) -> None:
     text = signature(FvdVideoMae(clean), clean, {"videomae": "ab" * 32, "i3d": "cd" * 32}, 5, 5)
     assert text.startswith("fvd_videomae.")
     assert "resize:bilinear-aa-squash-model|normalise:model" in text
@@ -156,7 +159,7 @@ def test_signatures_of_video_transformers(clean):
     assert "normalise:none" in signature(FvdVideoMae(cd_fvd), cd_fvd, {}, 5, 5)
 
 
-def test_another_backbone_than_the_published_one_is_named():
+def test_another_backbone_than_the_published_one_is_named() -> None:
     loveu = load_protocol("loveu")
     (note,) = loveu.weights_notes({"clip": "ViT-B-32:openai", "i3d": "sprites/i3d"})
     assert (

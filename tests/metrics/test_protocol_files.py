@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 
+from reelbench.core.types import Estimate
 from reelbench.metrics.extractors.backbone import resize_frames
 from reelbench.metrics.protocol import PROTOCOLS_DIR, Protocol, load_protocol, protocol_names
 from reelbench.metrics.protocol_table import page_with_tables, protocol_tables
@@ -34,7 +35,7 @@ DIGESTS = {
 """A change here changes every key and every table: raise the file's version with it."""
 
 
-def test_every_shipped_protocol_is_frozen():
+def test_every_shipped_protocol_is_frozen() -> None:
     assert set(protocol_names()) == set(DIGESTS)
     for name in protocol_names():
         protocol = load_protocol(name)
@@ -43,19 +44,19 @@ def test_every_shipped_protocol_is_frozen():
         assert protocol.description
 
 
-def test_only_simda_shares_its_settings_with_another():
+def test_only_simda_shares_its_settings_with_another() -> None:
     """Nothing that can be verified of SimDA's differs from `clean`: the two are one protocol, and say so."""
     digests = {name: load_protocol(name).digest for name in protocol_names() if name != "simda"}
     assert len(set(digests.values())) == len(digests)
     assert load_protocol("simda").digest == digests["clean"]
 
 
-def test_clean_names_the_defaults():
+def test_clean_names_the_defaults() -> None:
     assert load_protocol("clean").digest == Protocol(name="x", version="1").digest
 
 
 @pytest.mark.parametrize("name", protocol_names())
-def test_every_choice_is_named_in_the_file(name):
+def test_every_choice_is_named_in_the_file(name: str) -> None:
     data = yaml.safe_load((PROTOCOLS_DIR / f"{name}.yaml").read_text(encoding="utf-8"))
     assert set(data) == set(Protocol.model_fields)
     for section, value in load_protocol(name):
@@ -67,33 +68,33 @@ def test_every_choice_is_named_in_the_file(name):
             assert set(step) == set(ResizeStep.model_fields)
 
 
-def _frames(height, width):
+def _frames(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (3, height, width, 3), dtype=np.uint8)
 
 
-def _i3d_frames(name, frames):
+def _i3d_frames(name: str, frames: np.ndarray) -> torch.Tensor:
     return resize_frames(frames, load_protocol(name).i3d.resize, 224)
 
 
-def _plain(frames, size):
+def _plain(frames: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
     x = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
     return torch.nn.functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 @pytest.mark.parametrize("name", ["stylegan-v", "tats", "lvdm"])
-def test_plain_squash(name):
+def test_plain_squash(name: str) -> None:
     frames = _frames(240, 320)
     torch.testing.assert_close(_i3d_frames(name, frames), _plain(frames, (224, 224)), atol=1e-3, rtol=0)
 
 
-def test_videogpts_crop():
+def test_videogpts_crop() -> None:
     """Short side to 224, the long one rounded up, then the middle by whole division."""
     frames = _frames(240, 321)
     wide = _plain(frames, (224, 300))  # ceil(321 * 224 / 240)
     torch.testing.assert_close(_i3d_frames("videogpt", frames), wide[..., 38 : 38 + 224], atol=1e-3, rtol=0)
 
 
-def test_tensorflow_1_samples_at_corners():
+def test_tensorflow_1_samples_at_corners() -> None:
     """A ramp shows the phase: output i lies at source i * in / out, without the half-pixel shift."""
     ramp = np.tile(np.arange(112, dtype=np.uint8)[None, None, :, None], (1, 112, 1, 3))
     out = _i3d_frames("tf-reference", ramp)[0, 0, 5]
@@ -104,7 +105,7 @@ def test_tensorflow_1_samples_at_corners():
     )
 
 
-def test_cd_fvd_and_seer_go_through_256():
+def test_cd_fvd_and_seer_go_through_256() -> None:
     frames = _frames(300, 400)
     truncated = resize_frames(frames, load_protocol("cd-fvd").i3d.resize[:1], 224)
     assert torch.equal(truncated, truncated.trunc())
@@ -120,7 +121,7 @@ def test_cd_fvd_and_seer_go_through_256():
     assert _i3d_frames("seer", frames).shape == (3, 3, 224, 224)
 
 
-def test_loveu_squashes_as_pil_does_before_clips_own_transform():
+def test_loveu_squashes_as_pil_does_before_clips_own_transform() -> None:
     from PIL import Image
 
     frames = _frames(270, 480)
@@ -133,7 +134,7 @@ def test_loveu_squashes_as_pil_does_before_clips_own_transform():
     assert load_protocol("loveu").clip.resize[1:] == load_protocol("clean").clip.resize
 
 
-def test_vbenchs_transform_is_torchvisions_without_antialias():
+def test_vbenchs_transform_is_torchvisions_without_antialias() -> None:
     from torchvision.transforms import functional as tv
 
     frames = _frames(300, 401)
@@ -145,7 +146,7 @@ def test_vbenchs_transform_is_torchvisions_without_antialias():
     assert (ours != theirs).float().mean() < 1e-3
 
 
-def test_frechet_settings_act():
+def test_frechet_settings_act() -> None:
     rng = np.random.default_rng(1)
     x, y = rng.standard_normal((30, 6)), rng.standard_normal((30, 6)) * 1.2
     sources = [str(k) for k in range(30)]
@@ -162,13 +163,13 @@ def test_frechet_settings_act():
         assert value[name] != value["clean"]
 
 
-def test_seers_kvd_is_blind_to_a_shift_and_the_switch_undoes_it():
+def test_seers_kvd_is_blind_to_a_shift_and_the_switch_undoes_it() -> None:
     rng = np.random.default_rng(2)
     x = rng.standard_normal((80, 6))
     y = rng.standard_normal((80, 6)) + 2
     sources = [str(k) for k in range(80)]
 
-    def kvd(protocol):
+    def kvd(protocol: Protocol) -> Estimate:
         return Kvd(protocol).compute(x, y, sources, sources)
 
     seer = load_protocol("seer")
@@ -181,7 +182,7 @@ def test_seers_kvd_is_blind_to_a_shift_and_the_switch_undoes_it():
     assert switched.digest != seer.digest
 
 
-def test_choices_that_the_engine_reads():
+def test_choices_that_the_engine_reads() -> None:
     seer = load_protocol("seer")
     assert seer.sampling.context_frames == "keep"
     assert {load_protocol(n).sampling.context_frames for n in protocol_names() if n != "seer"} == {"drop"}
@@ -195,7 +196,7 @@ def test_choices_that_the_engine_reads():
     assert {epsilon for name, epsilon in epsilons.items() if name not in ports} == {1e-3}
 
 
-def test_predicted_is_clean_on_the_frames_behind_two_given_ones():
+def test_predicted_is_clean_on_the_frames_behind_two_given_ones() -> None:
     predicted, clean = load_protocol("predicted"), load_protocol("clean")
     assert {name for name, value in predicted if getattr(clean, name) != value} == {
         *("name", "version", "description", "sampling")
@@ -205,7 +206,7 @@ def test_predicted_is_clean_on_the_frames_behind_two_given_ones():
     assert (sampling["context_frames"], sampling["num_frames"] + 2) == ("drop", 16)
 
 
-def test_the_page_holds_the_table_of_the_files():
+def test_the_page_holds_the_table_of_the_files() -> None:
     page = Path(__file__).parents[2] / "docs" / "protocols.md"
     text = page.read_text(encoding="utf-8")
     assert protocol_tables() in text, "run: python -m reelbench.metrics.protocol_table docs/protocols.md"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,36 +38,38 @@ def save_folder(path: Path, frames: Frames) -> ClipRef:
 
 
 @pytest.fixture(params=[save_file, save_folder])
-def save(request, tmp_path):
+def save(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Any]:
     return lambda num_frames: request.param(tmp_path / "clip.mkv", noise(num_frames))
 
 
 @pytest.mark.parametrize("total", [3, 4, 5, 23])
-def test_all_frames_of_the_window_are_blended_to_the_wanted_number(save, total) -> None:
+def test_all_frames_of_the_window_are_blended_to_the_wanted_number(
+    save: Callable[..., Any], total: int
+) -> None:
     (blended,) = read_clips(save(total), [BLEND])
     np.testing.assert_array_equal(blended, seer_frames(noise(total), 4))
     assert (blended[3:] == PADDING).all() == (total < 4)
 
 
-def test_a_file_has_a_window_too(tmp_path) -> None:
+def test_a_file_has_a_window_too(tmp_path: Path) -> None:
     ref = replace(save_file(tmp_path / "clip.mkv", noise(20)), start_s=0.5, end_s=1.5)
     (blended,) = read_clips(ref, [BLEND])
     np.testing.assert_array_equal(blended, seer_frames(noise(20)[4:12], 4))
 
 
-def test_with_a_stride_every_so_many_frames_enter(save) -> None:
+def test_with_a_stride_every_so_many_frames_enter(save: Callable[..., Any]) -> None:
     (blended,) = read_clips(save(23), [replace(BLEND, stride=3)])
     np.testing.assert_array_equal(blended, seer_frames(noise(23)[::3], 4))
 
 
-def test_the_stride_of_a_clip_is_applied_by_whoever_asks_for_it(save) -> None:
+def test_the_stride_of_a_clip_is_applied_by_whoever_asks_for_it(save: Callable[..., Any]) -> None:
     ref = replace(save(23), blend_stride=3)
     np.testing.assert_array_equal(read_clip(ref, 4), noise(23)[:4])
     blended = read_clip(ref, 4, ref.blend_stride, frames="seer")
     np.testing.assert_array_equal(blended, seer_frames(noise(23)[::3], 4))
 
 
-def test_blended_and_exact_readings_come_from_one_pass(save) -> None:
+def test_blended_and_exact_readings_come_from_one_pass(save: Callable[..., Any]) -> None:
     readings = [Reading(4), BLEND, Reading(4, stride=2), Reading(30), Reading(20, frames="seer")]
     exact, blended, even, short, many = read_clips(save(23), readings)
     np.testing.assert_array_equal(exact, noise(23)[:4])
@@ -75,7 +79,7 @@ def test_blended_and_exact_readings_come_from_one_pass(save) -> None:
     np.testing.assert_array_equal(many, seer_frames(noise(23), 20))
 
 
-def test_all_that_is_blended_must_fit_into_memory(save) -> None:
+def test_all_that_is_blended_must_fit_into_memory(save: Callable[..., Any]) -> None:
     size = noise(1).nbytes
     (refused,) = read_clips(save(23), [BLEND], max_bytes=22 * size)
     assert isinstance(refused, VideoError)
@@ -85,14 +89,18 @@ def test_all_that_is_blended_must_fit_into_memory(save) -> None:
 @pytest.mark.parametrize(
     "reading", [Reading(num_given=3), Reading(9, num_given=3), replace(BLEND, num_given=3)]
 )
-def test_a_clip_without_a_frame_behind_the_given_ones_is_too_short_however_it_is_read(save, reading) -> None:
+def test_a_clip_without_a_frame_behind_the_given_ones_is_too_short_however_it_is_read(
+    save: Callable[..., Any], reading: Reading
+) -> None:
     (refused,) = read_clips(save(3), [reading])
     assert isinstance(refused, TooShortError)
     assert "gives 3 frames, and the first 3 are for the method: none is left to predict" in refused.message
     assert "clip.mkv" in refused.message
 
 
-def test_one_frame_behind_the_given_ones_is_enough_for_readings_that_take_what_there_is(save) -> None:
+def test_one_frame_behind_the_given_ones_is_enough_for_readings_that_take_what_there_is(
+    save: Callable[..., Any],
+) -> None:
     ref = save(3)
     everything, blended, exact = read_clips(
         ref, [Reading(num_given=2), replace(BLEND, num_given=2), Reading(9, num_given=2)]
@@ -113,12 +121,12 @@ def test_one_frame_behind_the_given_ones_is_enough_for_readings_that_take_what_t
         ({"num_given": 4, "num_frames": 4}, "less than num_frames, 4; got 4"),
     ],
 )
-def test_what_makes_no_sense_is_refused(arguments, message) -> None:
+def test_what_makes_no_sense_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(VideoError, match=message):
         Reading(**arguments)
 
 
-def test_a_blend_of_files_is_the_same_as_it_is_decoded(tmp_path) -> None:
+def test_a_blend_of_files_is_the_same_as_it_is_decoded(tmp_path: Path) -> None:
     ref = save_file(tmp_path / "clip.mkv", noise(9))
     (decoded,) = decode_file(ref, [BLEND])
     np.testing.assert_array_equal(decoded, read_clip(ref, 4, frames="seer"))

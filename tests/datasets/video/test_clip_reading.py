@@ -41,12 +41,12 @@ def values(frames: np.ndarray) -> list[int]:
 
 
 @pytest.fixture
-def folder(tmp_path) -> Path:
+def folder(tmp_path: Path) -> Path:
     return save(tmp_path / "clip", list(range(1, 13)))
 
 
 @pytest.fixture
-def file(tmp_path) -> Path:
+def file(tmp_path: Path) -> Path:
     write_lossless(tmp_path / "clip.mkv", numbered(12), 8.0)
     return tmp_path / "clip.mkv"
 
@@ -54,13 +54,13 @@ def file(tmp_path) -> Path:
 # What is read
 
 
-def test_a_file_reads_as_it_is_decoded(file) -> None:
+def test_a_file_reads_as_it_is_decoded(file: Path) -> None:
     ref = ClipRef(file, start_s=0.25)
     (decoded,) = decode_file(ref, [Reading(4, stride=2)])
     assert np.array_equal(read_clip(ref, 4, stride=2), decoded)
 
 
-def test_a_folder_reads_in_the_order_of_its_numbers(folder) -> None:
+def test_a_folder_reads_in_the_order_of_its_numbers(folder: Path) -> None:
     assert values(read_clip(ClipRef(folder))) == list(range(1, 13))
     assert values(read_clip(ClipRef(folder), 3, stride=4)) == [1, 5, 9]
 
@@ -75,27 +75,29 @@ def test_a_folder_reads_in_the_order_of_its_numbers(folder) -> None:
         (None, None, list(range(1, 13))),
     ],
 )
-def test_a_window_counts_by_the_numbers_in_the_names(folder, first, last, expected) -> None:
+def test_a_window_counts_by_the_numbers_in_the_names(
+    folder: Path, first: int | None, last: int | None, expected: list[int]
+) -> None:
     assert values(read_clip(ClipRef(folder, first_frame=first, last_frame=last))) == expected
 
 
-def test_the_rate_of_a_folder_is_that_of_its_reference(folder) -> None:
+def test_the_rate_of_a_folder_is_that_of_its_reference(folder: Path) -> None:
     assert values(read_clip(ClipRef(folder, fps=4.0), 3, fps=2.0)) == [1, 3, 5]
     assert values(read_clip(ClipRef(folder, fps=4.0, first_frame=2), 3, fps=2.0)) == [2, 4, 6]
     assert values(read_clip(ClipRef(folder), 3, fps=2.0)) == [1, 2, 3]  # unknown: every picture counts
 
 
-def test_a_file_states_its_own_rate(file) -> None:
+def test_a_file_states_its_own_rate(file: Path) -> None:
     assert values(read_clip(ClipRef(file, fps=4.0), 3, fps=4.0)) == [0, 2, 4]
 
 
-def test_a_seeded_start_stays_in_the_window(folder) -> None:
+def test_a_seeded_start_stays_in_the_window(folder: Path) -> None:
     ref = ClipRef(folder, first_frame=5, last_frame=9)
     starts = {values(read_clip(ref, 3, start=seed))[0] for seed in range(40)}
     assert starts == {5, 6, 7}
 
 
-def test_several_readings_open_each_picture_once(folder, monkeypatch) -> None:
+def test_several_readings_open_each_picture_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     original = frame_folder.read_picture
 
@@ -116,7 +118,7 @@ def test_several_readings_open_each_picture_once(folder, monkeypatch) -> None:
     assert len(opened) == 12
 
 
-def test_an_error_concerns_its_own_reading_alone(folder) -> None:
+def test_an_error_concerns_its_own_reading_alone(folder: Path) -> None:
     (folder / "frame_00006.png").write_bytes(b"damaged")
     good, too_short, damaged = read_clips(ClipRef(folder), [Reading(5), Reading(99), Reading(6)])
     assert values(good) == [1, 2, 3, 4, 5]
@@ -129,12 +131,14 @@ def test_an_error_concerns_its_own_reading_alone(folder) -> None:
 
 
 @pytest.mark.parametrize(("num_frames", "expected"), [(4, 4), (12, 12), (13, 12), (None, 12)])
-def test_as_many_first_frames_as_there_are(file, folder, num_frames, expected) -> None:
+def test_as_many_first_frames_as_there_are(
+    file: Path, folder: Path, num_frames: int | None, expected: int
+) -> None:
     assert values(reference_clip(ClipRef(file), num_frames)) == list(range(expected))
     assert values(reference_clip(ClipRef(folder), num_frames)) == list(range(1, expected + 1))
 
 
-def test_a_damaged_clip_is_no_short_one(folder) -> None:
+def test_a_damaged_clip_is_no_short_one(folder: Path) -> None:
     (folder / "frame_00006.png").write_bytes(b"damaged")
     with pytest.raises(VideoError, match=r"frame_00006\.png"):
         reference_clip(ClipRef(folder), 20)
@@ -155,7 +159,9 @@ def test_a_damaged_clip_is_no_short_one(folder) -> None:
         (list(range(0, 30, 2)), 0, 28, "lacks frames 1, 3, 5, 7, 9, and 9 more;"),
     ],
 )
-def test_missing_frames_of_a_window_are_named(tmp_path, numbers, first, last, message) -> None:
+def test_missing_frames_of_a_window_are_named(
+    tmp_path: Path, numbers: list[int], first: int | None, last: int | None, message: str
+) -> None:
     ref = ClipRef(save(tmp_path / "clip", numbers), first_frame=first, last_frame=last)
     with pytest.raises(VideoError, match=message):
         read_clip(ref, 1)
@@ -164,12 +170,12 @@ def test_missing_frames_of_a_window_are_named(tmp_path, numbers, first, last, me
 
 
 @pytest.mark.parametrize(("first", "last"), [(-1, 3), (5, 4), (None, -2)])
-def test_windows_that_cannot_be(folder, first, last) -> None:
+def test_windows_that_cannot_be(folder: Path, first: int | None, last: int) -> None:
     with pytest.raises(VideoError, match=f"got {first} to {last}"):
         read_clip(ClipRef(folder, first_frame=first, last_frame=last))
 
 
-def test_a_window_needs_numbers(tmp_path) -> None:
+def test_a_window_needs_numbers(tmp_path: Path) -> None:
     ref = ClipRef(save(tmp_path / "clip", [1], "first.png"), first_frame=0)
     with pytest.raises(
         VideoError, match=r"'first\.png' has no number in its name, and a window counts by them"
@@ -177,14 +183,14 @@ def test_a_window_needs_numbers(tmp_path) -> None:
         read_clip(ref)
 
 
-def test_a_window_of_the_wrong_kind_is_not_passed_over(folder, file) -> None:
+def test_a_window_of_the_wrong_kind_is_not_passed_over(folder: Path, file: Path) -> None:
     with pytest.raises(VideoError, match="in frame numbers, not in seconds"):
         read_clip(ClipRef(folder, start_s=1.0))
     with pytest.raises(VideoError, match="in seconds, not in frame numbers"):
         read_clip(ClipRef(file, last_frame=3))
 
 
-def test_what_is_not_there_is_named(tmp_path) -> None:
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"gone\.mp4"):
         read_clip(ClipRef(tmp_path / "gone.mp4"))
     with pytest.raises(VideoError, match=r"cannot read the folder of frames .*gone"):
@@ -194,7 +200,7 @@ def test_what_is_not_there_is_named(tmp_path) -> None:
 # Digests
 
 
-def test_the_digest_of_a_file_is_that_of_its_content(file, tmp_path) -> None:
+def test_the_digest_of_a_file_is_that_of_its_content(file: Path, tmp_path: Path) -> None:
     files = FileDigests(None)
     copy = tmp_path / "other.mkv"
     copy.write_bytes(file.read_bytes())
@@ -203,7 +209,7 @@ def test_the_digest_of_a_file_is_that_of_its_content(file, tmp_path) -> None:
         clip_digest(ClipRef(tmp_path / "gone.mkv"), files)
 
 
-def test_the_digest_of_a_folder_is_that_of_its_window(folder, tmp_path) -> None:
+def test_the_digest_of_a_folder_is_that_of_its_window(folder: Path, tmp_path: Path) -> None:
     files = FileDigests(None)
     whole = clip_digest(ClipRef(folder), files)
     assert whole == clip_digest(ClipRef(folder, first_frame=1, last_frame=12, fps=8.0), files)

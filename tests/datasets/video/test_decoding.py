@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -15,6 +16,7 @@ from reelbench.core.errors import VideoError
 from reelbench.core.types import ClipRef
 from reelbench.datasets.video import Reading, probe, read_clip
 from reelbench.datasets.video import decoding as video_reading
+from reelbench.datasets.video.frame_selection import Shown
 
 pytestmark = pytest.mark.smoke
 
@@ -34,7 +36,14 @@ def thirty(tmp_path_factory: pytest.TempPathFactory, encode_video: Callable[...,
 
 
 @pytest.mark.parametrize(("name", "codec", "options"), CONTAINERS)
-def test_all_frames_in_order(tmp_path, encode_video, frame_numbers, name, codec, options) -> None:
+def test_all_frames_in_order(
+    tmp_path: Path,
+    encode_video: Callable[..., Path],
+    frame_numbers: Callable[[np.ndarray], list[int]],
+    name: str,
+    codec: str,
+    options: dict[str, str],
+) -> None:
     path = encode_video(tmp_path / name, codec=codec, codec_options=options)
     frames = read_clip(ClipRef(path))
     assert frames.dtype == np.uint8
@@ -44,7 +53,12 @@ def test_all_frames_in_order(tmp_path, encode_video, frame_numbers, name, codec,
 
 @pytest.mark.parametrize(("name", "codec", "options"), CONTAINERS)
 def test_a_window_in_the_middle_gives_the_same_pixels_as_reading_all(
-    tmp_path, encode_video, frame_numbers, name, codec, options
+    tmp_path: Path,
+    encode_video: Callable[..., Path],
+    frame_numbers: Callable[[np.ndarray], list[int]],
+    name: str,
+    codec: str,
+    options: dict[str, str],
 ) -> None:
     path = encode_video(tmp_path / name, codec=codec, codec_options=options)
     everything = read_clip(ClipRef(path))
@@ -55,24 +69,26 @@ def test_a_window_in_the_middle_gives_the_same_pixels_as_reading_all(
         assert np.array_equal(window, everything[first : first + 5])
 
 
-def test_first_frames_with_stride(thirty, frame_numbers) -> None:
+def test_first_frames_with_stride(thirty: Path, frame_numbers: Callable[[np.ndarray], list[int]]) -> None:
     assert frame_numbers(read_clip(ClipRef(thirty), 4)) == [0, 1, 2, 3]
     assert frame_numbers(read_clip(ClipRef(thirty), 4, stride=7)) == [0, 7, 14, 21]
 
 
-def test_window_bounds_are_half_open(thirty, frame_numbers) -> None:
+def test_window_bounds_are_half_open(thirty: Path, frame_numbers: Callable[[np.ndarray], list[int]]) -> None:
     assert frame_numbers(read_clip(ClipRef(thirty, 0.4, 0.6))) == [10, 11, 12, 13, 14]
     assert frame_numbers(read_clip(ClipRef(thirty, None, 0.12))) == [0, 1, 2]
 
 
-def test_fps_resamples_by_time(thirty, frame_numbers) -> None:
+def test_fps_resamples_by_time(thirty: Path, frame_numbers: Callable[[np.ndarray], list[int]]) -> None:
     assert frame_numbers(read_clip(ClipRef(thirty), 8, fps=8)) == [0, 3, 6, 9, 12, 15, 18, 21]
     assert frame_numbers(read_clip(ClipRef(thirty), 4, stride=2, fps=8)) == [0, 6, 12, 18]
     assert frame_numbers(read_clip(ClipRef(thirty), 4, fps=50)) == [0, 0, 1, 1]
     assert frame_numbers(read_clip(ClipRef(thirty), fps=5)) == [0, 5, 10, 15, 20, 25]
 
 
-def test_variable_frame_rate_follows_the_timestamps(tmp_path, encode_video, frame_numbers) -> None:
+def test_variable_frame_rate_follows_the_timestamps(
+    tmp_path: Path, encode_video: Callable[..., Path], frame_numbers: Callable[[np.ndarray], list[int]]
+) -> None:
     times_ms = [0, 40, 80, 500, 1000, 1040, 1080]
     for name in ("vfr.mkv", "vfr.mp4"):
         path = encode_video(tmp_path / name, num_frames=7, times_ms=times_ms, codec_options={"bf": "0"})
@@ -81,7 +97,9 @@ def test_variable_frame_rate_follows_the_timestamps(tmp_path, encode_video, fram
         assert frame_numbers(read_clip(ClipRef(path, 0.3), 2)) == [3, 4]
 
 
-def test_seeded_start_is_stable_and_always_fits(thirty, frame_numbers) -> None:
+def test_seeded_start_is_stable_and_always_fits(
+    thirty: Path, frame_numbers: Callable[[np.ndarray], list[int]]
+) -> None:
     starts = []
     for seed in range(12):
         frames = read_clip(ClipRef(thirty), 5, stride=3, start=seed)
@@ -94,19 +112,23 @@ def test_seeded_start_is_stable_and_always_fits(thirty, frame_numbers) -> None:
     assert max(by_rate) < 10  # the fifth is due 0.8 s later, and the video has 1.2 s
 
 
-def test_seeded_start_stays_in_the_window(thirty, frame_numbers) -> None:
+def test_seeded_start_stays_in_the_window(
+    thirty: Path, frame_numbers: Callable[[np.ndarray], list[int]]
+) -> None:
     for seed in range(8):
         numbers = frame_numbers(read_clip(ClipRef(thirty, 0.4, 0.8), 6, start=seed))
         assert numbers[0] >= 10
         assert numbers[-1] < 20
 
 
-def test_only_what_is_needed_is_decoded(tmp_path, encode_video, monkeypatch) -> None:
+def test_only_what_is_needed_is_decoded(
+    tmp_path: Path, encode_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = encode_video(tmp_path / "long.mp4", num_frames=200, key_every=10)
     decoded = []
     original = video_reading.decode
 
-    def counting(*args):
+    def counting(*args: Any) -> Iterator[Shown]:
         for shown in original(*args):
             decoded.append(shown.start_s)
             yield shown
@@ -131,7 +153,12 @@ def test_only_what_is_needed_is_decoded(tmp_path, encode_video, monkeypatch) -> 
         ((90, False, True), lambda p: np.rot90(p, 1)[::-1]),
     ],
 )
-def test_display_matrix_is_respected(tmp_path, encode_video, rotation, expected) -> None:
+def test_display_matrix_is_respected(
+    tmp_path: Path,
+    encode_video: Callable[..., Path],
+    rotation: tuple[int, bool, bool],
+    expected: Callable[..., Any],
+) -> None:
     picture = np.zeros((32, 64, 3), np.uint8)
     picture[:16, :32], picture[:16, 32:], picture[16:, :32] = (255, 255, 255), (128,) * 3, (64,) * 3
     path = encode_video(tmp_path / "turned.mp4", pictures=[picture] * 3, rotation=rotation)
@@ -142,7 +169,9 @@ def test_display_matrix_is_respected(tmp_path, encode_video, rotation, expected)
     assert (probe(path).width, probe(path).height) == (upright.shape[1], upright.shape[0])
 
 
-def test_a_portrait_video_of_a_phone_stands_upright(tmp_path, encode_video) -> None:
+def test_a_portrait_video_of_a_phone_stands_upright(
+    tmp_path: Path, encode_video: Callable[..., Path]
+) -> None:
     # ISO 14496-12, 8.3.2: a phone held upright stores landscape pictures and the matrix
     # (0 1 0; -1 0 0; ...): x' = -y, y' = x. The stored left edge is the top of what is seen.
     picture = np.zeros((32, 64, 3), np.uint8)
@@ -159,7 +188,7 @@ def test_a_portrait_video_of_a_phone_stands_upright(tmp_path, encode_video) -> N
 
 
 @pytest.mark.parametrize(("color_range", "white"), [(1, 235), (2, 255)])
-def test_colour_range_of_the_file_is_respected(tmp_path, color_range, white) -> None:
+def test_colour_range_of_the_file_is_respected(tmp_path: Path, color_range: int, white: int) -> None:
     path = tmp_path / "range.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25, options={"qp": "0"})
@@ -174,7 +203,9 @@ def test_colour_range_of_the_file_is_respected(tmp_path, color_range, white) -> 
     assert read_clip(ClipRef(path), 1).min() >= 254
 
 
-def test_probe_says_what_the_file_says(thirty, tmp_path, encode_video) -> None:
+def test_probe_says_what_the_file_says(
+    thirty: Path, tmp_path: Path, encode_video: Callable[..., Path]
+) -> None:
     info = probe(thirty)
     assert (info.width, info.height, info.fps) == (64, 32, 25.0)
     webm = probe(encode_video(tmp_path / "clip.webm", codec="libvpx-vp9", codec_options={"cpu-used": "8"}))
@@ -184,20 +215,20 @@ def test_probe_says_what_the_file_says(thirty, tmp_path, encode_video) -> None:
 # Wrong files
 
 
-def test_missing_file_and_folder(tmp_path) -> None:
+def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"nowhere\.mp4' does not exist"):
         read_clip(ClipRef(tmp_path / "nowhere.mp4"), 1)
     (refused,) = video_reading.decode_file(ClipRef(tmp_path), [Reading()])
     assert "is a folder" in str(refused)
 
 
-def test_name_that_no_system_accepts(tmp_path) -> None:
+def test_name_that_no_system_accepts(tmp_path: Path) -> None:
     for name in ("a" * 5000, "a\0b"):
         with pytest.raises(VideoError):
             read_clip(ClipRef(tmp_path / name), 1)
 
 
-def test_empty_file(tmp_path) -> None:
+def test_empty_file(tmp_path: Path) -> None:
     path = tmp_path / "empty.mp4"
     path.touch()
     with pytest.raises(VideoError, match=r"empty \(0 bytes\)"):
@@ -205,33 +236,38 @@ def test_empty_file(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "notes.mp4", "notes.webm"])
-def test_text_is_not_a_video(tmp_path, name) -> None:
+def test_text_is_not_a_video(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text("this is not a video\n" * 500)
     with pytest.raises(VideoError, match="not a readable video"):
         read_clip(ClipRef(path), 1)
 
 
-def test_a_playlist_opens_no_other_file(tmp_path, thirty) -> None:
+def test_a_playlist_opens_no_other_file(tmp_path: Path, thirty: Path) -> None:
     path = tmp_path / "list.m3u8"
     path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:1,\nfile://{thirty}\n#EXT-X-ENDLIST\n")
     with pytest.raises(VideoError, match="not a readable video"):
         read_clip(ClipRef(path), 1)
 
 
-def test_a_file_named_like_an_address_is_a_file(tmp_path, thirty, monkeypatch, frame_numbers) -> None:
+def test_a_file_named_like_an_address_is_a_file(
+    tmp_path: Path,
+    thirty: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    frame_numbers: Callable[[np.ndarray], list[int]],
+) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("concat:x.mp4", "pipe:0"):
         Path(name).write_bytes(thirty.read_bytes())
         assert frame_numbers(read_clip(ClipRef(Path(name)), 2)) == [0, 1]
 
 
-def test_audio_only(tmp_path, encode_audio) -> None:
+def test_audio_only(tmp_path: Path, encode_audio: Callable[[Path], Path]) -> None:
     with pytest.raises(VideoError, match="holds no video, only audio"):
         read_clip(ClipRef(encode_audio(tmp_path / "sound.mp4")), 1)
 
 
-def test_too_short(thirty) -> None:
+def test_too_short(thirty: Path) -> None:
     with pytest.raises(VideoError, match="gives 30 of the 31 frames asked for"):
         read_clip(ClipRef(thirty), 31)
     with pytest.raises(VideoError, match=r"gives 10 of the 11 .*fps"):
@@ -247,7 +283,13 @@ def test_too_short(thirty) -> None:
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
 @pytest.mark.parametrize(("name", "codec", "options"), CONTAINERS)
 def test_a_cut_off_file_gives_right_frames_or_an_error(
-    tmp_path, encode_video, frame_numbers, name, codec, options, part
+    tmp_path: Path,
+    encode_video: Callable[..., Path],
+    frame_numbers: Callable[[np.ndarray], list[int]],
+    name: str,
+    codec: str,
+    options: dict[str, str],
+    part: float,
 ) -> None:
     container_options = {"movflags": "+faststart"} if name.endswith("mp4") else None
     path = encode_video(
@@ -265,7 +307,7 @@ def test_a_cut_off_file_gives_right_frames_or_an_error(
             assert numbers == list(range(numbers[0], numbers[0] + 3))
 
 
-def test_a_cut_off_file_without_an_index_is_refused(tmp_path, thirty) -> None:
+def test_a_cut_off_file_without_an_index_is_refused(tmp_path: Path, thirty: Path) -> None:
     path = tmp_path / "cut.mp4"
     path.write_bytes(thirty.read_bytes()[:-200])
     with pytest.raises(VideoError, match="not a readable video") as caught:
@@ -284,12 +326,12 @@ def test_a_cut_off_file_without_an_index_is_refused(tmp_path, thirty) -> None:
         ({"start": 3}, "a seeded start needs num_frames"),
     ],
 )
-def test_arguments_out_of_range(thirty, arguments, message) -> None:
+def test_arguments_out_of_range(thirty: Path, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(VideoError, match=message):
         read_clip(ClipRef(thirty), **arguments)
 
 
 @pytest.mark.parametrize("window", [(-1.0, None), (2.0, 1.0), (float("nan"), None), (None, float("inf"))])
-def test_windows_out_of_range(thirty, window) -> None:
+def test_windows_out_of_range(thirty: Path, window: tuple[float | None, float | None]) -> None:
     with pytest.raises(VideoError, match="window"):
         read_clip(ClipRef(thirty, *window), 1)

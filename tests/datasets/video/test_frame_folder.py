@@ -9,6 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -67,25 +68,25 @@ def read_folder(
 # Order
 
 
-def test_frames_come_in_the_order_of_their_numbers(tmp_path) -> None:
+def test_frames_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     folder = save_frames(tmp_path / "clip", numbered(12))
     assert [path.name for path in frame_files(folder)][:3] == ["frame0.png", "frame1.png", "frame2.png"]
     assert values(read_folder(folder, Reading())) == list(range(12))
 
 
-def test_the_last_number_of_a_name_counts(tmp_path) -> None:
+def test_the_last_number_of_a_name_counts(tmp_path: Path) -> None:
     for index, name in enumerate(["take7_v2_0010.png", "take8_v2_0009.PNG", "take9_v2_0011.png"]):
         Image.fromarray(numbered(3)[index]).save(tmp_path / name)
     assert [path.stem[-4:] for path in frame_files(tmp_path)] == ["0009", "0010", "0011"]
 
 
-def test_names_without_any_number_are_read_by_name(tmp_path) -> None:
+def test_names_without_any_number_are_read_by_name(tmp_path: Path) -> None:
     for name in ("gamma", "alpha", "beta"):
         (tmp_path / f"{name}.png").touch()
     assert [path.stem for path in frame_files(tmp_path)] == ["alpha", "beta", "gamma"]
 
 
-def test_hidden_files_folders_and_other_files_are_no_frames(tmp_path) -> None:
+def test_hidden_files_folders_and_other_files_are_no_frames(tmp_path: Path) -> None:
     save_frames(tmp_path, numbered(2))
     for name in (".frame7.png", "._frame1.png", "notes.txt", "Thumbs.db", "frame9.npy"):
         (tmp_path / name).write_bytes(b"x")
@@ -102,7 +103,7 @@ def test_hidden_files_folders_and_other_files_are_no_frames(tmp_path) -> None:
         (["readme.txt"], "holds no picture"),
     ],
 )
-def test_names_without_a_clear_order_are_refused(tmp_path, names, message) -> None:
+def test_names_without_a_clear_order_are_refused(tmp_path: Path, names: list[str], message: str) -> None:
     (tmp_path / "a").mkdir()
     for name in names:
         (tmp_path / name).touch()
@@ -110,12 +111,12 @@ def test_names_without_a_clear_order_are_refused(tmp_path, names, message) -> No
         frame_files(tmp_path)
 
 
-def test_no_such_folder(tmp_path) -> None:
+def test_no_such_folder(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="cannot read the folder of frames"):
         frame_files(tmp_path / "nowhere")
 
 
-def test_a_frame_that_is_a_link_to_nothing_is_missed_not_skipped(tmp_path) -> None:
+def test_a_frame_that_is_a_link_to_nothing_is_missed_not_skipped(tmp_path: Path) -> None:
     save_frames(tmp_path, numbered(3))
     (tmp_path / "frame1.png").unlink()
     (tmp_path / "frame1.png").symlink_to(tmp_path / "gone.png")
@@ -127,7 +128,7 @@ def test_a_frame_that_is_a_link_to_nothing_is_missed_not_skipped(tmp_path) -> No
 
 
 @pytest.fixture(scope="module")
-def same_frames(tmp_path_factory) -> tuple[Path, Path]:
+def same_frames(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """(folder of frames, lossless video) of 24 frames of noise at 8 fps."""
     root = tmp_path_factory.mktemp("same")
     frames = noise(0, 24, 8, 8, 3)
@@ -143,7 +144,11 @@ def same_frames(tmp_path_factory) -> tuple[Path, Path]:
     seed=st.none() | st.integers(0, 5),
 )
 def test_a_folder_of_known_rate_reads_like_the_video_of_its_frames(
-    same_frames, num_frames, stride, fps, seed
+    same_frames: tuple[Path, Path],
+    num_frames: int | None,
+    stride: int | None,
+    fps: float | None,
+    seed: int | None,
 ) -> None:
     folder, path = same_frames
     start = "first" if seed is None or num_frames is None else seed
@@ -157,14 +162,14 @@ def test_a_folder_of_known_rate_reads_like_the_video_of_its_frames(
         assert np.array_equal(read_folder(folder, reading, stored_fps=8.0), expected)
 
 
-def test_without_a_rate_of_its_own_every_picture_counts(tmp_path) -> None:
+def test_without_a_rate_of_its_own_every_picture_counts(tmp_path: Path) -> None:
     folder = save_frames(tmp_path, numbered(10))
     assert values(read_folder(folder, Reading(4, fps=2.0))) == [0, 1, 2, 3]
     assert values(read_folder(folder, Reading(4, stride=2, fps=2.0))) == [0, 2, 4, 6]
     assert values(read_folder(folder, Reading(4, fps=2.0), stored_fps=4.0)) == [0, 2, 4, 6]
 
 
-def test_only_the_pictures_that_are_wanted_are_opened(tmp_path) -> None:
+def test_only_the_pictures_that_are_wanted_are_opened(tmp_path: Path) -> None:
     folder = save_frames(tmp_path, numbered(10))
     for index in (1, 2, 4, 5, 7):
         (folder / f"frame{index}.png").write_bytes(b"damaged")
@@ -172,7 +177,7 @@ def test_only_the_pictures_that_are_wanted_are_opened(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("rate", [0.0, -8.0, float("nan"), float("inf")])
-def test_rates_out_of_range(tmp_path, rate) -> None:
+def test_rates_out_of_range(tmp_path: Path, rate: float) -> None:
     with pytest.raises(VideoError, match=r"from 0\.001 to 1000 fps"):
         read_folder(save_frames(tmp_path, numbered(2)), Reading(1, fps=8.0), stored_fps=rate)
 
@@ -181,7 +186,7 @@ def test_rates_out_of_range(tmp_path, rate) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "PNG", "webp", "bmp", "tif", "tiff"])
-def test_lossless_formats_give_their_pixels(tmp_path, suffix) -> None:
+def test_lossless_formats_give_their_pixels(tmp_path: Path, suffix: str) -> None:
     picture = noise(1, 9, 7, 3)
     path = tmp_path / f"frame1.{suffix}"
     Image.fromarray(picture).save(path, **({"lossless": True} if suffix == "webp" else {}))
@@ -189,12 +194,12 @@ def test_lossless_formats_give_their_pixels(tmp_path, suffix) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "jpeg", "JPG"])
-def test_jpeg(tmp_path, suffix) -> None:
+def test_jpeg(tmp_path: Path, suffix: str) -> None:
     Image.new("RGB", (16, 16), (200, 40, 90)).save(tmp_path / f"frame1.{suffix}", quality=95)
     assert np.abs(read_picture(tmp_path / f"frame1.{suffix}").astype(int) - (200, 40, 90)).max() <= 3
 
 
-def test_grey_palette_and_bilevel_become_rgb(tmp_path) -> None:
+def test_grey_palette_and_bilevel_become_rgb(tmp_path: Path) -> None:
     grey = noise(2, 5, 4)
     Image.fromarray(grey).save(tmp_path / "grey.png")
     assert np.array_equal(read_picture(tmp_path / "grey.png"), np.repeat(grey[..., None], 3, -1))
@@ -208,7 +213,7 @@ def test_grey_palette_and_bilevel_become_rgb(tmp_path) -> None:
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 @pytest.mark.parametrize("num_channels", [1, 3, 4])
-def test_16_bits_are_scaled_not_cut_off(tmp_path, suffix, num_channels) -> None:
+def test_16_bits_are_scaled_not_cut_off(tmp_path: Path, suffix: str, num_channels: int) -> None:
     wide = noise(3, 32, 40, num_channels, dtype=np.uint16)
     wide[0, 0], wide[0, 1], wide[0, 2] = 0, 65535, 255  # 255 / 65535 rounds up to 1 / 255
     if num_channels == 4:
@@ -238,7 +243,7 @@ def png(values: np.ndarray, colour_type: int, extra: bytes = b"") -> bytes:
     )
 
 
-def test_16_bit_grey_with_alpha(tmp_path) -> None:
+def test_16_bit_grey_with_alpha(tmp_path: Path) -> None:
     wide = noise(4, 6, 5, 2, dtype=np.uint16)
     wide[..., 1] = 65535
     (tmp_path / "frame1.png").write_bytes(png(wide, 4))
@@ -249,7 +254,7 @@ def test_16_bit_grey_with_alpha(tmp_path) -> None:
     assert read_picture(tmp_path / "frame1.png")[3, 3].tolist() == [1, 1, 1]
 
 
-def test_16_bit_grey_of_which_one_value_is_transparent(tmp_path) -> None:
+def test_16_bit_grey_of_which_one_value_is_transparent(tmp_path: Path) -> None:
     def with_key(key: int) -> bytes:
         data = struct.pack(">H", key)
         chunk = struct.pack(">I", 2) + b"tRNS" + data + struct.pack(">I", zlib.crc32(b"tRNS" + data))
@@ -262,14 +267,16 @@ def test_16_bit_grey_of_which_one_value_is_transparent(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["F", "I"])
-def test_values_of_unknown_range_are_refused(tmp_path, mode) -> None:
+def test_values_of_unknown_range_are_refused(tmp_path: Path, mode: str) -> None:
     Image.fromarray(np.full((4, 4), 3, np.float32 if mode == "F" else np.int32)).save(tmp_path / "1.tif")
     with pytest.raises(VideoError, match=r"1\.tif' holds values of which the range is not known"):
         read_picture(tmp_path / "1.tif")
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
-def test_an_opaque_alpha_channel_is_dropped_and_real_transparency_lies_on_white(tmp_path, suffix) -> None:
+def test_an_opaque_alpha_channel_is_dropped_and_real_transparency_lies_on_white(
+    tmp_path: Path, suffix: str
+) -> None:
     picture = noise(5, 8, 8, 4)
     picture[..., 3] = 255
     path = tmp_path / f"frame1.{suffix}"
@@ -295,7 +302,7 @@ TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 
 @pytest.mark.parametrize("orientation", sorted(TURNS))
-def test_exif_orientation_is_applied(tmp_path, orientation) -> None:
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     picture = noise(6, 4, 6, 3)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
@@ -306,7 +313,7 @@ def test_exif_orientation_is_applied(tmp_path, orientation) -> None:
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6])
-def test_exif_orientation_is_applied_to_16_bit_colour(tmp_path, orientation) -> None:
+def test_exif_orientation_is_applied_to_16_bit_colour(tmp_path: Path, orientation: int) -> None:
     wide = noise(7, 4, 6, 3, dtype=np.uint16)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
@@ -318,7 +325,7 @@ def test_exif_orientation_is_applied_to_16_bit_colour(tmp_path, orientation) -> 
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
-def test_a_file_of_several_pictures_is_no_frame(tmp_path, suffix) -> None:
+def test_a_file_of_several_pictures_is_no_frame(tmp_path: Path, suffix: str) -> None:
     pictures = [Image.fromarray(frame) for frame in noise(8, 3, 8, 8, 3)]
     pictures[0].save(tmp_path / f"1.{suffix}", save_all=True, append_images=pictures[1:])
     with pytest.raises(VideoError, match="holds 3 pictures, a frame is one"):
@@ -328,7 +335,7 @@ def test_a_file_of_several_pictures_is_no_frame(tmp_path, suffix) -> None:
 # Wrong pictures
 
 
-def test_a_frame_of_another_size_is_named(tmp_path) -> None:
+def test_a_frame_of_another_size_is_named(tmp_path: Path) -> None:
     folder = save_frames(tmp_path, numbered(4))
     Image.new("RGB", (8, 7)).save(folder / "frame2.png")
     with pytest.raises(VideoError, match=r"frame2\.png' is 8 x 7, the first frame of its folder 8 x 6"):
@@ -337,7 +344,7 @@ def test_a_frame_of_another_size_is_named(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp", "tif"])
-def test_a_picture_that_is_cut_off_anywhere_is_named(tmp_path, suffix) -> None:
+def test_a_picture_that_is_cut_off_anywhere_is_named(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"frame1.{suffix}"
     Image.fromarray(noise(9, 12, 12, 3)).save(path)
     data = path.read_bytes()
@@ -351,7 +358,7 @@ def test_a_picture_that_is_cut_off_anywhere_is_named(tmp_path, suffix) -> None:
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), format_=st.sampled_from(["PNG", "JPEG", "WEBP", "BMP", "TIFF", "wide PNG"]))
 def test_changed_bytes_give_a_picture_or_an_error_and_in_png_never_wrong_pixels(
-    tmp_path_factory, data, format_
+    tmp_path_factory: pytest.TempPathFactory, data: Any, format_: str
 ) -> None:
     if format_ == "wide PNG":
         good = png(noise(10, 8, 8, 3, dtype=np.uint16), 2)
@@ -373,7 +380,7 @@ def test_changed_bytes_give_a_picture_or_an_error_and_in_png_never_wrong_pixels(
 # Limits and digests
 
 
-def test_a_clip_beyond_the_limit_is_refused_at_its_first_frame(tmp_path) -> None:
+def test_a_clip_beyond_the_limit_is_refused_at_its_first_frame(tmp_path: Path) -> None:
     folder = save_frames(tmp_path, numbered(5))
     size = 6 * 8 * 3
     assert len(read_folder(folder, Reading(), max_bytes=5 * size)) == 5
@@ -383,7 +390,7 @@ def test_a_clip_beyond_the_limit_is_refused_at_its_first_frame(tmp_path) -> None
         read_folder(folder, Reading(), max_bytes=5 * size - 1)
 
 
-def test_too_few_frames(tmp_path) -> None:
+def test_too_few_frames(tmp_path: Path) -> None:
     folder = save_frames(tmp_path / "short", numbered(5))
     with pytest.raises(VideoError, match=r"short' \(5 frames\) gives 5 of the 16 frames asked for"):
         read_folder(folder, Reading(16))
@@ -391,7 +398,7 @@ def test_too_few_frames(tmp_path) -> None:
         read_folder(folder, Reading(16, start=3))
 
 
-def test_the_digest_tells_contents_and_order_not_the_folders_name(tmp_path) -> None:
+def test_the_digest_tells_contents_and_order_not_the_folders_name(tmp_path: Path) -> None:
     digests = FileDigests(None)
     one, other = (save_frames(tmp_path / name, numbered(11)) for name in ("one", "other"))
     assert clip_digest(ClipRef(one), digests) == clip_digest(ClipRef(other), digests)
@@ -407,11 +414,11 @@ def test_the_digest_tells_contents_and_order_not_the_folders_name(tmp_path) -> N
     assert clip_digest(ClipRef(one), digests) != clip_digest(ClipRef(other), digests)
 
 
-def test_size_of_a_folder_is_that_of_its_first_frame(tmp_path) -> None:
+def test_size_of_a_folder_is_that_of_its_first_frame(tmp_path: Path) -> None:
     assert probe(save_frames(tmp_path, numbered(2, height=10, width=14))) == ClipInfo(None, 14, 10)
 
 
-def test_ten_thousand_frames_are_listed_in_a_moment(tmp_path) -> None:
+def test_ten_thousand_frames_are_listed_in_a_moment(tmp_path: Path) -> None:
     for index in range(10_000):
         os.close(os.open(tmp_path / f"{index}.png", os.O_CREAT))
     assert [int(path.stem) for path in frame_files(tmp_path)] == list(range(10_000))
@@ -429,7 +436,9 @@ def test_ten_thousand_frames_are_listed_in_a_moment(tmp_path) -> None:
         ([], (0, 0)),
     ],
 )
-def test_gaps_are_numbers_left_out_of_the_folders_own_step(tmp_path, numbers, expected):
+def test_gaps_are_numbers_left_out_of_the_folders_own_step(
+    tmp_path: Path, numbers: list[int], expected: tuple[int, int]
+) -> None:
     for number in numbers:
         (tmp_path / f"f{number:03d}.png").touch()
     (tmp_path / "note.txt").touch()

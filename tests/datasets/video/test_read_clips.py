@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -103,7 +104,9 @@ NAMES = ["b_frames.mp4", "open_gop.mkv", "vp9.webm", "mpeg2.ts", "mpeg4.avi", "u
     window=WINDOWS,
     readings=st.lists(READINGS, min_size=1, max_size=4),
 )
-def test_each_reading_gets_the_bytes_that_it_gets_alone(videos, name, window, readings) -> None:
+def test_each_reading_gets_the_bytes_that_it_gets_alone(
+    videos: dict[str, Path], name: str, window: tuple[float | None, float | None], readings: list[Reading]
+) -> None:
     ref = ClipRef(videos[name], *window)
     for reading, found in zip(readings, read_clips(ref, readings), strict=True):
         arguments = (reading.num_frames, reading.stride, reading.fps, reading.start)
@@ -122,7 +125,9 @@ def test_each_reading_gets_the_bytes_that_it_gets_alone(videos, name, window, re
     window=WINDOWS,
     readings=st.lists(READINGS.filter(lambda reading: reading.start == "first"), min_size=1, max_size=3),
 )
-def test_the_frames_are_those_chosen_by_hand_from_all_frames(videos, name, window, readings) -> None:
+def test_the_frames_are_those_chosen_by_hand_from_all_frames(
+    videos: dict[str, Path], name: str, window: tuple[float | None, float | None], readings: list[Reading]
+) -> None:
     ref = ClipRef(videos[name], *window)
     frames = all_frames(videos[name])
     for reading, found in zip(readings, read_clips(ref, readings), strict=True):
@@ -133,7 +138,9 @@ def test_the_frames_are_those_chosen_by_hand_from_all_frames(videos, name, windo
             assert np.array_equal(found, expected)
 
 
-def test_seeded_starts_are_frames_of_the_video(videos, frame_numbers) -> None:
+def test_seeded_starts_are_frames_of_the_video(
+    videos: dict[str, Path], frame_numbers: Callable[[np.ndarray], list[int]]
+) -> None:
     readings = [Reading(4, 2, None, seed) for seed in range(10)]
     starts = set()
     for found in read_clips(ClipRef(videos["b_frames.mp4"]), readings):
@@ -144,7 +151,9 @@ def test_seeded_starts_are_frames_of_the_video(videos, frame_numbers) -> None:
     assert len(starts) > 4
 
 
-def test_an_error_concerns_its_reading_alone(videos, frame_numbers) -> None:
+def test_an_error_concerns_its_reading_alone(
+    videos: dict[str, Path], frame_numbers: Callable[[np.ndarray], list[int]]
+) -> None:
     readings = [Reading(31), Reading(2), Reading(99, start=4), Reading(3, stride=10), Reading(3, stride=15)]
     long, two, seeded, three, wide = read_clips(ClipRef(videos["b_frames.mp4"]), readings)
     assert "gives 30 of the 31 frames" in str(long)
@@ -153,13 +162,15 @@ def test_an_error_concerns_its_reading_alone(videos, frame_numbers) -> None:
     assert [frame_numbers(clip) for clip in (two, three)] == [[0, 1], [0, 10, 20]]
 
 
-def test_a_file_that_is_no_video_is_an_error_of_every_reading(tmp_path) -> None:
+def test_a_file_that_is_no_video_is_an_error_of_every_reading(tmp_path: Path) -> None:
     readings = [Reading(1), Reading(2, start=5), Reading()]
     for found in read_clips(ClipRef(tmp_path / "nowhere.mp4"), readings):
         assert "nowhere.mp4' does not exist" in str(found)
 
 
-def test_a_reading_before_the_damage_succeeds_beside_one_behind_it(tmp_path, videos, frame_numbers) -> None:
+def test_a_reading_before_the_damage_succeeds_beside_one_behind_it(
+    tmp_path: Path, videos: dict[str, Path], frame_numbers: Callable[[np.ndarray], list[int]]
+) -> None:
     data = videos["mpeg2.ts"].read_bytes()
     (tmp_path / "cut.ts").write_bytes(data[: len(data) * 2 // 3])
     short, everything = read_clips(ClipRef(tmp_path / "cut.ts"), [Reading(5), Reading(30)])
@@ -196,7 +207,12 @@ def test_a_damaged_index_of_avi_leads_to_no_other_frames(
     ),
 )
 def test_on_damaged_files_too_no_reading_depends_on_those_beside_it(
-    tmp_path_factory, videos, place, name, start_s, readings
+    tmp_path_factory: pytest.TempPathFactory,
+    videos: dict[str, Path],
+    place: float,
+    name: str,
+    start_s: float | None,
+    readings: list[Reading],
 ) -> None:
     data = bytearray(videos[name].read_bytes())
     at = int(len(data) * place)
@@ -212,7 +228,7 @@ def test_on_damaged_files_too_no_reading_depends_on_those_beside_it(
 
 
 def test_a_reading_that_begins_behind_the_damage_succeeds_beside_one_that_runs_into_it(
-    tmp_path, encode_video, frame_numbers
+    tmp_path: Path, encode_video: Callable[..., Path], frame_numbers: Callable[[np.ndarray], list[int]]
 ) -> None:
     path = encode_video(tmp_path / "clip.mkv", codec="mpeg4", num_frames=60, key_every=6)
     with av.open(str(path)) as container:
@@ -231,7 +247,7 @@ def test_a_reading_that_begins_behind_the_damage_succeeds_beside_one_that_runs_i
 
 
 def test_a_video_that_changes_its_size_is_refused_by_readings_that_reach_the_change(
-    tmp_path, encode_video
+    tmp_path: Path, encode_video: Callable[..., Path]
 ) -> None:
     parts = [
         encode_video(tmp_path / f"{size}.h264", pictures=[np.full((size, size, 3), 90, np.uint8)] * 5)
@@ -254,13 +270,13 @@ class Counted:
         self.passes = self.frames = self.conversions = 0
         decode, rgb = video_reading.decode, RgbReader.rgb
 
-        def counting_decode(*arguments) -> Iterator:
+        def counting_decode(*arguments: Any) -> Iterator:
             self.passes += 1
             for shown in decode(*arguments):
                 self.frames += 1
                 yield shown
 
-        def counting_rgb(*arguments) -> np.ndarray:
+        def counting_rgb(*arguments: Any) -> np.ndarray:
             self.conversions += 1
             return rgb(*arguments)
 
@@ -268,7 +284,9 @@ class Counted:
         patch.setattr(RgbReader, "rgb", counting_rgb)
 
 
-def test_one_pass_serves_all_and_a_shared_frame_is_converted_once(videos, monkeypatch) -> None:
+def test_one_pass_serves_all_and_a_shared_frame_is_converted_once(
+    videos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     counted = Counted(monkeypatch)
     readings = [Reading(8), Reading(8, stride=2), Reading(4, fps=12.5), Reading(16, fps=50.0)]
     results = read_clips(ClipRef(videos["b_frames.mp4"]), readings)
@@ -280,7 +298,9 @@ def test_one_pass_serves_all_and_a_shared_frame_is_converted_once(videos, monkey
     assert counted.frames <= 16
 
 
-def test_windows_are_entered_by_a_seek(tmp_path, encode_video, monkeypatch) -> None:
+def test_windows_are_entered_by_a_seek(
+    tmp_path: Path, encode_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = encode_video(tmp_path / "long.mp4", num_frames=200, key_every=10)
     counted = Counted(monkeypatch)
     results = read_clips(ClipRef(path, 6.0), [Reading(4), Reading(4, stride=3)])
@@ -290,7 +310,7 @@ def test_windows_are_entered_by_a_seek(tmp_path, encode_video, monkeypatch) -> N
 
 
 @pytest.fixture(scope="module")
-def long_video(tmp_path_factory, encode_video) -> Path:
+def long_video(tmp_path_factory: pytest.TempPathFactory, encode_video: Callable[..., Path]) -> Path:
     """2,000 frames of 64 x 32: 12 MB of pictures."""
     return encode_video(
         tmp_path_factory.mktemp("long") / "long.mp4",
@@ -309,7 +329,7 @@ def peak_bytes(path: Path, readings: list[Reading], **limits: int) -> tuple[int,
         tracemalloc.stop()
 
 
-def test_memory_is_that_of_the_frames_wanted_however_long_the_video(long_video) -> None:
+def test_memory_is_that_of_the_frames_wanted_however_long_the_video(long_video: Path) -> None:
     frame = 32 * 64 * 3
     peak, results = peak_bytes(long_video, [Reading(16, stride=120), Reading(16, fps=0.25)])
     assert [len(result) for result in results] == [16, 16]
@@ -338,7 +358,9 @@ def test_a_clip_is_never_in_memory_twice() -> None:
     assert after - before < 50
 
 
-def test_a_reading_of_more_than_the_limit_is_refused_and_the_others_are_not(long_video, monkeypatch) -> None:
+def test_a_reading_of_more_than_the_limit_is_refused_and_the_others_are_not(
+    long_video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frame = 32 * 64 * 3
     counted = Counted(monkeypatch)
     whole, many, few = read_clips(
@@ -351,7 +373,9 @@ def test_a_reading_of_more_than_the_limit_is_refused_and_the_others_are_not(long
     assert isinstance(read_clips(ClipRef(long_video), [Reading(100)], max_bytes=100 * frame)[0], np.ndarray)
 
 
-def test_seeded_readings_share_one_look_at_the_timestamps(long_video, monkeypatch) -> None:
+def test_seeded_readings_share_one_look_at_the_timestamps(
+    long_video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looks = []
     original = video_reading.timestamps
     monkeypatch.setattr(video_reading, "timestamps", lambda *a: looks.append(a) or original(*a))
@@ -366,7 +390,7 @@ def test_readings_out_of_range_cannot_be_made() -> None:
             Reading(**arguments)
 
 
-def test_nothing_is_left_open(videos) -> None:
+def test_nothing_is_left_open(videos: dict[str, Path]) -> None:
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - counted, not walked
     for _ in range(5):
         read_clips(ClipRef(videos["vp9.webm"]), [Reading(3), Reading(99)])

@@ -15,7 +15,7 @@ def noise(num_frames: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("total", "wanted"), [(40, 12), (17, 16), (13, 12), (150, 16), (12, 1), (2, 1)])
-def test_a_longer_clip_is_torchs_trilinear_interpolation_cut_to_bytes(total, wanted) -> None:
+def test_a_longer_clip_is_torchs_trilinear_interpolation_cut_to_bytes(total: int, wanted: int) -> None:
     frames = noise(total)
     video_1CTHW = torch.from_numpy(frames).double().permute(3, 0, 1, 2)[None]
     size = (wanted, *frames.shape[1:3])
@@ -56,7 +56,7 @@ def test_a_clip_of_the_wanted_length_is_exact_and_a_shorter_one_ends_in_grey() -
     ("start", "stop"),
     [(1, 1), (8, 107), (8, 108), (1, 200), (1, 201), (5, 205), (1, 300), (1, 301), (7, 3000)],
 )
-def test_the_stride_of_long_actions_is_seers_range_over_frame_numbers(start, stop) -> None:
+def test_the_stride_of_long_actions_is_seers_range_over_frame_numbers(start: int, stop: int) -> None:
     # Seer: from 100 frames of difference on, every (stop - start) // 100-th frame.
     step = (stop - start) // 100 if stop - start >= 100 else 1
     total = stop - start + 1

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -33,7 +36,7 @@ def random_clip(*shape: int, seed: int = 0) -> np.ndarray:
     "shape", [(16, 64, 64), (1, 64, 64), (5, 33, 47), (2, 1, 1), (3, 2, 301), (2, 255, 3), (9, 128, 96)]
 )
 @pytest.mark.parametrize("fps", [8.0, 29.97, 24000 / 1001])
-def test_lossless_is_exact(tmp_path, shape, fps) -> None:
+def test_lossless_is_exact(tmp_path: Path, shape: tuple[int, int, int], fps: float) -> None:
     clip = random_clip(*shape)
     write_lossless(tmp_path / "clip.mkv", clip, fps)
     assert np.array_equal(read_lossless(tmp_path / "clip.mkv"), clip)
@@ -41,7 +44,7 @@ def test_lossless_is_exact(tmp_path, shape, fps) -> None:
     assert probe(tmp_path / "clip.mkv").fps == pytest.approx(fps, abs=0.02)
 
 
-def test_lossless_is_exact_for_every_grey_and_every_primary(tmp_path) -> None:
+def test_lossless_is_exact_for_every_grey_and_every_primary(tmp_path: Path) -> None:
     ramp = np.zeros((4, 16, 16, 3), np.uint8)
     values = np.arange(256, dtype=np.uint8).reshape(16, 16)
     ramp[0], ramp[1, ..., 0], ramp[2, ..., 1], ramp[3, ..., 2] = values[..., None], values, values, values
@@ -49,13 +52,13 @@ def test_lossless_is_exact_for_every_grey_and_every_primary(tmp_path) -> None:
     assert np.array_equal(read_lossless(tmp_path / "ramp.mkv"), ramp)
 
 
-def test_lossless_takes_views_that_are_not_contiguous(tmp_path) -> None:
+def test_lossless_takes_views_that_are_not_contiguous(tmp_path: Path) -> None:
     clip = random_clip(4, 20, 30)[::-1, :, ::-1]
     write_lossless(tmp_path / "view.mkv", clip, 8)
     assert np.array_equal(read_lossless(tmp_path / "view.mkv"), clip)
 
 
-def test_same_frames_give_the_same_bytes(tmp_path) -> None:
+def test_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
     clip = random_clip(4, 32, 32)
     for name in ("a", "b"):
         write_lossless(tmp_path / f"{name}.mkv", clip, 8)
@@ -64,7 +67,7 @@ def test_same_frames_give_the_same_bytes(tmp_path) -> None:
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
-def test_damage_of_a_lossless_clip_is_noticed(tmp_path) -> None:
+def test_damage_of_a_lossless_clip_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "clip.mkv"
     clip = random_clip(8, 32, 32)
     write_lossless(path, clip, 8)
@@ -82,7 +85,7 @@ def test_damage_of_a_lossless_clip_is_noticed(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("part", [0.05, 0.3, 0.6, 0.95])
-def test_a_cut_off_lossless_clip_is_refused(tmp_path, part) -> None:
+def test_a_cut_off_lossless_clip_is_refused(tmp_path: Path, part: float) -> None:
     path = tmp_path / "clip.mkv"
     write_lossless(path, random_clip(8, 32, 32), 8)
     os.truncate(path, int(path.stat().st_size * part))
@@ -90,7 +93,9 @@ def test_a_cut_off_lossless_clip_is_refused(tmp_path, part) -> None:
         read_lossless(path)
 
 
-def test_read_lossless_takes_only_what_write_lossless_wrote(tmp_path, encode_video) -> None:
+def test_read_lossless_takes_only_what_write_lossless_wrote(
+    tmp_path: Path, encode_video: Callable[..., Path]
+) -> None:
     with pytest.raises(VideoError, match="not a lossless clip of Reelbench"):
         read_lossless(encode_video(tmp_path / "other.mkv"))
     with pytest.raises(VideoError, match="does not exist"):
@@ -107,7 +112,7 @@ def test_read_lossless_takes_only_what_write_lossless_wrote(tmp_path, encode_vid
         (np.zeros((0, 8, 8, 3), np.uint8), r"\[0, 8, 8, 3\]"),
     ],
 )
-def test_frames_of_another_kind_are_refused(tmp_path, frames, message) -> None:
+def test_frames_of_another_kind_are_refused(tmp_path: Path, frames: Any, message: str) -> None:
     with pytest.raises(VideoError, match=message):
         write_lossless(tmp_path / "clip.mkv", frames, 8)
     with pytest.raises(VideoError, match=message):
@@ -115,7 +120,7 @@ def test_frames_of_another_kind_are_refused(tmp_path, frames, message) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_arguments_out_of_range(tmp_path) -> None:
+def test_arguments_out_of_range(tmp_path: Path) -> None:
     clip = random_clip(2, 8, 8)
     with pytest.raises(VideoError, match=r"must end in '\.mkv'"):
         write_lossless(tmp_path / "clip.mp4", clip, 8)
@@ -127,7 +132,7 @@ def test_arguments_out_of_range(tmp_path) -> None:
         write_preview(tmp_path / "clip.mp4", clip, 8, scale=0)
 
 
-def test_a_full_disk_leaves_the_old_clip(tmp_path, monkeypatch) -> None:
+def test_a_full_disk_leaves_the_old_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "clip.mkv"
     old = random_clip(2, 8, 8)
     write_lossless(path, old, 8)
@@ -142,7 +147,7 @@ def test_a_full_disk_leaves_the_old_clip(tmp_path, monkeypatch) -> None:
     assert np.array_equal(read_lossless(path), old)
 
 
-def test_a_folder_that_cannot_be_made(tmp_path) -> None:
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(VideoError, match="cannot write"):
         write_lossless(tmp_path / "file" / "clip.mkv", random_clip(1, 8, 8), 8)
@@ -159,7 +164,9 @@ def test_a_folder_that_cannot_be_made(tmp_path) -> None:
         ((300, 257), None, (300, 258)),
     ],
 )
-def test_previews_play_in_browsers(tmp_path, size, scale, expected) -> None:
+def test_previews_play_in_browsers(
+    tmp_path: Path, size: tuple[int, int], scale: int | None, expected: tuple[int, int]
+) -> None:
     path = tmp_path / "clip.mp4"
     write_preview(path, random_clip(4, *size), 8, scale)
     data = path.read_bytes()
@@ -176,7 +183,9 @@ def test_previews_play_in_browsers(tmp_path, size, scale, expected) -> None:
 
 
 @pytest.mark.parametrize("encoder", ["libx264", "libvpx-vp9"])
-def test_previews_have_the_right_colours(tmp_path, monkeypatch, encoder) -> None:
+def test_previews_have_the_right_colours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str
+) -> None:
     if encoder not in av.codecs_available:
         pytest.skip(f"FFmpeg without {encoder}")
     only = {encoder: video_writing._PREVIEW_ENCODERS[encoder]}
@@ -200,7 +209,7 @@ def test_previews_have_the_right_colours(tmp_path, monkeypatch, encoder) -> None
         assert np.abs(centre - colour).max() <= 4, (colour, centre)
 
 
-def test_without_an_encoder_the_message_says_so(tmp_path, monkeypatch) -> None:
+def test_without_an_encoder_the_message_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video_writing, "_PREVIEW_ENCODERS", {"no-such-encoder": {}})
     with pytest.raises(VideoError, match="none of the encoders no-such-encoder"):
         write_preview(tmp_path / "clip.mp4", random_clip(1, 8, 8), 8)

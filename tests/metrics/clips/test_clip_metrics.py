@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,18 +14,19 @@ from reelbench.metrics.clips.consistency import (
     FrameConsistencyFirstAndPrevious,
 )
 from reelbench.metrics.clips.text import ClipScore, ClipSim, PickScore, TextualAlignment
+from reelbench.metrics.protocol import Protocol
 
 ROOT = np.sqrt(0.5)
 CONSISTENCIES = [FrameConsistencyAllPairs, FrameConsistencyConsecutive, FrameConsistencyFirstAndPrevious]
 
 
-def test_clipsim_is_the_mean_cosine(clean):
+def test_clipsim_is_the_mean_cosine(clean: Protocol) -> None:
     frames = np.array([[1, 0], [0, 1], [ROOT, ROOT]], dtype=np.float32)
     value = ClipSim(clean).compute({"clip_image": frames, "clip_text": np.array([1, 0], dtype=np.float32)})
     assert value == pytest.approx((1 + 0 + ROOT) / 3, rel=1e-6)
 
 
-def test_clipsim_does_not_depend_on_length_of_features(clean):
+def test_clipsim_does_not_depend_on_length_of_features(clean: Protocol) -> None:
     rng = np.random.default_rng(0)
     frames, text = rng.standard_normal((4, 8)), rng.standard_normal(8)
     a = ClipSim(clean).compute({"clip_image": frames, "clip_text": text})
@@ -31,7 +34,7 @@ def test_clipsim_does_not_depend_on_length_of_features(clean):
     assert ClipSim(clean).compute({"clip_image": frames, "clip_text": -text}) == pytest.approx(-a)
 
 
-def test_clipscore_clips_negatives_frame_by_frame(clean):
+def test_clipscore_clips_negatives_frame_by_frame(clean: Protocol) -> None:
     # Hessel et al. 2021, equation 1, for every frame: 2.5 max(cos, 0).
     frames = np.array([[1, 0], [ROOT, ROOT], [-1, 0]])
     features = {"clip_image": frames * 3, "clip_text_depicts": np.array([2.0, 0])}
@@ -44,7 +47,9 @@ def test_clipscore_clips_negatives_frame_by_frame(clean):
     ("metric_class", "image", "text"),
     [(TextualAlignment, "clip_image", "clip_text_scaled"), (PickScore, "pick_image", "pick_text")],
 )
-def test_logits_keep_the_length_of_the_caption_and_not_of_the_frames(metric_class, image, text, clean):
+def test_logits_keep_the_length_of_the_caption_and_not_of_the_frames(
+    metric_class: type[Any], image: str, text: str, clean: Protocol
+) -> None:
     frames, caption = np.array([[2.0, 0], [0, 5.0], [-1, 0]]), np.array([60.0, 80.0])
     metric = metric_class(clean)
     assert metric.needs == (image, text)
@@ -58,7 +63,7 @@ def test_logits_keep_the_length_of_the_caption_and_not_of_the_frames(metric_clas
         metric.compute({image: frames, text: np.array([np.inf, 0])})
 
 
-def test_textual_alignment_is_the_scaled_clipsim(clean):
+def test_textual_alignment_is_the_scaled_clipsim(clean: Protocol) -> None:
     rng = np.random.default_rng(4)
     frames, text = rng.standard_normal((6, 8)), rng.standard_normal(8)
     clipsim = ClipSim(clean).compute({"clip_image": frames, "clip_text": text})
@@ -67,7 +72,7 @@ def test_textual_alignment_is_the_scaled_clipsim(clean):
     assert value == pytest.approx(100 * clipsim)
 
 
-def test_first_and_previous_against_loops(clean):
+def test_first_and_previous_against_loops(clean: Protocol) -> None:
     frames = np.random.default_rng(5).standard_normal((6, 3))
     unit = frames / np.linalg.norm(frames, axis=1, keepdims=True)
     pairs = [(unit[t] @ unit[t - 1], unit[t] @ unit[0]) for t in range(1, 6)]
@@ -76,14 +81,14 @@ def test_first_and_previous_against_loops(clean):
     assert FrameConsistencyFirstAndPrevious(clean).compute({"clip_image": frames}) == pytest.approx(wanted)
 
 
-def test_consistency_by_hand(clean):
+def test_consistency_by_hand(clean: Protocol) -> None:
     # Angles 0, 90, 180 degrees: cosines 0 (neighbours) and -1 (the ends).
     frames = np.array([[1, 0], [0, 1], [-1, 0]], dtype=np.float32)
     assert FrameConsistencyConsecutive(clean).compute({"clip_image": frames}) == pytest.approx(0.0)
     assert FrameConsistencyAllPairs(clean).compute({"clip_image": frames}) == pytest.approx(-1 / 3)
 
 
-def test_all_pairs_against_loops(clean):
+def test_all_pairs_against_loops(clean: Protocol) -> None:
     rng = np.random.default_rng(1)
     frames = rng.standard_normal((7, 5))
     unit = frames / np.linalg.norm(frames, axis=1, keepdims=True)
@@ -92,7 +97,7 @@ def test_all_pairs_against_loops(clean):
 
 
 @pytest.mark.parametrize("metric_class", CONSISTENCIES)
-def test_a_static_clip_scores_one(metric_class, clean):
+def test_a_static_clip_scores_one(metric_class: type[Any], clean: Protocol) -> None:
     frame = np.random.default_rng(2).standard_normal(16).astype(np.float32)
     assert metric_class(clean).compute({"clip_image": np.tile(frame, (16, 1))}) == pytest.approx(
         1.0, abs=1e-12
@@ -100,7 +105,7 @@ def test_a_static_clip_scores_one(metric_class, clean):
 
 
 @pytest.mark.parametrize("metric_class", CONSISTENCIES)
-def test_one_frame_has_no_pairs(metric_class, clean):
+def test_one_frame_has_no_pairs(metric_class: type[Any], clean: Protocol) -> None:
     with pytest.raises(MetricError, match="1 frame"):
         metric_class(clean).compute({"clip_image": np.ones((1, 4))})
 
@@ -116,6 +121,6 @@ def test_one_frame_has_no_pairs(metric_class, clean):
         ({"clip_image": np.zeros((2, 4)), "clip_text": np.ones(4)}, "zero"),
     ],
 )
-def test_bad_features_are_refused(features, message, clean):
+def test_bad_features_are_refused(features: dict[str, np.ndarray], message: str, clean: Protocol) -> None:
     with pytest.raises(MetricError, match=message):
         ClipSim(clean).compute(features)

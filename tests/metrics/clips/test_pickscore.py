@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from reelbench.core.errors import MetricError, WeightsError
 from reelbench.core.weights import digest_weights, resolve
 from reelbench.metrics.clips.text import PickScore
 from reelbench.metrics.extractors.backbone import reference_precision, resize_frames
+from reelbench.metrics.extractors.clip_model import ClipImageSession, ClipTextSession
 from reelbench.metrics.extractors.pick import PickImage, PickText
-from reelbench.metrics.protocol import parse_protocol
+from reelbench.metrics.protocol import Protocol, parse_protocol
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
 VOCABULARY, LAST_TOKEN, CONTEXT = 754, 753, 32
 
 
 @pytest.fixture(scope="module")
-def open_clip_model():
+def open_clip_model() -> Any:
     """An open_clip ViT with the vocabulary of the folder's tokenizer."""
     import open_clip
     import torch
@@ -46,7 +50,7 @@ def open_clip_model():
     return model.requires_grad_(False).eval()
 
 
-def _as_transformers(tensors):
+def _as_transformers(tensors: Any) -> dict[str, torch.Tensor]:
     """open_clip's state dict under transformers' names."""
     import torch
 
@@ -82,7 +86,7 @@ def _as_transformers(tensors):
 
 
 @pytest.fixture(scope="module")
-def pick_folder(open_clip_model, tmp_path_factory):
+def pick_folder(open_clip_model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of PickScore_v1, at tiny size."""
     from transformers import CLIPConfig, CLIPModel
 
@@ -107,30 +111,35 @@ def pick_folder(open_clip_model, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def protocol():
+def protocol() -> Protocol:
     return parse_protocol({"name": "t", "version": "1"})
 
 
 @pytest.fixture(scope="module")
-def image(pick_folder, protocol):
+def image(pick_folder: Path, protocol: Protocol) -> ClipImageSession:
     return PickImage.from_protocol(protocol, str(pick_folder)).load("cpu")
 
 
 @pytest.fixture(scope="module")
-def text(pick_folder, protocol):
+def text(pick_folder: Path, protocol: Protocol) -> ClipTextSession:
     return PickText.from_protocol(protocol, str(pick_folder)).load("cpu")
 
 
 @pytest.fixture(scope="module")
-def tokenizer(pick_folder):
+def tokenizer(pick_folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(str(pick_folder))
 
 
 def test_features_agree_with_open_clip_at_the_same_weights(
-    image, text, open_clip_model, tokenizer, protocol, clips
-):
+    image: ClipImageSession,
+    text: ClipTextSession,
+    open_clip_model: Any,
+    tokenizer: Any,
+    protocol: Protocol,
+    clips: list[np.ndarray],
+) -> None:
     import torch
 
     tokens = tokenizer(["a red square moves left"])["input_ids"][0]
@@ -146,7 +155,14 @@ def test_features_agree_with_open_clip_at_the_same_weights(
     np.testing.assert_allclose(caption / 37.0, expected_text, atol=1e-5)
 
 
-def test_the_score_is_the_mean_logit(image, text, pick_folder, tokenizer, protocol, clips):
+def test_the_score_is_the_mean_logit(
+    image: ClipImageSession,
+    text: ClipTextSession,
+    pick_folder: Path,
+    tokenizer: Any,
+    protocol: Protocol,
+    clips: list[np.ndarray],
+) -> None:
     """exp(logit_scale) * cos, averaged over frames, by transformers' own forward pass."""
     import torch
     from transformers import CLIPModel
@@ -162,7 +178,9 @@ def test_the_score_is_the_mean_logit(image, text, pick_folder, tokenizer, protoc
     np.testing.assert_allclose(np.linalg.norm(caption), 37.0, rtol=1e-5)
 
 
-def test_features_depend_on_their_input_alone(image, text, clips):
+def test_features_depend_on_their_input_alone(
+    image: ClipImageSession, text: ClipTextSession, clips: list[np.ndarray]
+) -> None:
     for session, inputs in ((image, clips), (text, ["a red square", "", "x " * 300])):
         together = session.extract(inputs)
         for item, row in zip(inputs, together, strict=True):
@@ -171,7 +189,9 @@ def test_features_depend_on_their_input_alone(image, text, clips):
     assert image._model is text._model
 
 
-def test_long_clips_and_captions(image, text, clips):
+def test_long_clips_and_captions(
+    image: ClipImageSession, text: ClipTextSession, clips: list[np.ndarray]
+) -> None:
     long = np.concatenate([clips[0], clips[1], clips[4]])[:40]
     assert image.extract([long])[0][:16].tobytes() == image.extract([clips[0]])[0].tobytes()
     a, b = text.extract(["red " * 200, "red " * 100 + "blue"])
@@ -182,7 +202,7 @@ def test_long_clips_and_captions(image, text, clips):
         image.extract([np.zeros((2, 8, 8, 3), np.float32)])
 
 
-def test_the_protocol_resizes_the_frames(pick_folder, clips):
+def test_the_protocol_resizes_the_frames(pick_folder: Path, clips: list[np.ndarray]) -> None:
     squash = {"resize": [{"size": "model", "filter": "bicubic", "quantise": "round"}], "prompt_prefix": "A "}
     other = parse_protocol({"name": "t", "version": "1", "clip": squash})
     plain = parse_protocol({"name": "t", "version": "1"})
@@ -194,7 +214,7 @@ def test_the_protocol_resizes_the_frames(pick_folder, clips):
     assert PickText.from_protocol(plain).config == PickText.from_protocol(other).config
 
 
-def test_there_are_no_default_weights(pick_folder, protocol):
+def test_there_are_no_default_weights(pick_folder: Path, protocol: Protocol) -> None:
     assert "weights: {pickscore:" in PickImage.available(None)
     assert PickText.available(str(pick_folder)) is None
     assert "no weights at" in PickText.available(str(pick_folder / "none"))
@@ -205,8 +225,8 @@ def test_there_are_no_default_weights(pick_folder, protocol):
     pinned.load("cpu")
 
 
-def test_incomplete_folders_are_explained(pick_folder, protocol, tmp_path):
-    def without(*names, **changes):
+def test_incomplete_folders_are_explained(pick_folder: Path, protocol: Protocol, tmp_path: Path) -> None:
+    def without(*names: str, **changes: Any) -> PickImage:
         folder = tmp_path / "-".join([*names, *changes])
         shutil.copytree(pick_folder, folder)
         for name in names:
@@ -226,7 +246,9 @@ def test_incomplete_folders_are_explained(pick_folder, protocol, tmp_path):
             extractor.load("cpu")
 
 
-def test_missing_tensors_are_not_filled_with_random_numbers(pick_folder, protocol, tmp_path):
+def test_missing_tensors_are_not_filled_with_random_numbers(
+    pick_folder: Path, protocol: Protocol, tmp_path: Path
+) -> None:
     from safetensors.torch import load_file, save_file
 
     folder = tmp_path / "half"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,28 +16,29 @@ from reelbench.core.errors import MetricError, WeightsError
 from reelbench.core.weights import digest_weights
 from reelbench.metrics.extractors.backbone import reference_precision
 from reelbench.metrics.extractors.clip import ClipImage, ClipText, ClipTextDepicts, ClipTextScaled
+from reelbench.metrics.extractors.clip_model import ClipImageSession, ClipTextSession
 from reelbench.metrics.extractors.clip_weights import split_location, weights_ref
-from reelbench.metrics.extractors.i3d.i3d import I3dLogits
+from reelbench.metrics.extractors.i3d.i3d import I3dLogits, I3dSession
 from reelbench.metrics.extractors.i3d.weights import i3d_classes, load_i3d
 from reelbench.metrics.protocol import parse_protocol
 
 
 @pytest.fixture(scope="module")
-def i3d(i3d_folder):
+def i3d(i3d_folder: Path) -> I3dSession:
     return I3dLogits(I3dLogits.Config(weights=str(i3d_folder))).load("cpu")
 
 
 @pytest.fixture(scope="module")
-def clip_image(clip_folder):
+def clip_image(clip_folder: Path) -> ClipImageSession:
     return ClipImage(ClipImage.Config(weights=str(clip_folder))).load("cpu")
 
 
 @pytest.fixture(scope="module")
-def clip_text(clip_folder):
+def clip_text(clip_folder: Path) -> ClipTextSession:
     return ClipText(ClipText.Config(weights=str(clip_folder))).load("cpu")
 
 
-def test_constructing_imports_no_heavy_library():
+def test_constructing_imports_no_heavy_library() -> None:
     code = (
         "import sys; from reelbench.metrics import build;"
         "from reelbench.metrics.extractors import clip, pick, videomae, vjepa;"
@@ -52,14 +55,14 @@ def test_constructing_imports_no_heavy_library():
     assert done.stdout.strip() == "[]"
 
 
-def test_i3d_features(i3d, clips):
+def test_i3d_features(i3d: I3dSession, clips: list[np.ndarray]) -> None:
     rows = i3d.extract(clips[:2])
     assert [(row.shape, row.dtype) for row in rows] == [((12,), np.float32)] * 2
     assert np.isfinite(rows).all()
     assert not np.allclose(rows[0], rows[1])
 
 
-def test_i3d_equals_the_network_on_frames_in_minus_one_to_one(i3d, i3d_folder):
+def test_i3d_equals_the_network_on_frames_in_minus_one_to_one(i3d: I3dSession, i3d_folder: Path) -> None:
     import torch
 
     frames = np.random.default_rng(0).integers(0, 256, (16, 224, 224, 3), dtype=np.uint8)
@@ -70,7 +73,9 @@ def test_i3d_equals_the_network_on_frames_in_minus_one_to_one(i3d, i3d_folder):
     np.testing.assert_allclose(i3d.extract([frames])[0], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_features_do_not_depend_on_the_batch(i3d, clip_image, clip_text, clips):
+def test_features_do_not_depend_on_the_batch(
+    i3d: I3dSession, clip_image: ClipImageSession, clip_text: ClipTextSession, clips: list[np.ndarray]
+) -> None:
     for session, inputs in (
         (i3d, clips),
         (clip_image, clips),
@@ -83,7 +88,9 @@ def test_features_do_not_depend_on_the_batch(i3d, clip_image, clip_text, clips):
             assert a.tobytes() == b.tobytes() == c.tobytes()
 
 
-def test_features_do_not_depend_on_the_number_of_threads(i3d, clip_image, clips):
+def test_features_do_not_depend_on_the_number_of_threads(
+    i3d: I3dSession, clip_image: ClipImageSession, clips: list[np.ndarray]
+) -> None:
     import torch
 
     before = torch.get_num_threads()
@@ -99,11 +106,15 @@ def test_features_do_not_depend_on_the_number_of_threads(i3d, clip_image, clips)
         torch.set_num_threads(before)
 
 
-def test_nothing_in_nothing_out(i3d, clip_image, clip_text):
+def test_nothing_in_nothing_out(
+    i3d: I3dSession, clip_image: ClipImageSession, clip_text: ClipTextSession
+) -> None:
     assert i3d.extract([]) == clip_image.extract([]) == clip_text.extract([]) == []
 
 
-def test_i3d_reads_the_first_frames_and_refuses_fewer(i3d, i3d_folder, clips):
+def test_i3d_reads_the_first_frames_and_refuses_fewer(
+    i3d: I3dSession, i3d_folder: Path, clips: list[np.ndarray]
+) -> None:
     long = np.concatenate([clips[0], clips[1]])
     assert i3d.extract([long])[0].tobytes() == i3d.extract([clips[0]])[0].tobytes()
     with pytest.raises(MetricError, match=r"at least 16 frames, the clip has 12"):
@@ -116,13 +127,13 @@ def test_i3d_reads_the_first_frames_and_refuses_fewer(i3d, i3d_folder, clips):
         I3dLogits(I3dLogits.Config(num_frames=8))
 
 
-def test_i3d_refuses_what_is_not_a_clip(i3d):
+def test_i3d_refuses_what_is_not_a_clip(i3d: I3dSession) -> None:
     with pytest.raises(MetricError, match="uint8"):
         i3d.extract([np.zeros((16, 8, 8, 3), np.float32)])
 
 
-def test_protocol_reaches_the_features(i3d_folder, clips):
-    def features(**settings):
+def test_protocol_reaches_the_features(i3d_folder: Path, clips: list[np.ndarray]) -> None:
+    def features(**settings: Any) -> np.ndarray:
         protocol = parse_protocol({"name": "t", "version": "1", **settings})
         return I3dLogits.from_protocol(protocol, str(i3d_folder)).load("cpu").extract(clips[5:6])[0]
 
@@ -137,7 +148,7 @@ def test_protocol_reaches_the_features(i3d_folder, clips):
     assert np.array_equal(clean, features(frechet={"ddof": 0}))
 
 
-def test_protocols_that_agree_on_a_part_share_its_features():
+def test_protocols_that_agree_on_a_part_share_its_features() -> None:
     a = parse_protocol({"name": "a", "version": "1"})
     b = parse_protocol({"name": "b", "version": "1", "frechet": {"ddof": 0}, "clip": {"prompt_prefix": "A "}})
     assert I3dLogits.from_protocol(a).config == I3dLogits.from_protocol(b).config
@@ -145,12 +156,12 @@ def test_protocols_that_agree_on_a_part_share_its_features():
     assert ClipText.from_protocol(a).config != ClipText.from_protocol(b).config
 
 
-def test_configs_refuse_unknown_keys():
+def test_configs_refuse_unknown_keys() -> None:
     with pytest.raises(ValidationError):
         I3dLogits.Config(weight="x")
 
 
-def test_i3d_weights_in_public_formats(i3d_folder, tmp_path, clips):
+def test_i3d_weights_in_public_formats(i3d_folder: Path, tmp_path: Path, clips: list[np.ndarray]) -> None:
     import torch
     from safetensors.torch import load_file
 
@@ -164,7 +175,7 @@ def test_i3d_weights_in_public_formats(i3d_folder, tmp_path, clips):
     assert i3d_classes(i3d_folder)[3] == "motion 3"
 
 
-def test_bad_i3d_weights_are_explained(i3d_folder, tmp_path):
+def test_bad_i3d_weights_are_explained(i3d_folder: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     with pytest.raises(WeightsError, match="no weights"):
@@ -188,14 +199,18 @@ def test_bad_i3d_weights_are_explained(i3d_folder, tmp_path):
         load_i3d(tmp_path / "x.safetensors")
 
 
-def test_clip_features_are_unit_rows(clip_image, clip_text, clips):
+def test_clip_features_are_unit_rows(
+    clip_image: ClipImageSession, clip_text: ClipTextSession, clips: list[np.ndarray]
+) -> None:
     frames, text = clip_image.extract(clips[:1])[0], clip_text.extract(["a red square moves left"])[0]
     assert (frames.shape, frames.dtype, text.shape, text.dtype) == ((16, 32), np.float32, (32,), np.float32)
     np.testing.assert_allclose(np.linalg.norm(frames, axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(text), 1, rtol=1e-5)
 
 
-def test_clip_agrees_with_open_clips_own_pipeline(clip_folder, clip_image, clip_text, clips):
+def test_clip_agrees_with_open_clips_own_pipeline(
+    clip_folder: Path, clip_image: ClipImageSession, clip_text: ClipTextSession, clips: list[np.ndarray]
+) -> None:
     import open_clip
     import torch
     from PIL import Image
@@ -211,27 +226,27 @@ def test_clip_agrees_with_open_clips_own_pipeline(clip_folder, clip_image, clip_
     np.testing.assert_allclose(clip_text.extract(["a blue ring"])[0], text, atol=1e-6)
 
 
-def test_long_clips_are_read_in_parts(clip_image, clips):
+def test_long_clips_are_read_in_parts(clip_image: ClipImageSession, clips: list[np.ndarray]) -> None:
     long = np.concatenate([clips[0], clips[1], clips[4]])[:40]
     features = clip_image.extract([long])[0]
     assert features.shape == (40, 32)
     assert features[:16].tobytes() == clip_image.extract([clips[0]])[0].tobytes()
 
 
-def test_long_captions_are_cut(clip_text):
+def test_long_captions_are_cut(clip_text: ClipTextSession) -> None:
     a, b = clip_text.extract(["red " * 500, "red " * 400 + "blue"])
     np.testing.assert_array_equal(a, b)
     with pytest.raises(MetricError, match="strings"):
         clip_text.extract([3])
 
 
-def test_both_clip_extractors_share_one_model(clip_folder):
+def test_both_clip_extractors_share_one_model(clip_folder: Path) -> None:
     a = ClipImage(ClipImage.Config(weights=str(clip_folder))).load("cpu")
     b = ClipText(ClipText.Config(weights=str(clip_folder))).load("cpu")
     assert a._model is b._model
 
 
-def test_clipscores_caption_has_its_own_words(clip_folder, clip_text):
+def test_clipscores_caption_has_its_own_words(clip_folder: Path, clip_text: ClipTextSession) -> None:
     location = str(clip_folder)
     plain = parse_protocol({"name": "t", "version": "1"})
     prefixed = parse_protocol({"name": "t", "version": "1", "clip": {"prompt_prefix": "A film of "}})
@@ -245,7 +260,9 @@ def test_clipscores_caption_has_its_own_words(clip_folder, clip_text):
     assert caption.tobytes() == clip_text.extract(["A film of a red square"])[0].tobytes()
 
 
-def test_scaled_captions_give_the_models_own_logits(clip_folder, clip_image, clip_text, clips):
+def test_scaled_captions_give_the_models_own_logits(
+    clip_folder: Path, clip_image: ClipImageSession, clip_text: ClipTextSession, clips: list[np.ndarray]
+) -> None:
     import open_clip
     import torch
 
@@ -264,7 +281,7 @@ def test_scaled_captions_give_the_models_own_logits(clip_folder, clip_image, cli
     np.testing.assert_allclose(frames @ text, expected, rtol=1e-5)
 
 
-def test_pinned_clips(clip_folder, tmp_path):
+def test_pinned_clips(clip_folder: Path, tmp_path: Path) -> None:
     pin = digest_weights(clip_folder)
     pinned = ClipImage(ClipImage.Config(weights=f"{clip_folder}#sha256:{pin}"))
     assert pinned.config.architecture == ""
@@ -281,7 +298,7 @@ def test_pinned_clips(clip_folder, tmp_path):
         ClipText(ClipText.Config(weights=f"ViT-B-32:nobody#sha256:{pin}")).load("cpu")
 
 
-def test_clip_by_architecture_and_file(clip_folder, tmp_path):
+def test_clip_by_architecture_and_file(clip_folder: Path, tmp_path: Path) -> None:
     config = ClipImage.Config(weights=f"ViT-B-32:{tmp_path}/model.safetensors")
     assert (config.architecture, config.weights) == ("ViT-B-32", f"{tmp_path}/model.safetensors")
     assert ClipImage(config).weights()[0].location == f"{tmp_path}/model.safetensors"
@@ -290,7 +307,7 @@ def test_clip_by_architecture_and_file(clip_folder, tmp_path):
     assert split_location("./a:b/c") == ("", "./a:b/c")
 
 
-def test_bad_clip_weights_are_explained(tmp_path, clip_folder):
+def test_bad_clip_weights_are_explained(tmp_path: Path, clip_folder: Path) -> None:
     with pytest.raises(WeightsError, match="no weights"):
         ClipImage(ClipImage.Config(weights=str(tmp_path / "none"))).load("cpu")
     with pytest.raises(WeightsError, match=r"open_clip_config\.json"):
@@ -303,7 +320,9 @@ def test_bad_clip_weights_are_explained(tmp_path, clip_folder):
 
 
 @pytest.mark.gpu
-def test_gpu_agrees_with_cpu_and_uses_no_tf32(i3d_folder, clip_folder, clips):
+def test_gpu_agrees_with_cpu_and_uses_no_tf32(
+    i3d_folder: Path, clip_folder: Path, clips: list[np.ndarray]
+) -> None:
     import torch
 
     if not torch.cuda.is_available():

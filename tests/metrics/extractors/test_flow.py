@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,23 +14,23 @@ import pytest
 from reelbench.core.errors import MetricError, WeightsError
 from reelbench.metrics.build import build_extractor, build_metric, extractors_needed, refuse_unavailable
 from reelbench.metrics.clips.motion import MotionMagnitude, WarpingError
-from reelbench.metrics.extractors.flow.features import COLUMNS, FlowFeatures
+from reelbench.metrics.extractors.flow.features import COLUMNS, FlowFeatures, FlowFeaturesSession
 from reelbench.metrics.extractors.flow.optical_flow import dis_flow, farneback_flow, one_opencv_thread, shrink
 from reelbench.metrics.extractors.flow.warping import warp_back
-from reelbench.metrics.protocol import parse_protocol
+from reelbench.metrics.protocol import Protocol, parse_protocol
 from reelbench.metrics.signature import signature
 
 ALGORITHMS = ["dis", "farneback"]
 
 
-def _texture(height, width, seed=0, low=0, high=255):
+def _texture(height: int, width: int, seed: int = 0, low: int = 0, high: int = 255) -> np.ndarray:
     noise = np.random.default_rng(seed).random((height, width, 3)).astype(np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), 2)
     smooth = (smooth - smooth.min()) / (smooth.max() - smooth.min())
     return np.round(low + smooth * (high - low)).astype(np.uint8)
 
 
-def _panning(num_frames, height, width, dx, dy, seed=0):
+def _panning(num_frames: int, height: int, width: int, dx: int, dy: int, seed: int = 0) -> np.ndarray:
     """The texture's content moves by (dx, dy) pixels a frame."""
     margin = num_frames * max(abs(dx), abs(dy))
     big = _texture(height + 2 * margin, width + 2 * margin, seed)
@@ -36,16 +38,16 @@ def _panning(num_frames, height, width, dx, dy, seed=0):
     return np.stack([big[y : y + height, x : x + width] for y, x in places])
 
 
-def _session(**config):
+def _session(**config: Any) -> FlowFeaturesSession:
     return FlowFeatures(FlowFeatures.Config(**config)).load("cpu")
 
 
-def _column(features, name):
+def _column(features: np.ndarray, name: str) -> np.ndarray:
     return features[:, COLUMNS.index(name)]
 
 
 @pytest.mark.parametrize("make", [dis_flow, farneback_flow])
-def test_flow_of_a_shifted_texture_is_the_shift(make):
+def test_flow_of_a_shifted_texture_is_the_shift(make: Callable[..., Any]) -> None:
     """Content that moves right and down has positive x and y; within 0.05 pixels away from the border."""
     first, second = _panning(2, 96, 128, dx=3, dy=2)
     field = make()(first, second)
@@ -54,7 +56,7 @@ def test_flow_of_a_shifted_texture_is_the_shift(make):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_motion_is_the_shift_in_percent_of_the_shorter_side(clean, algorithm):
+def test_motion_is_the_shift_in_percent_of_the_shorter_side(clean: Protocol, algorithm: str) -> None:
     clip = _panning(4, 96, 128, dx=3, dy=4)  # 5 pixels of 96
     features = _session(algorithm=algorithm).extract([clip])[0]
     assert (features.shape, features.dtype) == ((3, 4), np.float32)
@@ -67,7 +69,7 @@ def test_motion_is_the_shift_in_percent_of_the_shorter_side(clean, algorithm):
     np.testing.assert_allclose(_column(features, "visible"), inside, atol=0.03)
 
 
-def test_motion_does_not_depend_on_the_size_of_the_video():
+def test_motion_does_not_depend_on_the_size_of_the_video() -> None:
     clip = _panning(3, 96, 128, dx=2, dy=0)
     double = np.stack([cv2.resize(frame, (256, 192), interpolation=cv2.INTER_CUBIC) for frame in clip])
     sizes = {"native": _session(max_side=None), "shrunk": _session(max_side=128)}
@@ -80,7 +82,7 @@ def test_motion_does_not_depend_on_the_size_of_the_video():
     np.testing.assert_allclose(_column(sizes["native"].extract([tall])[0], "motion"), expected, rtol=0.02)
 
 
-def test_fast_motion_is_of_the_fastest_twentieth():
+def test_fast_motion_is_of_the_fastest_twentieth() -> None:
     """A small square moves over a still ground: the mean hides it, the fastest pixels show it."""
     ground, square = _texture(128, 128, seed=1), _texture(40, 40, seed=2)
     clip = np.stack([ground, ground])
@@ -92,7 +94,7 @@ def test_fast_motion_is_of_the_fastest_twentieth():
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_a_static_clip_has_neither_motion_nor_error(clean, algorithm):
+def test_a_static_clip_has_neither_motion_nor_error(clean: Protocol, algorithm: str) -> None:
     clip = np.repeat(_texture(64, 80)[None], 4, axis=0)
     features = {"flow": _session(algorithm=algorithm).extract([clip])[0]}
     # Farnebäck's polynomials leave a little at the border.
@@ -102,7 +104,7 @@ def test_a_static_clip_has_neither_motion_nor_error(clean, algorithm):
 
 
 @pytest.mark.parametrize("step", [5, 10, 40])
-def test_flicker_of_a_static_clip_is_the_warping_error(clean, step):
+def test_flicker_of_a_static_clip_is_the_warping_error(clean: Protocol, step: int) -> None:
     """Frames without texture have no flow, so that the error is exactly the squared step; a textured scene
     that changes its brightness gives it within 2 %."""
     flat = np.stack([np.full((48, 64, 3), 100 + step * (t % 2), dtype=np.uint8) for t in range(4)])
@@ -114,12 +116,14 @@ def test_flicker_of_a_static_clip_is_the_warping_error(clean, step):
     assert WarpingError(clean).compute(close) == pytest.approx((step / 255) ** 2, rel=0.02)
 
 
-def _by_loops(first, second, forward, backward):
+def _by_loops(
+    first: np.ndarray, second: np.ndarray, forward: np.ndarray, backward: np.ndarray
+) -> tuple[float, float]:
     """The definition, pixel by pixel."""
     height, width = first.shape[:2]
     first, second = first / 255.0, second / 255.0
 
-    def sample(image, x, y):
+    def sample(image: np.ndarray, x: float, y: float) -> np.ndarray:
         x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
         x0, y0 = int(x), int(y)
         x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
@@ -145,14 +149,14 @@ def _by_loops(first, second, forward, backward):
     return np.mean(errors or everywhere), len(errors) / len(everywhere)
 
 
-def _smooth_field(height, width, seed, scale, sigma):
+def _smooth_field(height: int, width: int, seed: int, scale: float, sigma: int) -> np.ndarray:
     noise = np.random.default_rng(seed).standard_normal((height, width, 2)).astype(np.float32)
     field = cv2.GaussianBlur(noise, (0, 0), sigma)
     return field / np.abs(field).max() * scale
 
 
 @pytest.mark.parametrize(("scale", "sigma"), [(2.0, 12), (4.0, 4), (0.3, 2)])
-def test_warping_error_against_loops(scale, sigma):
+def test_warping_error_against_loops(scale: float, sigma: int) -> None:
     first, second = _texture(28, 36, seed=3), _texture(28, 36, seed=4)
     forward = _smooth_field(28, 36, 5, scale, sigma)
     backward = -forward + _smooth_field(28, 36, 6, 1.0, 3)
@@ -163,7 +167,7 @@ def test_warping_error_against_loops(scale, sigma):
     assert found.error == pytest.approx(error, rel=1e-5)
 
 
-def test_a_pair_without_visible_pixels_counts_with_all_of_them(clean):
+def test_a_pair_without_visible_pixels_counts_with_all_of_them(clean: Protocol) -> None:
     first, second = _texture(20, 20, seed=1), _texture(20, 20, seed=2)
     apart = np.full((20, 20, 2), 3.0, dtype=np.float32)  # both flows point the same way: nothing agrees
     found = warp_back(first, second, apart, apart)
@@ -175,7 +179,7 @@ def test_a_pair_without_visible_pixels_counts_with_all_of_them(clean):
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
-def test_features_depend_on_their_clip_alone(clips, algorithm):
+def test_features_depend_on_their_clip_alone(clips: list[np.ndarray], algorithm: str) -> None:
     """Not on neighbours, OpenCV's threads, or other clips on other threads of the process."""
     session = _session(algorithm=algorithm)
     chosen = [clip[:4] for clip in clips]
@@ -194,7 +198,7 @@ def test_features_depend_on_their_clip_alone(clips, algorithm):
 
 
 @pytest.mark.parametrize("make", [dis_flow, farneback_flow])
-def test_opencvs_flow_itself_does_not_depend_on_its_threads(make):
+def test_opencvs_flow_itself_does_not_depend_on_its_threads(make: Callable[..., Any]) -> None:
     first, second = _panning(2, 160, 200, dx=5, dy=3)
     before = cv2.getNumThreads()
     fields = set()
@@ -207,7 +211,7 @@ def test_opencvs_flow_itself_does_not_depend_on_its_threads(make):
     assert len(fields) == 1
 
 
-def test_opencvs_threads_are_put_back_by_the_last_one_out():
+def test_opencvs_threads_are_put_back_by_the_last_one_out() -> None:
     before = cv2.getNumThreads()
     try:
         cv2.setNumThreads(3)
@@ -226,7 +230,7 @@ def test_opencvs_threads_are_put_back_by_the_last_one_out():
         cv2.setNumThreads(before)
 
 
-def test_frames_are_shrunk_by_their_longer_side():
+def test_frames_are_shrunk_by_their_longer_side() -> None:
     frame = _texture(90, 120)
     assert shrink(frame, 60).shape == (45, 60, 3)
     assert shrink(np.ascontiguousarray(frame.transpose(1, 0, 2)), 60).shape == (60, 45, 3)
@@ -246,19 +250,19 @@ def test_frames_are_shrunk_by_their_longer_side():
         (np.zeros((2, 32, 32), np.uint8), r"\[2, 32, 32\]"),
     ],
 )
-def test_clips_without_flow_are_refused(clip, message):
+def test_clips_without_flow_are_refused(clip: np.ndarray, message: str) -> None:
     with pytest.raises(MetricError, match=message):
         _session().extract([clip])
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("shape", [(16, 16), (16, 250), (250, 16), (17, 33)])
-def test_the_smallest_frames_have_flow(algorithm, shape):
+def test_the_smallest_frames_have_flow(algorithm: str, shape: tuple[int, int]) -> None:
     rows = _session(algorithm=algorithm).extract([_panning(3, *shape, dx=1, dy=0)])[0]
     assert np.isfinite(rows).all()
 
 
-def test_the_protocol_says_how_flow_is_made(clean):
+def test_the_protocol_says_how_flow_is_made(clean: Protocol) -> None:
     protocol = parse_protocol(
         {"name": "t", "version": "1", "flow": {"algorithm": "farneback", "max_side": 64}}
     )
@@ -274,7 +278,7 @@ def test_the_protocol_says_how_flow_is_made(clean):
     assert (needs.generated, needs.reference, needs.pair) == (("flow",), (), ())
 
 
-def test_raft_without_weights_is_refused_before_any_work(clean):
+def test_raft_without_weights_is_refused_before_any_work(clean: Protocol) -> None:
     raft = parse_protocol({"name": "t", "version": "1", "flow": {"algorithm": "raft"}})
     with pytest.raises(WeightsError, match=r"'raft', and no weights are named(.|\n)*weights: \{raft:"):
         build_extractor("flow", raft)
@@ -286,13 +290,13 @@ def test_raft_without_weights_is_refused_before_any_work(clean):
         refuse_unavailable([metric], {"raft": "./nowhere.pth"})
 
 
-def test_motion_has_no_better_direction(clean):
+def test_motion_has_no_better_direction(clean: Protocol) -> None:
     assert build_metric("motion_magnitude", clean).higher_is_better is None
     assert build_metric("warping_error", clean).higher_is_better is False
 
 
 @pytest.mark.parametrize("metric", [MotionMagnitude, WarpingError])
-def test_the_metrics_are_means_over_pairs_of_their_column(clean, metric):
+def test_the_metrics_are_means_over_pairs_of_their_column(clean: Protocol, metric: type[Any]) -> None:
     rows = np.arange(12, dtype=np.float32).reshape(3, 4)
     expected = {"motion_magnitude": 4.0, "warping_error": 6.0}[metric.name]
     assert metric(clean).compute({"flow": rows}) == expected

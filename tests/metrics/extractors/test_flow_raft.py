@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,36 +19,36 @@ from reelbench.metrics.clips.motion import WarpingError
 from reelbench.metrics.extractors.backbone import reference_precision
 from reelbench.metrics.extractors.flow import raft
 from reelbench.metrics.extractors.flow.raft import RaftFlow, load_raft
-from reelbench.metrics.protocol import parse_protocol
+from reelbench.metrics.protocol import Protocol, parse_protocol
 
 PROTOCOL = parse_protocol({"name": "t", "version": "1", "flow": {"algorithm": "raft"}})
 
 
 @pytest.fixture(scope="module")
-def networks():
+def networks() -> dict[str, Any]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return {build.__name__: build(weights=None).eval() for build in (raft_small, raft_large)}
 
 
 @pytest.fixture(scope="module")
-def folder(networks, tmp_path_factory):
+def folder(networks: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("raft")
     torch.save(networks["raft_small"].state_dict(), folder / "raft_small_C_T_V2-01064c6d.pth")
     return folder
 
 
 @pytest.fixture
-def few_updates(monkeypatch):
+def few_updates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two of the 20 updates show all there is to see but the time."""
     monkeypatch.setattr(raft, "NUM_UPDATES", 2)
 
 
-def _clip(num_frames=2, height=20, width=150):
+def _clip(num_frames: int = 2, height: int = 20, width: int = 150) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (num_frames, height, width, 3), dtype=np.uint8)
 
 
-def test_flow_is_torchvisions_on_padded_frames(networks, folder):
+def test_flow_is_torchvisions_on_padded_frames(networks: dict[str, Any], folder: Path) -> None:
     """20 x 150 becomes 128 x 152 by repeating edges; values -1 to 1; 20 updates; the last flow, cut back."""
     first, second = _clip()
     padded = [
@@ -65,7 +67,9 @@ def test_flow_is_torchvisions_on_padded_frames(networks, folder):
 
 @pytest.mark.parametrize("name", ["raft_small", "raft_large"])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_the_weights_say_which_network_it_is(networks, tmp_path, name, suffix):
+def test_the_weights_say_which_network_it_is(
+    networks: dict[str, Any], tmp_path: Path, name: str, suffix: str
+) -> None:
     path = tmp_path / f"weights{suffix}"
     tensors = networks[name].state_dict()
     save_file(tensors, path) if suffix == ".safetensors" else torch.save(tensors, path)
@@ -76,13 +80,13 @@ def test_the_weights_say_which_network_it_is(networks, tmp_path, name, suffix):
     assert all(torch.equal(value, tensors[key]) for key, value in loaded.state_dict().items())
 
 
-def test_loading_draws_no_random_numbers(folder):
+def test_loading_draws_no_random_numbers(folder: Path) -> None:
     before = torch.random.get_rng_state()
     load_raft(folder)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_features_by_raft(folder, clean, few_updates):
+def test_features_by_raft(folder: Path, clean: Protocol, few_updates: Any) -> None:
     extractor = build_extractor("flow", PROTOCOL, {"raft": str(folder)})
     assert [(ref.name, ref.location) for ref in extractor.weights()] == [("raft", str(folder))]
     assert (extractor.config.algorithm, extractor.config.max_side) == ("raft", 256)
@@ -98,7 +102,7 @@ def test_features_by_raft(folder, clean, few_updates):
     assert again == [rows[1].tobytes(), rows[0].tobytes()] * 4
 
 
-def test_threads_of_torch_are_put_back_and_move_no_bit(folder, few_updates):
+def test_threads_of_torch_are_put_back_and_move_no_bit(folder: Path, few_updates: Any) -> None:
     session = build_extractor("flow", PROTOCOL, {"raft": str(folder)}).load("cpu")
     before, rows = torch.get_num_threads(), []
     try:
@@ -111,7 +115,7 @@ def test_threads_of_torch_are_put_back_and_move_no_bit(folder, few_updates):
     assert rows[0] == rows[1]
 
 
-def test_pinned_weights(folder):
+def test_pinned_weights(folder: Path) -> None:
     pinned = f"{folder}#sha256:{digest_weights(folder)}"
     build_extractor("flow", PROTOCOL, {"raft": pinned}).load("cpu")
     with pytest.raises(WeightsError, match="the pin says 000"):
@@ -119,7 +123,7 @@ def test_pinned_weights(folder):
     refuse_unavailable([WarpingError(PROTOCOL)], {"raft": pinned})
 
 
-def test_other_files_are_explained(networks, tmp_path):
+def test_other_files_are_explained(networks: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"no file raft\* of weights in .*(.|\n)*torchvision's state dict"):
         load_raft(tmp_path)
     path = tmp_path / "raft-things.pth"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import runpy
 import shutil
+import types
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +41,9 @@ class _StyleGanVConvention(torch.nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, x, rescale: bool = True, resize: bool = True, return_features: bool = False):
+    def forward(
+        self, x: Any, rescale: bool = True, resize: bool = True, return_features: bool = False
+    ) -> Any:
         if resize:
             size = [x.shape[2], 224, 224]
             x = torch.nn.functional.interpolate(x, size=size, mode="trilinear", align_corners=False)
@@ -62,7 +66,7 @@ def network() -> InceptionI3d:
 
 
 @pytest.fixture(scope="module")
-def files(network, tmp_path_factory):
+def files(network: InceptionI3d, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same full-size weights in every format of tensors; suffixes say nothing on purpose."""
     folder = tmp_path_factory.mktemp("formats")
     tensors = network.state_dict()
@@ -77,7 +81,7 @@ def files(network, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def program(network, tmp_path_factory):
+def program(network: InceptionI3d, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("program") / "i3d_torchscript.pt"
     with reference_precision("cpu"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tracing, and of TorchScript's age
@@ -87,12 +91,12 @@ def program(network, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def clip():
+def clip() -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (FRAMES, 224, 224, 3), dtype=np.uint8)
 
 
 @pytest.fixture(scope="module")
-def expected(network, clip):
+def expected(network: InceptionI3d, clip: np.ndarray) -> np.ndarray:
     with reference_precision("cpu"):
         video = torch.from_numpy(clip).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
         return network(video)[0].numpy()
@@ -107,7 +111,9 @@ def expected(network, clip):
         ("safe.pt", "safetensors"),
     ],
 )
-def test_full_size_files_give_the_same_network(files, network, name, kind):
+def test_full_size_files_give_the_same_network(
+    files: Path, network: InceptionI3d, name: str, kind: str
+) -> None:
     path = files / name
     assert detect_format(path) == kind
     loaded, wanted = load_i3d(path).state_dict(), network.state_dict()
@@ -122,14 +128,18 @@ def test_full_size_files_give_the_same_network(files, network, name, kind):
     assert not {"loveu", "simda", "vbench"} & set(info.serves)
 
 
-def test_a_full_size_file_gives_full_size_features(files, clip, expected):
+def test_a_full_size_file_gives_full_size_features(
+    files: Path, clip: np.ndarray, expected: np.ndarray
+) -> None:
     extractor = I3dLogits(I3dLogits.Config(weights=str(files / "zip.pt"), num_frames=FRAMES))
     row = extractor.load("cpu").extract([clip])[0]
     assert row.shape == (400,)
     np.testing.assert_allclose(row, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_the_program_gives_the_networks_features(program, clip, expected):
+def test_the_program_gives_the_networks_features(
+    program: Path, clip: np.ndarray, expected: np.ndarray
+) -> None:
     pin = hashlib.sha256(program.read_bytes()).hexdigest()
     location = f"{program}#sha256:{pin}"
     row = I3dLogits(I3dLogits.Config(weights=location, num_frames=FRAMES)).load("cpu").extract([clip])[0]
@@ -137,7 +147,7 @@ def test_the_program_gives_the_networks_features(program, clip, expected):
     assert row.tobytes() == expected.tobytes()
 
 
-def test_a_program_is_run_only_when_it_is_pinned(program, tmp_path):
+def test_a_program_is_run_only_when_it_is_pinned(program: Path, tmp_path: Path) -> None:
     found = hashlib.sha256(program.read_bytes()).hexdigest()
     with pytest.raises(WeightsError, match=f"{found}, and the location pins no digest") as caught:
         I3dLogits(I3dLogits.Config(weights=str(program))).load("cpu")
@@ -153,7 +163,7 @@ def test_a_program_is_run_only_when_it_is_pinned(program, tmp_path):
         load_i3d_program(program, digest_weights(program))
 
 
-def test_a_program_keeps_its_own_epsilon(program):
+def test_a_program_keeps_its_own_epsilon(program: Path) -> None:
     pin = hashlib.sha256(program.read_bytes()).hexdigest()
     with pytest.raises(WeightsError, match=r"epsilon 0\.001 inside, the protocol wants 1e-05"):
         load_i3d_program(program, pin, 1e-5)
@@ -168,14 +178,14 @@ def test_a_program_keeps_its_own_epsilon(program):
     assert "pins its digest" in info.caution
 
 
-def test_a_pin_is_in_no_key(i3d_folder):
+def test_a_pin_is_in_no_key(i3d_folder: Path) -> None:
     plain = I3dLogits(I3dLogits.Config(weights=str(i3d_folder)))
     pinned = I3dLogits(I3dLogits.Config(weights=f"{i3d_folder}#sha256:{digest_weights(i3d_folder)}"))
     assert plain.config.model_dump(exclude={"weights"}) == pinned.config.model_dump(exclude={"weights"})
     assert pinned.load("cpu") is not None
 
 
-def test_other_networks_come_with_a_caution(i3d_folder, tmp_path):
+def test_other_networks_come_with_a_caution(i3d_folder: Path, tmp_path: Path) -> None:
     info = describe_i3d_weights(i3d_folder)
     assert (info.format, info.num_classes, info.width, info.serves) == ("folder", 12, 0.0625, ())
     assert "12 classes at width 0.0625" in info.caution
@@ -187,7 +197,7 @@ def test_other_networks_come_with_a_caution(i3d_folder, tmp_path):
     assert "has a scale" in info.caution
 
 
-def test_another_checkpoint_of_the_same_shapes_is_known_by_its_name_only(files, tmp_path):
+def test_another_checkpoint_of_the_same_shapes_is_known_by_its_name_only(files: Path, tmp_path: Path) -> None:
     path = tmp_path / "rgb_imagenet.pt"
     shutil.copyfile(files / "bare.pth", path)
     info = describe_i3d_weights(path)
@@ -195,7 +205,7 @@ def test_another_checkpoint_of_the_same_shapes_is_known_by_its_name_only(files, 
     assert "another checkpoint than the Kinetics-400 export" in info.caution
 
 
-def test_what_is_no_weights_file(tmp_path):
+def test_what_is_no_weights_file(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="no I3D weights at"):
         describe_i3d_weights(tmp_path / "none.pt")
     (tmp_path / "text.pt").write_text("hello, this is a text of some length")
@@ -206,7 +216,7 @@ def test_what_is_no_weights_file(tmp_path):
         detect_format(tmp_path / "cut.pt")
 
 
-def test_protocols_act_on_a_loaded_file(i3d_folder, tmp_path):
+def test_protocols_act_on_a_loaded_file(i3d_folder: Path, tmp_path: Path) -> None:
     """VideoGPT's epsilon reaches the network whatever the format."""
     tensors = load_i3d(i3d_folder).state_dict()
     torch.save(tensors, tmp_path / "i3d.pt")
@@ -216,7 +226,7 @@ def test_protocols_act_on_a_loaded_file(i3d_folder, tmp_path):
     assert parse_protocol({"name": "t", "version": "1"}).i3d.batchnorm_epsilon == 1e-3
 
 
-def test_black_and_white_is_fvd_without_covariance(i3d_folder, check):
+def test_black_and_white_is_fvd_without_covariance(i3d_folder: Path, check: types.SimpleNamespace) -> None:
     """The published number is FVD between two sets of equal clips, here of black and of white frames."""
     with reference_precision("cpu"):
         network = load_i3d(i3d_folder)
@@ -228,7 +238,9 @@ def test_black_and_white_is_fvd_without_covariance(i3d_folder, check):
     assert distance > 0
 
 
-def test_other_weights_are_not_taken_for_the_published_ones(i3d_folder, check):
+def test_other_weights_are_not_taken_for_the_published_ones(
+    i3d_folder: Path, check: types.SimpleNamespace
+) -> None:
     assert not check.agrees_with_published(check.black_and_white_distance(str(i3d_folder), 10), 10)
     for frames, distance in check.PUBLISHED_DISTANCES.items():
         assert check.agrees_with_published(distance * 1.001, frames)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,16 +20,16 @@ from reelbench.core.weights import digest_weights
 from reelbench.metrics.build import build_extractor, build_metric, extractors_needed, refuse_unavailable
 from reelbench.metrics.clips.pairs import Lpips
 from reelbench.metrics.extractors.backbone import reference_precision
-from reelbench.metrics.extractors.pairs.lpips import MIN_SIDE, LpipsFrames
+from reelbench.metrics.extractors.pairs.lpips import MIN_SIDE, LpipsFrames, LpipsSession
 from reelbench.metrics.extractors.pairs.lpips_weights import load_lpips
-from reelbench.metrics.protocol import parse_protocol
+from reelbench.metrics.protocol import Protocol, parse_protocol
 from reelbench.metrics.signature import signature
 
 HEADS = Path(theirs.__file__).parent / "lpips_models" / "alex.pth"
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> Any:
     """torchmetrics' LPIPS with its real heads."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -41,7 +42,7 @@ def network():
 
 
 @pytest.fixture(scope="module")
-def alexnet(network):
+def alexnet(network: Any) -> dict[str, torch.Tensor]:
     """The same convolutions under torchvision's names."""
     return {
         f"features.{name.split('.')[1]}.{name.split('.')[2]}": value
@@ -50,7 +51,7 @@ def alexnet(network):
 
 
 @pytest.fixture(scope="module")
-def folder(alexnet, tmp_path_factory):
+def folder(alexnet: dict[str, torch.Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lpips")
     # The classifier is in the published file too, and is not read.
     extra = {"classifier.1.weight": torch.zeros(2, 3), "classifier.1.bias": torch.zeros(2)}
@@ -60,22 +61,22 @@ def folder(alexnet, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pair(clips):
+def pair(clips: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return clips[2][:4], clips[3][:4].transpose(0, 2, 1, 3)
 
 
-def _session(location, protocol=None):
+def _session(location: Path, protocol: Protocol | None = None) -> LpipsSession:
     protocol = protocol or parse_protocol({"name": "t", "version": "1"})
     return LpipsFrames.from_protocol(protocol, str(location)).load("cpu")
 
 
-def _expected(network, pair):
+def _expected(network: Any, pair: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     with reference_precision("cpu"):
         ours, others = (torch.from_numpy(c.copy()).permute(0, 3, 1, 2).float() / 127.5 - 1 for c in pair)
         return network(ours, others).flatten().numpy()
 
 
-def test_it_agrees_with_torchmetrics(network, folder, pair):
+def test_it_agrees_with_torchmetrics(network: Any, folder: Path, pair: tuple[np.ndarray, np.ndarray]) -> None:
     row = _session(folder).extract([pair])[0]
     assert (row.shape, row.dtype) == ((4,), np.float32)
     expected = _expected(network, pair)
@@ -83,7 +84,7 @@ def test_it_agrees_with_torchmetrics(network, folder, pair):
     np.testing.assert_allclose(row, expected, atol=1e-6)
 
 
-def test_every_layer_counts(network, folder, pair):
+def test_every_layer_counts(network: Any, folder: Path, pair: tuple[np.ndarray, np.ndarray]) -> None:
     """So that agreement is seen on all five heads."""
     with reference_precision("cpu"):
         x, y = (torch.from_numpy(c.copy()).permute(0, 3, 1, 2).float() / 127.5 - 1 for c in pair)
@@ -91,13 +92,21 @@ def test_every_layer_counts(network, folder, pair):
     assert min(float(layer.mean()) for layer in layers) > 1e-3
 
 
-def test_equal_frames_have_no_distance(folder, pair, clean):
+def test_equal_frames_have_no_distance(
+    folder: Path, pair: tuple[np.ndarray, np.ndarray], clean: Protocol
+) -> None:
     row = _session(folder).extract([(pair[0], pair[0].copy())])[0]
     assert row.tolist() == [0, 0, 0, 0]
     assert Lpips(clean).compute({"lpips": row}) == 0
 
 
-def test_the_formats_of_a_location(network, folder, alexnet, pair, tmp_path):
+def test_the_formats_of_a_location(
+    network: Any,
+    folder: Path,
+    alexnet: dict[str, torch.Tensor],
+    pair: tuple[np.ndarray, np.ndarray],
+    tmp_path: Path,
+) -> None:
     expected = _session(folder).extract([pair])[0].tobytes()
     heads = torch.load(HEADS, map_location="cpu", weights_only=True)
     save_file({name: v.contiguous() for name, v in (alexnet | heads).items()}, tmp_path / "lpips.safetensors")
@@ -112,7 +121,9 @@ def test_the_formats_of_a_location(network, folder, alexnet, pair, tmp_path):
         assert _session(tmp_path / location).extract([pair])[0].tobytes() == expected, location
 
 
-def test_a_reference_of_another_size_is_resized(network, folder, pair):
+def test_a_reference_of_another_size_is_resized(
+    network: Any, folder: Path, pair: tuple[np.ndarray, np.ndarray]
+) -> None:
     reference = np.repeat(np.repeat(pair[1], 2, axis=1), 2, axis=2)
     x = torch.from_numpy(reference).permute(0, 3, 1, 2).float()
     size = pair[0].shape[1:3]
@@ -125,7 +136,7 @@ def test_a_reference_of_another_size_is_resized(network, folder, pair):
         _session(folder, strict).extract([(pair[0], reference)])
 
 
-def test_features_depend_on_their_pair_alone(folder, clips):
+def test_features_depend_on_their_pair_alone(folder: Path, clips: list[np.ndarray]) -> None:
     session = _session(folder)
     pairs = [(clips[0][:3], clips[1][:3]), (clips[2][:3], clips[4][:3]), (clips[3][:2], clips[5][:2])]
     together = [row.tobytes() for row in session.extract(pairs)]
@@ -143,7 +154,7 @@ def test_features_depend_on_their_pair_alone(folder, clips):
         torch.set_num_threads(before)
 
 
-def test_batches_agree_to_rounding(folder, pair):
+def test_batches_agree_to_rounding(folder: Path, pair: tuple[np.ndarray, np.ndarray]) -> None:
     """What a GPU does with the frames of a clip."""
     session = _session(folder)
     row = session.extract([pair])[0]
@@ -151,7 +162,7 @@ def test_batches_agree_to_rounding(folder, pair):
     np.testing.assert_allclose(session.extract([pair])[0], row, atol=1e-6)
 
 
-def test_frames_must_reach_the_last_layer(folder):
+def test_frames_must_reach_the_last_layer(folder: Path) -> None:
     session = _session(folder)
     fits = np.random.default_rng(0).integers(0, 256, (2, MIN_SIDE, MIN_SIDE, 3), dtype=np.uint8)
     assert np.isfinite(session.extract([(fits, fits[::-1])])[0]).all()
@@ -161,7 +172,7 @@ def test_frames_must_reach_the_last_layer(folder):
         session.extract([(fits, fits[:1])])
 
 
-def test_without_weights_it_is_refused(folder, clean):
+def test_without_weights_it_is_refused(folder: Path, clean: Protocol) -> None:
     assert "weights: {lpips: <folder with torchvision's AlexNet" in LpipsFrames.available(None)
     assert LpipsFrames.available(str(folder)) is None
     metric = build_metric("lpips", clean)
@@ -174,7 +185,7 @@ def test_without_weights_it_is_refused(folder, clean):
         build_extractor("lpips", clean).load("cpu")
 
 
-def test_weights_are_part_of_no_parameter_and_can_be_pinned(folder, clean):
+def test_weights_are_part_of_no_parameter_and_can_be_pinned(folder: Path, clean: Protocol) -> None:
     pinned = build_extractor("lpips", clean, {"lpips": f"{folder}#sha256:{digest_weights(folder)}"})
     assert pinned.config.resize == "reference-to-generated"
     assert [ref.name for ref in pinned.weights()] == ["lpips"]
@@ -186,8 +197,10 @@ def test_weights_are_part_of_no_parameter_and_can_be_pinned(folder, clean):
     assert extractors_needed([metric]).pair == ("lpips",)
 
 
-def test_what_is_not_lpips_is_explained(folder, alexnet, tmp_path):
-    def refused(message, location=tmp_path):
+def test_what_is_not_lpips_is_explained(
+    folder: Path, alexnet: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    def refused(message: str, location: Path = tmp_path) -> None:
         with pytest.raises(WeightsError, match=message):
             load_lpips(location)
 
@@ -207,13 +220,13 @@ def test_what_is_not_lpips_is_explained(folder, alexnet, tmp_path):
     refused(r"2 files that fit alexnet\*")
 
 
-def test_loading_draws_no_random_numbers(folder):
+def test_loading_draws_no_random_numbers(folder: Path) -> None:
     before = torch.random.get_rng_state()
     load_lpips(folder)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_the_metric_is_the_mean_over_frames(clean):
+def test_the_metric_is_the_mean_over_frames(clean: Protocol) -> None:
     assert Lpips(clean).compute({"lpips": np.array([0.25, 0.75], np.float32)}) == 0.5
     with pytest.raises(MetricError, match=r"must be \[T\]"):
         Lpips(clean).compute({"lpips": np.zeros((2, 2), np.float32)})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,13 +11,13 @@ from reelbench.core.errors import MetricError
 from reelbench.metrics.build import build_extractor, build_metric, extractors_needed
 from reelbench.metrics.clips.pairs import Psnr, Ssim
 from reelbench.metrics.extractors.pairs.similarity import PairPixels, ssim
-from reelbench.metrics.protocol import parse_protocol
+from reelbench.metrics.protocol import Protocol, parse_protocol
 from reelbench.metrics.signature import signature
 
 session = PairPixels(PairPixels.Config()).load("cpu")
 
 
-def _clip(seed, num_frames=3, height=40, width=56):
+def _clip(seed: int, num_frames: int = 3, height: int = 40, width: int = 56) -> np.ndarray:
     """Smooth pictures, so that SSIM has structure to see."""
     from scipy.ndimage import gaussian_filter
 
@@ -24,18 +26,18 @@ def _clip(seed, num_frames=3, height=40, width=56):
     return np.round(255 * (smooth - smooth.min()) / (smooth.max() - smooth.min())).astype(np.uint8)
 
 
-def _noisy(clip, deviation, seed=9):
+def _noisy(clip: np.ndarray, deviation: float, seed: int = 9) -> np.ndarray:
     noise = np.random.default_rng(seed).normal(0, deviation, clip.shape)
     return np.clip(np.round(clip + noise), 0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
-def pair():
+def pair() -> tuple[np.ndarray, np.ndarray]:
     clip = _clip(0)
     return _noisy(clip, 12.0), clip
 
 
-def test_psnr_agrees_with_scikit_image(clean, pair):
+def test_psnr_agrees_with_scikit_image(clean: Protocol, pair: tuple[np.ndarray, np.ndarray]) -> None:
     from skimage.metrics import peak_signal_noise_ratio
 
     row = session.extract([pair])[0]
@@ -44,7 +46,7 @@ def test_psnr_agrees_with_scikit_image(clean, pair):
     assert Psnr(clean).compute({"pair_pixels": row}) == pytest.approx(expected, abs=1e-5)
 
 
-def test_ssim_agrees_with_scikit_image(clean, pair):
+def test_ssim_agrees_with_scikit_image(clean: Protocol, pair: tuple[np.ndarray, np.ndarray]) -> None:
     from skimage.metrics import structural_similarity
 
     choices = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
@@ -56,7 +58,7 @@ def test_ssim_agrees_with_scikit_image(clean, pair):
     assert Ssim(clean).compute({"pair_pixels": row}) == pytest.approx(np.mean(expected), abs=1e-7)
 
 
-def test_ssim_agrees_with_torchmetrics_inside_the_frame(pair):
+def test_ssim_agrees_with_torchmetrics_inside_the_frame(pair: tuple[np.ndarray, np.ndarray]) -> None:
     """torchmetrics averages over places where the window reaches over the border too (by reflection): its map
     is ours where it does not, and its mean is another number."""
     import torch
@@ -71,7 +73,7 @@ def test_ssim_agrees_with_torchmetrics_inside_the_frame(pair):
     assert np.abs(found - means.numpy()).min() > 1e-3
 
 
-def test_equal_frames_are_finite(clean):
+def test_equal_frames_are_finite(clean: Protocol) -> None:
     clip = _clip(1)
     features = {"pair_pixels": session.extract([(clip, clip.copy())])[0]}
     np.testing.assert_array_equal(features["pair_pixels"], [[0, 1]] * 3)
@@ -79,7 +81,7 @@ def test_equal_frames_are_finite(clean):
     assert Ssim(clean).compute(features) == 1
 
 
-def test_psnr_is_the_mean_of_the_frames_psnr(clean):
+def test_psnr_is_the_mean_of_the_frames_psnr(clean: Protocol) -> None:
     """Frames off by a constant c have the MSE c^2. No frame counts as more than an equal one."""
     clip = np.full((3, 12, 12, 3), 100, dtype=np.uint8)
     other = clip + np.array([0, 1, 51], dtype=np.uint8)[:, None, None, None]
@@ -91,13 +93,13 @@ def test_psnr_is_the_mean_of_the_frames_psnr(clean):
     assert Psnr(clean).compute({"pair_pixels": tiny}) == 100
 
 
-def test_ssim_of_opposed_frames_is_negative():
+def test_ssim_of_opposed_frames_is_negative() -> None:
     frame = _clip(2)[0].astype(np.float64)
     assert ssim(frame, 255 - frame) < -0.3
     assert ssim(frame, frame) == 1
 
 
-def test_a_reference_of_another_size_is_resized(pair):
+def test_a_reference_of_another_size_is_resized(pair: tuple[np.ndarray, np.ndarray]) -> None:
     """Bilinear, antialiased, squashed, not rounded; the generated clip is left as it is."""
     import torch
 
@@ -112,7 +114,7 @@ def test_a_reference_of_another_size_is_resized(pair):
     np.testing.assert_allclose(row[:, 1], expected, atol=1e-5)
 
 
-def test_the_protocol_can_refuse_other_sizes(pair):
+def test_the_protocol_can_refuse_other_sizes(pair: tuple[np.ndarray, np.ndarray]) -> None:
     protocol = parse_protocol({"name": "t", "version": "1", "pair": {"resize": "refuse"}})
     extractor = build_extractor("pair_pixels", protocol)
     assert extractor.config == PairPixels.Config(resize="refuse")
@@ -132,12 +134,14 @@ def test_the_protocol_can_refuse_other_sizes(pair):
         (_clip(0), _clip(0)[0], r"\(reference clip\) takes clips uint8"),
     ],
 )
-def test_pairs_that_do_not_compare_are_refused(generated, reference, message):
+def test_pairs_that_do_not_compare_are_refused(
+    generated: np.ndarray, reference: np.ndarray, message: str
+) -> None:
     with pytest.raises(MetricError, match=message):
         session.extract([(generated, reference)])
 
 
-def test_features_depend_on_their_pair_alone(clips):
+def test_features_depend_on_their_pair_alone(clips: list[np.ndarray]) -> None:
     pairs = [(clips[0], clips[1]), (clips[2], clips[3]), (clips[4], clips[5]), (clips[6], clips[0])]
     pairs = [(a[:4], b[:4]) for a, b in pairs]
     together = [row.tobytes() for row in session.extract(pairs)]
@@ -146,7 +150,7 @@ def test_features_depend_on_their_pair_alone(clips):
     assert session.extract([(pairs[1][0][2:], pairs[1][1][2:])])[0].tobytes() == together[1][16:]
 
 
-def test_threads_of_torch_move_no_bit(clips):
+def test_threads_of_torch_move_no_bit(clips: list[np.ndarray]) -> None:
     import torch
 
     pair = (clips[2][:2], clips[5][:2])
@@ -161,7 +165,7 @@ def test_threads_of_torch_move_no_bit(clips):
     assert len(rows) == 1
 
 
-def test_a_long_clip_is_not_held_a_second_time():
+def test_a_long_clip_is_not_held_a_second_time() -> None:
     """30 frames of 256 x 256: a float64 copy of each would take 47 MB. One frame is at work at a time."""
     import tracemalloc
 
@@ -177,7 +181,7 @@ def test_a_long_clip_is_not_held_a_second_time():
 
 
 @pytest.mark.parametrize("metric", [Psnr, Ssim])
-def test_the_metrics_read_pairs_and_refuse_what_they_cannot_use(clean, metric):
+def test_the_metrics_read_pairs_and_refuse_what_they_cannot_use(clean: Protocol, metric: type[Any]) -> None:
     needs = extractors_needed([build_metric(metric.name, clean)])
     assert (needs.pair, needs.generated, needs.reference, needs.prompt) == (("pair_pixels",), (), (), ())
     for features, message in (

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from reelbench.core.errors import MetricError, WeightsError
 from reelbench.core.weights import digest_weights
 from reelbench.metrics.build import build_metric, extractors_needed
 from reelbench.metrics.extractors.backbone import reference_precision, resize_frames
 from reelbench.metrics.extractors.videomae import VideoMaeFeatures
-from reelbench.metrics.protocol import load_protocol, parse_protocol
+from reelbench.metrics.protocol import Protocol, load_protocol, parse_protocol
 from reelbench.metrics.sets.fvd import Fvd, FvdVideoMae
 from reelbench.metrics.sets.kvd import Kvd, KvdVideoMae
 
@@ -20,7 +23,7 @@ MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
 SIDE = 32
 
 
-def _config(**more):
+def _config(**more: Any) -> Any:
     from transformers import VideoMAEConfig
 
     return VideoMAEConfig(
@@ -31,14 +34,14 @@ def _config(**more):
     )
 
 
-def _save(network, folder):
+def _save(network: Any, folder: Path) -> Path:
     network.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": MEAN, "image_std": STD}))
     return folder
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Any]]:
     """A classifier, one that reads the first token, and a pretraining checkpoint."""
     import torch
     from transformers import VideoMAEForPreTraining, VideoMAEForVideoClassification
@@ -58,12 +61,12 @@ def folders(tmp_path_factory):
     return {name: (root / name, network.eval()) for name, network in networks.items()}
 
 
-def _protocol(num_frames=16, **videomae):
+def _protocol(num_frames: int = 16, **videomae: Any) -> Protocol:
     settings = {"sampling": {"num_frames": num_frames}, "videomae": videomae}
     return parse_protocol({"name": "t", "version": "1", **settings})
 
 
-def _pixels(clip, protocol, normalise=True):
+def _pixels(clip: np.ndarray, protocol: Protocol, normalise: bool = True) -> torch.Tensor:
     import torch
 
     frames = resize_frames(clip[:16], protocol.videomae.resize, SIDE) / 255
@@ -72,11 +75,13 @@ def _pixels(clip, protocol, normalise=True):
     return frames[None]
 
 
-def _extract(folder, protocol, clips):
+def _extract(folder: Path, protocol: Protocol, clips: list[np.ndarray]) -> list[np.ndarray]:
     return VideoMaeFeatures.from_protocol(protocol, str(folder)).load("cpu").extract(clips)
 
 
-def test_features_are_what_the_head_reads(folders, clips):
+def test_features_are_what_the_head_reads(
+    folders: dict[str, tuple[Path, Any]], clips: list[np.ndarray]
+) -> None:
     folder, network = folders["classifier"]
     row = _extract(folder, _protocol(), clips[2:3])[0]
     assert (row.shape, row.dtype) == ((24,), np.float32)
@@ -89,7 +94,9 @@ def test_features_are_what_the_head_reads(folders, clips):
         np.testing.assert_allclose(network(pixels).logits.numpy(), logits, atol=1e-6)
 
 
-def test_a_model_that_does_not_pool_gives_its_first_token(folders, clips):
+def test_a_model_that_does_not_pool_gives_its_first_token(
+    folders: dict[str, tuple[Path, Any]], clips: list[np.ndarray]
+) -> None:
     folder, network = folders["first"]
     with reference_precision("cpu"):
         tokens = network.videomae(_pixels(clips[0], _protocol())).last_hidden_state
@@ -97,14 +104,18 @@ def test_a_model_that_does_not_pool_gives_its_first_token(folders, clips):
     np.testing.assert_allclose(_extract(folder, _protocol(), clips[:1])[0], expected, atol=1e-5)
 
 
-def test_a_pretraining_checkpoint_gives_the_mean_of_its_tokens(folders, clips):
+def test_a_pretraining_checkpoint_gives_the_mean_of_its_tokens(
+    folders: dict[str, tuple[Path, Any]], clips: list[np.ndarray]
+) -> None:
     folder, network = folders["pretraining"]
     with reference_precision("cpu"):
         expected = network.videomae(_pixels(clips[0], _protocol())).last_hidden_state.mean(1)[0].numpy()
     np.testing.assert_allclose(_extract(folder, _protocol(), clips[:1])[0], expected, atol=1e-5)
 
 
-def test_the_protocol_says_how_frames_go_in(folders, clips):
+def test_the_protocol_says_how_frames_go_in(
+    folders: dict[str, tuple[Path, Any]], clips: list[np.ndarray]
+) -> None:
     folder, network = folders["classifier"]
     raw = _protocol(normalise="none")
     with reference_precision("cpu"):
@@ -118,7 +129,9 @@ def test_the_protocol_says_how_frames_go_in(folders, clips):
     assert np.isfinite(_extract(folder, cd_fvd, clips[5:6])[0]).all()
 
 
-def test_features_depend_on_their_clip_alone(folders, clips):
+def test_features_depend_on_their_clip_alone(
+    folders: dict[str, tuple[Path, Any]], clips: list[np.ndarray]
+) -> None:
     session = VideoMaeFeatures.from_protocol(_protocol(), str(folders["classifier"][0])).load("cpu")
     together = session.extract(clips)
     assert [session.extract([clip])[0].tobytes() for clip in clips] == [row.tobytes() for row in together]
@@ -126,7 +139,9 @@ def test_features_depend_on_their_clip_alone(folders, clips):
     assert session.extract([long])[0].tobytes() == together[0].tobytes()
 
 
-def test_the_protocol_and_the_model_must_agree_on_the_number_of_frames(folders, clips):
+def test_the_protocol_and_the_model_must_agree_on_the_number_of_frames(
+    folders: dict[str, tuple[Path, Any]], clips: list[np.ndarray]
+) -> None:
     folder, _ = folders["classifier"]
     extractor = VideoMaeFeatures.from_protocol(_protocol(num_frames=12), str(folder))
     with pytest.raises(MetricError, match="measures 12 frames, this model takes exactly 16"):
@@ -135,7 +150,7 @@ def test_the_protocol_and_the_model_must_agree_on_the_number_of_frames(folders, 
         _extract(folder, _protocol(), [clips[0][:10]])
 
 
-def test_there_are_no_default_weights(folders):
+def test_there_are_no_default_weights(folders: dict[str, tuple[Path, Any]]) -> None:
     assert "weights: {videomae:" in VideoMaeFeatures.available(None)
     folder, _ = folders["classifier"]
     assert VideoMaeFeatures.available(str(folder)) is None
@@ -147,13 +162,13 @@ def test_there_are_no_default_weights(folders):
     pinned.load("cpu")
 
 
-def test_a_folder_of_another_model_is_refused(tmp_path):
+def test_a_folder_of_another_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "clip"}')
     with pytest.raises(WeightsError, match="type 'clip', 'videomae' is needed"):
         VideoMaeFeatures.from_protocol(_protocol(), str(tmp_path)).load("cpu")
 
 
-def test_a_head_without_its_norm_is_refused(folders, tmp_path):
+def test_a_head_without_its_norm_is_refused(folders: dict[str, tuple[Path, Any]], tmp_path: Path) -> None:
     """A pretraining checkpoint that calls itself a classifier would get a random fc_norm."""
     _, network = folders["pretraining"]
     folder = _save(network, tmp_path / "liar")
@@ -164,7 +179,7 @@ def test_a_head_without_its_norm_is_refused(folders, tmp_path):
         _extract(folder, _protocol(), [])
 
 
-def test_fvd_and_kvd_on_videomae_are_the_same_formulas():
+def test_fvd_and_kvd_on_videomae_are_the_same_formulas() -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((40, 6)), rng.standard_normal((50, 6)) + 0.3
     sources = [str(k) for k in range(40)], [str(k) for k in range(50)]
@@ -181,13 +196,21 @@ def test_fvd_and_kvd_on_videomae_are_the_same_formulas():
 class _Authors:
     """The authors' fine-tuned network, written out from the description of their state dict."""
 
-    def __init__(self, width=32, depth=2, heads=4, patch=8, tubelet=2, labels=5):
+    def __init__(
+        self,
+        width: int = 32,
+        depth: int = 2,
+        heads: int = 4,
+        patch: int = 8,
+        tubelet: int = 2,
+        labels: int = 5,
+    ) -> None:
         import torch
 
         draw = torch.Generator().manual_seed(5)
         self.heads, self.patch, self.tubelet = heads, patch, tubelet
 
-        def random(*shape):
+        def random(*shape: int) -> torch.Tensor:
             return torch.randn(*shape, generator=draw) * 0.3
 
         self.tensors = {
@@ -213,7 +236,7 @@ class _Authors:
             self.tensors |= {f"blocks.{k}.{name}": random(*shape) for name, shape in block.items()}
         self.depth = depth
 
-    def features(self, video_BCTHW):
+    def features(self, video_BCTHW: torch.Tensor) -> torch.Tensor:
         import torch
         from torch.nn import functional as F
 
@@ -226,7 +249,7 @@ class _Authors:
         angles[:, 0::2], angles[:, 1::2] = np.sin(angles[:, 0::2]), np.cos(angles[:, 1::2])
         x = x + torch.from_numpy(angles).float()
 
-        def norm(x, name):
+        def norm(x: torch.Tensor, name: str) -> torch.Tensor:
             return F.layer_norm(x, (width,), t[f"{name}.weight"], t[f"{name}.bias"], 1e-6)
 
         for k in range(self.depth):
@@ -243,7 +266,7 @@ class _Authors:
 
 
 @pytest.mark.parametrize("key", ["module", "model", None])
-def test_the_authors_file_gives_the_authors_features(tmp_path, key):
+def test_the_authors_file_gives_the_authors_features(tmp_path: Path, key: str | None) -> None:
     import torch
 
     from reelbench.metrics.extractors.videomae_checkpoint import load_authors_checkpoint
@@ -258,7 +281,7 @@ def test_the_authors_file_gives_the_authors_features(tmp_path, key):
     np.testing.assert_allclose(mine.numpy(), theirs.numpy(), atol=2e-5)
 
 
-def test_the_authors_file_as_weights(tmp_path, clips):
+def test_the_authors_file_as_weights(tmp_path: Path, clips: list[np.ndarray]) -> None:
     import torch
 
     authors = _Authors(width=384, depth=1, heads=6, patch=56)
@@ -274,7 +297,7 @@ def test_the_authors_file_as_weights(tmp_path, clips):
     assert not np.allclose(row, normalised, atol=1e-2)
 
 
-def test_other_files_are_explained(tmp_path):
+def test_other_files_are_explained(tmp_path: Path) -> None:
     import torch
 
     file = tmp_path / "net.pth"

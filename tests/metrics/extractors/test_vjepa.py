@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from reelbench.core.errors import MetricError, WeightsError
 from reelbench.metrics.extractors.backbone import reference_precision, resize_frames
 from reelbench.metrics.extractors.vjepa import VJepaFeatures
-from reelbench.metrics.protocol import parse_protocol
+from reelbench.metrics.protocol import Protocol, parse_protocol
 
 MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
 SIDE = 32
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Any]]:
     """A model with an attentive probe, and an encoder alone."""
     import torch
     from transformers import VJEPA2Config, VJEPA2ForVideoClassification, VJEPA2Model
@@ -40,23 +43,25 @@ def folders(tmp_path_factory):
     return {name: (root / name, network.eval()) for name, network in networks.items()}
 
 
-def _protocol(num_frames=16, **vjepa):
+def _protocol(num_frames: int = 16, **vjepa: Any) -> Protocol:
     settings = {"sampling": {"num_frames": num_frames}, "vjepa": vjepa}
     return parse_protocol({"name": "t", "version": "1", **settings})
 
 
-def _pixels(clip, num_frames=16):
+def _pixels(clip: np.ndarray, num_frames: int = 16) -> torch.Tensor:
     import torch
 
     frames = resize_frames(clip[:num_frames], _protocol().vjepa.resize, SIDE) / 255
     return ((frames - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1))[None]
 
 
-def _extract(folder, protocol, clips):
+def _extract(folder: Path, protocol: Protocol, clips: list[np.ndarray]) -> list[np.ndarray]:
     return VJepaFeatures.from_protocol(protocol, str(folder)).load("cpu").extract(clips)
 
 
-def test_features_are_the_attentive_poolers(folders, clips):
+def test_features_are_the_attentive_poolers(
+    folders: dict[str, tuple[Path, Any]], clips: list[np.ndarray]
+) -> None:
     folder, network = folders["probe"]
     row = _extract(folder, _protocol(), clips[2:3])[0]
     assert (row.shape, row.dtype) == ((48,), np.float32)
@@ -69,14 +74,18 @@ def test_features_are_the_attentive_poolers(folders, clips):
     assert np.abs(logits).max() > 1e-3
 
 
-def test_an_encoder_alone_gives_the_mean_of_its_tokens(folders, clips):
+def test_an_encoder_alone_gives_the_mean_of_its_tokens(
+    folders: dict[str, tuple[Path, Any]], clips: list[np.ndarray]
+) -> None:
     folder, network = folders["encoder"]
     with reference_precision("cpu"):
         expected = network(_pixels(clips[0]), skip_predictor=True).last_hidden_state.mean(1)[0].numpy()
     np.testing.assert_allclose(_extract(folder, _protocol(), clips[:1])[0], expected, atol=1e-5)
 
 
-def test_fewer_frames_than_in_training_are_taken_and_more_are_not(folders, clips):
+def test_fewer_frames_than_in_training_are_taken_and_more_are_not(
+    folders: dict[str, tuple[Path, Any]], clips: list[np.ndarray]
+) -> None:
     folder, network = folders["encoder"]
     with reference_precision("cpu"):
         pixels = _pixels(clips[0], 10)
@@ -89,13 +98,17 @@ def test_fewer_frames_than_in_training_are_taken_and_more_are_not(folders, clips
             _extract(folder, _protocol(num_frames), [])
 
 
-def test_features_depend_on_their_clip_alone(folders, clips):
+def test_features_depend_on_their_clip_alone(
+    folders: dict[str, tuple[Path, Any]], clips: list[np.ndarray]
+) -> None:
     session = VJepaFeatures.from_protocol(_protocol(), str(folders["probe"][0])).load("cpu")
     together = session.extract(clips)
     assert [session.extract([clip])[0].tobytes() for clip in clips] == [row.tobytes() for row in together]
 
 
-def test_the_protocol_says_how_frames_go_in(folders, clips):
+def test_the_protocol_says_how_frames_go_in(
+    folders: dict[str, tuple[Path, Any]], clips: list[np.ndarray]
+) -> None:
     folder, _ = folders["probe"]
     rows = [
         _extract(folder, protocol, clips[2:3])[0].tobytes()
@@ -108,7 +121,7 @@ def test_the_protocol_says_how_frames_go_in(folders, clips):
     assert len(set(rows)) == 3
 
 
-def test_there_are_no_default_weights(folders):
+def test_there_are_no_default_weights(folders: dict[str, tuple[Path, Any]]) -> None:
     assert "V-JEPA 2 folder" in VJepaFeatures.available(None)
     assert VJepaFeatures.available(str(folders["probe"][0])) is None
     with pytest.raises(WeightsError, match="vjepa: no weights are named"):

@@ -6,23 +6,24 @@ import numpy as np
 import pytest
 
 from reelbench.core.errors import MetricError
+from reelbench.core.types import Estimate
 from reelbench.metrics.build import build_metric, extractors_needed
-from reelbench.metrics.protocol import load_protocol, parse_protocol
+from reelbench.metrics.protocol import Protocol, load_protocol, parse_protocol
 from reelbench.metrics.sets.jedi import JediMmd
 
 BIASED = parse_protocol({"name": "t", "version": "1", "kernel": {"unbiased": False}})
 
 
-def _sets(n=60, m=50, d=8, shift=0.2):
+def _sets(n: int = 60, m: int = 50, d: int = 8, shift: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     return rng.standard_normal((n, d)), rng.standard_normal((m, d)) * 1.3 + shift
 
 
-def _compute(protocol, x, y):
+def _compute(protocol: Protocol, x: np.ndarray, y: np.ndarray) -> Estimate:
     return JediMmd(protocol).compute(x, y, [f"a{k}" for k in range(len(x))], [f"b{k}" for k in range(len(y))])
 
 
-def test_the_biased_form_is_a_distance_of_second_moments():
+def test_the_biased_form_is_a_distance_of_second_moments() -> None:
     """100 * MMD^2 with k = (x.y / d)^2 is 100 * ||E[x x^T] - E[y y^T]||_F^2 / d^2."""
     x, y = _sets()
     d = x.shape[1]
@@ -30,7 +31,7 @@ def test_the_biased_form_is_a_distance_of_second_moments():
     assert _compute(BIASED, x, y).value == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_biased_form_is_the_authors_computation():
+def test_the_biased_form_is_the_authors_computation() -> None:
     from sklearn.metrics.pairwise import polynomial_kernel
 
     x, y = _sets()
@@ -39,7 +40,7 @@ def test_the_biased_form_is_the_authors_computation():
     assert _compute(BIASED, x, y).value == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_unbiased_form_is_the_default(clean):
+def test_the_unbiased_form_is_the_default(clean: Protocol) -> None:
     x, y = _sets()
     xx, yy, xy = ((a @ b.T / 8) ** 2 for a, b in ((x, x), (y, y), (x, y)))
     n, m = len(x), len(y)
@@ -47,7 +48,7 @@ def test_the_unbiased_form_is_the_default(clean):
     assert _compute(clean, x, y).value == pytest.approx(100 * (expected - 2 * xy.mean()), rel=1e-10)
 
 
-def test_only_the_biased_form_has_a_floor_for_equal_distributions(clean):
+def test_only_the_biased_form_has_a_floor_for_equal_distributions(clean: Protocol) -> None:
     rng = np.random.default_rng(1)
     biased, unbiased = [], []
     for _ in range(30):
@@ -59,12 +60,12 @@ def test_only_the_biased_form_has_a_floor_for_equal_distributions(clean):
     assert abs(np.mean(unbiased)) < 3 * np.std(unbiased) / np.sqrt(30)
 
 
-def test_it_is_blind_to_the_sign_of_the_features(clean):
+def test_it_is_blind_to_the_sign_of_the_features(clean: Protocol) -> None:
     x, y = _sets(shift=0.0)
     assert _compute(clean, x, y).value == pytest.approx(_compute(clean, -x, y).value, rel=1e-12)
 
 
-def test_the_standard_error_is_on_the_values_scale(clean):
+def test_the_standard_error_is_on_the_values_scale(clean: Protocol) -> None:
     x, y = _sets(300, 300)
     estimate = _compute(clean, x, y)
     values = []
@@ -77,7 +78,7 @@ def test_the_standard_error_is_on_the_values_scale(clean):
     assert estimate.low < estimate.value < estimate.high
 
 
-def test_of_the_kernel_section_only_the_form_acts():
+def test_of_the_kernel_section_only_the_form_acts() -> None:
     x, y = _sets()
     for name in ("clean", "tats", "seer"):
         assert _compute(load_protocol(name), x, y).value == _compute(load_protocol("clean"), x, y).value
@@ -85,7 +86,7 @@ def test_of_the_kernel_section_only_the_form_acts():
     assert JediMmd(BIASED).describe() == "kernel:poly2,1/d,0|biased|x100"
 
 
-def test_it_is_registered_and_needs_v_jepa(clean):
+def test_it_is_registered_and_needs_v_jepa(clean: Protocol) -> None:
     needs = extractors_needed([build_metric("jedi_mmd", clean)])
     assert (needs.generated, needs.reference) == (("vjepa",), ("vjepa",))
     with pytest.raises(MetricError, match="JEDi MMD"):

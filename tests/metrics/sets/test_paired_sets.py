@@ -16,19 +16,21 @@ from reelbench.metrics.sets.paired_sets import affordable_swaps, swap_test
 from reelbench.metrics.sets.swaps import FrechetSwaps, KernelSwaps
 
 
-def features(n, d, seed=0, shift=0.0, scale=1.0):
+def features(n: int, d: int, seed: int = 0, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return rng.normal(size=(n, d)) * scale * np.arange(1, d + 1) ** -0.5 + shift
 
 
-def exchanged(a, b, pattern, source):
+def exchanged(
+    a: np.ndarray, b: np.ndarray, pattern: np.ndarray, source: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     swap = pattern[source][:, None]
     return np.where(swap, b, a), np.where(swap, a, b)
 
 
 @pytest.mark.parametrize(("n", "m", "d"), [(60, 50, 7), (12, 10, 20), (12, 60, 20), (60, 10, 20)])
 @pytest.mark.parametrize("ddof", [0, 1])
-def test_frechet_differences_are_those_of_the_exchanged_sets(n, m, d, ddof):
+def test_frechet_differences_are_those_of_the_exchanged_sets(n: int, m: int, d: int, ddof: int) -> None:
     a, b, reference = features(n, d, 0), features(n, d, 1, 0.2, 1.3), features(m, d, 2, 5.0)
     source = np.arange(n) // 2
     patterns = np.random.default_rng(3).integers(0, 2, (6, source.max() + 1)).astype(bool)
@@ -41,7 +43,7 @@ def test_frechet_differences_are_those_of_the_exchanged_sets(n, m, d, ddof):
 
 
 @pytest.mark.parametrize("unbiased", [True, False])
-def test_kernel_differences_are_those_of_the_exchanged_sets(unbiased):
+def test_kernel_differences_are_those_of_the_exchanged_sets(unbiased: bool) -> None:
     a, b, reference = features(30, 6, 0), features(30, 6, 1, 0.2, 1.3), features(25, 6, 2)
     source = np.arange(30) // 3
     patterns = np.random.default_rng(3).integers(0, 2, (6, 10)).astype(bool)
@@ -54,7 +56,7 @@ def test_kernel_differences_are_those_of_the_exchanged_sets(unbiased):
         assert value == pytest.approx(expected, rel=1e-10, abs=1e-12)
 
 
-def test_few_sources_are_enumerated():
+def test_few_sources_are_enumerated() -> None:
     a, b, reference = features(8, 3, 0), features(8, 3, 1, 0.5), features(20, 3, 2)
     source = np.arange(8) // 2
     swaps = FrechetSwaps(a, b, reference, source)
@@ -71,7 +73,7 @@ def test_few_sources_are_enumerated():
 
 
 @pytest.mark.parametrize("name", ["fvd", "kvd"])
-def test_a_real_difference_is_found_and_its_sign_is_right(name):
+def test_a_real_difference_is_found_and_its_sign_is_right(name: str) -> None:
     metric = build_metric(name, parse_protocol({"name": "t", "version": "1"}))
     groups = [f"s{index}" for index in range(120)]
     near, far, reference = features(120, 6, 0), features(120, 6, 1, 0.8), features(150, 6, 2)
@@ -86,7 +88,7 @@ def test_a_real_difference_is_found_and_its_sign_is_right(name):
     assert swapped.standard_error == pytest.approx(found.standard_error)
 
 
-def test_the_difference_is_that_of_the_two_values():
+def test_the_difference_is_that_of_the_two_values() -> None:
     metric = build_metric("fvd", parse_protocol({"name": "t", "version": "1"}))
     groups = [f"s{index}" for index in range(40)]
     a, b, reference = features(40, 5, 0), features(40, 5, 1, 0.3), features(40, 5, 2)
@@ -96,7 +98,7 @@ def test_the_difference_is_that_of_the_two_values():
     )
 
 
-def test_systems_that_are_alike_are_rarely_told_apart():
+def test_systems_that_are_alike_are_rarely_told_apart() -> None:
     """Under the null p is uniform: of 60 comparisons, few lie below 0.1."""
     metric = build_metric("fvd", parse_protocol({"name": "t", "version": "1"}))
     groups = [f"s{index}" for index in range(24)]
@@ -112,7 +114,7 @@ def test_systems_that_are_alike_are_rarely_told_apart():
     assert 0.3 < np.mean(p) < 0.7
 
 
-def test_the_seed_alone_decides_the_patterns():
+def test_the_seed_alone_decides_the_patterns() -> None:
     metric = build_metric("fvd", parse_protocol({"name": "t", "version": "1"}))
     groups = [f"s{index}" for index in range(30)]
     a, b, reference = features(30, 4, 0), features(30, 4, 1, 0.1), features(30, 4, 2)
@@ -123,7 +125,7 @@ def test_the_seed_alone_decides_the_patterns():
     assert first != other
 
 
-def test_over_several_runs_the_difference_is_the_mean_and_the_error_shrinks():
+def test_over_several_runs_the_difference_is_the_mean_and_the_error_shrinks() -> None:
     metric = build_metric("fvd", parse_protocol({"name": "t", "version": "1"}))
     groups = [f"s{index}" for index in range(40)]
     reference = features(60, 5, 9)
@@ -137,7 +139,7 @@ def test_over_several_runs_the_difference_is_the_mean_and_the_error_shrinks():
     assert together.n == 40
 
 
-def test_systems_of_other_samples_are_refused():
+def test_systems_of_other_samples_are_refused() -> None:
     metric = build_metric("kvd", parse_protocol({"name": "t", "version": "1"}))
     a = features(4, 3)
     with pytest.raises(MetricError, match=r"the same samples, got \[4, 3\] clips for 4 samples"):
@@ -146,20 +148,20 @@ def test_systems_of_other_samples_are_refused():
         metric.compare([a, a], [a], a, list("abcd"), list("abcd"))
 
 
-def test_centred_kernels_are_not_compared():
+def test_centred_kernels_are_not_compared() -> None:
     centred = parse_protocol({"name": "t", "version": "1", "kernel": {"centred": True}})
     a = features(4, 3)
     with pytest.raises(MetricError, match="centred"):
         build_metric("kvd", centred).compare([a], [a], a, list("abcd"), list("abcd"))
 
 
-def test_large_sets_get_fewer_swaps_by_their_size_alone():
+def test_large_sets_get_fewer_swaps_by_their_size_alone() -> None:
     assert affordable_swaps(1e6) == 999
     assert affordable_swaps(1e12) == 199
     assert 199 < affordable_swaps(3e9) < 999
 
 
-def test_one_clip_is_measured_only_where_the_protocol_allows_it():
+def test_one_clip_is_measured_only_where_the_protocol_allows_it() -> None:
     strict = build_metric("fvd", parse_protocol({"name": "t", "version": "1"}))
     data = {"name": "t", "version": "1", "frechet": {"single_clip": "no-covariance"}}
     lenient = build_metric("fvd", parse_protocol(data))
@@ -175,14 +177,14 @@ def test_one_clip_is_measured_only_where_the_protocol_allows_it():
     assert against.value == pytest.approx(expected)
 
 
-def test_the_swap_test_agrees_with_scipys_permutation_test():
+def test_the_swap_test_agrees_with_scipys_permutation_test() -> None:
     """Samples that scipy exchanges pair by pair, with FVD computed anew for each of the 64 patterns."""
     from scipy import stats
 
     rows = np.concatenate([features(6, 3, 0), features(6, 3, 1, 0.4)])
     reference = features(15, 3, 2)
 
-    def difference(x, y):
+    def difference(x: np.ndarray, y: np.ndarray) -> float:
         return frechet_distance(rows[x], reference) - frechet_distance(rows[y], reference)
 
     theirs = stats.permutation_test(
@@ -200,7 +202,7 @@ def test_the_swap_test_agrees_with_scipys_permutation_test():
     assert found.resolution == 2 / 64
 
 
-def test_singular_and_constant_sets_are_exact():
+def test_singular_and_constant_sets_are_exact() -> None:
     """Repeated clips, references all alike, a mean far off: nothing is lost to roots of rounding errors."""
     a, b = np.repeat(features(15, 12, 0, 100.0), 4, 0), np.repeat(features(15, 12, 1, 100.0), 4, 0)
     source = np.arange(60)
@@ -213,7 +215,7 @@ def test_singular_and_constant_sets_are_exact():
             assert value == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
-def test_fewer_swaps_can_be_asked_for_and_are_named():
+def test_fewer_swaps_can_be_asked_for_and_are_named() -> None:
     metric = build_metric("fvd", parse_protocol({"name": "t", "version": "1"}))
     ids = [f"s{index}" for index in range(30)]
     a, b, reference = features(30, 4, 0), features(30, 4, 1, 2.0), features(30, 4, 2)

@@ -10,14 +10,14 @@ from reelbench.metrics.sets.kernel import polynomial_mmd
 from reelbench.metrics.sets.sample_size import MAX_SUBSETS, SMALLEST_N, size_curve
 
 
-def sets(n, d, seed=0):
+def sets(n: int, d: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[str]]:
     rng = np.random.default_rng(seed)
     spectrum = np.arange(1, d + 1) ** -0.5
     x, y = rng.normal(size=(n, d)) * spectrum, rng.normal(size=(n, d)) * spectrum + 0.2
     return x, y, [f"s{k}" for k in range(n)]
 
 
-def test_n_halves_down_to_the_smallest_and_the_first_point_is_everything():
+def test_n_halves_down_to_the_smallest_and_the_first_point_is_everything() -> None:
     x, y, groups = sets(100, 5)
     curve = size_curve(frechet_distance, x, y, groups, groups)
     assert [point.n for point in curve.points] == [100, 50, 25, 12]
@@ -27,7 +27,7 @@ def test_n_halves_down_to_the_smallest_and_the_first_point_is_everything():
     assert SMALLEST_N > 100 / 16
 
 
-def test_fvd_rises_as_n_falls_and_the_unbiased_kernel_distance_does_not():
+def test_fvd_rises_as_n_falls_and_the_unbiased_kernel_distance_does_not() -> None:
     x, y, groups = sets(1024, 40)
     fvd = [point.value for point in size_curve(frechet_distance, x, y, groups, groups).points]
     assert fvd == sorted(fvd)
@@ -36,7 +36,7 @@ def test_fvd_rises_as_n_falls_and_the_unbiased_kernel_distance_does_not():
     assert abs(kvd[-1].value - kvd[0].value) < 4 * kvd[-1].spread / np.sqrt(kvd[-1].num_subsets)
 
 
-def test_the_line_leads_to_the_distance_of_the_distributions():
+def test_the_line_leads_to_the_distance_of_the_distributions() -> None:
     x, y, groups = sets(4096, 20)
     curve = size_curve(frechet_distance, x, y, groups, groups)
     true = 20 * 0.2**2  # equal covariances, means 0.2 apart in every dimension
@@ -44,17 +44,17 @@ def test_the_line_leads_to_the_distance_of_the_distributions():
     assert abs(curve.extrapolated - true) < abs(curve.points[0].value - true) + 0.02
 
 
-def test_there_is_no_line_through_small_n():
+def test_there_is_no_line_through_small_n() -> None:
     x, y, groups = sets(400, 10)
     assert size_curve(frechet_distance, x, y, groups, groups).extrapolated is None
 
 
-def test_clips_of_one_source_stay_together_on_both_sides():
+def test_clips_of_one_source_stay_together_on_both_sides() -> None:
     x, y, _ = sets(64, 3)
     groups = [f"s{k // 4}" for k in range(64)]
     seen = []
 
-    def value_of(a, b):
+    def value_of(a: np.ndarray, b: np.ndarray) -> float:
         seen.append((sorted(map(float, a[:, 0])), sorted(map(float, b[:, 0]))))
         return 0.0
 
@@ -67,12 +67,12 @@ def test_clips_of_one_source_stay_together_on_both_sides():
         assert all(of_a.count(source) == 4 for source in of_a)
 
 
-def test_many_parts_are_sampled():
+def test_many_parts_are_sampled() -> None:
     x, y, groups = sets(300, 2)
     points = size_curve(frechet_distance, x, y, groups, groups).points
     assert max(point.num_subsets for point in points) == MAX_SUBSETS
 
 
-def test_too_few_clips_give_no_point():
+def test_too_few_clips_give_no_point() -> None:
     x, y, groups = sets(5, 2)
     assert size_curve(frechet_distance, x, y, groups, groups).points == ()

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from reelbench.core.errors import MetricError
-from reelbench.metrics.protocol import parse_protocol
+from reelbench.metrics.protocol import Protocol, parse_protocol
 from reelbench.metrics.sets.frechet import frechet_distance
 from reelbench.metrics.sets.fvd import Fvd
 from reelbench.metrics.sets.kernel import polynomial_mmd
 from reelbench.metrics.sets.kvd import Kvd
 
 
-def sets(n, m=None, d=12, seed=0, shift=0.3):
+def sets(
+    n: int, m: int | None = None, d: int = 12, seed: int = 0, shift: float = 0.3
+) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
     rng = np.random.default_rng(seed)
     m = n if m is None else m
     x = rng.standard_normal((n, d)).astype(np.float32)
@@ -24,7 +28,7 @@ def sets(n, m=None, d=12, seed=0, shift=0.3):
 both = pytest.mark.parametrize("metric_class", [Fvd, Kvd])
 
 
-def test_values_are_those_of_the_pure_functions(clean):
+def test_values_are_those_of_the_pure_functions(clean: Protocol) -> None:
     x, y, groups, reference_groups = sets(60, 70)
     fvd = Fvd(clean).compute(x, y, groups, reference_groups)
     assert fvd.value == pytest.approx(frechet_distance(x, y), rel=1e-11)
@@ -34,7 +38,7 @@ def test_values_are_those_of_the_pure_functions(clean):
 
 
 @both
-def test_standard_error_is_the_true_deviation(metric_class, clean):
+def test_standard_error_is_the_true_deviation(metric_class: type[Any], clean: Protocol) -> None:
     """30 draws of 200 clips of 8 dimensions: the mean jackknife error is the deviation of the values."""
     metric = metric_class(clean)
     estimates = [metric.compute(*sets(200, d=8, seed=seed)) for seed in range(60)]
@@ -44,7 +48,7 @@ def test_standard_error_is_the_true_deviation(metric_class, clean):
     assert claimed == pytest.approx(true, rel=0.3)
 
 
-def test_bias_correction_moves_fvd_towards_the_truth(clean):
+def test_bias_correction_moves_fvd_towards_the_truth(clean: Protocol) -> None:
     # Same distribution on both sides: the truth is 0, the plain value is pure bias.
     estimates = [Fvd(clean).compute(*sets(150, d=10, seed=s, shift=0.0)) for s in range(5)]
     rng = np.random.default_rng(9)
@@ -57,7 +61,7 @@ def test_bias_correction_moves_fvd_towards_the_truth(clean):
 
 
 @both
-def test_interval_is_named_and_around_the_corrected_value(metric_class, clean):
+def test_interval_is_named_and_around_the_corrected_value(metric_class: type[Any], clean: Protocol) -> None:
     estimate = metric_class(clean).compute(*sets(100))
     assert (estimate.low + estimate.high) / 2 == pytest.approx(estimate.bias_corrected)
     assert "jackknife" in estimate.interval
@@ -65,7 +69,7 @@ def test_interval_is_named_and_around_the_corrected_value(metric_class, clean):
 
 
 @both
-def test_the_order_of_clips_does_not_matter(metric_class, clean):
+def test_the_order_of_clips_does_not_matter(metric_class: type[Any], clean: Protocol) -> None:
     x, y, groups, reference_groups = sets(50)
     order = np.random.default_rng(1).permutation(50)
     a = metric_class(clean).compute(x, y, groups, reference_groups)
@@ -74,7 +78,7 @@ def test_the_order_of_clips_does_not_matter(metric_class, clean):
     assert a.standard_error == pytest.approx(b.standard_error, rel=1e-9)
 
 
-def test_sources_are_left_out_whole(clean):
+def test_sources_are_left_out_whole(clean: Protocol) -> None:
     # Clips of one source are copies: the error must be that of the 40 sources, not of 200 clips.
     x, y, groups, _ = sets(40)
     many = Fvd(clean).compute(
@@ -92,7 +96,7 @@ def test_sources_are_left_out_whole(clean):
 
 
 @both
-def test_notes_on_small_and_unequal_n(metric_class, clean):
+def test_notes_on_small_and_unequal_n(metric_class: type[Any], clean: Protocol) -> None:
     notes = " ".join(metric_class(clean).compute(*sets(30, 40)).notes)
     assert "below 400" in notes
     assert "unequal N: 30 generated, 40 reference" in notes
@@ -101,7 +105,7 @@ def test_notes_on_small_and_unequal_n(metric_class, clean):
 
 
 @both
-def test_fewer_than_16_sources_are_said(metric_class, clean):
+def test_fewer_than_16_sources_are_said(metric_class: type[Any], clean: Protocol) -> None:
     estimate = metric_class(clean).compute(*sets(9))
     assert estimate.standard_error is not None
     assert any("9 jackknife groups" in note for note in estimate.notes)
@@ -109,7 +113,9 @@ def test_fewer_than_16_sources_are_said(metric_class, clean):
 
 @both
 @pytest.mark.parametrize("sources", [["a", "a", "a", "a"], ["a", "a", "a", "b"]])
-def test_too_few_sources_give_a_value_without_error(metric_class, clean, sources):
+def test_too_few_sources_give_a_value_without_error(
+    metric_class: type[Any], clean: Protocol, sources: list[str]
+) -> None:
     x, y, _, _ = sets(4)
     estimate = metric_class(clean).compute(x, y, sources, sources)
     assert estimate.standard_error is None
@@ -118,7 +124,7 @@ def test_too_few_sources_give_a_value_without_error(metric_class, clean, sources
 
 
 @both
-def test_two_clips_are_the_minimum(metric_class, clean):
+def test_two_clips_are_the_minimum(metric_class: type[Any], clean: Protocol) -> None:
     estimate = metric_class(clean).compute(*sets(2))
     assert np.isfinite(estimate.value)
     with pytest.raises(MetricError, match="1 clips on the generated side"):
@@ -129,7 +135,7 @@ def test_two_clips_are_the_minimum(metric_class, clean):
 
 @both
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_is_refused_at_once(metric_class, clean, bad):
+def test_nan_is_refused_at_once(metric_class: type[Any], clean: Protocol, bad: float) -> None:
     x, y, groups, reference_groups = sets(10)
     y[3, 2] = bad
     with pytest.raises(MetricError, match="1 of 10 reference clips have NaN"):
@@ -137,7 +143,7 @@ def test_nan_is_refused_at_once(metric_class, clean, bad):
 
 
 @both
-def test_shapes_that_do_not_fit_are_refused(metric_class, clean):
+def test_shapes_that_do_not_fit_are_refused(metric_class: type[Any], clean: Protocol) -> None:
     x, y, groups, reference_groups = sets(10)
     with pytest.raises(MetricError, match="dimensions"):
         metric_class(clean).compute(x[:, :5], y, groups, reference_groups)
@@ -147,7 +153,7 @@ def test_shapes_that_do_not_fit_are_refused(metric_class, clean):
         metric_class(clean).compute(x, y, groups[:3], reference_groups)
 
 
-def test_protocols_change_the_number(clean):
+def test_protocols_change_the_number(clean: Protocol) -> None:
     x, y, groups, reference_groups = sets(40)
     old = parse_protocol(
         {
@@ -166,7 +172,9 @@ def test_protocols_change_the_number(clean):
     assert Fvd(clean).parameters() != Fvd(old).parameters()
 
 
-def test_the_jackknife_of_2990_clips_decomposes_no_matrix_for_each_of_them(clean, monkeypatch):
+def test_the_jackknife_of_2990_clips_decomposes_no_matrix_for_each_of_them(
+    clean: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = ("svd", "eigh", "eigvalsh", "qr", "cholesky")
     called: list[str] = []
     for name in names:
@@ -182,7 +190,7 @@ def test_the_jackknife_of_2990_clips_decomposes_no_matrix_for_each_of_them(clean
     assert 0 < len(called) < 299
 
 
-def test_fvd_of_fewer_clips_than_dimensions_has_no_interval_and_says_why(clean):
+def test_fvd_of_fewer_clips_than_dimensions_has_no_interval_and_says_why(clean: Protocol) -> None:
     estimate = Fvd(clean).compute(*sets(30, d=31))
     assert (estimate.low, estimate.high) == (None, None)
     assert estimate.standard_error > 0
@@ -194,7 +202,7 @@ def test_fvd_of_fewer_clips_than_dimensions_has_no_interval_and_says_why(clean):
     assert Kvd(clean).compute(*sets(30, d=31)).low is not None
 
 
-def test_repeated_clips_raise_n_and_not_the_rank(clean):
+def test_repeated_clips_raise_n_and_not_the_rank(clean: Protocol) -> None:
     # 10 clips repeated 30 times span 9 dimensions: the nuclear norm has 9 terms, whatever N is.
     rng = np.random.default_rng(3)
     x, y = np.repeat(rng.standard_normal((10, 20)), 30, 0), rng.standard_normal((300, 20))
@@ -212,7 +220,9 @@ def test_repeated_clips_raise_n_and_not_the_rank(clean):
 @pytest.mark.parametrize(
     ("metric_class", "reason"), [(Fvd, "for a covariance"), (Kvd, "for pairs of clips within a side")]
 )
-def test_one_clip_is_refused_with_the_reason_and_what_to_do(metric_class, reason, clean):
+def test_one_clip_is_refused_with_the_reason_and_what_to_do(
+    metric_class: type[Any], reason: str, clean: Protocol
+) -> None:
     with pytest.raises(MetricError, match=reason) as caught:
         metric_class(clean).compute(*sets(1, 5))
     assert "measure more clips" in str(caught.value)
