@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -51,7 +52,7 @@ HEAVY = {"torch", "prefect", "ray", "mlflow", "pandas", "pyarrow", "numpy", "av"
 
 
 def test_commands_and_flags_are_what_users_know() -> None:
-    group = get_command(app)
+    group: Any = get_command(app)
     found = {
         name: [
             parameter.opts[0] if parameter.param_type_name == "option" else parameter.name.upper()

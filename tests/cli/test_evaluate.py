@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def videos(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(*arguments: object) -> object:
+def run(*arguments: object) -> Any:
     return CliRunner().invoke(app, ["evaluate", *map(str, arguments)], catch_exceptions=False)
 
 

@@ -53,11 +53,11 @@ def test_the_plan_as_json(run_file: Path) -> None:
 
 
 def test_the_plan_says_what_a_data_set_says_of_itself(
-    run_file: Path, capsys: pytest.CaptureFixture[str]
+    run_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = load_run_file(run_file)
     planned = make_plan(run, Store(run.store_dir, default_codec()))
-    planned.datasets[0].plugin.notes = lambda: ("2 rows are left out",)
+    monkeypatch.setattr(planned.datasets[0].plugin, "notes", lambda: ("2 rows are left out",))
     assert plan_data(planned, 1)["notes"] == ["words: 2 rows are left out"]
     print_plan(planned)
     assert "words: 2 rows are left out" in capsys.readouterr().out

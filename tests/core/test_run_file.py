@@ -12,7 +12,7 @@ from reelbench.core.errors import ReelbenchError, RunFileError, UnknownNameError
 from reelbench.core.run_file import RunFile
 from reelbench.core.run_file_loading import load_run_file, parse_run_file
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "name": "tiny",
     "methods": [{"name": "ddim-frames", "config": {"num_steps": 2}}, {"name": "zs2"}],
     "datasets": [{"name": "msrvtt", "config": {"root": "data"}}],

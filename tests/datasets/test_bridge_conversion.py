@@ -124,7 +124,7 @@ def test_the_folder_of_one_task_is_a_release_too(raw: Path, tmp_path: Path) -> N
 def test_killed_in_the_middle_it_goes_on_where_it_stopped(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copied = []
+    copied: list[Path] = []
     copy = bridge_conversion._copy
 
     def copy_two(pictures: Any, folder: Path) -> None:

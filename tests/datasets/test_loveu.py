@@ -95,6 +95,7 @@ def test_parts_and_edits_are_chosen(root: Path) -> None:
         "lotus:style",
         "lotus:multiple",
     ]
+    wrong: dict[str, Any]
     for wrong in ({"edits": ["colour"]}, {"edits": []}, {"parts": ["DAVIS"]}, {"fps": 0.0}):
         with pytest.raises(ValidationError):
             open_(root, **wrong)

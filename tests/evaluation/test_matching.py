@@ -130,7 +130,7 @@ def captions_of(matched: Matched) -> dict[str, str | None]:
 
 
 def references_of(samples: Iterable[EvaluationSample]) -> Mapping[str, str | None]:
-    return {sample.id: sample.reference and sample.reference.name for sample in samples}
+    return {sample.id: None if sample.reference is None else sample.reference.name for sample in samples}
 
 
 def test_clips_are_matched_by_name() -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,28 +35,29 @@ WORKERS = ResourcesEntry(num_actors=2)
 class Listed:
     """Shards that are all known; see `pool.Source`."""
 
-    def __init__(self, shards):
-        self.pending, self.results = list(shards), []
+    def __init__(self, shards: Iterable[Any]) -> None:
+        self.pending = list(shards)
+        self.results: list[Any] = []
 
     @property
-    def num_ready(self):
+    def num_ready(self) -> int:
         return len(self.pending)
 
-    def take(self, loaded):
+    def take(self, loaded: Sequence[str]) -> Any:
         return self.pending.pop(0) if self.pending else None
 
-    def finish(self, shard, result):
+    def finish(self, shard: Any, result: Any) -> None:
         self.results.append(result)
 
 
-def run_all(pool, shards):
+def run_all(pool: Pool, shards: Iterable[Any]) -> list[Any]:
     """Run these shards; their results, in the order in which they came."""
     listed = Listed(shards)
     pool.run(listed)
     return listed.results
 
 
-RUN_ALL = inspect.getsource(Listed) + inspect.getsource(run_all)
+RUN_ALL = "from __future__ import annotations\n" + inspect.getsource(Listed) + inspect.getsource(run_all)
 """For drivers in processes of their own."""
 
 
@@ -137,7 +138,7 @@ def ray_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     connection.close()
 
 
-EXECUTORS = {"ray": RayWorkers, "local": LocalWorkers}
+EXECUTORS: dict[str, Callable[..., Workers]] = {"ray": RayWorkers, "local": LocalWorkers}
 
 
 @pytest.fixture(scope="module", params=sorted(EXECUTORS))
@@ -150,7 +151,7 @@ def workers(
         request.getfixturevalue("ray_session")
         from ray import cloudpickle
     else:
-        import cloudpickle
+        import cloudpickle  # type: ignore[no-redef]
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     folder = tmp_path_factory.mktemp(request.param)
     return lambda resources: EXECUTORS[request.param](resources, folder / "store", folder / "logs")
@@ -158,7 +159,7 @@ def workers(
 
 @pytest.fixture(scope="module")
 def pool(workers: Callable[..., Workers]) -> Iterator[Pool]:
-    made = workers(WORKERS)
+    made: Any = workers(WORKERS)
     with Pool(made, made._store_dir) as pool:
         assert pool.num_workers is None
         yield pool

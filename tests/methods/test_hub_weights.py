@@ -97,7 +97,7 @@ def sharded(folder: Path, stem: str, index: str, shard: str) -> None:
 
     tensors = load_file(folder / f"{stem}.safetensors")
     names = sorted(tensors)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, part in enumerate((names[::2], names[1::2]), 1):
         file = shard.format(f"{number:05}-of-00002")
         save_file({name: tensors[name] for name in part}, folder / file, metadata={"format": "pt"})

@@ -72,8 +72,8 @@ def tables_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *(item for cell in plan.cells for item in generated_items(cell, measuring, files, store)),
         *(item for data in plan.datasets for item in reference_items(data, measuring, files, store)),
     ]
-    for shard in extract_shards("all", items, measuring, store, 8):
-        shard.run(context)
+    for lot in extract_shards("all", items, measuring, store, 8):
+        lot.run(context)
     result = build_results(run, parts, store, files)
     assert result.num_failures == 0
     return result.tables_dir

@@ -128,7 +128,7 @@ def test_only_what_is_needed_is_decoded(
     decoded = []
     original = video_reading.decode
 
-    def counting(*args: Any) -> Iterator[Shown]:
+    def counting(*args: Any) -> Iterator[Shown[Any]]:
         for shown in original(*args):
             decoded.append(shown.start_s)
             yield shown

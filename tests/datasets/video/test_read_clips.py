@@ -270,7 +270,7 @@ class Counted:
         self.passes = self.frames = self.conversions = 0
         decode, rgb = video_reading.decode, RgbReader.rgb
 
-        def counting_decode(*arguments: Any) -> Iterator:
+        def counting_decode(*arguments: Any) -> Iterator[Any]:
             self.passes += 1
             for shown in decode(*arguments):
                 self.frames += 1
@@ -320,7 +320,7 @@ def long_video(tmp_path_factory: pytest.TempPathFactory, encode_video: Callable[
     )
 
 
-def peak_bytes(path: Path, readings: list[Reading], **limits: int) -> tuple[int, list]:
+def peak_bytes(path: Path, readings: list[Reading], **limits: int) -> tuple[int, list[Any]]:
     tracemalloc.start()
     try:
         results = read_clips(ClipRef(path), readings, **limits)

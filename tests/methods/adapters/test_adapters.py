@@ -106,7 +106,7 @@ def test_there_are_16_sites_in_stable_diffusion(stable_diffusion: Any) -> None:
     adapters = Adapters(stable_diffusion, AdapterConfig())
     assert len(adapters.temporal) == 16
     assert len(adapters.spatial) == 32
-    widths = [adapter.down.in_channels for adapter in adapters.temporal.values()]  # type: ignore[union-attr]
+    widths: list[Any] = [adapter.down.in_channels for adapter in adapters.temporal.values()]
     assert sorted(widths) == [320] * 5 + [640] * 5 + [1280] * 6
 
 

@@ -110,7 +110,7 @@ def test_a_step_is_adamw_on_the_image_models_objective(
         assert float(loss.detach()) == pytest.approx(losses[step], rel=1e-5)
         norm = torch.cat([parameter.grad.flatten() for parameter in parameters]).norm()
         for parameter in parameters:
-            parameter.grad *= min(1.0, 1.0 / (float(norm) + 1e-6))
+            parameter.grad.mul_(min(1.0, 1.0 / (float(norm) + 1e-6)))
         optimizer.step()
         optimizer.zero_grad()
     for name, parameter in inflation.trained.items():

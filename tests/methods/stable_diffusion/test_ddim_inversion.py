@@ -41,8 +41,8 @@ class KnownDenoiser:
             "sample": clean,
         }[self.schedule.prediction].float()
 
-    denoise = Denoiser.denoise
-    invert = Denoiser.invert
+    denoise: Any = Denoiser.denoise
+    invert: Any = Denoiser.invert
 
 
 def of_gaussian(std: float) -> Any:

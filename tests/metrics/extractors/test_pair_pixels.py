@@ -107,10 +107,10 @@ def test_a_reference_of_another_size_is_resized(pair: tuple[np.ndarray, np.ndarr
     reference = _clip(5, height=90, width=70)
     x = torch.from_numpy(reference).permute(0, 3, 1, 2).float()
     resized = torch.nn.functional.interpolate(x, size=(40, 56), mode="bilinear", antialias=True)
-    resized = resized.permute(0, 2, 3, 1).numpy().astype(np.float64)
+    pixels = resized.permute(0, 2, 3, 1).numpy().astype(np.float64)
     row = session.extract([(generated, reference)])[0]
-    np.testing.assert_allclose(row[:, 0], ((generated - resized) ** 2).mean(axis=(1, 2, 3)), rtol=1e-5)
-    expected = [ssim(ours, theirs) for ours, theirs in zip(generated, resized, strict=True)]
+    np.testing.assert_allclose(row[:, 0], ((generated - pixels) ** 2).mean(axis=(1, 2, 3)), rtol=1e-5)
+    expected = [ssim(ours, theirs) for ours, theirs in zip(generated, pixels, strict=True)]
     np.testing.assert_allclose(row[:, 1], expected, atol=1e-5)
 
 

@@ -22,7 +22,7 @@ from reelbench.stages.scoring.comparisons import comparison_rows
 from reelbench.stages.scoring.metric_calls import Defects
 from reelbench.stages.scoring.observations import Observations, System
 
-METHODS = {"ddim-frames": DdimFrames, "zs2": Zs2, "tune-a-video": TuneAVideo}
+METHODS: dict[str, Any] = {"ddim-frames": DdimFrames, "zs2": Zs2, "tune-a-video": TuneAVideo}
 
 
 @pytest.fixture
