@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,11 +13,11 @@ from reelbench.core.store import Store
 from reelbench.datasets.video import default_codec, write_lossless
 from reelbench.stages.extract import extract_shards, generated_items, prompt_items, reference_items
 from reelbench.stages.planning import plan_run
-from reelbench.stages.results import build_results
+from reelbench.stages.results import RunResult, build_results
 from reelbench.stages.sample import sample_shards
 from reelbench.stages.tune import tune_shards
 from reelbench.stages.upscale import upscale_shards
-from reelbench.stages.work import WorkerContext
+from reelbench.stages.work import ShardResult, WorkerContext
 
 PLUGINS = '''
 import numpy as np
@@ -178,7 +181,7 @@ class Folder(Dataset):
 class World:
     """A run over a folder of videos, worked through stage by stage in this process."""
 
-    def __init__(self, folder, weights):
+    def __init__(self, folder: Path, weights: dict[str, str]) -> None:
         self.folder = folder
         (folder / "data").mkdir()
         (folder / "plugins.py").write_text(PLUGINS)
@@ -199,7 +202,7 @@ class World:
             "weights": weights,
         }
 
-    def write(self, prompts, num_frames=20):
+    def write(self, prompts: dict[str, str], num_frames: int = 20) -> None:
         """Reference videos and prompts, by name."""
         lines = []
         for index, (name, prompt) in enumerate(prompts.items()):
@@ -208,7 +211,7 @@ class World:
             lines.append(f"{name}|{prompt}")
         (self.folder / "data" / "prompts.txt").write_text("\n".join(lines), encoding="utf-8")
 
-    def write_edits(self, edits, num_frames=20):
+    def write_edits(self, edits: dict[str, Any], num_frames: int = 20) -> None:
         """Reference videos, and the edits of each: {video: (source prompt, {kind: prompt})}."""
         self.write({video: prompt for video, (prompt, _) in edits.items()}, num_frames)
         lines = [
@@ -218,16 +221,16 @@ class World:
         ]
         (self.folder / "data" / "prompts.txt").write_text("\n".join(lines), encoding="utf-8")
 
-    def method(self, name, **changes):
+    def method(self, name: str, **changes: Any) -> dict[str, Any]:
         """An entry of the run file for a method of plugins.py."""
         entry = {"name": f"{self.folder}/plugins.py:{name}", "label": name.lower()}
         return entry | {"config": {"log": str(self.log)}} | changes
 
-    def generated(self):
+    def generated(self) -> list[str]:
         """Ids in the order in which the method was asked for them."""
         return self.log.read_text().split() if self.log.exists() else []
 
-    def run(self, **changes):
+    def run(self, **changes: Any) -> tuple[dict[str, Any], RunResult, list[ShardResult]]:
         """All stages; the tables as lists of rows, and what build_results returns."""
         import pyarrow.parquet as pq
 
@@ -253,5 +256,5 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path, weights):
+def world(tmp_path: Path, weights: dict[str, str]) -> World:
     return World(tmp_path, weights)

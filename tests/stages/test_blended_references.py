@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,49 +16,57 @@ from reelbench.core.types import ClipRef, Sample
 from reelbench.datasets.video import default_codec, read_lossless, seer_frames, write_lossless
 from reelbench.metrics.protocol import Protocol, load_protocol
 from reelbench.stages.measuring import Measuring
+from reelbench.stages.results import RunResult
+from reelbench.stages.work import ShardResult
 
 PROMPTS = {"v0": "a", "v1": "b", "v2": "c"}
 
 
-def run(world, protocol="seer", given=2, num_frames=16, metrics=("fvd", "psnr")):
+def run(
+    world: Any,
+    protocol: Path | str = "seer",
+    given: int = 2,
+    num_frames: int = 16,
+    metrics: Sequence[str] = ("fvd", "psnr"),
+) -> tuple[dict[str, Any], RunResult, list[ShardResult]]:
     (data,) = world.data["datasets"]
     data = data | {"config": data["config"] | {"num_context_frames": given}}
     method = world.method("Given", config={"log": str(world.log), "num_frames": num_frames})
     return world.run(methods=[method], datasets=[data], metrics=list(metrics), protocol=str(protocol))
 
 
-def rows(tables, side):
+def rows(tables: dict[str, Any], side: str) -> dict[str, dict[str, Any]]:
     return {row["sample_id"]: row for row in tables["clips"] if row["side"] == side}
 
 
-def clip_of(world, tables, name):
+def clip_of(world: Any, tables: dict[str, Any], name: str) -> np.ndarray:
     store = Store(world.folder / "out" / "store", default_codec())
     return read_lossless(store.clips.path(rows(tables, "generated")[name]["clip_key"]))
 
 
-def values(tables):
+def values(tables: dict[str, Any]) -> dict[str, float]:
     """The run's own values."""
     found = [row for row in tables["summary"] if row["seed"] is None and row["metric"] in ("fvd", "psnr")]
     return {row["metric"]: row["value"] for row in found}
 
 
-def reference_video(world, name):
+def reference_video(world: Any, name: str) -> Path:
     return world.folder / "data" / f"{name}.mkv"
 
 
-def shorten(world, name, num_frames):
+def shorten(world: Any, name: str, num_frames: int) -> None:
     path = reference_video(world, name)
     write_lossless(path, read_lossless(path)[:num_frames], 8.0)
 
 
-def changed(path: Path, name: str, **sampling) -> Path:
+def changed(path: Path, name: str, **sampling: Any) -> Path:
     """A shipped protocol with another sampling, as a file."""
     data = load_protocol(name).model_dump(mode="json") | {"name": "mine"}
     path.write_text(yaml.safe_dump(data | {"sampling": data["sampling"] | sampling}))
     return path
 
 
-def test_a_method_is_given_the_first_frames_of_the_blended_clip(world):
+def test_a_method_is_given_the_first_frames_of_the_blended_clip(world: Any) -> None:
     world.write(PROMPTS, num_frames=37)
     tables, result, _ = run(world, metrics=["psnr"])
     assert result.num_failures == 0
@@ -66,7 +76,7 @@ def test_a_method_is_given_the_first_frames_of_the_blended_clip(world):
     assert not np.array_equal(clip[:2], read_lossless(reference_video(world, "v1"))[:2])
 
 
-def test_what_is_measured_is_what_blended_clips_would_give(world):
+def test_what_is_measured_is_what_blended_clips_would_give(world: Any) -> None:
     world.write(PROMPTS, num_frames=37)
     of_originals, _, _ = run(world)
     exact, _, _ = run(world, changed(world.folder / "exact.yaml", "seer", frames="exact"))
@@ -80,7 +90,7 @@ def test_what_is_measured_is_what_blended_clips_would_give(world):
     assert values(of_originals)["fvd"] != values(exact)["fvd"]
 
 
-def test_where_given_frames_are_left_out_the_clip_is_blended_to_as_many_more(world):
+def test_where_given_frames_are_left_out_the_clip_is_blended_to_as_many_more(world: Any) -> None:
     world.write(PROMPTS, num_frames=37)
     protocol = changed(world.folder / "drop.yaml", "seer", context_frames="drop")
     tables, result, _ = run(world, protocol, num_frames=18, metrics=["psnr"])
@@ -94,7 +104,7 @@ def test_where_given_frames_are_left_out_the_clip_is_blended_to_as_many_more(wor
 
 
 @pytest.mark.parametrize("short", ["refuse", "repeat-last"])
-def test_a_short_clip_ends_in_grey_and_one_with_nothing_to_predict_fails(world, short):
+def test_a_short_clip_ends_in_grey_and_one_with_nothing_to_predict_fails(world: Any, short: str) -> None:
     world.write(PROMPTS)
     shorten(world, "v1", 3)
     shorten(world, "v2", 2)
@@ -111,7 +121,9 @@ def test_a_short_clip_ends_in_grey_and_one_with_nothing_to_predict_fails(world, 
 
 @pytest.mark.parametrize("context", ["keep", "drop"])
 @pytest.mark.parametrize("short", ["refuse", "repeat-last"])
-def test_nothing_to_predict_is_a_failure_also_where_frames_are_exact(world, context, short):
+def test_nothing_to_predict_is_a_failure_also_where_frames_are_exact(
+    world: Any, context: str, short: str
+) -> None:
     world.write(PROMPTS)
     shorten(world, "v1", 3)
     shorten(world, "v2", 2)
@@ -127,7 +139,7 @@ def test_nothing_to_predict_is_a_failure_also_where_frames_are_exact(world, cont
         assert "none is left to predict" in found["v2"]["error_message"]
 
 
-def test_a_protocol_that_measures_given_frames_only_is_refused(world):
+def test_a_protocol_that_measures_given_frames_only_is_refused(world: Any) -> None:
     world.write(PROMPTS)
     with pytest.raises(ProtocolError, match="first 16 frames, and the sample 'v0' gives 16 to the method"):
         run(world, given=16, num_frames=20)
@@ -137,12 +149,12 @@ def of(protocol: Protocol) -> Measuring:
     return Measuring(protocol, (), {})
 
 
-def sample(blend_stride=1, given=1):
+def sample(blend_stride: int = 1, given: int = 1) -> Sample:
     ref = ClipRef(Path("P01_01"), first_frame=1, last_frame=300, blend_stride=blend_stride)
     return Sample("x", "take plate", "x", ref, num_context_frames=given)
 
 
-def test_long_actions_of_epic_kitchens_enter_with_their_stride_and_are_other_content():
+def test_long_actions_of_epic_kitchens_enter_with_their_stride_and_are_other_content() -> None:
     seer = of(load_protocol("seer"))
     assert seer.reading(sample(2)) == {
         **{"num_frames": 16, "stride": 2, "fps": None, "start": "first", "frames": "seer"},
@@ -151,7 +163,7 @@ def test_long_actions_of_epic_kitchens_enter_with_their_stride_and_are_other_con
     assert seer.reference_content(sample(2), "file") != seer.reference_content(sample(1), "file")
 
 
-def test_readings_of_exact_frames_are_what_they_were():
+def test_readings_of_exact_frames_are_what_they_were() -> None:
     """Keys are made of them: stored clips and features stay valid."""
     expected = {"num_frames": 18, "stride": None, "fps": 8.0, "start": "first"}
     clean = of(load_protocol("clean"))

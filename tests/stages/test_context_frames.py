@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from reelbench.core.store import Store
 from reelbench.datasets.video import default_codec, read_lossless, write_lossless
+from reelbench.stages.results import RunResult
+from reelbench.stages.work import ShardResult
 
 PROMPTS = {"v0": "a", "v1": "b", "v2": "c", "v3": "d"}
 
 
-def run(world, given=2, **changes):
+def run(world: Any, given: int = 2, **changes: Any) -> tuple[dict[str, Any], RunResult, list[ShardResult]]:
     (data,) = world.data["datasets"]
     data = data | {"config": data["config"] | {"num_context_frames": given}}
     # The protocol measures 16 frames after the given ones.
@@ -18,11 +22,11 @@ def run(world, given=2, **changes):
     return world.run(methods=[method], datasets=[data], **changes)
 
 
-def generated(tables):
+def generated(tables: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {row["sample_id"]: row for row in tables["clips"] if row["side"] == "generated"}
 
 
-def test_a_method_is_given_the_first_frames_that_the_protocol_reads_of_the_reference(world):
+def test_a_method_is_given_the_first_frames_that_the_protocol_reads_of_the_reference(world: Any) -> None:
     world.write(PROMPTS)
     tables, result, _ = run(world)
     assert result.num_failures == 0
@@ -35,7 +39,7 @@ def test_a_method_is_given_the_first_frames_that_the_protocol_reads_of_the_refer
     assert {row["conditioning"] for row in tables["summary"]} == {"text + first frames"}
 
 
-def test_more_frames_another_rate_and_another_clip_are_other_work_and_the_same_is_none(world):
+def test_more_frames_another_rate_and_another_clip_are_other_work_and_the_same_is_none(world: Any) -> None:
     world.write(PROMPTS)
     run(world)
     run(world)
@@ -50,7 +54,7 @@ def test_more_frames_another_rate_and_another_clip_are_other_work_and_the_same_i
     assert len(world.generated()) == before + 1
 
 
-def test_a_clip_with_nothing_after_the_given_frames_fails_and_the_others_go_on(world):
+def test_a_clip_with_nothing_after_the_given_frames_fails_and_the_others_go_on(world: Any) -> None:
     world.write(PROMPTS)
     write_lossless(world.folder / "data" / "v2.mkv", np.ones((2, 32, 32, 3), np.uint8), 8.0)
     (world.folder / "data" / "v3.mkv").unlink()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -63,12 +67,12 @@ class Difference(Mean):
 ALL = Reading()
 
 
-def reading(num_frames):
+def reading(num_frames: int) -> Reading:
     return Reading(num_frames=num_frames)
 
 
 @pytest.fixture
-def plugin(tmp_path):
+def plugin(tmp_path: Path) -> Callable[..., Any]:
     path = tmp_path / "plugins.py"
     path.write_text(PLUGINS)
 
@@ -82,14 +86,14 @@ def plugin(tmp_path):
 
 
 @pytest.fixture
-def context(tmp_path):
+def context(tmp_path: Path) -> Callable[..., Any]:
     return lambda device="cpu", threads=1: WorkerContext(
         Store(tmp_path / "store", default_codec()), device, threads
     )
 
 
 @pytest.fixture
-def clips(tmp_path):
+def clips(tmp_path: Path) -> list[Path]:
     """Six clips of noise, of growing length from 10 frames."""
     paths = []
     for index in range(6):
@@ -99,12 +103,16 @@ def clips(tmp_path):
     return paths
 
 
-def item(path, spec, key="key", cut=Cut(), how=ALL):
+def item(
+    path: Path, spec: ExtractorSpec, key: str = "key", cut: Cut = Cut(), how: Reading = ALL
+) -> ExtractItem:
     wanted = Wanted(spec.name, spec.session_key, key, (0,), cut)
     return ExtractItem(path.stem, (VideoInput(ClipRef(path), how),), (wanted,))
 
 
-def test_features_come_in_the_order_of_the_items_whatever_the_threads(clips, plugin, context):
+def test_features_come_in_the_order_of_the_items_whatever_the_threads(
+    clips: list[Path], plugin: Callable[..., Any], context: Callable[..., Any]
+) -> None:
     spec = plugin("Mean")
     items = [item(path, spec, f"key{index}") for index, path in enumerate(clips)]
     results = {threads: list(extract(items, [spec], context(threads=threads))) for threads in (1, 2, 5)}
@@ -118,8 +126,8 @@ def test_features_come_in_the_order_of_the_items_whatever_the_threads(clips, plu
 
 
 def test_real_networks_give_the_same_bits_for_any_number_of_threads_and_any_neighbours(
-    clips, weights, context
-):
+    clips: list[Path], weights: dict[str, str], context: Callable[..., Any]
+) -> None:
     protocol = load_protocol("clean").model_copy(
         update={"sampling": load_protocol("clean").sampling.model_copy(update={"num_frames": 10})}
     )
@@ -139,21 +147,26 @@ def test_real_networks_give_the_same_bits_for_any_number_of_threads_and_any_neig
         for path in clips
     ]
 
-    def bits(items, threads):
-        found = {}
+    def bits(items: list[ExtractItem], threads: int) -> dict[str, bytes]:
+        found: dict[Any, Any] = {}
         for extracted in extract(items, specs, context(threads=threads)):
             assert not extracted.failures
             found |= {key: values.tobytes() for (_, key), values in extracted.features.items()}
         return found
 
-    alone = {}
+    alone: dict[Any, Any] = {}
     for single in items:
         alone |= bits([single], 1)
     assert bits(items, 1) == alone
     assert bits(items[::-1], 4) == alone
 
 
-def test_a_file_is_decoded_once_for_all_its_readings(clips, plugin, context, monkeypatch):
+def test_a_file_is_decoded_once_for_all_its_readings(
+    clips: list[Path],
+    plugin: Callable[..., Any],
+    context: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     calls = []
     real = stage_inputs.read_clips
     monkeypatch.setattr(
@@ -167,7 +180,9 @@ def test_a_file_is_decoded_once_for_all_its_readings(clips, plugin, context, mon
     assert calls == [ClipRef(clips[0])]
 
 
-def test_a_clip_that_cannot_be_read_fails_alone(clips, plugin, context, tmp_path):
+def test_a_clip_that_cannot_be_read_fails_alone(
+    clips: list[Path], plugin: Callable[..., Any], context: Callable[..., Any], tmp_path: Path
+) -> None:
     spec = plugin("Mean")
     (tmp_path / "bad.mkv").write_bytes(b"not a video")
     items = [item(clips[0], spec, "a"), item(tmp_path / "bad.mkv", spec, "b"), item(clips[1], spec, "c")]
@@ -176,7 +191,9 @@ def test_a_clip_that_cannot_be_read_fails_alone(clips, plugin, context, tmp_path
     assert found[1].failures["b"].type == "VideoError"
 
 
-def test_one_reading_too_long_for_the_clip_leaves_the_others(clips, plugin, context):
+def test_one_reading_too_long_for_the_clip_leaves_the_others(
+    clips: list[Path], plugin: Callable[..., Any], context: Callable[..., Any]
+) -> None:
     spec = plugin("Mean")
     inputs = (VideoInput(ClipRef(clips[0]), reading(99)), VideoInput(ClipRef(clips[0]), reading(4)))
     wanted = tuple(Wanted(spec.name, spec.session_key, f"k{i}", (i,)) for i in range(2))
@@ -185,7 +202,9 @@ def test_one_reading_too_long_for_the_clip_leaves_the_others(clips, plugin, cont
     assert [key for _, key in extracted.features] == ["k1"]
 
 
-def test_weights_that_cannot_be_loaded_fail_their_own_features(clips, plugin, context):
+def test_weights_that_cannot_be_loaded_fail_their_own_features(
+    clips: list[Path], plugin: Callable[..., Any], context: Callable[..., Any]
+) -> None:
     good, broken = plugin("Mean"), plugin("Mean", broken=True)
     wanted = (
         Wanted(good.name, good.session_key, "good"),
@@ -198,7 +217,9 @@ def test_weights_that_cannot_be_loaded_fail_their_own_features(clips, plugin, co
     assert extracted.failures["broken"].message == "no such weights"
 
 
-def test_features_that_are_not_finite_are_failures(tmp_path, plugin, context):
+def test_features_that_are_not_finite_are_failures(
+    tmp_path: Path, plugin: Callable[..., Any], context: Callable[..., Any]
+) -> None:
     write_lossless(tmp_path / "white.mkv", np.full((4, 16, 16, 3), 255, np.uint8), 8.0)
     spec = plugin("Mean")
     (extracted,) = extract([item(tmp_path / "white.mkv", spec)], [spec], context())
@@ -206,7 +227,9 @@ def test_features_that_are_not_finite_are_failures(tmp_path, plugin, context):
     assert not extracted.features
 
 
-def test_pairs_get_both_clips_cut_alike(clips, plugin, context):
+def test_pairs_get_both_clips_cut_alike(
+    clips: list[Path], plugin: Callable[..., Any], context: Callable[..., Any]
+) -> None:
     spec = plugin("Difference")
     inputs = tuple(VideoInput(ClipRef(path), ALL) for path in clips[:2])
     cut = Cut(skip=2, num_frames=6)
@@ -218,7 +241,9 @@ def test_pairs_get_both_clips_cut_alike(clips, plugin, context):
     )
 
 
-def test_a_device_with_batches_gets_them_and_a_bad_clip_fails_alone(clips, plugin, context, tmp_path):
+def test_a_device_with_batches_gets_them_and_a_bad_clip_fails_alone(
+    clips: list[Path], plugin: Callable[..., Any], context: Callable[..., Any], tmp_path: Path
+) -> None:
     write_lossless(tmp_path / "black.mkv", np.zeros((4, 16, 16, 3), np.uint8), 8.0)
     spec = plugin("Mean")
     paths = [*clips[:3], tmp_path / "black.mkv", *clips[3:]]
@@ -240,7 +265,9 @@ def test_a_device_with_batches_gets_them_and_a_bad_clip_fails_alone(clips, plugi
     }
 
 
-def test_what_is_held_is_not_wanted_and_its_inputs_are_not_read(clips, plugin):
+def test_what_is_held_is_not_wanted_and_its_inputs_are_not_read(
+    clips: list[Path], plugin: Callable[..., Any]
+) -> None:
     spec = plugin("Mean")
     inputs = (VideoInput(ClipRef(clips[0]), ALL), VideoInput(ClipRef(clips[1]), ALL))
     wanted = (
@@ -254,7 +281,7 @@ def test_what_is_held_is_not_wanted_and_its_inputs_are_not_read(clips, plugin):
     assert whole.without({spec.name: {"first", "second"}}) is None
 
 
-def test_a_cut_leaves_out_the_given_frames_and_takes_as_many_as_are_measured():
+def test_a_cut_leaves_out_the_given_frames_and_takes_as_many_as_are_measured() -> None:
     frames = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
     assert Cut(skip=2, num_frames=3).of(frames).ravel().tolist() == [2, 3, 4]
     assert Cut(skip=4).of(frames).ravel().tolist() == [4, 5, 6, 7, 8, 9]
@@ -265,7 +292,7 @@ def test_a_cut_leaves_out_the_given_frames_and_takes_as_many_as_are_measured():
     assert Cut(num_frames=12, fill=True).of(frames).ravel().tolist() == [*range(10), 9, 9]
 
 
-def test_a_short_video_is_read_whole_where_that_is_allowed(clips):
+def test_a_short_video_is_read_whole_where_that_is_allowed(clips: list[Path]) -> None:
     ref = ClipRef(clips[0])
     refused, whole = read_inputs(
         [VideoInput(ref, reading(99)), VideoInput(ref, reading(99), may_be_short=True)], None

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from reelbench.core.file_digests import FileDigests
+from reelbench.core.records import FailureInfo
 from reelbench.core.types import ClipRef, Sample
 from reelbench.datasets.video import Reading
 from reelbench.stages.extract import reference_content
 from reelbench.stages.inputs import VideoInput, read_inputs
 from reelbench.stages.measuring import Measuring
+from reelbench.stages.results import RunResult
+from reelbench.stages.work import ShardResult
 
 DATASET = '''
 from pathlib import Path
@@ -44,7 +50,7 @@ class Folders(Dataset):
 '''
 
 
-def write_frames(folder, seed, num_frames=20):
+def write_frames(folder: Path, seed: int, num_frames: int = 20) -> np.ndarray:
     folder.mkdir(parents=True)
     frames = np.random.default_rng(seed).integers(0, 256, (num_frames, 32, 32, 3), dtype=np.uint8)
     for index, frame in enumerate(frames):
@@ -52,14 +58,14 @@ def write_frames(folder, seed, num_frames=20):
     return frames
 
 
-def run(world):
+def run(world: Any) -> tuple[dict[str, Any], RunResult, list[ShardResult]]:
     (world.folder / "folders.py").write_text(DATASET)
     name = f"{world.folder}/folders.py:Folders"
     config = {"root": str(world.folder / "frames")}
     return world.run(datasets=[{"name": name, "label": "folders", "config": config}], metrics=["fvd"])
 
 
-def test_folders_of_frames_are_references_of_a_run(world):
+def test_folders_of_frames_are_references_of_a_run(world: Any) -> None:
     for index in range(3):
         write_frames(world.folder / "frames" / f"v{index}", index)
     write_frames(world.folder / "frames" / "windows", 7)
@@ -71,7 +77,7 @@ def test_folders_of_frames_are_references_of_a_run(world):
     assert len({row["content_digest"] for row in references.values()}) == 5  # the windows are two clips
 
 
-def test_a_gap_in_a_window_and_a_missing_folder_are_failures_with_their_reason(world):
+def test_a_gap_in_a_window_and_a_missing_folder_are_failures_with_their_reason(world: Any) -> None:
     for index in range(3):
         write_frames(world.folder / "frames" / f"v{index}", index)
     write_frames(world.folder / "frames" / "windows", 7)
@@ -86,17 +92,17 @@ def test_a_gap_in_a_window_and_a_missing_folder_are_failures_with_their_reason(w
 
 
 @pytest.fixture
-def measuring():
+def measuring() -> Measuring:
     from reelbench.metrics.protocol import load_protocol
 
     return Measuring(load_protocol("clean"), (), {})
 
 
-def test_the_rate_of_a_folder_is_part_of_what_is_measured(tmp_path, measuring):
+def test_the_rate_of_a_folder_is_part_of_what_is_measured(tmp_path: Path, measuring: Measuring) -> None:
     write_frames(tmp_path / "clip", 0)
     files = FileDigests(None)
 
-    def content(**window):
+    def content(**window: Any) -> tuple[str, FailureInfo | None]:
         sample = Sample("x", "a clip", "x", ClipRef(tmp_path / "clip", **window))
         return reference_content(sample, measuring, files)
 
@@ -108,7 +114,7 @@ def test_the_rate_of_a_folder_is_part_of_what_is_measured(tmp_path, measuring):
     assert broken[0] != missing[0]
 
 
-def test_a_folder_that_is_too_short_is_read_whole_where_that_is_allowed(tmp_path):
+def test_a_folder_that_is_too_short_is_read_whole_where_that_is_allowed(tmp_path: Path) -> None:
     frames = write_frames(tmp_path / "clip", 0, num_frames=6)
     ref = ClipRef(tmp_path / "clip")
     inputs = [VideoInput(ref, Reading(9)), VideoInput(ref, Reading(9), may_be_short=True)]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 
 from reelbench.core.contracts import ClipMetric, SetMetric
-from reelbench.core.tables import ClipRow
+from reelbench.core.tables import ClipRow, SummaryRow, Tables
 from reelbench.core.types import Estimate
 from reelbench.metrics.protocol import parse_protocol
 from reelbench.metrics.sets.paired_sets import PairedComparison
 from reelbench.stages.measuring import Measuring, PlannedExtractor
+from reelbench.stages.scoring.metric_calls import Defects
 from reelbench.stages.scoring.observations import FeatureCell, Observation, Observations, System
 from reelbench.stages.scoring.score import score
 
@@ -23,7 +27,7 @@ class Mean(ClipMetric):
 
     name, version, label, higher_is_better, needs = "mean", "1", "Mean", True, ("i3d",)
 
-    def compute(self, features):
+    def compute(self, features: dict[str, np.ndarray]) -> float:
         return float(features["i3d"].mean())
 
 
@@ -32,33 +36,47 @@ class Distance(SetMetric):
 
     name, version, label, higher_is_better, needs = "distance", "1", "Distance", False, ("i3d",)
 
-    def compute(self, generated_ND, reference_ND, groups, reference_groups):
+    def compute(
+        self,
+        generated_ND: np.ndarray,
+        reference_ND: np.ndarray,
+        groups: Sequence[str],
+        reference_groups: Sequence[str],
+    ) -> Estimate:
         value = self.value(generated_ND, reference_ND)
         return Estimate(value, None, None, None, "none", len(groups), len(groups), len(reference_groups))
 
-    def value(self, generated_ND, reference_ND):
+    def value(self, generated_ND: np.ndarray, reference_ND: np.ndarray) -> float:
         return float(np.linalg.norm(generated_ND.mean(axis=0) - reference_ND.mean(axis=0)))
 
-    def compare(self, a, b, reference_ND, groups, reference_groups, seed=0):
+    def compare(
+        self,
+        a: list[np.ndarray],
+        b: list[np.ndarray],
+        reference_ND: np.ndarray,
+        groups: Sequence[str],
+        reference_groups: Sequence[str],
+        seed: int = 0,
+    ) -> PairedComparison:
         return PairedComparison(0.5, None, None, None, 0, 0.25, "a test", 0.01, len(groups), len(groups))
 
 
-def raises(*_, **__):
+def raises(*_: Any, **__: Any) -> float:
     return 1 / 0
 
 
-def gives(value):
+def gives(value: float | Estimate) -> Callable[..., Any]:
     return lambda *_, **__: value
 
 
-def broken(base, **hooks):
+def broken(base: type[Any], **hooks: Any) -> type[Any]:
     return type(f"Broken{base.__name__}", (base,), {"name": "broken", **hooks})
 
 
-def scored(*metrics):
+def scored(*metrics: type[Any]) -> tuple[Tables, Defects]:
     """The tables of two systems of 16 clips each."""
 
-    def observation(index, method):
+    def observation(index: int, method: str | None) -> Observation:
         clip = ClipRow(run="r", side="generated" if method else "reference", method=method, dataset="data",
                        split="test", sample_id=f"v{index:02}", source=f"s{index:02}", clip_key="",
                        seed=0 if method else None, status="done")  # fmt: skip
@@ -74,20 +92,20 @@ def scored(*metrics):
     )
 
 
-def extractor():
+def extractor() -> PlannedExtractor:
     class Plugin:
         version = "1"
 
     return PlannedExtractor("i3d", Plugin(), {})
 
 
-def summary(tables, metric="broken"):
+def summary(tables: Tables, metric: str = "broken") -> SummaryRow:
     (row,) = [row for row in tables.summary if (row.metric, row.method, row.seed) == (metric, "a", None)]
     return row
 
 
 @pytest.fixture
-def sound():
+def sound() -> Tables:
     """What the sound metrics give when no other is beside them."""
     return scored(Mean, Distance)[0]
 
@@ -104,7 +122,7 @@ BAD_VALUES = {
 
 
 @pytest.mark.parametrize("how", sorted(BAD_VALUES))
-def test_a_clip_metric_costs_its_own_scores(how, sound):
+def test_a_clip_metric_costs_its_own_scores(how: str, sound: Tables) -> None:
     compute, reason = BAD_VALUES[how]
     tables, defects = scored(Mean, broken(Mean, compute=compute), Distance)
     rows = [row for row in tables.scores if row.metric == "broken"]
@@ -117,7 +135,7 @@ def test_a_clip_metric_costs_its_own_scores(how, sound):
 
 
 @pytest.mark.parametrize("how", sorted(BAD_VALUES))
-def test_a_set_metric_costs_its_own_value(how, sound):
+def test_a_set_metric_costs_its_own_value(how: str, sound: Tables) -> None:
     compute, reason = BAD_VALUES[how]
     if how != "raises":
         value = compute()
@@ -129,13 +147,13 @@ def test_a_set_metric_costs_its_own_value(how, sound):
     assert summary(tables, "distance") == summary(sound, "distance")
 
 
-def test_a_set_metric_that_gives_no_estimate():
+def test_a_set_metric_that_gives_no_estimate() -> None:
     tables, _ = scored(broken(Distance, compute=gives(0.5)))
     assert "it gave 0.5, which is not of class Estimate" in summary(tables).notes
 
 
 @pytest.mark.parametrize("base", [Mean, Distance])
-def test_parameters_that_cannot_be_told_leave_no_number_without_a_key(base, sound):
+def test_parameters_that_cannot_be_told_leave_no_number_without_a_key(base: type[Any], sound: Tables) -> None:
     tables, defects = scored(broken(base, parameters=raises), Mean, Distance)
     row = summary(tables)
     assert (row.value, row.score_key, row.signature) == (None, None, None)
@@ -152,7 +170,9 @@ def test_parameters_that_cannot_be_told_leave_no_number_without_a_key(base, soun
         (gives(PairedComparison(0.5, None, None, None, 0, 2.0, "", 0.01, N, N)), "a p-value lies in [0, 1]"),
     ],
 )
-def test_a_comparison_that_fails_is_left_out_and_noted(compare, reason, sound):
+def test_a_comparison_that_fails_is_left_out_and_noted(
+    compare: Callable[..., Any], reason: str, sound: Tables
+) -> None:
     tables, defects = scored(broken(Distance, compare=compare), Distance)
     assert summary(tables).value == summary(tables, "distance").value
     assert "methods are not compared by it: broken: " in summary(tables).notes
@@ -163,7 +183,7 @@ def test_a_comparison_that_fails_is_left_out_and_noted(compare, reason, sound):
 
 
 @pytest.mark.parametrize(("value", "reason"), [(raises, "ZeroDivisionError"), (gives(np.nan), "not finite")])
-def test_a_curve_that_fails_is_left_out_and_noted(value, reason):
+def test_a_curve_that_fails_is_left_out_and_noted(value: Callable[..., Any], reason: str) -> None:
     estimate = gives(Estimate(1.0, None, None, None, "none", N, N, N))
     tables, defects = scored(broken(Distance, compute=estimate, value=value), Distance)
     assert summary(tables).value == 1.0
@@ -173,7 +193,7 @@ def test_a_curve_that_fails_is_left_out_and_noted(value, reason):
     assert {row.metric for row in tables.curves} == {"distance"}
 
 
-def test_a_set_metric_without_comparison_and_curve_says_so_once():
+def test_a_set_metric_without_comparison_and_curve_says_so_once() -> None:
     bare = broken(SetMetric, compute=Distance.compute, label="Bare", version="1", needs=("i3d",),
                   higher_is_better=False, number=Distance.value)  # fmt: skip
     bare.compute = gives(Estimate(1.0, None, None, None, "none", N, N, N))
@@ -193,7 +213,7 @@ class Divides(ClipMetric):
 """
 
 
-def test_a_run_ends_with_its_other_numbers_and_counts_what_the_metric_lacks(world):
+def test_a_run_ends_with_its_other_numbers_and_counts_what_the_metric_lacks(world: Any) -> None:
     world.write({"v0": "a cat", "v1": "a dog"})
     (world.folder / "divides.py").write_text(METRIC)
     metrics = [f"{world.folder}/divides.py:Divides", "clipsim"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from PIL import Image
 
@@ -12,16 +15,16 @@ from reelbench.stages.planning import run_faults
 PROMPTS = {"v0": "a cat", "v1": "a dog"}
 
 
-def faults(world, **changes):
+def faults(world: Any, **changes: Any) -> list[str]:
     return [str(fault) for fault in run_faults(parse_run_file(world.data | changes))]
 
 
-def config(world, **settings):
+def config(world: Any, **settings: Any) -> dict[str, Any]:
     return {"log": str(world.log), **settings}
 
 
 class TestTheFramesThatAreMeasured:
-    def test_more_than_the_method_makes_are_refused_with_the_numbers(self, world):
+    def test_more_than_the_method_makes_are_refused_with_the_numbers(self, world: Any) -> None:
         world.write(PROMPTS)
         methods = [world.method("Noise", config=config(world, num_frames=8))]
         (fault,) = faults(world, methods=methods, metrics=["fvd", "clipsim"])
@@ -38,7 +41,9 @@ class TestTheFramesThatAreMeasured:
             (8, {"protocol": "filling"}),
         ],
     )
-    def test_what_can_be_measured_is_not_refused(self, world, num_frames, changes):
+    def test_what_can_be_measured_is_not_refused(
+        self, world: Any, num_frames: int, changes: dict[str, Any]
+    ) -> None:
         world.write(PROMPTS)
         methods = [world.method("Noise", config=config(world, num_frames=num_frames))]
         if changes.get("protocol"):
@@ -47,7 +52,7 @@ class TestTheFramesThatAreMeasured:
             changes = {"protocol": str(path)}
         assert faults(world, **{"methods": methods, "metrics": ["fvd"], **changes}) == []
 
-    def test_given_frames_that_are_dropped_do_not_count(self, world):
+    def test_given_frames_that_are_dropped_do_not_count(self, world: Any) -> None:
         world.write(PROMPTS)
         dataset = world.data["datasets"][0]
         datasets = [{**dataset, "config": {**dataset["config"], "num_context_frames": 2}}]
@@ -59,7 +64,7 @@ class TestTheFramesThatAreMeasured:
         methods = [world.method("Given", config=config(world, num_frames=16))]
         assert faults(world, methods=methods, **settings) == []
 
-    def test_all_is_listed_at_once(self, world):
+    def test_all_is_listed_at_once(self, world: Any) -> None:
         world.write(PROMPTS)
         methods = [
             world.method("Noise", config=config(world, num_frames=8)),
@@ -73,7 +78,7 @@ class TestTheFramesThatAreMeasured:
 
 
 class TestFirstFrames:
-    def test_a_data_set_that_gives_none_is_refused_for_a_prediction_method(self, world):
+    def test_a_data_set_that_gives_none_is_refused_for_a_prediction_method(self, world: Any) -> None:
         world.write(PROMPTS)
         methods = [{"name": "repeat-last-frame", "label": "floor"}, world.method("Noise")]
         (fault,) = faults(world, methods=methods, metrics=["clipsim"])
@@ -82,7 +87,7 @@ class TestFirstFrames:
         )
         assert "num_context_frames" in fault
 
-    def test_one_is_too_few_for_constant_velocity_and_enough_for_the_other_floor(self, world):
+    def test_one_is_too_few_for_constant_velocity_and_enough_for_the_other_floor(self, world: Any) -> None:
         world.write(PROMPTS)
         dataset = world.data["datasets"][0]
         datasets = [{**dataset, "config": {**dataset["config"], "num_context_frames": 1}}]
@@ -96,8 +101,8 @@ class TestFramesOfTheReference:
     """Folders of frames are counted, video files are not opened."""
 
     @pytest.fixture
-    def run(self, world):
-        def run(*lengths):
+    def run(self, world: Any) -> Callable[..., Any]:
+        def run(*lengths: int) -> list[str]:
             for index, length in enumerate(lengths):
                 folder = world.folder / f"clip{index}"
                 folder.mkdir()
@@ -110,16 +115,16 @@ class TestFramesOfTheReference:
 
         return run
 
-    def test_all_too_short_are_refused(self, run):
+    def test_all_too_short_are_refused(self, run: Callable[..., Any]) -> None:
         (fault,) = run(16, 19)
         assert "method 'shade' on data set 'f', which has no longer clip: the reference clip has 19" in fault
         assert "need 20" in fault
         assert "lower num_frames" in fault
 
-    def test_some_too_short_fail_alone(self, run):
+    def test_some_too_short_fail_alone(self, run: Callable[..., Any]) -> None:
         assert run(16, 20) == []
 
-    def test_files_are_not_opened(self, world):
+    def test_files_are_not_opened(self, world: Any) -> None:
         world.write(PROMPTS, num_frames=4)
         assert faults(world, methods=[world.method("Shade")], metrics=["clipsim"]) == []
 

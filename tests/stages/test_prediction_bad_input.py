@@ -23,7 +23,7 @@ FLOORS = ("repeat-last-frame", "constant-velocity")
 PROTOCOLS = ("seer", "predicted")
 """One blends the whole clip and fills short ones up, the other reads real frames."""
 
-DATASETS = {
+DATASETS: dict[str, dict[str, Any]] = {
     "ssv2": {"split": "train"},
     "bridge": {"split": "train"},
     "epic-kitchens-100": {"split": "validation", "fps": 8.0},
@@ -35,7 +35,7 @@ FOLDERS = {"ssv2": "ssv2", "bridge": "bridge", "epic-kitchens-100": "epic-kitche
 def sprites(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Sprites in the three layouts, NUM_CLIPS clips or a few more in the split that is read."""
     root = tmp_path_factory.mktemp("sprites")
-    written = {}
+    written: dict[str, Path] = {}
     for folder, train, test in (("ssv2", NUM_CLIPS, 1), ("bridge", 0, 3), ("epic-kitchens", 1, NUM_CLIPS)):
         counts = {"train": train, "validate": 0, "test": test}
         written |= write_world(root, (folder,), counts, show_progress=False)

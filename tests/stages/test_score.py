@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,11 +24,19 @@ D = 4
 SPECTRUM = np.arange(1, D + 1) ** -0.5
 
 
-def features(n, seed, shift=0.0):
+def features(n: int, seed: int, shift: float = 0.0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n, D)) * SPECTRUM + shift
 
 
-def score(methods, reference, *, metrics=("fvd",), protocol=None, seeds=(0,), gaps=()):
+def score(
+    methods: dict[str, tuple[Conditioning, dict[int, np.ndarray]]],
+    reference: np.ndarray,
+    *,
+    metrics: Sequence[str] = ("fvd",),
+    protocol: dict[str, Any] | None = None,
+    seeds: tuple[int, ...] = (0,),
+    gaps: Collection[tuple[str, int, int]] = (),
+) -> tuple[Measuring, Observations]:
     """Measuring and observations of methods {label: (conditioning, {seed: features [N, D]})}.
 
     Args:
@@ -46,7 +56,9 @@ def score(methods, reference, *, metrics=("fvd",), protocol=None, seeds=(0,), ga
     return measuring, everything
 
 
-def observation(index, values, method=None, seed=None):
+def observation(
+    index: int, values: np.ndarray | None, method: str | None = None, seed: int | None = None
+) -> Observation:
     key = f"{method}{seed}v{index:03}"
     clip = ClipRow(
         run="r",
@@ -63,19 +75,19 @@ def observation(index, values, method=None, seed=None):
     return Observation(clip, {"i3d": FeatureCell("i3d", key, None, values, None)})
 
 
-def comparisons(*arguments, **options):
+def comparisons(*arguments: Any, **options: Any) -> list[dict[str, Any]]:
     rows = comparison_rows(*score(*arguments, **options), [], Defects())
     return [asdict(row) for row in rows]
 
 
-def curves(*arguments, **options):
+def curves(*arguments: Any, **options: Any) -> list[dict[str, Any]]:
     return [asdict(row) for row in curve_rows(*score(*arguments, **options), Defects())]
 
 
 TEXT = Conditioning.TEXT
 
 
-def test_set_metrics_are_compared_with_an_error_a_test_and_what_could_be_seen():
+def test_set_metrics_are_compared_with_an_error_a_test_and_what_could_be_seen() -> None:
     a, b, reference = features(40, 0), features(40, 1, 0.5), features(40, 2)
     (row,) = comparisons({"a": (TEXT, {0: a}), "b": (TEXT, {0: b})}, reference)
     assert (row["method_a"], row["method_b"], row["level"]) == ("a", "b", "set")
@@ -89,7 +101,7 @@ def test_set_metrics_are_compared_with_an_error_a_test_and_what_could_be_seen():
     assert row["notes"] == ""
 
 
-def test_holm_is_over_all_metrics_and_pairs_and_the_family_is_named():
+def test_holm_is_over_all_metrics_and_pairs_and_the_family_is_named() -> None:
     sides = {label: (TEXT, {0: features(30, k, 0.04 * k)}) for k, label in enumerate("abc")}
     rows = comparisons(sides, features(30, 9), metrics=("fvd", "kvd"))
     assert len(rows) == 6
@@ -101,7 +113,7 @@ def test_holm_is_over_all_metrics_and_pairs_and_the_family_is_named():
     assert all(row["p_holm"] >= row["p_value"] for row in rows)
 
 
-def test_methods_that_saw_different_things_are_not_compared():
+def test_methods_that_saw_different_things_are_not_compared() -> None:
     sides = {
         "a": (TEXT, {0: features(20, 0)}),
         "b": (next(item for item in Conditioning if item is not TEXT), {0: features(20, 1)}),
@@ -109,7 +121,7 @@ def test_methods_that_saw_different_things_are_not_compared():
     assert comparisons(sides, features(20, 2)) == []
 
 
-def test_seeds_are_exchanged_together_and_only_samples_of_all_seeds_count():
+def test_seeds_are_exchanged_together_and_only_samples_of_all_seeds_count() -> None:
     a = {seed: features(24, seed) for seed in (0, 1)}
     b = {seed: features(24, 10 + seed, 0.3) for seed in (0, 1)}
     reference = features(24, 5)
@@ -126,14 +138,14 @@ def test_seeds_are_exchanged_together_and_only_samples_of_all_seeds_count():
     assert row["difference"] == pytest.approx(expected)
 
 
-def test_a_test_too_coarse_for_its_family_says_so():
+def test_a_test_too_coarse_for_its_family_says_so() -> None:
     sides = {"a": (TEXT, {0: features(5, 0)}), "b": (TEXT, {0: features(5, 1, 9.0)})}
     (row,) = comparisons(sides, features(5, 2))
     assert row["p_value"] >= 2 / 32
     assert "the smallest p this test can give is 0.062" in row["notes"]
 
 
-def test_a_metric_that_cannot_compare_says_so_and_gives_no_row():
+def test_a_metric_that_cannot_compare_says_so_and_gives_no_row() -> None:
     sides = {"a": (TEXT, {0: features(20, 0)}), "b": (TEXT, {0: features(20, 1)})}
     centred = {"kernel": {"centred": True}}
     measuring, observations = score(sides, features(20, 2), metrics=("kvd",), protocol=centred)
@@ -149,7 +161,7 @@ def test_a_metric_that_cannot_compare_says_so_and_gives_no_row():
     assert "methods are not compared by it" in note
 
 
-def test_curves_have_a_row_for_each_size_of_the_first_seed():
+def test_curves_have_a_row_for_each_size_of_the_first_seed() -> None:
     sides = {"a": (TEXT, {seed: features(64, seed) for seed in (0, 1)})}
     reference = features(64, 5)
     rows = curves(sides, reference, seeds=(0, 1))
@@ -158,7 +170,7 @@ def test_curves_have_a_row_for_each_size_of_the_first_seed():
     assert rows[0]["value"] == pytest.approx(frechet_distance(sides["a"][1][0], reference))
 
 
-def test_curves_of_nothing_are_empty():
+def test_curves_of_nothing_are_empty() -> None:
     sides = {"a": (TEXT, {0: features(3, 0)})}
     gaps = {("a", 0, index) for index in range(3)}
     assert curves(sides, features(3, 1), gaps=gaps) == []

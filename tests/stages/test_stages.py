@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from reelbench.core.tables import PROVENANCE_COLUMNS
 
 PROMPTS = {f"v{index}": f"a clip number {index}" for index in range(5)}
 
 
-def comparable(tables):
+def comparable(tables: dict[str, Any]) -> dict[str, Any]:
     """The tables without what may differ between equal results."""
     return {
         name: [
@@ -19,11 +21,11 @@ def comparable(tables):
     }
 
 
-def summary(tables, metric):
+def summary(tables: dict[str, Any], metric: str) -> dict[str, Any]:
     return next(row for row in tables["summary"] if row["metric"] == metric and row["seed"] is None)
 
 
-def test_a_run_gives_every_metric_with_its_protocol_error_and_coverage(world):
+def test_a_run_gives_every_metric_with_its_protocol_error_and_coverage(world: Any) -> None:
     world.write(PROMPTS)
     tables, result, _ = world.run()
     assert result.num_failures == 0
@@ -47,7 +49,7 @@ def test_a_run_gives_every_metric_with_its_protocol_error_and_coverage(world):
     assert len(tables["clips"]) == 5 + 5
 
 
-def test_the_second_run_does_nothing_and_gives_the_same_tables(world):
+def test_the_second_run_does_nothing_and_gives_the_same_tables(world: Any) -> None:
     world.write(PROMPTS)
     first, _, _ = world.run()
     asked = world.generated()
@@ -57,14 +59,14 @@ def test_the_second_run_does_nothing_and_gives_the_same_tables(world):
     assert second == first
 
 
-def test_a_larger_run_amends_the_smaller_one(world):
+def test_a_larger_run_amends_the_smaller_one(world: Any) -> None:
     world.write(PROMPTS)
     world.run(limit=2)
     world.run()
     assert world.generated() == list(PROMPTS)
 
 
-def test_seeds_make_other_clips_and_a_row_over_all_of_them(world):
+def test_seeds_make_other_clips_and_a_row_over_all_of_them(world: Any) -> None:
     world.write(PROMPTS)
     tables, _, _ = world.run(seeds=[0, 1])
     digests = {row["content_digest"] for row in tables["clips"] if row["side"] == "generated"}
@@ -77,7 +79,7 @@ def test_seeds_make_other_clips_and_a_row_over_all_of_them(world):
     assert summary(tables, "clipsim")["n"] == 10
 
 
-def test_failures_of_a_method_are_recorded_and_shown_in_coverage(world):
+def test_failures_of_a_method_are_recorded_and_shown_in_coverage(world: Any) -> None:
     bad = {"v5": "please raise", "v6": "all nan", "v7": "all black", "v8": "too short", "v9": "nothing"}
     world.write(PROMPTS | bad)
     tables, result, _ = world.run()
@@ -94,14 +96,14 @@ def test_failures_of_a_method_are_recorded_and_shown_in_coverage(world):
     assert (row["n"], row["num_failures"], row["coverage"]) == (5, 5, 0.5)
 
 
-def test_only_failures_are_tried_again(world):
+def test_only_failures_are_tried_again(world: Any) -> None:
     world.write(PROMPTS | {"v5": "please raise"})
     world.run()
     world.run()
     assert world.generated() == [*PROMPTS, "v5", "v5"]
 
 
-def test_reference_videos_that_are_missing_or_damaged_lower_n_reference_and_nothing_else(world):
+def test_reference_videos_that_are_missing_or_damaged_lower_n_reference_and_nothing_else(world: Any) -> None:
     world.write(PROMPTS)
     (world.folder / "data" / "v0.mkv").unlink()
     damaged = world.folder / "data" / "v1.mkv"
@@ -118,7 +120,7 @@ def test_reference_videos_that_are_missing_or_damaged_lower_n_reference_and_noth
     assert result.num_failures == 3
 
 
-def test_too_few_references_leave_the_value_out_and_say_why(world):
+def test_too_few_references_leave_the_value_out_and_say_why(world: Any) -> None:
     world.write({"v0": "a clip"})
     tables, _, _ = world.run()
     row = summary(tables, "fvd")
@@ -126,7 +128,7 @@ def test_too_few_references_leave_the_value_out_and_say_why(world):
     assert "1 clips on the generated side; at least 2 are needed" in row["notes"]
 
 
-def test_a_clip_that_was_damaged_in_the_store_is_made_again(world):
+def test_a_clip_that_was_damaged_in_the_store_is_made_again(world: Any) -> None:
     world.write(PROMPTS)
     first, _, _ = world.run(metrics=["clipsim"])
     victim = next((world.folder / "out" / "store" / "clips").rglob("clip.mkv"))
@@ -144,7 +146,7 @@ def test_a_clip_that_was_damaged_in_the_store_is_made_again(world):
     ]
 
 
-def test_damaged_features_are_made_again_by_the_same_run(world):
+def test_damaged_features_are_made_again_by_the_same_run(world: Any) -> None:
     world.write(PROMPTS)
     first, _, _ = world.run()
     parts = list(world.folder.rglob("features/*/*.parquet"))
@@ -159,14 +161,14 @@ def test_damaged_features_are_made_again_by_the_same_run(world):
     assert comparable(again) == comparable(first)
 
 
-def test_captions_of_any_length_and_script_are_taken(world):
+def test_captions_of_any_length_and_script_are_taken(world: Any) -> None:
     world.write({"v0": "word " * 500, "v1": "一个红色的圆向左移动", "v2": "émoji 🎬 и кириллица"})
     tables, result, _ = world.run()
     assert result.num_failures == 0
     assert summary(tables, "clipsim")["n"] == 3
 
 
-def test_methods_are_compared_in_pairs_on_the_same_samples(world):
+def test_methods_are_compared_in_pairs_on_the_same_samples(world: Any) -> None:
     world.write(PROMPTS)
     second = {**world.data["methods"][0], "label": "longer"}
     second["config"] = {**second["config"], "num_frames": 17}

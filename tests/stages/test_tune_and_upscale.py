@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from reelbench.core.store import Store
 from reelbench.datasets.video import default_codec
+from reelbench.stages.results import RunResult
+from reelbench.stages.work import ShardResult
 
 EDITS = {
     "cat": ("a cat walks", {"style": "a cat walks, oil painting", "object": "a dog walks"}),
@@ -16,25 +19,25 @@ EDITS = {
 ALL_IDS = {"cat-style", "cat-object", "car-style", "car-object"}
 
 
-def tunings(world):
+def tunings(world: Any) -> list[str]:
     return [line for line in world.generated() if line.startswith("tune:")]
 
 
-def made(world):
+def made(world: Any) -> list[str]:
     return [line for line in world.generated() if not line.startswith("tune:")]
 
 
-def run(world, **changes):
+def run(world: Any, **changes: Any) -> tuple[dict[str, Any], RunResult, list[ShardResult]]:
     return world.run(methods=[world.method("Shade")], **changes)
 
 
-def rows_of(tables, metric):
+def rows_of(tables: dict[str, Any], metric: str) -> dict[str, dict[str, Any]]:
     return {
         row["method"]: row for row in tables["summary"] if row["metric"] == metric and row["seed"] is None
     }
 
 
-def test_the_edits_of_a_clip_share_one_tuning_on_its_source_prompt(world):
+def test_the_edits_of_a_clip_share_one_tuning_on_its_source_prompt(world: Any) -> None:
     world.write_edits(EDITS)
     tables, result, _ = run(world)
     assert sorted(tunings(world)) == ["tune:a_car_drives:12", "tune:a_cat_walks:12"]
@@ -46,7 +49,7 @@ def test_the_edits_of_a_clip_share_one_tuning_on_its_source_prompt(world):
     assert clips["cat-style"]["trainable_parameters"] == 3
 
 
-def test_a_second_run_tunes_nothing_and_other_guidance_finds_the_same_tunings(world):
+def test_a_second_run_tunes_nothing_and_other_guidance_finds_the_same_tunings(world: Any) -> None:
     world.write_edits(EDITS)
     first, _, _ = run(world)
     asked = world.generated()
@@ -59,7 +62,7 @@ def test_a_second_run_tunes_nothing_and_other_guidance_finds_the_same_tunings(wo
     assert len(made(world)) == 8
 
 
-def test_another_seed_another_prompt_of_the_source_and_another_clip_are_other_tunings(world):
+def test_another_seed_another_prompt_of_the_source_and_another_clip_are_other_tunings(world: Any) -> None:
     world.write_edits(EDITS)
     run(world)
     run(world, seeds=[0, 1])
@@ -72,7 +75,7 @@ def test_another_seed_another_prompt_of_the_source_and_another_clip_are_other_tu
     assert len(tunings(world)) == 7
 
 
-def test_a_tuning_that_fails_is_recorded_and_its_clips_say_so(world):
+def test_a_tuning_that_fails_is_recorded_and_its_clips_say_so(world: Any) -> None:
     world.write_edits(EDITS | {"cat": ("untunable", EDITS["cat"][1])})
     tables, _, results = run(world)
     assert set(made(world)) == {"car-style", "car-object"}
@@ -92,7 +95,7 @@ def test_a_tuning_that_fails_is_recorded_and_its_clips_say_so(world):
     assert len([line for line in tunings(world) if "untunable" in line]) == 2
 
 
-def test_a_reference_that_is_missing_fails_its_own_tuning_only(world):
+def test_a_reference_that_is_missing_fails_its_own_tuning_only(world: Any) -> None:
     world.write_edits(EDITS)
     (world.folder / "data" / "cat.mkv").unlink()
     tables, _, _ = run(world)
@@ -101,14 +104,14 @@ def test_a_reference_that_is_missing_fails_its_own_tuning_only(world):
     assert clips["car-object"]["status"] == "done"
 
 
-def test_a_prompt_that_fails_leaves_the_others_of_its_tuning(world):
+def test_a_prompt_that_fails_leaves_the_others_of_its_tuning(world: Any) -> None:
     world.write_edits(EDITS | {"cat": ("a cat walks", {"style": "raise", "object": "a dog walks"})})
     tables, _, _ = run(world)
     clips = {row["sample_id"]: row for row in tables["clips"] if row["side"] == "generated"}
     assert (clips["cat-style"]["status"], clips["cat-object"]["status"]) == ("failed", "done")
 
 
-def test_a_damaged_artifact_is_noticed_and_tuned_again(world):
+def test_a_damaged_artifact_is_noticed_and_tuned_again(world: Any) -> None:
     world.write_edits(EDITS)
     tables, _, _ = run(world)
     clips = {row["sample_id"]: row for row in tables["clips"] if row["side"] == "generated"}
@@ -123,7 +126,7 @@ def test_a_damaged_artifact_is_noticed_and_tuned_again(world):
     assert len(tunings(world)) == 3
 
 
-def test_costs_count_a_tuning_once_and_clips_each(world):
+def test_costs_count_a_tuning_once_and_clips_each(world: Any) -> None:
     world.write_edits(EDITS)
     tables, _, _ = run(world)
     tuning, sampling = rows_of(tables, "tuning_s")["shade"], rows_of(tables, "sampling_s")["shade"]
@@ -132,7 +135,7 @@ def test_costs_count_a_tuning_once_and_clips_each(world):
     assert rows_of(tables, "trainable_parameters")["shade"]["value"] == 3
 
 
-def test_a_tuning_that_was_killed_counts_what_its_attempts_took(world):
+def test_a_tuning_that_was_killed_counts_what_its_attempts_took(world: Any) -> None:
     world.write_edits({"cat": EDITS["cat"]})
     store = Store(world.folder / "out" / "store", default_codec())
     run(world)
@@ -147,7 +150,7 @@ def test_a_tuning_that_was_killed_counts_what_its_attempts_took(world):
     assert not (folder / "checkpoint.pt").exists()
 
 
-def test_a_tuned_method_is_grouped_apart_and_never_compared_with_text_only_ones(world):
+def test_a_tuned_method_is_grouped_apart_and_never_compared_with_text_only_ones(world: Any) -> None:
     world.write({f"v{index}": f"clip {index}" for index in range(5)})
     methods = [world.method("Noise"), world.method("Noise", label="more noise"), world.method("Shade")]
     tables, _, _ = world.run(methods=methods)
@@ -161,7 +164,7 @@ def test_a_tuned_method_is_grouped_apart_and_never_compared_with_text_only_ones(
     assert "tune:clip_0:12" in tunings(world)
 
 
-def test_an_upscaler_enlarges_the_clips_of_a_method_and_leaves_them(world):
+def test_an_upscaler_enlarges_the_clips_of_a_method_and_leaves_them(world: Any) -> None:
     world.write({f"v{index}": f"clip {index}" for index in range(5)})
     noise = world.method("Noise")
     upscale = {"name": f"{world.folder}/plugins.py:Doubled"}
@@ -181,7 +184,7 @@ def test_an_upscaler_enlarges_the_clips_of_a_method_and_leaves_them(world):
     ("prompt", "message"),
     [("unscalable", "asked for it"), ("raise", "at the method's own size failed: ValueError")],
 )
-def test_a_clip_that_cannot_be_enlarged_fails_with_the_reason(world, prompt, message):
+def test_a_clip_that_cannot_be_enlarged_fails_with_the_reason(world: Any, prompt: str, message: str) -> None:
     world.write({"v0": prompt, "v1": "fine"})
     upscale = {"name": f"{world.folder}/plugins.py:Doubled"}
     tables, _, _ = world.run(methods=[world.method("Noise", upscale=upscale)])
@@ -190,7 +193,7 @@ def test_a_clip_that_cannot_be_enlarged_fails_with_the_reason(world, prompt, mes
     assert message in clips["v0"]["error_message"]
 
 
-def test_an_unknown_setting_of_an_upscaler_is_refused_with_the_nearest(world):
+def test_an_unknown_setting_of_an_upscaler_is_refused_with_the_nearest(world: Any) -> None:
     from reelbench.core.errors import RunFileError
 
     world.write({"v0": "clip"})
@@ -199,7 +202,7 @@ def test_an_unknown_setting_of_an_upscaler_is_refused_with_the_nearest(world):
         world.run(methods=[world.method("Noise", upscale=upscale)])
 
 
-def test_the_source_clip_of_an_edit_is_in_the_table_when_a_metric_looks_at_it(world):
+def test_the_source_clip_of_an_edit_is_in_the_table_when_a_metric_looks_at_it(world: Any) -> None:
     world.write_edits(EDITS)
     (world.folder / "data" / "cat.mkv").unlink()
     tables, _, _ = run(world, metrics=["ssim"])
@@ -209,7 +212,7 @@ def test_the_source_clip_of_an_edit_is_in_the_table_when_a_metric_looks_at_it(wo
     assert (references["cat"]["status"], references["cat"]["error_type"]) == ("failed", "VideoError")
 
 
-def test_pairs_are_made_with_the_frames_that_the_method_took(world):
+def test_pairs_are_made_with_the_frames_that_the_method_took(world: Any) -> None:
     import numpy as np
 
     from reelbench.core.types import ClipRef
