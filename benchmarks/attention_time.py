@@ -23,16 +23,14 @@ whole runs is taken.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers.models.attention_processor import Attention
+from timing import clock_of, device_and_name, write_json
 from torch.nn.functional import scaled_dot_product_attention
 
 from reelbench.core.markdown import table_head, table_line
@@ -70,10 +68,9 @@ def main() -> None:
     parser.add_argument("--backward", action="store_true", help="also the gradient for the hidden states")
     parser.add_argument("--json", type=Path, help="file for the numbers")
     options = parser.parse_args()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device, where = device_and_name()
     torch.set_num_threads(1)
     kind = "forward and backward" if options.backward else "forward"
-    where = torch.cuda.get_device_name() if device == "cuda" else f"{platform.machine()} CPU, one thread"
     print(f"{kind} of one layer, one clip, {HEADS} heads, {where}, torch {torch.__version__}\n")
     headings = ["attention", "frames", "tokens", "channels", "number format", "ms", "plain, ms", "ratio"]
     print(*table_head([*headings, "quartiles"], "lrrrlr"), sep="\n")
@@ -90,10 +87,8 @@ def main() -> None:
                     print(table_line([*what, *times, f"{low:.2f} to {high:.2f}"]), flush=True)
     worst = max(rows, key=lambda row: row["ratio"])
     print(f"\nlargest ratio: {worst['ratio']:.2f} ({worst['attention']}, {worst['side']} x {worst['side']})")
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        facts = {"device": where, "torch": torch.__version__, "passes": kind, "rows": rows}
-        options.json.write_text(json.dumps(facts, indent=1) + "\n")
+    facts = {"device": where, "torch": torch.__version__, "passes": kind, "rows": rows}
+    write_json(options.json, facts)
 
 
 def measure(
@@ -151,15 +146,10 @@ def measure(
 
 def seconds(run: Callable[[], None], device: str) -> float:
     """Of one run."""
-    if device == "cpu":
-        started = time.process_time()
-        run()
-        return time.process_time() - started
-    torch.cuda.synchronize()
-    started = time.perf_counter()
+    clock = clock_of(device)
+    started = clock()
     run()
-    torch.cuda.synchronize()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 if __name__ == "__main__":

@@ -23,8 +23,6 @@ import functools
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +31,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from thin_backbone import spin
+from timing import in_child, peak_gib
 
 THIN_PLUGIN = Path(__file__).resolve().parent / "thin_backbone.py"
 
@@ -270,16 +270,6 @@ def own_cost(root: Path, repeats: int, num_clips: int = 200) -> None:
     print(f"  evaluation / the larger of the two: {ratio:.2f} (their sum would be {both / larger:.2f})")
 
 
-def spin(seconds: float) -> None:
-    """Keep a core busy without Python's lock, as a forward pass does."""
-    import torch
-
-    matrix = torch.ones(256, 256)
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        matrix @ matrix
-
-
 @contextlib.contextmanager
 def one_core() -> Iterator[None]:
     """This process on one core."""
@@ -304,13 +294,7 @@ def memory(root: Path, few: int, many: int) -> None:
     for name, count in (("few", few), ("many", many)):
         folder = root / "memory" / name
         request = {"folder": str(folder), "output": str(root / f"memory-{name}")}
-        done = subprocess.run(
-            [sys.executable, __file__, "--child", json.dumps(request)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found[count] = json.loads(done.stdout.splitlines()[-1])["peak_mib"]
+        found[count] = in_child(__file__, request)["peak_mib"]
     print("\nmemory of an evaluation (16 x 48 x 48, a backbone of next to no size)")
     for count, peak_mib in found.items():
         print(f"  {count:6} clips {peak_mib:8.0f} MiB")
@@ -328,15 +312,7 @@ def child(request: dict[str, Any]) -> None:
         device="cpu",
     )
     assert result.num_failures == 0
-    print(json.dumps({"peak_mib": peak_mib()}))
-
-
-def peak_mib() -> float:
-    """Peak resident memory of this process's own memory; getrusage would count the parent's before exec."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("no VmHWM in /proc/self/status")
+    print(json.dumps({"peak_mib": 1024 * peak_gib()}))
 
 
 # -- timing ------------------------------------------------------------------------------------

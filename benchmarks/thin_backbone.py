@@ -17,6 +17,16 @@ from reelbench.core.contracts import ClipMetric, Extractor, ExtractorSession, Fr
 from reelbench.core.types import Features, Frames
 
 
+def spin(seconds: float) -> None:
+    """Keep a core busy without Python's lock, as a forward pass does."""
+    import torch
+
+    end = time.perf_counter() + seconds
+    matrix = torch.ones(256, 256)
+    while time.perf_counter() < end:
+        matrix @ matrix
+
+
 class ThinBackbone(Extractor, ExtractorSession):
     """Means of the resized frames over blocks of pixels."""
 
@@ -31,8 +41,6 @@ class ThinBackbone(Extractor, ExtractorSession):
         return self
 
     def extract(self, inputs: Sequence[Frames]) -> list[Features]:
-        import torch
-
         from reelbench.metrics.extractors.backbone import resize_frames
         from reelbench.metrics.settings import ResizeStep
 
@@ -40,10 +48,7 @@ class ThinBackbone(Extractor, ExtractorSession):
         for frames in inputs:
             resized_TCHW = resize_frames(frames[:16], (ResizeStep(size=224),), 224)
             found.append(resized_TCHW.mean(dim=(2, 3)).flatten().numpy())
-            end = time.perf_counter() + float(os.environ.get("THIN_BUSY_S", "0"))
-            matrix = torch.ones(256, 256)
-            while time.perf_counter() < end:
-                matrix @ matrix
+            spin(float(os.environ.get("THIN_BUSY_S", "0")))
         return found
 
 

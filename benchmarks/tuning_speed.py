@@ -24,17 +24,13 @@ import argparse
 import contextlib
 import itertools
 import json
-import platform
 import statistics
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from timing import clock_of, device_and_name, in_child, peak_gib, write_json
 from torch import nn
 
 from reelbench.core.markdown import table_head, table_line
@@ -52,7 +48,8 @@ TOKENS, TEXT_WIDTH = 77, 768
 
 
 def main() -> None:
-    has_gpu = torch.cuda.is_available()
+    device, where = device_and_name()
+    has_gpu = device == "cuda"
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--frames", type=int, default=24 if has_gpu else 4)
     parser.add_argument("--latent", type=int, default=64 if has_gpu else 16, help="height and width")
@@ -67,7 +64,6 @@ def main() -> None:
     if options.child:
         print(json.dumps(measure(**json.loads(options.child))))
         return
-    where = torch.cuda.get_device_name() if has_gpu else f"{platform.machine()} CPU, one thread"
     size = {"frames": options.frames, "latent": options.latent, "dtype": options.dtype}
     facts = {
         "device": where,
@@ -85,31 +81,17 @@ def main() -> None:
     for step in options.steps:
         for method in options.methods:
             request = {"method": method, "step": step, "repeats": options.repeats, **size}
-            row = in_child(request | {"checkpointing": not options.no_checkpointing})
+            row = in_child(__file__, request | {"checkpointing": not options.no_checkpointing})
             rows.append(row)
             numbers = [f"{row['trained']:,}", show(row["seconds"], ".2f"), f"{row['plain_seconds']:.2f}"]
             numbers += [show(row["ratio"], ".2f"), f"{row['peak_gib']:.2f}"]
             print(table_line([step, method, *numbers]), flush=True)
-            if options.json is not None:  # after every row: the whole takes long
-                options.json.parent.mkdir(parents=True, exist_ok=True)
-                options.json.write_text(json.dumps({**facts, "rows": rows}, indent=1) + "\n")
+            write_json(options.json, {**facts, "rows": rows})  # after every row: the whole takes long
 
 
 def show(value: float | None, form: str) -> str:
     """A number, or a dash for the row of the image model, which is the yardstick."""
     return "-" if value is None else format(value, form)
-
-
-def in_child(request: dict[str, Any]) -> dict[str, Any]:
-    """One row, measured in a fresh process: memory has a peak only once."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--child", json.dumps(request)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    row: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return row
 
 
 # -- the models --------------------------------------------------------------------------------
@@ -188,7 +170,7 @@ def measure(
     method: str, step: str, frames: int, latent: int, dtype: str, checkpointing: bool, repeats: int
 ) -> dict[str, Any]:
     """One row: median seconds of the step and of the plain forward pass, peak memory of this process."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device, _ = device_and_name()
     torch.set_num_threads(1)
     pipeline = bare_unet(latent, device, dtype)
     trained, attached = video_model(pipeline, method, frames)
@@ -214,7 +196,7 @@ def measure(
         "ratio": None if median is None else median / statistics.median(plain),
         "all_seconds": seconds,
         "all_plain_seconds": plain,
-        "peak_gib": peak_gib(device),
+        "peak_gib": peak_gib() if device == "cpu" else torch.cuda.max_memory_allocated() / 2**30,
     }
 
 
@@ -264,28 +246,6 @@ def sampling_seconds(pipeline: BareUNet, attached: Attached, frames: int, repeat
             latents_TCHW = denoiser.denoise(latents_TCHW, [timestep])
             found.append(clock() - started)
     return found[1:]
-
-
-def clock_of(device: str) -> Callable[[], float]:
-    """Seconds: of this process on a CPU, of the wall once the work is done on a GPU."""
-    if device == "cpu":
-        return time.process_time
-
-    def wall() -> float:
-        torch.cuda.synchronize()
-        return time.perf_counter()
-
-    return wall
-
-
-def peak_gib(device: str) -> float:
-    """Peak memory of this process; getrusage would count the parent's before exec."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**30
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 2**20
-    raise RuntimeError("no VmHWM in /proc/self/status")
 
 
 if __name__ == "__main__":

@@ -11,44 +11,30 @@ computed, not of what was learned. `tests/metrics/test_agreement.py` holds every
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
-import rows_clip_metrics  # noqa: F401  (each module adds its rows)
-import rows_distances  # noqa: F401
+import rows_distances  # noqa: F401  (each module adds its rows)
 import rows_frames  # noqa: F401
+import rows_metrics  # noqa: F401
 import rows_networks  # noqa: F401
-import rows_pixels  # noqa: F401
 import rows_statistics  # noqa: F401
-from row import ROWS, Agreement
+from row import ROWS, Row
 
 from reelbench.core.markdown import table_head, table_line
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "agreement.md"
 
-
 STAGES = ("decode", "resize", "network", "moments", "distance", "metric", "statistics")
 
+LIBRARIES = (
+    "torch", "torchvision", "torchmetrics", "open_clip_torch", "transformers", "scipy", "scikit-learn",
+    "scikit-image", "opencv-python-headless", "pillow", "mpmath", "numpy", "av",
+)  # fmt: skip
 
-def measured() -> Iterator[Agreement]:
-    """All rows, from the pixels to the statistics."""
-    for run in sorted(ROWS, key=lambda run: STAGES.index(run.describe()[0])):
-        yield run()
 
-
-def page(rows: list[Agreement]) -> str:
-    from importlib.metadata import version
-
-    libraries: tuple[str, ...] = (
-        "torch",
-        "torchvision",
-        "torchmetrics",
-        "open_clip_torch",
-        "transformers",
-        "scipy",
-        "scikit-learn",
-    )
-    libraries = (*libraries, "scikit-image", "opencv-python-headless", "pillow", "mpmath", "numpy", "av")
+def page(found: list[tuple[Row, float]]) -> str:
+    """The page: rows with the differences that were found."""
     lines = [
         "# Agreement",
         "",
@@ -60,10 +46,10 @@ def page(rows: list[Agreement]) -> str:
         "",
         *table_head(["stage", "here", "against", "largest difference", "bound", "unit"], "lllrrl"),
     ]
-    for row in rows:
-        values = (f"{row.difference:.1e}", f"{row.bound:g}")
+    for row, difference in found:
+        values = (f"{difference:.1e}", f"{row.bound:g}")
         lines.append(table_line([row.stage, row.ours, row.against, *values, row.unit]))
-    names = ", ".join(f"{name} {version(name)}" for name in libraries)
+    names = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     return "\n".join([*lines, "", f"Measured on a CPU with {names}.", ""])
 
 
@@ -71,12 +57,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--write", action="store_true", help="write docs/agreement.md")
     options = parser.parse_args()
-    rows = list(measured())
-    text = page(rows)
+    rows = sorted(ROWS, key=lambda row: STAGES.index(row.stage))
+    found = [(row, row.measure()) for row in rows]
+    text = page(found)
     print(text)
-    beyond = [item for item in rows if not item.difference <= item.bound]
-    for item in beyond:
-        print(f"beyond its bound: {item}")
+    beyond = [(row, difference) for row, difference in found if not difference <= row.bound]
+    for row, difference in beyond:
+        print(f"{difference} is beyond its bound: {row}")
     if options.write and not beyond:
         PAGE.write_text(text, encoding="utf-8")
     raise SystemExit(1 if beyond else 0)

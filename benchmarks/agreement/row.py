@@ -8,43 +8,38 @@ from typing import Any
 
 import numpy as np
 
+Measure = Callable[[], float]
+
 
 @dataclass(frozen=True)
-class Agreement:
+class Row:
     """One row.
 
     Attributes:
         stage: decode, resize, network, moments, distance, metric or statistics.
         ours, against: what is compared.
-        difference: the largest difference that was found.
-        bound: what a test holds it to.
+        bound: what a test holds the difference to.
         unit: of both: "levels" of 0 to 255, "relative", "absolute".
+        measure: gives the largest difference that is found.
     """
 
     stage: str
     ours: str
     against: str
-    difference: float
     bound: float
     unit: str
+    measure: Measure
 
 
-ROWS: list[Callable[[], Agreement]] = []
+ROWS: list[Row] = []
 
 
-def row(
-    stage: str, ours: str, against: str, bound: float, unit: str
-) -> Callable[[Callable[[], float]], Callable[[], Agreement]]:
-    """Registers a function that gives the difference as a row of the page."""
+def row(stage: str, ours: str, against: str, bound: float, unit: str) -> Callable[[Measure], Measure]:
+    """Registers a function as the measurement of a row of the page."""
 
-    def register(measure: Callable[[], float]) -> Callable[[], Agreement]:
-        def run() -> Agreement:
-            return Agreement(stage, ours, against, float(measure()), bound, unit)
-
-        run.__name__ = measure.__name__
-        run.describe = lambda: (stage, ours, against)  # type: ignore[attr-defined]
-        ROWS.append(run)
-        return run
+    def register(measure: Measure) -> Measure:
+        ROWS.append(Row(stage, ours, against, bound, unit, measure))
+        return measure
 
     return register
 

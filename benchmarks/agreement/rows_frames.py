@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from row import largest, row
 
+from reelbench.core.types import ClipRef
+from reelbench.datasets.video import read_clip, read_lossless, write_lossless, write_preview
+
 
 @cache
 def pictures() -> np.ndarray:
@@ -29,27 +32,19 @@ def pictures() -> np.ndarray:
 def decode_h264() -> float:
     import cv2
 
-    from reelbench.core.types import ClipRef
-    from reelbench.datasets.video import read_clip, write_preview
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         write_preview(path, np.tile(pictures(), (4, 1, 1, 1)), 8.0)
         ours = read_clip(ClipRef(path))
         capture = cv2.VideoCapture(str(path))
         theirs = []
-        while True:
-            there, frame = capture.read()
-            if not there:
-                break
-            theirs.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+        while (read := capture.read())[0]:
+            theirs.append(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB))
     return largest(ours, np.stack(theirs)) if len(theirs) == len(ours) else float("inf")
 
 
 @row("decode", "frames stored losslessly (FFV1)", "the frames that were written", 0.0, "levels")
 def decode_lossless() -> float:
-    from reelbench.datasets.video import read_lossless, write_lossless
-
     with tempfile.TemporaryDirectory() as folder:
         write_lossless(Path(folder) / "clip.mkv", pictures(), 8.0)
         return largest(read_lossless(Path(folder) / "clip.mkv"), pictures())
@@ -73,20 +68,11 @@ def resized(**settings: Any) -> np.ndarray:
 def resize_clean() -> float:
     from PIL import Image
 
-    theirs = [
-        np.stack(
-            [
-                np.asarray(
-                    Image.fromarray(frame[..., c].astype(np.float32)).resize(
-                        (224, 224), Image.Resampling.BILINEAR
-                    )
-                )
-                for c in range(3)
-            ],
-            -1,
-        )
-        for frame in pictures()
-    ]
+    def resize(channel: np.ndarray) -> np.ndarray:
+        picture = Image.fromarray(channel.astype(np.float32))
+        return np.asarray(picture.resize((224, 224), Image.Resampling.BILINEAR))
+
+    theirs = [np.stack([resize(frame[..., c]) for c in range(3)], -1) for frame in pictures()]
     return largest(resized(), theirs)
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from row import relative, row
+from scipy import stats
+
+from reelbench.core.statistics import mean_estimate, sign_flip_test
 
 
 @row("statistics", "mean, standard error and t-interval, one clip a source", "scipy.stats", 1e-12, "relative")
 def mean_interval() -> float:
-    from scipy import stats
-
-    from reelbench.core.statistics import mean_estimate
-
     values = np.random.default_rng(3).gamma(2.0, size=40)
     ours = mean_estimate(values, [str(k) for k in range(40)])
     low, high = stats.t.interval(0.95, 39, values.mean(), stats.sem(values))
@@ -22,10 +21,6 @@ def mean_interval() -> float:
 
 @row("statistics", "sign-flip test, exact", "scipy.stats.permutation_test, all patterns", 1e-12, "absolute")
 def sign_flips() -> float:
-    from scipy import stats
-
-    from reelbench.core.statistics import sign_flip_test
-
     values = np.random.default_rng(4).normal(0.4, 1.0, 12)
     theirs = stats.permutation_test(
         (values,),
