@@ -7,31 +7,17 @@ until it is deleted from the cache or another revision is named. Only what is no
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 from .errors import WeightsError
 from .weights_format import OnHub, WeightsFormat
-from .weights_tree import MissingFilesError
+from .weights_tree import MissingFilesError, Tree
 
 _TIMEOUT_S = 10.0
 """For the first question to a hub, which is asked once: whoever has no network is told so at once."""
 
 _SMALL_SUFFIXES = (".json", ".txt", ".model")
-
-
-@dataclass(frozen=True)
-class _Repository:
-    """A repository's files at one commit, as a `weights_format.Tree`."""
-
-    where: str
-    names: frozenset[str]
-    read: Callable[[str], str]
-    path: None = None
-
-    def text(self, name: str) -> str:
-        return self.read(name)
 
 
 def cached(hub_id: str, weights_format: WeightsFormat) -> Path | None:
@@ -51,7 +37,7 @@ def cached(hub_id: str, weights_format: WeightsFormat) -> Path | None:
             raise MissingFilesError(f"{name} of {hub_id} is not in the cache") from error
 
     try:
-        files = weights_format.files(_Repository(hub_id, names, read))
+        files = weights_format.files(Tree(hub_id, None, names, read))
     except MissingFilesError:
         return None
     return folder if all((folder / name).is_file() for name in files) else None
@@ -135,7 +121,7 @@ def _on_hub(hub_id: str, weights_format: WeightsFormat) -> tuple[str | None, dic
             ) from error
 
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
-    return wanted, sizes, weights_format.files(_Repository(f"{hub_id} (on the hub)", frozenset(sizes), read))
+    return wanted, sizes, weights_format.files(Tree(f"{hub_id} (on the hub)", None, frozenset(sizes), read))
 
 
 def _refused(hub_id: str, error: Exception) -> tuple[str, str]:

@@ -31,7 +31,7 @@ from .file_digests import FileDigests
 from .hashing import digest
 from .types import WeightsRef
 from .weights_format import EVERYTHING, OnHub, WeightsFormat
-from .weights_tree import LocalTree
+from .weights_tree import local_tree
 
 _PACKAGED = {"sprites": Path(__file__).resolve().parent.parent / "worlds" / "sprites" / "weights"}
 _PIN = "#sha256:"
@@ -90,7 +90,7 @@ def resolve(
     if not bare:
         raise WeightsError("no weights are named", "name them under `weights` in the run file")
     path = weights_format.find(bare, fetch=fetch) or _find(bare, weights_format, fetch=fetch)
-    weights_format.files(LocalTree(path))
+    weights_format.files(local_tree(path))
     if pin:
         _check_pin(bare, path, pin, weights_format, cache)
     return path
@@ -232,7 +232,7 @@ def digest_weights(
         parts = [[path.name, digests.digest(path)]]
     else:
         # By parts of the path, as folders have been sorted since the first store.
-        names = sorted(weights_format.files(LocalTree(path)), key=lambda name: name.split("/"))
+        names = sorted(weights_format.files(local_tree(path)), key=lambda name: name.split("/"))
         parts = [[name, digests.digest(path / name)] for name in names]
     digests.save()
     return digest(parts)

@@ -103,7 +103,7 @@ class NamedFiles(WeightsFormat):
 
     def files(self, tree: Tree) -> tuple[str, ...]:
         """The required files; () for a single file."""
-        if tree.path is not None and tree.path.is_file():
+        if tree.is_file:
             return ()
         missing = [name for name in self.required if name not in tree.names]
         if missing:
@@ -134,7 +134,7 @@ class ModelFolder(WeightsFormat):
 
     def files(self, tree: Tree) -> tuple[str, ...]:
         """The configuration, the weights and what prepares their inputs; () for a single file."""
-        if tree.path is not None and tree.path.is_file():
+        if tree.is_file:
             if self.single_file:
                 return ()
             raise WeightsError(f"{tree.where} is a file, not {self.what}", f"give a folder: {self.what}")
@@ -217,7 +217,7 @@ class PipelineFolder(WeightsFormat):
 
     def files(self, tree: Tree) -> tuple[str, ...]:
         """The index and the files of the parts that are loaded."""
-        if tree.path is not None and tree.path.is_file():
+        if tree.is_file:
             raise WeightsError(
                 f"{tree.where} is a file, not {self.what}", f"give the folder of a {self.pipeline_class}"
             )

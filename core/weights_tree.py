@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from .errors import WeightsError
 
@@ -23,61 +22,40 @@ class MissingFilesError(WeightsError):
     """The weights are of the right kind as far as they are there, and files are missing."""
 
 
-class Tree(Protocol):
-    """Files of a folder, of a repository on a hub, or a single file."""
-
-    @property
-    def where(self) -> str:
-        """As messages name it."""
-        ...
-
-    @property
-    def path(self) -> Path | None:
-        """Where it lies on this machine; None for what is on a hub only."""
-        ...
-
-    @property
-    def names(self) -> frozenset[str]:
-        """The files' names, relative, with `/`; none for a single file."""
-        ...
-
-    def text(self, name: str) -> str:
-        """The content of a small file."""
-        ...
-
-
 @dataclass(frozen=True)
-class LocalTree:
-    """A folder or a file on this machine."""
+class Tree:
+    """Files of a folder, of a repository on a hub, or a single file.
 
-    path: Path
+    Attributes:
+        where: as messages name it.
+        path: where it lies on this machine; None for what is on a hub only.
+        names: of the files, relative, with `/`; none for a single file.
+        text: gives the content of a small file.
+    """
+
+    where: str
+    path: Path | None
+    names: frozenset[str]
+    text: Callable[[str], str]
 
     @property
-    def where(self) -> str:
-        """See `Tree`."""
-        return str(self.path)
+    def is_file(self) -> bool:
+        """Whether it is a single file on this machine."""
+        return self.path is not None and self.path.is_file()
 
-    @cached_property
-    def names(self) -> frozenset[str]:
-        """See `Tree`."""
-        if self.path.is_file():
-            return frozenset()
-        return frozenset(
-            item.relative_to(self.path).as_posix() for item in self.path.rglob("*") if item.is_file()
-        )
 
-    def text(self, name: str) -> str:
-        """See `Tree`.
+def local_tree(path: Path) -> Tree:
+    """A folder or a file on this machine; its `text` raises a `WeightsError` where it cannot be read."""
 
-        Raises:
-            WeightsError: it cannot be read.
-        """
+    def text(name: str) -> str:
         try:
-            return (self.path / name).read_text(encoding="utf-8")
+            return (path / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise WeightsError(
-                f"cannot read {self.path / name}: {error}", "fetch or copy it again"
-            ) from error
+            raise WeightsError(f"cannot read {path / name}: {error}", "fetch or copy it again") from error
+
+    files = (item for item in path.rglob("*") if item.is_file())
+    names = () if path.is_file() else (item.relative_to(path).as_posix() for item in files)
+    return Tree(str(path), path, frozenset(names), text)
 
 
 def weights_files(tree: Tree, folder: str, stem: str) -> list[str]:

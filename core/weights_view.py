@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .weights_format import WeightsFormat
-from .weights_tree import LocalTree, without_variant
+from .weights_tree import local_tree, without_variant
 
 _PREFIX = "reelbench-weights-"
 
@@ -26,7 +26,7 @@ def loaded_files(folder: Path, weights_format: WeightsFormat) -> Iterator[Path]:
     Raises:
         WeightsError: see `WeightsFormat.files`.
     """
-    names = weights_format.files(LocalTree(folder))
+    names = weights_format.files(local_tree(folder))
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as made:
         view = Path(made)
         for name in names:

@@ -24,7 +24,7 @@ from ...core.tensor_files import refuse_other_tensors
 from ...core.types import WeightsRef
 from ...core.weights import NotFetchedError, split_pin, with_pin
 from ...core.weights_format import TOKENIZER_FILES, OnHub, WeightsFormat
-from ...core.weights_tree import LocalTree, MissingFilesError, Tree, one_of, read_json
+from ...core.weights_tree import MissingFilesError, Tree, local_tree, one_of, read_json
 
 
 def split_location(location: str) -> tuple[str, str]:
@@ -131,7 +131,7 @@ class _ClipCheckpoint(WeightsFormat):
             raise _tag_not_fetched(location)
         if folder is None:
             folder = hub.fetch(name, files)
-        return folder / files.files(LocalTree(folder))[0]
+        return folder / files.files(local_tree(folder))[0]
 
     def look(self, location: str) -> OnHub | None:
         if is_checkpoint_file(location):

@@ -13,7 +13,7 @@ from typing import Any
 
 from ...core.errors import WeightsError
 from ...core.weights_format import WeightsFormat
-from ...core.weights_tree import LocalTree, one_of, read_json
+from ...core.weights_tree import local_tree, one_of, read_json
 from ...core.weights_view import loaded_files, said
 
 _PREPROCESSORS = ("video_preprocessor_config.json", "preprocessor_config.json")
@@ -25,7 +25,7 @@ def read_mean_and_std(folder: Path) -> tuple[tuple[float, float, float], tuple[f
     Raises:
         WeightsError: no processor configuration is there, or it names no three channels.
     """
-    tree = LocalTree(folder)
+    tree = local_tree(folder)
     name = one_of(tree, _PREPROCESSORS)
     if name is None:
         raise WeightsError(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...core.weights_format import ModelFolder
-from ...core.weights_tree import LocalTree, read_json
+from ...core.weights_tree import local_tree, read_json
 from .transformers_folder import load_model, read_mean_and_std
 from .video_transformer import NO_NORMALISATION, VideoTransformer, VideoTransformerExtractor, square_side
 from .videomae_checkpoint import load_authors_checkpoint
@@ -50,7 +50,7 @@ class VideoMaeFeatures(VideoTransformerExtractor):
             self.check_num_frames(exactly=network.config.num_frames)
             mean, std = _IMAGENET if self.config.normalise else NO_NORMALISATION
             return VideoTransformer(_head_input(network), network.config.image_size, mean, std)
-        config = read_json(LocalTree(path), "config.json")
+        config = read_json(local_tree(path), "config.json")
         # Written out only where it differs from transformers' default.
         self.check_num_frames(exactly=int(config.get("num_frames", 16)))
         mean, std = read_mean_and_std(path) if self.config.normalise else NO_NORMALISATION

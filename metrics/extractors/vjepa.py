@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...core.weights_format import ModelFolder
-from ...core.weights_tree import LocalTree, read_json
+from ...core.weights_tree import local_tree, read_json
 from .transformers_folder import load_model, read_mean_and_std
 from .video_transformer import NO_NORMALISATION, VideoTransformer, VideoTransformerExtractor
 
@@ -42,7 +42,7 @@ class VJepaFeatures(VideoTransformerExtractor):
         """The network of transformers' folder, with or without its classifier."""
         from transformers import VJEPA2ForVideoClassification, VJEPA2Model
 
-        config = read_json(LocalTree(path), "config.json")
+        config = read_json(local_tree(path), "config.json")
         # Written out only where they differ from transformers' defaults.
         self.check_num_frames(
             at_most=int(config.get("frames_per_clip", 64)), multiple_of=int(config.get("tubelet_size", 2))

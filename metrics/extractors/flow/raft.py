@@ -20,7 +20,7 @@ import numpy as np
 
 from ....core.tensor_files import find_one
 from ....core.weights_format import WeightsFormat
-from ....core.weights_tree import LocalTree, MissingFilesError, Tree
+from ....core.weights_tree import MissingFilesError, Tree, local_tree
 from ..backbone import load_into, read_tensors, reference_precision
 from .optical_flow import FlowField, Frame
 
@@ -40,7 +40,7 @@ _HINT = "torchvision's state dict of raft_large or raft_small is expected, as ra
 @dataclass(frozen=True)
 class _RaftFile(WeightsFormat):
     def files(self, tree: Tree) -> tuple[str, ...]:
-        if tree.path is not None and tree.path.is_file():
+        if tree.is_file:
             return ()
         name = find_one(tree, "raft*")
         if name is None:
@@ -63,7 +63,7 @@ def load_raft(location: Path) -> Any:
     import torch
     from torchvision.models.optical_flow import raft_large, raft_small
 
-    path = location.joinpath(*RAFT.files(LocalTree(location)))
+    path = location.joinpath(*RAFT.files(local_tree(location)))
     tensors = read_tensors(path)
     # The small network enlarges its flow without a learned mask.
     build = raft_large if any(name.startswith("mask_predictor.") for name in tensors) else raft_small

@@ -29,7 +29,7 @@ from ....core.hashing import digest
 from ....core.tensor_files import is_safetensors, refuse_other_tensors
 from ....core.weights import with_pin
 from ....core.weights_format import NamedFiles
-from ....core.weights_tree import LocalTree, Tree, read_json
+from ....core.weights_tree import Tree, local_tree, read_json
 from ..backbone import load_into, read_tensors
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 @dataclass(frozen=True)
 class _I3dFiles(NamedFiles):
     def files(self, tree: Tree) -> tuple[str, ...]:
-        if tree.path is not None and tree.path.is_file():
+        if tree.is_file:
             if detect_format(tree.path) != "torchscript":
                 refuse_other_tensors(tree.path, self.what, _FIRST_TENSOR, _LAST_TENSOR)
             return ()
@@ -124,7 +124,7 @@ def i3d_classes(folder: Path) -> tuple[str, ...]:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    config = read_json(LocalTree(folder), "config.json")
+    config = read_json(local_tree(folder), "config.json")
     missing = {"width_multiplier", "num_classes"} - set(config)
     if missing:
         raise WeightsError(f"{folder / 'config.json'}: {', '.join(sorted(missing))} missing")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from ....core.errors import WeightsError
 from ....core.tensor_files import find_one
 from ....core.weights_format import WeightsFormat
-from ....core.weights_tree import LocalTree, MissingFilesError, Tree
+from ....core.weights_tree import MissingFilesError, Tree, local_tree
 from ..backbone import load_into, read_tensors
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _HINT = (
 @dataclass(frozen=True)
 class _LpipsFiles(WeightsFormat):
     def files(self, tree: Tree) -> tuple[str, ...]:
-        if tree.path is not None and tree.path.is_file():
+        if tree.is_file:
             return ()
         convolutions, heads = find_one(tree, "alexnet*"), find_one(tree, "alex")
         if convolutions is not None and heads is not None:
@@ -69,7 +69,7 @@ def load_lpips(location: Path) -> LpipsNetwork:
     """
     from .lpips_network import LpipsNetwork
 
-    files = [location / name for name in LPIPS.files(LocalTree(location))] or [location]
+    files = [location / name for name in LPIPS.files(local_tree(location))] or [location]
     tensors: dict[str, Tensor] = {}
     for path in files:
         for name, value in read_tensors(path).items():
