@@ -31,9 +31,6 @@ SOURCES = [path for folder in FOLDERS for path in folder.glob("*.py")]
 DATABASES = ROOT / "core" / "sqlite_url.py"
 """Imports sqlalchemy when it is called, which those of Prefect's and MLflow's databases do."""
 
-MLFLOW_PLACES = ROOT / "core" / "mlflow_store.py"
-"""Says where MLflow's data lies, which is printed after a run; imports MLflow for those that log only."""
-
 
 def names(requirements: list[str]) -> set[str]:
     return {canonicalize_name(Requirement(line).name) for line in requirements}
@@ -100,10 +97,7 @@ def test_measuring_imports_nothing_of_the_extra() -> None:
     measuring = [
         path for path in SOURCES if path.parent.name in ("evaluation", "metrics", "datasets", "core")
     ]
-    for path in closure([ROOT / "cli" / "evaluate.py", ROOT / "cli" / "ls.py", *measuring]) - {
-        MLFLOW_PLACES,
-        DATABASES,
-    }:
+    for path in closure([ROOT / "cli" / "evaluate.py", ROOT / "cli" / "ls.py", *measuring]) - {DATABASES}:
         assert not libraries(path) & set(extras.BENCH_MODULES), path.relative_to(ROOT)
 
 

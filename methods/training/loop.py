@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -34,16 +34,23 @@ from torch.overrides import TorchFunctionMode
 from ...core.errors import RunFileError
 from ...core.types import Frames
 from ..noise import draw
+from ..pipelines import Prediction
 from ..resumable import ResumableRun, Stateful, Tensors
 from .clips import TrainingClips
 from .optimizer import make_optimizer
-from .schedule import Batch, TrainingConfig, batch_of, learning_rate, timestep_weights
+from .schedule import (
+    Batch,
+    TrainingConfig,
+    batch_of,
+    learning_rate,
+    noisy_and_target,
+    timestep_weights,
+)
 
 _ACCELERATE = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 _LEAST_ABAR = 1e-12
 """1 / abar is cut anyhow, and the last abar of a schedule may be 0."""
 
-Prediction = Literal["epsilon", "v_prediction", "sample"]
 Values = dict[str, torch.Tensor]
 
 
@@ -83,34 +90,6 @@ class Listener(Protocol):
     def shown(self, step: int, folder: Path) -> None:
         """Previews of a step were written into a folder."""
         ...
-
-
-def noisy_and_target(
-    clean_GFCHW: torch.Tensor,
-    noise_GFCHW: torch.Tensor,
-    abar_G: torch.Tensor,
-    blind_G: torch.Tensor,
-    prediction: Prediction,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a network sees, and what it should predict (Salimans & Ho 2022, appendix D).
-
-    Args:
-        clean_GFCHW: latents.
-        noise_GFCHW: what is added to them.
-        abar_G: of each clip's timestep.
-        blind_G: bool; such a clip is hidden: only noise is seen of it.
-        prediction: what the network predicts.
-    """
-    signal, sigma = (x.float().view(-1, 1, 1, 1, 1) for x in (abar_G.sqrt(), (1 - abar_G).sqrt()))
-    noisy = torch.where(blind_G.view(-1, 1, 1, 1, 1), 0.0, signal) * clean_GFCHW + sigma * noise_GFCHW
-    # The noise that makes the noisy latents of the clip: not what was drawn where the clip is hidden.
-    noise = (noisy - signal * clean_GFCHW) / sigma
-    target = {
-        "epsilon": noise,
-        "v_prediction": signal * noise - sigma * clean_GFCHW,
-        "sample": clean_GFCHW,
-    }[prediction]
-    return noisy, target
 
 
 class AttentionInFloat32(TorchFunctionMode):

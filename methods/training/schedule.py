@@ -1,7 +1,9 @@
-"""What a training on videos draws at each step, and how fast it learns: pure functions of seed and step.
+"""What a training on videos draws at each step, what it regresses, and how fast it learns: pure functions.
 
 Nothing here holds a state, so a training that is resumed, or shared by several processes, has nothing to
 restore.
+
+Shape suffixes: G clips, F frames or latent frames, C latent channels, H, W latent height and width.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from pydantic import Field
 
 from ...core.contracts import FrozenConfig
 from ...core.seeds import generator
+from ..pipelines import Prediction
 
 _BLIND_PART = 20
 """Blind clips get one of the noisiest timesteps: one in this many of all."""
@@ -123,3 +127,31 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
         return config.learning_rate * (step + 1) / config.warmup_steps
     share = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     return config.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, share))))
+
+
+def noisy_and_target(
+    clean_GFCHW: torch.Tensor,
+    noise_GFCHW: torch.Tensor,
+    abar_G: torch.Tensor,
+    blind_G: torch.Tensor,
+    prediction: Prediction,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a network sees, and what it should predict (Salimans & Ho 2022, appendix D).
+
+    Args:
+        clean_GFCHW: latents.
+        noise_GFCHW: what is added to them.
+        abar_G: of each clip's timestep.
+        blind_G: bool; such a clip is hidden: only noise is seen of it.
+        prediction: what the network predicts.
+    """
+    signal, sigma = (x.float().view(-1, 1, 1, 1, 1) for x in (abar_G.sqrt(), (1 - abar_G).sqrt()))
+    noisy = torch.where(blind_G.view(-1, 1, 1, 1, 1), 0.0, signal) * clean_GFCHW + sigma * noise_GFCHW
+    # The noise that makes the noisy latents of the clip: not what was drawn where the clip is hidden.
+    noise = (noisy - signal * clean_GFCHW) / sigma
+    target = {
+        "epsilon": noise,
+        "v_prediction": signal * noise - sigma * clean_GFCHW,
+        "sample": clean_GFCHW,
+    }[prediction]
+    return noisy, target

@@ -2,7 +2,7 @@
 
 MLflow is a view; the record is the training's work folder. What that holds (`log.jsonl`, `previews/`) and
 MLflow lacks is sent when the run is opened, so a training may get its run when it is half done. The id of the
-run is kept in the folder, in `mlflow.json`: a training that was killed goes on in the run that it has, and
+run is kept in the folder, in `mlflow.json`: a training that was killed resumes in the run that it has, and
 the steps that it makes a second time are not sent a second time. MLflow is asked which ones it has, since a
 kill may come between sending a number and noting so.
 
@@ -41,7 +41,7 @@ _LINES_AT_ONCE, _PARAMS_AT_ONCE = 100, 100  # a batch of MLflow: at most 1000 me
 
 
 class MlflowListener:
-    """Logs a training to MLflow within a `with` block around its `run`; see `training_listener.Listener`.
+    """Logs a training to MLflow within a `with` block around its `run`: a `methods.training.loop.Listener`.
 
     Args:
         tracking_uri: an absolute SQLite URI, or a server's address.
@@ -49,7 +49,7 @@ class MlflowListener:
         name: what MLflow's page calls the run.
         params: what the training is, nested as it likes; becomes flat parameters ("training.seed"). With
             other ones in the same work folder it is another run.
-        tags: what may change when a training goes on, as the number of its steps.
+        tags: what may change when a training resumes, as the number of its steps.
         work: the training's folder.
         pause_s: how long a server that failed is left alone.
 
