@@ -17,7 +17,7 @@ import reelbench.metrics.protocol
 pytestmark = pytest.mark.e2e
 
 # More steps than fit before the kill; the second run has the rest to do, on the other clip too.
-STEPS = 60
+STEPS = 16
 FRAMES = 4
 
 
