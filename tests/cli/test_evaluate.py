@@ -35,7 +35,9 @@ def options(videos: Path, weights: dict[str, str]) -> list[object]:
 
 
 @pytest.mark.smoke
-def test_it_prints_the_table_its_signatures_and_where_things_are(videos, weights) -> None:
+def test_it_prints_the_table_its_signatures_and_where_things_are(
+    videos: Path, weights: dict[str, str]
+) -> None:
     result = run(*options(videos, weights), "--metrics", "fvd,kvd")
     assert result.exit_code == 0, result.output
     assert "| made |" in result.output
@@ -43,7 +45,7 @@ def test_it_prints_the_table_its_signatures_and_where_things_are(videos, weights
     assert "Report:" in result.output
 
 
-def test_json_has_the_summary_and_what_failed(videos, weights) -> None:
+def test_json_has_the_summary_and_what_failed(videos: Path, weights: dict[str, str]) -> None:
     (videos / "made" / "b.mkv").write_bytes(b"broken")
     result = run(*options(videos, weights), "--metrics", "fvd", "--json")
     assert result.exit_code == 1
@@ -53,7 +55,7 @@ def test_json_has_the_summary_and_what_failed(videos, weights) -> None:
     assert any("b" in failure["samples"] for failure in data["failures"])
 
 
-def test_errors_name_the_option_and_the_value(videos, weights) -> None:
+def test_errors_name_the_option_and_the_value(videos: Path, weights: dict[str, str]) -> None:
     wrong = run(*options(videos, weights), "--weights", "i3d")
     assert wrong.exit_code == 2
     assert "ROLE=LOCATION" in wrong.output
@@ -65,7 +67,7 @@ def test_errors_name_the_option_and_the_value(videos, weights) -> None:
     assert "did you mean 'clean'?" in unknown.output
 
 
-def test_a_clip_that_a_metric_cannot_score_is_a_failure(videos, weights) -> None:
+def test_a_clip_that_a_metric_cannot_score_is_a_failure(videos: Path, weights: dict[str, str]) -> None:
     write_lossless(videos / "made" / "a.mkv", np.full((1, 32, 32, 3), 90, np.uint8), 8.0)
     metric = "frame_consistency_consecutive"
     result = run(*options(videos, weights), "--metrics", metric, "--allow-small")
@@ -76,7 +78,7 @@ def test_a_clip_that_a_metric_cannot_score_is_a_failure(videos, weights) -> None
 
 
 def test_a_listed_clip_that_is_not_there_is_missing_and_one_without_a_caption_is_no_failure(
-    videos, weights
+    videos: Path, weights: dict[str, str]
 ) -> None:
     captions = videos / "captions.csv"
     captions.write_text("name,caption\na,one\n")

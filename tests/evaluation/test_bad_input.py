@@ -10,6 +10,7 @@ import tracemalloc
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -84,7 +85,7 @@ def grey(value: int, size: tuple[int, int] = (16, 8)) -> Image.Image:
 # Length, size and rate
 
 
-def test_too_few_frames_are_an_error_of_that_reading_with_both_numbers(tmp_path) -> None:
+def test_too_few_frames_are_an_error_of_that_reading_with_both_numbers(tmp_path: Path) -> None:
     encode(tmp_path / "video.mp4", num_frames=7)
     save_frames(tmp_path / "frames", [grey(t) for t in range(7)])
     for clip in find_clips(tmp_path).values():
@@ -95,7 +96,7 @@ def test_too_few_frames_are_an_error_of_that_reading_with_both_numbers(tmp_path)
         assert short.hint is not None
 
 
-def test_one_frame_is_a_clip_of_one_frame(tmp_path) -> None:
+def test_one_frame_is_a_clip_of_one_frame(tmp_path: Path) -> None:
     encode(tmp_path / "video.mp4", num_frames=1)
     save_frames(tmp_path / "frames", [grey(9)])
     for clip in find_clips(tmp_path).values():
@@ -104,7 +105,7 @@ def test_one_frame_is_a_clip_of_one_frame(tmp_path) -> None:
         assert isinstance(two, VideoError)
 
 
-def test_clips_of_different_sizes_and_rates_keep_their_own(tmp_path) -> None:
+def test_clips_of_different_sizes_and_rates_keep_their_own(tmp_path: Path) -> None:
     encode(tmp_path / "generated" / "a.mp4", num_frames=8, size=(32, 64), fps=8)
     encode(tmp_path / "real" / "a.mp4", num_frames=40, size=(48, 80), fps=30)
     (sample,) = match(find_clips(tmp_path / "generated"), find_clips(tmp_path / "real"), None, None).samples
@@ -122,7 +123,9 @@ def test_clips_of_different_sizes_and_rates_keep_their_own(tmp_path) -> None:
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
 @pytest.mark.parametrize("num_b_frames", [0, 3])
-def test_variable_frame_rate_is_read_whole_and_resampled_by_time(tmp_path, suffix, num_b_frames) -> None:
+def test_variable_frame_rate_is_read_whole_and_resampled_by_time(
+    tmp_path: Path, suffix: str, num_b_frames: int
+) -> None:
     path = encode(
         tmp_path / f"clip.{suffix}",
         num_frames=len(UNEVEN_MS),
@@ -138,7 +141,7 @@ def test_variable_frame_rate_is_read_whole_and_resampled_by_time(tmp_path, suffi
 @pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts", "flv"])
 @pytest.mark.parametrize("times_ms", [None, UNEVEN_MS])
 def test_a_file_that_is_cut_off_between_packets_gives_true_frames_or_an_error(
-    tmp_path, suffix, times_ms
+    tmp_path: Path, suffix: str, times_ms: list[int]
 ) -> None:
     path = encode(
         tmp_path / f"clip.{suffix}",
@@ -164,7 +167,7 @@ def test_a_file_that_is_cut_off_between_packets_gives_true_frames_or_an_error(
     assert num_refused > len(places)
 
 
-def test_where_a_container_cannot_tell_a_gap_from_a_loss_the_error_says_what_helps(tmp_path) -> None:
+def test_where_a_container_cannot_tell_a_gap_from_a_loss_the_error_says_what_helps(tmp_path: Path) -> None:
     path = encode(
         tmp_path / "clip.ts",
         num_frames=len(UNEVEN_MS),
@@ -180,7 +183,7 @@ def test_where_a_container_cannot_tell_a_gap_from_a_loss_the_error_says_what_hel
 
 
 @pytest.mark.parametrize("rotation", [90, -90, 180])
-def test_a_rotated_video_stands_upright_in_every_reading(tmp_path, rotation) -> None:
+def test_a_rotated_video_stands_upright_in_every_reading(tmp_path: Path, rotation: int) -> None:
     path = encode(tmp_path / "phone.mp4", num_frames=6, rotation=rotation)
     (clip,) = find_clips(tmp_path).values()
     few, many = read(clip, Reading(2, stride=2), Reading())
@@ -191,7 +194,7 @@ def test_a_rotated_video_stands_upright_in_every_reading(tmp_path, rotation) -> 
     assert (probe(path).height, probe(path).width) == many.shape[1:3]
 
 
-def test_sound_without_pictures_is_found_by_its_suffix_and_refused_by_its_content(tmp_path) -> None:
+def test_sound_without_pictures_is_found_by_its_suffix_and_refused_by_its_content(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "talk.mp4"), "w") as container:
         stream = container.add_stream("aac", rate=16000)
         for index in range(4):
@@ -204,7 +207,7 @@ def test_sound_without_pictures_is_found_by_its_suffix_and_refused_by_its_conten
         assert "talk.mp4' holds no video, only audio" in str(found)
 
 
-def test_a_file_that_is_no_video_and_an_empty_one(tmp_path) -> None:
+def test_a_file_that_is_no_video_and_an_empty_one(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mkv").write_text("no video\n" * 200)
     empty, text = (read(clip, Reading(1))[0] for clip in find_clips(tmp_path).values())
@@ -216,7 +219,7 @@ def test_a_file_that_is_no_video_and_an_empty_one(tmp_path) -> None:
 
 
 @pytest.fixture(scope="module")
-def long_clips(tmp_path_factory) -> dict[str, StoredClip]:
+def long_clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, StoredClip]:
     root = tmp_path_factory.mktemp("long")
     encode(root / "video.mp4", num_frames=2000, size=(16, 16))
     frames = root / "frames"
@@ -231,7 +234,9 @@ FRAME = 16 * 16 * 3
 
 
 @pytest.mark.parametrize("kind", ["video", "frames"])
-def test_sixteen_frames_of_a_long_clip_take_the_memory_of_sixteen(long_clips, kind) -> None:
+def test_sixteen_frames_of_a_long_clip_take_the_memory_of_sixteen(
+    long_clips: dict[str, Any], kind: str
+) -> None:
     clip = long_clips[kind]
     read(clip, Reading(1))  # what is imported and cached at the first call is no frame
     tracemalloc.start()
@@ -249,7 +254,7 @@ def test_sixteen_frames_of_a_long_clip_take_the_memory_of_sixteen(long_clips, ki
     assert max(memory, memory_spread) < 60 * FRAME + listing + 100_000 < 2000 * FRAME + listing
 
 
-def test_all_frames_of_a_long_clip_beyond_the_limit_are_refused(long_clips) -> None:
+def test_all_frames_of_a_long_clip_beyond_the_limit_are_refused(long_clips: dict[str, Any]) -> None:
     whole, few = read_clips(
         ClipRef(long_clips["video"].path), [Reading(), Reading(16)], max_bytes=500 * FRAME
     )
@@ -265,7 +270,7 @@ def test_all_frames_of_a_long_clip_beyond_the_limit_are_refused(long_clips) -> N
 # Folders of frames
 
 
-def test_16_bit_frames_are_those_of_8_bits(tmp_path) -> None:
+def test_16_bit_frames_are_those_of_8_bits(tmp_path: Path) -> None:
     values = np.random.default_rng(0).integers(0, 256, (3, 8, 16, 3), dtype=np.uint8)
     save_frames(tmp_path / "eight", [Image.fromarray(frame) for frame in values])
     (tmp_path / "sixteen").mkdir()
@@ -277,7 +282,7 @@ def test_16_bit_frames_are_those_of_8_bits(tmp_path) -> None:
     assert np.array_equal(eight, values)
 
 
-def test_opaque_alpha_is_dropped_and_transparency_lies_on_white(tmp_path) -> None:
+def test_opaque_alpha_is_dropped_and_transparency_lies_on_white(tmp_path: Path) -> None:
     save_frames(tmp_path / "opaque", [grey(t).convert("RGBA") for t in range(3)])
     see_through = [grey(t).convert("RGBA") for t in range(3)]
     see_through[2].putpixel((4, 4), (0, 0, 0, 0))
@@ -287,7 +292,7 @@ def test_opaque_alpha_is_dropped_and_transparency_lies_on_white(tmp_path) -> Non
     assert read(transparent, Reading())[0][2, 4, 4].tolist() == [255, 255, 255]
 
 
-def test_a_damaged_frame_is_named_and_readings_that_do_not_want_it_succeed(tmp_path) -> None:
+def test_a_damaged_frame_is_named_and_readings_that_do_not_want_it_succeed(tmp_path: Path) -> None:
     folder = save_frames(tmp_path / "clip", [grey(t, (64, 64)) for t in range(6)])
     data = bytearray((folder / "frame3.png").read_bytes())
     data[len(data) // 2] ^= 0xFF
@@ -298,7 +303,7 @@ def test_a_damaged_frame_is_named_and_readings_that_do_not_want_it_succeed(tmp_p
     assert [int(frame[0, 0, 0]) for frame in even] == [0, 2, 4]
 
 
-def test_frames_of_mixed_sizes_are_an_error_that_names_the_first_other(tmp_path) -> None:
+def test_frames_of_mixed_sizes_are_an_error_that_names_the_first_other(tmp_path: Path) -> None:
     save_frames(tmp_path / "clip", [grey(0), grey(1), grey(2, (16, 9)), grey(3, (8, 8))])
     (clip,) = find_clips(tmp_path).values()
     (found,) = read(clip, Reading())
@@ -308,7 +313,7 @@ def test_frames_of_mixed_sizes_are_an_error_that_names_the_first_other(tmp_path)
 # Captions
 
 
-def test_captions_without_clips_and_clips_without_captions_are_told_apart(tmp_path) -> None:
+def test_captions_without_clips_and_clips_without_captions_are_told_apart(tmp_path: Path) -> None:
     for name in ("a", "b"):
         encode(tmp_path / "clips" / f"{name}.mp4", num_frames=1)
     (tmp_path / "captions.csv").write_text("name,caption\nb,a boat\nc,a car\n")
@@ -323,7 +328,9 @@ def test_captions_without_clips_and_clips_without_captions_are_told_apart(tmp_pa
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
 @pytest.mark.parametrize("name", ["captions.csv", "captions.json", "captions.txt"])
-def test_captions_in_another_encoding_are_refused_with_what_mends_them(tmp_path, name, encoding) -> None:
+def test_captions_in_another_encoding_are_refused_with_what_mends_them(
+    tmp_path: Path, name: str, encoding: str
+) -> None:
     text = {
         "captions.csv": "name,caption\na,un café\n",
         "captions.json": '{"a": "un café"}',
@@ -337,14 +344,14 @@ def test_captions_in_another_encoding_are_refused_with_what_mends_them(tmp_path,
 
 
 @pytest.mark.parametrize("name", ["captions.csv", "captions.json", "captions.jsonl", "captions.txt"])
-def test_an_empty_caption_file_is_refused(tmp_path, name) -> None:
+def test_an_empty_caption_file_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).touch()
     encode(tmp_path / "clips" / "a.mp4", num_frames=1)
     with pytest.raises(EvaluationError, match=name):
         match(find_clips(tmp_path / "clips"), None, tmp_path / name, None)
 
 
-def test_an_empty_text_file_among_captions_is_named(tmp_path) -> None:
+def test_an_empty_text_file_among_captions_is_named(tmp_path: Path) -> None:
     encode(tmp_path / "clips" / "a.mp4", num_frames=1)
     (tmp_path / "captions").mkdir()
     (tmp_path / "captions" / "a.txt").touch()
@@ -352,7 +359,7 @@ def test_an_empty_text_file_among_captions_is_named(tmp_path) -> None:
         match(find_clips(tmp_path / "clips"), None, tmp_path / "captions", None)
 
 
-def test_files_that_may_have_been_meant_as_clips_are_named(folders) -> None:
+def test_files_that_may_have_been_meant_as_clips_are_named(folders: Any) -> None:
     (folders.generated / "more").mkdir()
     for name in ("animated.webp", "more/clip.xyz", "notes.txt", ".hidden.xyz"):
         (folders.generated / name).write_bytes(b"x")

@@ -15,7 +15,7 @@ def write(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def test_faulty_rows_are_listed_at_once_and_nothing_is_read(tmp_path) -> None:
+def test_faulty_rows_are_listed_at_once_and_nothing_is_read(tmp_path: Path) -> None:
     rows = ["a,a red square, moving to the right", "b,fine", "c", ",no name", 'd,"x" y']
     path = write(tmp_path / "c.csv", "\n".join(["name,caption", *rows, ""]))
     with pytest.raises(EvaluationError, match=r"c\.csv has 4 faulty rows:") as caught:
@@ -26,7 +26,7 @@ def test_faulty_rows_are_listed_at_once_and_nothing_is_read(tmp_path) -> None:
     assert "a caption with a comma must stand in double quotes" in str(caught.value.hint)
 
 
-def test_of_many_faulty_rows_the_first_five_are_shown(tmp_path) -> None:
+def test_of_many_faulty_rows_the_first_five_are_shown(tmp_path: Path) -> None:
     path = write(tmp_path / "c.csv", "name,caption\n" + "a,b,c\n" * 1000)
     with pytest.raises(EvaluationError, match="has 1000 faulty rows") as caught:
         read_captions(path)
@@ -52,12 +52,14 @@ def test_of_many_faulty_rows_the_first_five_are_shown(tmp_path) -> None:
         ("name,caption\na, \n", "line 2: the caption is empty"),
     ],
 )
-def test_tables_that_could_be_read_in_two_ways_are_refused(tmp_path, content, message) -> None:
+def test_tables_that_could_be_read_in_two_ways_are_refused(
+    tmp_path: Path, content: str, message: str
+) -> None:
     with pytest.raises(EvaluationError, match=message):
         read_captions(write(tmp_path / "c.csv", content))
 
 
-def test_sound_tables(tmp_path) -> None:
+def test_sound_tables(tmp_path: Path) -> None:
     path = write(tmp_path / "c.csv", 'Video ID , Text,Group\r\na,"one, two",g\r\nb,"x\r\ny",\r\n,,\r\n\r\n')
     assert read_captions(path) == [CaptionRow("a", "one, two", "g"), CaptionRow("b", "x\ny")]
     # A name that is only like one of ours stands behind those that are one.
@@ -65,7 +67,7 @@ def test_sound_tables(tmp_path) -> None:
     assert read_captions(path) == [CaptionRow("a.mp4", "a dog")]
 
 
-def test_pairs_are_read_as_strictly(tmp_path) -> None:
+def test_pairs_are_read_as_strictly(tmp_path: Path) -> None:
     path = write(tmp_path / "p.csv", 'generated;Ground Truth;caption\na;r;"x; y"\nb;;\n')
     assert read_pairs(path) == [PairRow("a", "r", "x; y"), PairRow("b")]
     for row in ("a;r;x; y", "a;r", 'a;r;"x', ";r;x"):
@@ -93,16 +95,16 @@ def test_pairs_are_read_as_strictly(tmp_path) -> None:
         ("c.txt", "a\tone\nb\t\n", "line 2: expected name<TAB>caption"),
     ],
 )
-def test_json_and_lines_are_read_as_strictly(tmp_path, name, content, message) -> None:
+def test_json_and_lines_are_read_as_strictly(tmp_path: Path, name: str, content: str, message: str) -> None:
     with pytest.raises(EvaluationError, match=message):
         read_captions(write(tmp_path / name, content))
 
 
-def test_names_and_sources_in_json_may_be_numbers(tmp_path) -> None:
+def test_names_and_sources_in_json_may_be_numbers(tmp_path: Path) -> None:
     path = write(tmp_path / "c.json", '[{"id": 7, "caption": "x", "source": 3}]')
     assert read_captions(path) == [CaptionRow("7", "x", "3")]
 
 
-def test_lines_are_plain_text(tmp_path) -> None:
+def test_lines_are_plain_text(tmp_path: Path) -> None:
     path = write(tmp_path / "c.txt", 'a|x\t"a dog", he says\n\nb\ttwo | three\n')
     assert read_captions(path) == [CaptionRow("a|x", '"a dog", he says'), CaptionRow("b", "two | three")]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Never
 
 import numpy as np
@@ -18,16 +20,16 @@ from reelbench.evaluation import evaluate, evaluator, result_tables
 from reelbench.stages import extraction
 
 
-def moving_noise(seed, num_frames=18, size=32):
+def moving_noise(seed: int, num_frames: int = 18, size: int = 32) -> np.ndarray:
     picture = np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
     return np.stack([np.roll(picture, t, axis=1) for t in range(num_frames)])
 
 
 @pytest.fixture
-def measure(folders, weights, tmp_path):
+def measure(folders: Any, weights: dict[str, str], tmp_path: Path) -> Callable[..., Any]:
     """evaluate() on the folders, with changes."""
 
-    def run(**changes):
+    def run(**changes: dict[str, Any]) -> Any:
         settings = {
             "generated": folders.generated,
             "reference": folders.real,
@@ -42,7 +44,7 @@ def measure(folders, weights, tmp_path):
     return run
 
 
-def row(result, metric, **conditions):
+def row(result: Any, metric: str, **conditions: Any) -> Any:
     found = [
         item
         for item in pq.read_table(result.tables_dir / "summary.parquet").to_pylist()
@@ -54,7 +56,7 @@ def row(result, metric, **conditions):
     return found[0]
 
 
-def comparable(result):
+def comparable(result: Any) -> Any:
     return {
         path.stem: [
             {key: value for key, value in item.items() if key not in PROVENANCE_COLUMNS}
@@ -64,7 +66,9 @@ def comparable(result):
     }
 
 
-def test_features_that_were_damaged_on_disk_are_made_again_by_the_same_command(measure, tmp_path) -> None:
+def test_features_that_were_damaged_on_disk_are_made_again_by_the_same_command(
+    measure: Callable[..., Any], tmp_path: Path
+) -> None:
     before = measure()
     parts = sorted((tmp_path / "out" / "store" / "features").glob("*/*.parquet"))
     for part in parts:
@@ -82,7 +86,7 @@ def test_features_that_were_damaged_on_disk_are_made_again_by_the_same_command(m
     assert len(list(aside.glob("*.parquet"))) == len(parts)
 
 
-def test_three_lines_give_every_metric_that_what_is_given_allows(measure) -> None:
+def test_three_lines_give_every_metric_that_what_is_given_allows(measure: Callable[..., Any]) -> None:
     result = measure()
     assert result.num_failures == 0
     assert set(result.summary["metric"]) == {
@@ -101,12 +105,14 @@ def test_three_lines_give_every_metric_that_what_is_given_allows(measure) -> Non
     assert (result.folder / "report.html").stat().st_size > 10_000
 
 
-def test_only_what_is_given_is_measured_by_default(measure) -> None:
+def test_only_what_is_given_is_measured_by_default(measure: Callable[..., Any]) -> None:
     result = measure(reference=None, captions=None)
     assert {name.split("_")[0] for name in result.summary["metric"]} == {"frame"}
 
 
-def test_values_are_those_of_the_parts_put_together_by_hand(measure, folders, weights) -> None:
+def test_values_are_those_of_the_parts_put_together_by_hand(
+    measure: Callable[..., Any], folders: Any, weights: dict[str, str]
+) -> None:
     """FVD of the evaluator against reading, I3D and the distance called one by one."""
     from reelbench.metrics.build import build_extractor
     from reelbench.metrics.protocol import load_protocol
@@ -123,35 +129,41 @@ def test_values_are_those_of_the_parts_put_together_by_hand(measure, folders, we
     assert row(measure(), "fvd")["value"] == expected
 
 
-def test_the_second_call_reads_no_clip_and_gives_the_same_tables(measure, monkeypatch) -> None:
+def test_the_second_call_reads_no_clip_and_gives_the_same_tables(
+    measure: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = comparable(measure())
 
-    def refuse(*_) -> Never:
+    def refuse(*_: Any) -> Never:
         raise AssertionError("a clip was read again")
 
     monkeypatch.setattr(extraction, "read_inputs", refuse)
     assert comparable(measure()) == first
 
 
-def test_any_number_of_workers_gives_identical_tables(measure, tmp_path) -> None:
+def test_any_number_of_workers_gives_identical_tables(measure: Callable[..., Any], tmp_path: Path) -> None:
     one = comparable(measure(workers=1, output=tmp_path / "one"))
     four = comparable(measure(workers=4, output=tmp_path / "four"))
     assert one == four
 
 
 @pytest.mark.parametrize("flush", [1, 5])
-def test_the_size_of_the_stores_parts_changes_nothing(measure, tmp_path, monkeypatch, flush) -> None:
+def test_the_size_of_the_stores_parts_changes_nothing(
+    measure: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flush: int
+) -> None:
     expected = comparable(measure(output=tmp_path / "default"))
     monkeypatch.setattr(evaluator, "FLUSH_ITEMS", flush)
     monkeypatch.setattr(result_tables, "CLIPS_AT_ONCE", flush)
     assert comparable(measure(output=tmp_path / "other")) == expected
 
 
-def test_an_interrupted_call_keeps_what_it_did(measure, monkeypatch) -> None:
+def test_an_interrupted_call_keeps_what_it_did(
+    measure: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = extraction.read_inputs
     count: list[Any] = []
 
-    def interrupted(inputs, store):
+    def interrupted(inputs: Any, store: Any) -> Any:
         if len(count) == 4:
             raise KeyboardInterrupt
         count.append(inputs)
@@ -169,7 +181,7 @@ def test_an_interrupted_call_keeps_what_it_did(measure, monkeypatch) -> None:
 
 
 def test_several_protocols_side_by_side_are_those_alone_and_each_file_is_opened_once(
-    measure, tmp_path, monkeypatch
+    measure: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from reelbench.stages import inputs
 
@@ -186,7 +198,7 @@ def test_several_protocols_side_by_side_are_those_alone_and_each_file_is_opened_
     assert len(values) == 2
 
 
-def test_several_systems_are_compared_on_the_same_samples(measure, folders) -> None:
+def test_several_systems_are_compared_on_the_same_samples(measure: Callable[..., Any], folders: Any) -> None:
     result = measure(generated=[folders.generated, folders.other])
     assert row(result, "clipsim", method="generated")["n"] == 6
     comparisons = pq.read_table(result.tables_dir / "comparisons.parquet").to_pylist()
@@ -195,7 +207,9 @@ def test_several_systems_are_compared_on_the_same_samples(measure, folders) -> N
     assert all(0 < item["p_value"] <= 1 for item in comparisons)
 
 
-def test_folders_of_frames_give_the_numbers_of_the_same_frames_as_video(measure, folders, tmp_path) -> None:
+def test_folders_of_frames_give_the_numbers_of_the_same_frames_as_video(
+    measure: Callable[..., Any], folders: Any, tmp_path: Path
+) -> None:
     from reelbench.datasets.video import read_lossless
 
     for name in folders.names:
@@ -208,7 +222,9 @@ def test_folders_of_frames_give_the_numbers_of_the_same_frames_as_video(measure,
         assert row(pictures, metric)["value"] == row(video, metric)["value"]
 
 
-def test_a_damaged_clip_is_a_failure_and_the_rest_is_measured(measure, folders) -> None:
+def test_a_damaged_clip_is_a_failure_and_the_rest_is_measured(
+    measure: Callable[..., Any], folders: Any
+) -> None:
     (folders.generated / "c.mkv").write_bytes(b"\0" * 100)
     result = measure()
     assert result.num_failures > 0
@@ -220,21 +236,25 @@ def test_a_damaged_clip_is_a_failure_and_the_rest_is_measured(measure, folders) 
     assert (failed["sample_id"], failed["error_type"]) == ("c", "VideoError")
 
 
-def test_a_clip_that_only_the_captions_name_lowers_the_coverage(measure, folders) -> None:
+def test_a_clip_that_only_the_captions_name_lowers_the_coverage(
+    measure: Callable[..., Any], folders: Any
+) -> None:
     (folders.generated / "b.mkv").unlink()
     result = measure()
     assert row(result, "clipsim")["coverage"] == pytest.approx(5 / 6)
     assert any("b" in problem for problem in result.problems)
 
 
-def test_clips_of_the_same_content_are_counted(measure, folders) -> None:
+def test_clips_of_the_same_content_are_counted(measure: Callable[..., Any], folders: Any) -> None:
     shutil.copy(folders.generated / "a.mkv", folders.generated / "b.mkv")
     result = measure()
     assert any("1 files repeat another one's content" in problem for problem in result.problems)
     assert row(result, "fvd")["n"] == 6
 
 
-def test_short_clips_are_refused_and_on_demand_filled_up_and_marked(measure, folders) -> None:
+def test_short_clips_are_refused_and_on_demand_filled_up_and_marked(
+    measure: Callable[..., Any], folders: Any
+) -> None:
     for name in folders.names:
         folders.write(f"generated/{name}.mkv", moving_noise(ord(name), num_frames=7))
     refused = row(measure(metrics=["fvd"]), "fvd")
@@ -247,7 +267,7 @@ def test_short_clips_are_refused_and_on_demand_filled_up_and_marked(measure, fol
     assert marked["protocol_digest"] != refused["protocol_digest"]
 
 
-def test_one_clip_has_no_covariance(measure, folders) -> None:
+def test_one_clip_has_no_covariance(measure: Callable[..., Any], folders: Any) -> None:
     refused = row(measure(metrics=["fvd"], limit=1), "fvd")
     assert refused["value"] is None
     assert "2" in refused["notes"]
@@ -256,7 +276,7 @@ def test_one_clip_has_no_covariance(measure, folders) -> None:
     assert marked["value"] > 0
 
 
-def test_different_sizes_and_rates_are_said(measure, folders) -> None:
+def test_different_sizes_and_rates_are_said(measure: Callable[..., Any], folders: Any) -> None:
     for name in folders.names:
         folders.write(f"generated/{name}.mkv", moving_noise(ord(name), size=48), fps=24.0)
     problems = "\n".join(measure().problems)
@@ -264,7 +284,9 @@ def test_different_sizes_and_rates_are_said(measure, folders) -> None:
     assert "states 24 frames a second" in problems
 
 
-def test_context_frames_are_left_out_or_kept_as_the_protocol_says(measure, folders) -> None:
+def test_context_frames_are_left_out_or_kept_as_the_protocol_says(
+    measure: Callable[..., Any], folders: Any
+) -> None:
     """Seer's protocol measures the given frames, the clean one does not."""
     without = measure(metrics=["fvd"], context_frames=2, name="c")
     assert row(without, "fvd")["value"] != row(measure(metrics=["fvd"], name="p"), "fvd")["value"]
@@ -276,7 +298,9 @@ def test_context_frames_are_left_out_or_kept_as_the_protocol_says(measure, folde
     assert seer[0] == seer[1]
 
 
-def test_seers_protocol_blends_the_references_and_no_generated_clip(measure, folders) -> None:
+def test_seers_protocol_blends_the_references_and_no_generated_clip(
+    measure: Callable[..., Any], folders: Any
+) -> None:
     for index, name in enumerate(folders.names):
         folders.write(f"real/{name}.mkv", moving_noise(200 + index, num_frames=45))
     settings = {"metrics": ["psnr"], "context_frames": 1}
@@ -295,7 +319,7 @@ def test_seers_protocol_blends_the_references_and_no_generated_clip(measure, fol
     assert (row(short, "psnr")["n"], row(short, "psnr")["num_failures"]) == (5, 1)
 
 
-def test_small_world_models_are_named_beside_the_numbers(measure) -> None:
+def test_small_world_models_are_named_beside_the_numbers(measure: Callable[..., Any]) -> None:
     result = measure(weights={}, metrics=["frame_consistency_all_pairs"], limit=2)
     assert (
         "compare with each other and with nothing published"
@@ -303,7 +327,9 @@ def test_small_world_models_are_named_beside_the_numbers(measure) -> None:
     )
 
 
-def test_metrics_without_what_they_need_are_refused_before_anything_is_read(measure, folders) -> None:
+def test_metrics_without_what_they_need_are_refused_before_anything_is_read(
+    measure: Callable[..., Any], folders: Any
+) -> None:
     with pytest.raises(EvaluationError, match="'fvd' compares with real clips"):
         measure(reference=None, metrics=["fvd"])
     with pytest.raises(EvaluationError, match="'clipsim' reads captions"):
@@ -319,7 +345,9 @@ def test_metrics_without_what_they_need_are_refused_before_anything_is_read(meas
 
 
 @pytest.mark.parametrize("name", ["my results", "../../x", "", "-x", "a" * 65, "store"])
-def test_a_name_that_is_no_folders_is_refused_before_anything_is_read(measure, tmp_path, name) -> None:
+def test_a_name_that_is_no_folders_is_refused_before_anything_is_read(
+    measure: Callable[..., Any], tmp_path: Path, name: str
+) -> None:
     with pytest.raises(EvaluationError, match="cannot be that of the results' folder") as error:
         measure(name=name)
     assert repr(name) in error.value.message
@@ -337,26 +365,32 @@ def test_a_name_that_is_no_folders_is_refused_before_anything_is_read(measure, t
         ({"frame_rate": 0.0}, "frame_rate is 0.0; it must be at least 0.001"),
     ],
 )
-def test_numbers_out_of_range_are_refused_as_on_the_command_line(measure, changes, said) -> None:
+def test_numbers_out_of_range_are_refused_as_on_the_command_line(
+    measure: Callable[..., Any], changes: dict[str, Any], said: str
+) -> None:
     with pytest.raises(EvaluationError, match=said):
         measure(**changes)
 
 
-def test_one_metric_may_be_a_string_and_none_is_given_twice(measure) -> None:
+def test_one_metric_may_be_a_string_and_none_is_given_twice(measure: Callable[..., Any]) -> None:
     assert set(measure(metrics="fvd", limit=2).summary["metric"]) == {"fvd"}
     with pytest.raises(EvaluationError, match="the metric 'fvd' was given twice"):
         measure(metrics=["fvd", "fvd"])
 
 
 @pytest.mark.parametrize("device", ["gpu", "mps", "cuda:x", "cuda:99", ""])
-def test_a_device_that_is_not_there_is_refused_before_anything_is_read(measure, tmp_path, device) -> None:
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(
+    measure: Callable[..., Any], tmp_path: Path, device: str
+) -> None:
     with pytest.raises(EvaluationError, match=f"device {device!r}") as error:
         measure(device=device)
     assert "cpu" in str(error.value)
     assert not (tmp_path / "out").exists()
 
 
-def test_cuda_without_a_gpu_is_refused_also_when_nothing_is_to_be_made(measure, monkeypatch) -> None:
+def test_cuda_without_a_gpu_is_refused_also_when_nothing_is_to_be_made(
+    measure: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = {"metrics": "frame_consistency_consecutive", "limit": 1}
     measure(**settings)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
@@ -364,14 +398,18 @@ def test_cuda_without_a_gpu_is_refused_also_when_nothing_is_to_be_made(measure, 
         measure(device="cuda", **settings)
 
 
-def test_weights_for_a_role_that_nothing_measures_with_are_refused(measure, weights) -> None:
+def test_weights_for_a_role_that_nothing_measures_with_are_refused(
+    measure: Callable[..., Any], weights: dict[str, str]
+) -> None:
     for role in ("pipeline", "zzz"):
         with pytest.raises(WeightsError, match=f"unknown role {role!r}") as error:
             measure(weights={**weights, role: "somewhere"})
         assert "run file" not in str(error.value)
 
 
-def test_folders_of_one_name_do_not_replace_each_others_tables(measure, folders, tmp_path) -> None:
+def test_folders_of_one_name_do_not_replace_each_others_tables(
+    measure: Callable[..., Any], folders: Any, tmp_path: Path
+) -> None:
     """The second has a place of its own, the same each time, and says so; --name replaces."""
     settings = {"reference": None, "captions": None, "metrics": "frame_consistency_consecutive"}
     for side in ("A", "B"):
@@ -394,7 +432,9 @@ def test_folders_of_one_name_do_not_replace_each_others_tables(measure, folders,
     assert named.folder == second.folder
 
 
-def test_names_without_a_letter_of_ascii_have_places_of_their_own(measure, folders, tmp_path) -> None:
+def test_names_without_a_letter_of_ascii_have_places_of_their_own(
+    measure: Callable[..., Any], folders: Any, tmp_path: Path
+) -> None:
     settings = {"reference": None, "captions": None, "metrics": "frame_consistency_consecutive"}
     places = set()
     for name in ("視頻", "動画", "store"):
@@ -404,12 +444,14 @@ def test_names_without_a_letter_of_ascii_have_places_of_their_own(measure, folde
     assert "store" not in places
 
 
-def test_tables_of_unknown_folders_are_not_replaced(measure, tmp_path) -> None:
+def test_tables_of_unknown_folders_are_not_replaced(measure: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "out" / "generated-vs-real" / "tables").mkdir(parents=True)
     assert measure(metrics="fvd", limit=2).folder.name.startswith("generated-vs-real-")
 
 
-def test_folders_of_frames_with_a_gap_are_named_and_measured_all_the_same(measure, tmp_path) -> None:
+def test_folders_of_frames_with_a_gap_are_named_and_measured_all_the_same(
+    measure: Callable[..., Any], tmp_path: Path
+) -> None:
     for name, numbers in {
         "gap": [*range(5), *range(8, 24)],
         "fifth": range(0, 90, 5),
@@ -428,7 +470,7 @@ def test_folders_of_frames_with_a_gap_are_named_and_measured_all_the_same(measur
     assert result.num_failures == 0
 
 
-def test_messages_about_files_are_in_words(measure, folders, tmp_path) -> None:
+def test_messages_about_files_are_in_words(measure: Callable[..., Any], folders: Any, tmp_path: Path) -> None:
     for name, target in {"junk": None, "link": tmp_path / "nowhere.png"}.items():
         (tmp_path / "frames" / name).mkdir(parents=True)
         picture = tmp_path / "frames" / name / "f0.png"
@@ -444,7 +486,7 @@ def test_messages_about_files_are_in_words(measure, folders, tmp_path) -> None:
     assert said["gone"] == f"cannot read '{tmp_path}/frames/gone.mkv': No such file or directory"
 
 
-def test_a_place_that_cannot_be_written_names_the_option(measure, folders) -> None:
+def test_a_place_that_cannot_be_written_names_the_option(measure: Callable[..., Any], folders: Any) -> None:
     with pytest.raises(EvaluationError, match="cannot create the store") as error:
         measure(output=folders.captions)
     assert error.value.hint == "choose another folder with --output"

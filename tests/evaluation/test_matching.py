@@ -7,6 +7,7 @@ import os
 import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def touch(root: Path, *names: str) -> Path:
 # Finding clips
 
 
-def test_videos_and_folders_of_pictures_are_clips_named_by_their_path(tmp_path) -> None:
+def test_videos_and_folders_of_pictures_are_clips_named_by_their_path(tmp_path: Path) -> None:
     touch(tmp_path, "b.mp4", "A.WEBM", "sub/deep/c.v2.mkv", "frames/x/001.png", "frames/x/002.png", "y/1.JPG")
     clips = find_clips(tmp_path)
     assert list(clips) == ["A", "b", "frames/x", "sub/deep/c.v2", "y"]
@@ -34,28 +35,28 @@ def test_videos_and_folders_of_pictures_are_clips_named_by_their_path(tmp_path) 
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "webm", "avi", "mov", "gif", "m4v", "mpg", "mpeg"])
-def test_containers(tmp_path, suffix) -> None:
+def test_containers(tmp_path: Path, suffix: str) -> None:
     assert list(find_clips(touch(tmp_path, f"clip.{suffix}"))) == ["clip"]
 
 
-def test_hidden_and_other_files_are_no_clips(tmp_path) -> None:
+def test_hidden_and_other_files_are_no_clips(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", ".b.mp4", "._a.mp4", ".cache/c.mp4", "notes.txt", "results.csv", "a.npy")
     assert list(find_clips(tmp_path)) == ["a"]
 
 
-def test_pictures_at_the_top_are_one_clip_called_as_the_folder_was(tmp_path) -> None:
+def test_pictures_at_the_top_are_one_clip_called_as_the_folder_was(tmp_path: Path) -> None:
     touch(tmp_path / "run_17", "1.png", "2.png")
     (tmp_path / "latest").symlink_to(tmp_path / "run_17")
     assert list(find_clips(tmp_path / "run_17")) == ["run_17"]
     assert list(find_clips(tmp_path / "latest")) == ["latest"]
 
 
-def test_pictures_beside_videos_are_posters(tmp_path) -> None:
+def test_pictures_beside_videos_are_posters(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4", "a.jpg", "sub/b.mp4", "sub/b.png", "sub/c/1.png")
     assert list(find_clips(tmp_path)) == ["a", "sub/b", "sub/c"]
 
 
-def test_a_folder_of_frames_called_after_its_video_has_the_videos_name(tmp_path) -> None:
+def test_a_folder_of_frames_called_after_its_video_has_the_videos_name(tmp_path: Path) -> None:
     touch(tmp_path, "video1.mp4/0001.png", "video2.mp4")
     assert list(find_clips(tmp_path)) == ["video1", "video2"]
 
@@ -64,12 +65,12 @@ def test_a_folder_of_frames_called_after_its_video_has_the_videos_name(tmp_path)
     "names",
     [("a.mp4", "a.mkv"), ("a.mp4", "a/1.png"), ("s/a.MOV", "s/a.mov"), ("a.mp4/1.png", "a.avi")],
 )
-def test_two_clips_of_one_name_are_refused(tmp_path, names) -> None:
+def test_two_clips_of_one_name_are_refused(tmp_path: Path, names: Any) -> None:
     with pytest.raises(EvaluationError, match=r"two clips of the name '(s/)?a'"):
         find_clips(touch(tmp_path, *names))
 
 
-def test_no_folder_no_clip(tmp_path) -> None:
+def test_no_folder_no_clip(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"'.*nowhere' does not exist"):
         find_clips(tmp_path / "nowhere")
     with pytest.raises(EvaluationError, match=r"a\.mp4' is a file, not a folder"):
@@ -79,7 +80,7 @@ def test_no_folder_no_clip(tmp_path) -> None:
     assert ".webm" in str(caught.value.hint)
 
 
-def test_links_are_clips_by_their_own_names_and_a_circle_of_links_ends(tmp_path) -> None:
+def test_links_are_clips_by_their_own_names_and_a_circle_of_links_ends(tmp_path: Path) -> None:
     touch(tmp_path / "elsewhere", "real.mp4", "frames/1.png")
     root = tmp_path / "clips"
     root.mkdir()
@@ -91,13 +92,13 @@ def test_links_are_clips_by_their_own_names_and_a_circle_of_links_ends(tmp_path)
     assert list(find_clips(root)) == ["a", "b", "frames_a", "frames_b"]
 
 
-def test_a_name_that_no_table_can_hold_is_refused(tmp_path) -> None:
+def test_a_name_that_no_table_can_hold_is_refused(tmp_path: Path) -> None:
     (tmp_path / os.fsdecode(b"caf\xe9.mp4")).touch()
     with pytest.raises(EvaluationError, match="is not UTF-8"):
         find_clips(tmp_path)
 
 
-def test_each_folder_of_clips_is_listed_once(tmp_path, monkeypatch) -> None:
+def test_each_folder_of_clips_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a network's file system each question costs a millisecond, and folders hold ten thousand clips."""
     for index in range(90):
         (tmp_path / f"clip{index}.mp4").touch()
@@ -150,7 +151,7 @@ def test_two_sides_without_a_common_name_are_compared_as_sets() -> None:
     assert "compared as sets only" in problem
 
 
-def test_a_sound_match_has_no_problems(tmp_path) -> None:
+def test_a_sound_match_has_no_problems(tmp_path: Path) -> None:
     captions = write(tmp_path / "c.csv", "name,caption\na,one\nb,two\n")
     matched = match(clips("a", "b"), clips("a", "b"), captions, None)
     assert captions_of(matched) == {"a": "one", "b": "two"}
@@ -172,13 +173,13 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", sorted(FORMS))
-def test_captions_in_the_forms_in_which_people_keep_them(tmp_path, form) -> None:
+def test_captions_in_the_forms_in_which_people_keep_them(tmp_path: Path, form: Any) -> None:
     matched = match(clips("a", "sub/b"), None, write(tmp_path / form, FORMS[form]), None)
     assert captions_of(matched) == {"a": "a dog runs", "sub/b": "two, cats"}
     assert matched.problems == ()
 
 
-def test_a_folder_of_text_files(tmp_path) -> None:
+def test_a_folder_of_text_files(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     write(tmp_path / "a.txt", "a dog runs\n")
     write(tmp_path / "sub" / "b.txt", "\ufefftwo, cats\r\n")
@@ -188,7 +189,7 @@ def test_a_folder_of_text_files(tmp_path) -> None:
     }
 
 
-def test_captions_without_a_clip_and_clips_without_a_caption_are_counted_and_named(tmp_path) -> None:
+def test_captions_without_a_clip_and_clips_without_a_caption_are_counted_and_named(tmp_path: Path) -> None:
     rows = "".join(f"{name},text\n" for name in ["a", *"vwxyz"])
     matched = match(clips("a", "b"), None, write(tmp_path / "c.csv", f"name,caption\n{rows}"), None)
     assert matched.problems == (
@@ -201,13 +202,13 @@ def test_captions_without_a_clip_and_clips_without_a_caption_are_counted_and_nam
     assert [sample.is_listed for sample in matched.samples if sample.id == "b"] == [False]
 
 
-def test_captions_of_other_clips_altogether_are_an_error_that_shows_both_sides(tmp_path) -> None:
+def test_captions_of_other_clips_altogether_are_an_error_that_shows_both_sides(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match=r"no generated clip .* c\.csv lists \(x") as caught:
         match(clips("a"), None, write(tmp_path / "c.csv", "name,caption\nx,text\n"), None)
     assert "the clips found are called a" in str(caught.value.hint)
 
 
-def test_several_captions_of_a_clip_are_samples_of_one_source(tmp_path) -> None:
+def test_several_captions_of_a_clip_are_samples_of_one_source(tmp_path: Path) -> None:
     path = write(tmp_path / "c.csv", "name,caption\na,one\nb,other\na,two\n")
     matched = match(clips("a", "b"), clips("a", "b"), path, None)
     assert captions_of(matched) == {"a#0": "one", "a#1": "two", "b": "other"}
@@ -217,14 +218,14 @@ def test_several_captions_of_a_clip_are_samples_of_one_source(tmp_path) -> None:
     assert references_of(matched.samples) == {"a#0": "a", "a#1": "a", "b": "b"}
 
 
-def test_identical_rows_count_once_and_are_said(tmp_path) -> None:
+def test_identical_rows_count_once_and_are_said(tmp_path: Path) -> None:
     path = write(tmp_path / "c.csv", "name,caption\na,one\na,one\na.mp4,one\nb,two\n")
     matched = match(clips("a", "b"), None, path, None)
     assert captions_of(matched) == {"a": "one", "b": "two"}
     assert matched.problems == ("2 rows of c.csv are there twice; each counts once",)
 
 
-def test_a_source_column_groups_clips(tmp_path) -> None:
+def test_a_source_column_groups_clips(tmp_path: Path) -> None:
     path = write(tmp_path / "c.csv", "name,caption,source\na,one,v1\nb,two,v1\nc,three,\n")
     assert [s.source for s in match(clips("a", "b", "c"), None, path, None).samples] == ["v1", "v1", "c"]
 
@@ -235,7 +236,7 @@ def test_seeds_are_not_guessed_from_names() -> None:
     assert [sample.source for sample in matched.samples] == ["dog_0", "dog_1"]
 
 
-def test_pairs_say_that_several_clips_belong_to_one_reference(tmp_path) -> None:
+def test_pairs_say_that_several_clips_belong_to_one_reference(tmp_path: Path) -> None:
     pairs = write(tmp_path / "p.csv", "generated,reference\ndog_0,dog.mp4\ndog_1.mp4,dog\ncat_0,cat\n")
     matched = match(clips("dog_0", "dog_1", "cat_0"), clips("dog", "cat"), None, pairs)
     assert references_of(matched.samples) == {"cat_0": "cat", "dog_0": "dog", "dog_1": "dog"}
@@ -243,7 +244,7 @@ def test_pairs_say_that_several_clips_belong_to_one_reference(tmp_path) -> None:
     assert matched.problems == ()
 
 
-def test_pairs_carry_captions_and_sources_and_captions_fill_the_gaps(tmp_path) -> None:
+def test_pairs_carry_captions_and_sources_and_captions_fill_the_gaps(tmp_path: Path) -> None:
     pairs = write(
         tmp_path / "p.csv",
         "generated,reference,caption,source\ng0,r0,given,s\ng1,r1,,\ng2,r2,,\ng3,r3,,\n",
@@ -258,7 +259,7 @@ def test_pairs_carry_captions_and_sources_and_captions_fill_the_gaps(tmp_path) -
     assert matched.problems == ("1 clips have no caption: g3",)
 
 
-def test_pairs_take_every_caption_of_a_clip(tmp_path) -> None:
+def test_pairs_take_every_caption_of_a_clip(tmp_path: Path) -> None:
     pairs = write(tmp_path / "p.csv", "generated,reference\ng,r\n")
     captions = write(tmp_path / "c.csv", "name,caption\ng,one\ng,two\n")
     matched = match(clips("g"), clips("r"), captions, pairs)
@@ -267,7 +268,7 @@ def test_pairs_take_every_caption_of_a_clip(tmp_path) -> None:
     assert {sample.source for sample in matched.samples} == {"r"}
 
 
-def test_what_the_pairs_do_not_name_or_name_in_vain_is_said(tmp_path) -> None:
+def test_what_the_pairs_do_not_name_or_name_in_vain_is_said(tmp_path: Path) -> None:
     pairs = write(tmp_path / "p.csv", "generated,reference\na,r\nb,gone\nlost,r\na.mp4,r\n")
     matched = match(clips("a", "b", "take #2"), clips("r", "q"), None, pairs)
     assert references_of(matched.samples) == {"a": "r", "b": None, "lost": "r"}
@@ -281,24 +282,24 @@ def test_what_the_pairs_do_not_name_or_name_in_vain_is_said(tmp_path) -> None:
     )
 
 
-def test_references_that_are_named_but_not_given_are_said(tmp_path) -> None:
+def test_references_that_are_named_but_not_given_are_said(tmp_path: Path) -> None:
     pairs = write(tmp_path / "p.csv", "generated,reference\na,r\n")
     matched = match(clips("a"), None, None, pairs)
     assert matched.problems == ("1 references are named in the pairs, and no references are given: r",)
 
 
-def test_a_clip_with_a_number_sign_in_its_name_is_that_clip(tmp_path) -> None:
+def test_a_clip_with_a_number_sign_in_its_name_is_that_clip(tmp_path: Path) -> None:
     pairs = write(tmp_path / "p.csv", "generated,reference\nsong #1,r\n")
     assert match(clips("song #1"), clips("r"), None, pairs).problems == ()
 
 
-def test_two_samples_of_one_id_are_refused(tmp_path) -> None:
+def test_two_samples_of_one_id_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "c.csv", "name,caption\na,one\na,two\n")
     with pytest.raises(EvaluationError, match="two samples would be called 'a#0'"):
         match(clips("a", "a#0"), None, path, None)
 
 
-def test_names_are_compared_in_composed_form(tmp_path) -> None:
+def test_names_are_compared_in_composed_form(tmp_path: Path) -> None:
     composed, decomposed = (unicodedata.normalize(form, "caf\u00e9") for form in ("NFC", "NFD"))
     assert composed != decomposed
     path = write(tmp_path / "c.csv", f"name,caption\n{composed},coffee\n")
@@ -309,13 +310,13 @@ def test_names_are_compared_in_composed_form(tmp_path) -> None:
         match(clips(composed, decomposed), None, None, None)
 
 
-def test_a_name_that_looks_like_a_suffix_is_kept_where_a_clip_has_it(tmp_path) -> None:
+def test_a_name_that_looks_like_a_suffix_is_kept_where_a_clip_has_it(tmp_path: Path) -> None:
     path = write(tmp_path / "c.csv", "name,caption\nintro.ts,one\nend.ts,two\n")
     assert captions_of(match(clips("intro.ts", "end"), None, path, None)) == {"intro.ts": "one", "end": "two"}
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/secret", "..\\secret", "sub/../../secret"])
-def test_a_name_from_a_file_never_leads_out_of_the_folder(tmp_path, name) -> None:
+def test_a_name_from_a_file_never_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
     touch(tmp_path, "secret.mp4", "generated/a.mp4")
     found = find_clips(tmp_path / "generated")
     pairs = write(tmp_path / "p.csv", f"generated,reference\na,{name}\n{name},a\n")
@@ -324,7 +325,7 @@ def test_a_name_from_a_file_never_leads_out_of_the_folder(tmp_path, name) -> Non
     assert [sample.reference for sample in matched.samples if sample.generated] == [None]
 
 
-def test_samples_are_sorted_whatever_the_order_of_rows(tmp_path) -> None:
+def test_samples_are_sorted_whatever_the_order_of_rows(tmp_path: Path) -> None:
     names = [f"{index:03}" for index in range(50)]
     forward = write(tmp_path / "f.csv", "name,caption\n" + "".join(f"{name},t\n" for name in names))
     backward = write(tmp_path / "b.csv", "name,caption\n" + "".join(f"{name},t\n" for name in names[::-1]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ class Mean(ClipMetric):
 
     name, version, label, higher_is_better, needs = "mean", "1", "Mean", True, ("i3d",)
 
-    def compute(self, features: dict[str, np.ndarray]) -> float:
+    def compute(self, features: Mapping[str, np.ndarray]) -> float:
         return float(features["i3d"].mean())
 
 
@@ -51,8 +51,8 @@ class Distance(SetMetric):
 
     def compare(
         self,
-        a: list[np.ndarray],
-        b: list[np.ndarray],
+        a: Sequence[np.ndarray],
+        b: Sequence[np.ndarray],
         reference_ND: np.ndarray,
         groups: Sequence[str],
         reference_groups: Sequence[str],

@@ -42,7 +42,7 @@ def score(
     Args:
         gaps: (label, seed, row) of clips that have no features.
     """
-    protocol = parse_protocol({"name": "t", "version": "1", **(protocol or {})})
+    parsed = parse_protocol({"name": "t", "version": "1", **(protocol or {})})
     systems = tuple(System(label, "made", "1", "{}", str(saw)) for label, (saw, _) in methods.items())
     observed = [
         observation(index, None if (label, seed, index) in gaps else row, method=label, seed=seed)
@@ -51,7 +51,7 @@ def score(
         for index, row in enumerate(rows)
     ]
     references = [observation(index, row) for index, row in enumerate(reference)]
-    measuring = Measuring(protocol, tuple(build_metric(name, protocol) for name in metrics), {})
+    measuring = Measuring(parsed, tuple(build_metric(name, parsed) for name in metrics), {})
     everything = Observations("r", systems, {"data": "test"}, seeds, tuple(observed), tuple(references))
     return measuring, everything
 
@@ -150,10 +150,11 @@ def test_a_metric_that_cannot_compare_says_so_and_gives_no_row() -> None:
     centred = {"kernel": {"centred": True}}
     measuring, observations = score(sides, features(20, 2), metrics=("kvd",), protocol=centred)
     assert comparison_rows(measuring, observations, [], Defects()) == []
+    metric: Any
     (metric,) = measuring.metrics
     items = observations.of("a", "data")
     note = metric.compute(
-        np.stack([item.features["i3d"].values for item in items]),
+        np.stack([np.asarray(item.features["i3d"].values) for item in items]),
         features(20, 2),
         [item.clip.source for item in items],
         [item.clip.source for item in items],

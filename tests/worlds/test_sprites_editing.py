@@ -98,7 +98,7 @@ def test_the_pixels_show_the_edit_and_the_motion_of_the_source() -> None:
         assert judge_motion(clip) == edit.source.motion
 
 
-def test_the_data_sets_read_the_edits_in_their_order(world) -> None:
+def test_the_data_sets_read_the_edits_in_their_order(world: Path) -> None:
     edits = edit_scenes(NUM_VIDEOS, seed=3)
     loveu = LoveuTgve(LoveuTgve.Config(root=str(world / "loveu")))
     davis = Davis(Davis.Config(root=str(world / "davis"), list="2017/val"))
@@ -111,8 +111,8 @@ def test_the_data_sets_read_the_edits_in_their_order(world) -> None:
 
 
 @pytest.mark.parametrize("layout", ["loveu", "davis"])
-def test_the_frames_are_the_scene_pixel_for_pixel(world, layout) -> None:
-    cls = {"loveu": LoveuTgve, "davis": Davis}[layout]
+def test_the_frames_are_the_scene_pixel_for_pixel(world: Path, layout: str) -> None:
+    cls: Any = {"loveu": LoveuTgve, "davis": Davis}[layout]
     sources = {edit.video: edit.source for edit in edit_scenes(NUM_VIDEOS, seed=3)}
     for sample in cls(cls.Config(root=str(world / layout))):
         assert sample.reference is not None
@@ -121,7 +121,7 @@ def test_the_frames_are_the_scene_pixel_for_pixel(world, layout) -> None:
             assert np.array_equal(read_clip(sample.reference), drawn)
 
 
-def test_writing_goes_on_where_it_stopped(tmp_path) -> None:
+def test_writing_goes_on_where_it_stopped(tmp_path: Path) -> None:
     write_world(tmp_path, ["davis"], {"test": 3}, show_progress=False)
     folder = tmp_path / "davis"
     frames = folder / "JPEGImages" / "480p"
@@ -136,7 +136,7 @@ def test_writing_goes_on_where_it_stopped(tmp_path) -> None:
     assert sorted(path.name for path in frames.iterdir()) == ["sprite-000", "sprite-001", "sprite-002"]
 
 
-def test_other_parameters_draw_the_frames_anew(tmp_path) -> None:
+def test_other_parameters_draw_the_frames_anew(tmp_path: Path) -> None:
     write_world(tmp_path, ["loveu"], {"test": 1}, seed=0, show_progress=False)
     path = tmp_path / "loveu/DAVIS_480p/480p_frames/sprite-000/00000.png"
     before = path.read_bytes()

@@ -76,6 +76,8 @@ def test_i3d_equals_the_network_on_frames_in_minus_one_to_one(i3d: I3dSession, i
 def test_features_do_not_depend_on_the_batch(
     i3d: I3dSession, clip_image: ClipImageSession, clip_text: ClipTextSession, clips: list[np.ndarray]
 ) -> None:
+    session: Any
+    inputs: Any
     for session, inputs in (
         (i3d, clips),
         (clip_image, clips),
@@ -158,7 +160,7 @@ def test_protocols_that_agree_on_a_part_share_its_features() -> None:
 
 def test_configs_refuse_unknown_keys() -> None:
     with pytest.raises(ValidationError):
-        I3dLogits.Config(weight="x")
+        I3dLogits.Config(weight="x")  # type: ignore[call-arg]
 
 
 def test_i3d_weights_in_public_formats(i3d_folder: Path, tmp_path: Path, clips: list[np.ndarray]) -> None:

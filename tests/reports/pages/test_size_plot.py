@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 from reelbench.reports.pages.size_plot import HEIGHT, WIDTH, size_plots
 
 
-def rows(values, method="m", spread=1.0, **more):
+def rows(
+    values: list[float], method: str = "m", spread: float | None = 1.0, **more: Any
+) -> list[dict[str, Any]]:
     return [
         {
             "dataset": "d",
