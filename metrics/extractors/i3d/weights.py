@@ -50,7 +50,7 @@ _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 @dataclass(frozen=True)
 class _I3dFiles(NamedFiles):
     def files(self, tree: Tree) -> tuple[str, ...]:
-        if tree.is_file:
+        if tree.path is not None and tree.is_file:
             if detect_format(tree.path) != "torchscript":
                 refuse_other_tensors(tree.path, self.what, _FIRST_TENSOR, _LAST_TENSOR)
             return ()

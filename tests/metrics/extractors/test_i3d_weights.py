@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import runpy
 import shutil
-import types
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -42,8 +40,8 @@ class _StyleGanVConvention(torch.nn.Module):
         self.network = network
 
     def forward(
-        self, x: Any, rescale: bool = True, resize: bool = True, return_features: bool = False
-    ) -> Any:
+        self, x: torch.Tensor, rescale: bool = True, resize: bool = True, return_features: bool = False
+    ) -> torch.Tensor:
         if resize:
             size = [x.shape[2], 224, 224]
             x = torch.nn.functional.interpolate(x, size=size, mode="trilinear", align_corners=False)
@@ -226,7 +224,7 @@ def test_protocols_act_on_a_loaded_file(i3d_folder: Path, tmp_path: Path) -> Non
     assert parse_protocol({"name": "t", "version": "1"}).i3d.batchnorm_epsilon == 1e-3
 
 
-def test_black_and_white_is_fvd_without_covariance(i3d_folder: Path, check: types.SimpleNamespace) -> None:
+def test_black_and_white_is_fvd_without_covariance(i3d_folder: Path, check: SimpleNamespace) -> None:
     """The published number is FVD between two sets of equal clips, here of black and of white frames."""
     with reference_precision("cpu"):
         network = load_i3d(i3d_folder)
@@ -238,9 +236,7 @@ def test_black_and_white_is_fvd_without_covariance(i3d_folder: Path, check: type
     assert distance > 0
 
 
-def test_other_weights_are_not_taken_for_the_published_ones(
-    i3d_folder: Path, check: types.SimpleNamespace
-) -> None:
+def test_other_weights_are_not_taken_for_the_published_ones(i3d_folder: Path, check: SimpleNamespace) -> None:
     assert not check.agrees_with_published(check.black_and_white_distance(str(i3d_folder), 10), 10)
     for frames, distance in check.PUBLISHED_DISTANCES.items():
         assert check.agrees_with_published(distance * 1.001, frames)
