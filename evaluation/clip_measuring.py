@@ -66,40 +66,29 @@ class WorkList:
     def items(self) -> Iterator[ExtractItem]:
         """All the work, in the order in which it was asked for."""
         for group in self._groups.values():
-            if group.wanted:
-                yield ExtractItem(group.name, tuple(group.inputs), tuple(group.wanted))
+            yield ExtractItem(group.name, tuple(group.inputs), tuple(group.wanted))
 
     def text(self, measuring: Measuring, role: str, text: str) -> FeatureRef:
         """A feature of a caption."""
         content = measuring.prompt_content(text)
-        ref = FeatureRef(measuring.extractors[role].key(content), content)
-        self._want(measuring, role, ref, self._group(f"caption {text[:60]}"), (text,), 0)
-        return ref
+        return self._feature(measuring, role, content, f"caption {text[:60]}", (), (text,), 0)
 
     def generated(
         self, measuring: Measuring, role: str, clip: StoredClip, sample: Sample, partner: StoredClip | None
     ) -> FeatureRef:
         """A feature of a generated clip; `partner` is the reference that it is compared with."""
-        frames = self._frames_digest(measuring, clip)
-        content = measuring.generated_content(role, frames, sample.num_context_frames)
-        ref = self._ref(measuring, role, content, (clip,))
-        group = self._group(partner if partner is not None and self._join_pairs else clip)
-        self._want(
-            measuring,
-            role,
-            ref,
-            group,
-            (self._generated_input(measuring, clip, sample),),
-            sample.num_context_frames,
+        content = self._generated_content(measuring, role, clip, sample)
+        together = partner if partner is not None and self._join_pairs else clip
+        source = self._generated_input(measuring, clip, sample)
+        return self._feature(
+            measuring, role, content, together, (clip,), (source,), sample.num_context_frames
         )
-        return ref
 
     def reference(self, measuring: Measuring, role: str, clip: StoredClip, sample: Sample) -> FeatureRef:
         """A feature of a reference clip; `sample` is the reference's own."""
-        ref = self._ref(measuring, role, self._reference_content(measuring, clip, sample), (clip,))
+        content = self._reference_content(measuring, clip, sample)
         source = self._reference_input(measuring, clip, sample)
-        self._want(measuring, role, ref, self._group(clip), (source,), sample.num_context_frames)
-        return ref
+        return self._feature(measuring, role, content, clip, (clip,), (source,), sample.num_context_frames)
 
     def pair(
         self,
@@ -111,38 +100,57 @@ class WorkList:
         partner_sample: Sample,
     ) -> FeatureRef:
         """A feature of a generated clip beside its reference."""
-        generated = measuring.generated_content(
-            role, self._frames_digest(measuring, clip), sample.num_context_frames
+        content = measuring.pair_content(
+            self._generated_content(measuring, role, clip, sample),
+            self._reference_content(measuring, partner, partner_sample),
         )
-        reference = self._reference_content(measuring, partner, partner_sample)
-        ref = self._ref(measuring, role, measuring.pair_content(generated, reference), (clip, partner))
         sources = (
             self._generated_input(measuring, clip, sample),
             self._reference_input(measuring, partner, partner_sample),
         )
-        self._want(measuring, role, ref, self._group(partner), sources, sample.num_context_frames)
-        return ref
+        clips = (clip, partner)
+        return self._feature(measuring, role, content, partner, clips, sources, sample.num_context_frames)
 
-    # -- keys ----------------------------------------------------------------------------------
-
-    def _ref(
-        self, measuring: Measuring, role: str, content: str, clips: tuple[StoredClip, ...]
+    def _feature(
+        self,
+        measuring: Measuring,
+        role: str,
+        content: str,
+        together: StoredClip | str,
+        clips: tuple[StoredClip, ...],
+        sources: tuple[Input, ...],
+        num_context_frames: int,
     ) -> FeatureRef:
-        failure = None
-        for clip in clips:
-            if self._facts[clip].error is not None:
-                failure = FailureInfo(type="VideoError", message=str(self._facts[clip].error))
-        return FeatureRef(measuring.extractors[role].key(content), content, failure)
+        """A feature by its content; unless a file of its clips is unreadable, it is work to be done.
+
+        Args:
+            together: what is read together is called by this clip, or by these words.
+        """
+        errors = [error for clip in clips if (error := self._facts[clip].error) is not None]
+        failure = FailureInfo(type="VideoError", message=errors[-1]) if errors else None
+        key = measuring.extractors[role].key(content)
+        if failure is None and (role, key) not in self._keys:
+            self._keys.add((role, key))
+            spec = measuring.extractors[role].spec
+            self._specs[spec.session_key] = spec
+            label = together if isinstance(together, str) else together.name
+            group = self._groups.setdefault(together, _Group(label))
+            inputs = tuple(group.place(source) for source in sources)
+            cut = measuring.cut(role, num_context_frames)
+            group.wanted.append(Wanted(role, spec.session_key, key, inputs, cut))
+        return FeatureRef(key, content, failure)
+
+    # -- contents ------------------------------------------------------------------------------
 
     def _file_digest(self, clip: StoredClip) -> str:
         found = self._facts[clip].digest
         return found if found is not None else digest({"unreadable": str(clip.path)})
 
-    def _frames_digest(self, measuring: Measuring, clip: StoredClip) -> str:
+    def _generated_content(self, measuring: Measuring, role: str, clip: StoredClip, sample: Sample) -> str:
         data: dict[str, object] = {"file": self._file_digest(clip)}
         if measuring.protocol.sampling.generated_rate == "protocol":
             data["rate"] = self._rate(measuring, clip)
-        return digest(data)
+        return measuring.generated_content(role, digest(data), sample.num_context_frames)
 
     def _reference_content(self, measuring: Measuring, clip: StoredClip, sample: Sample) -> str:
         content = measuring.reference_content(sample, self._file_digest(clip))
@@ -181,27 +189,3 @@ class WorkList:
     def _input(self, clip: StoredClip, reading: Reading, may_be_short: bool) -> Input:
         fps = self._frame_rate if clip.kind == "frames" else None
         return VideoInput(ClipRef(clip.path, fps=fps), reading, may_be_short)
-
-    # -- work ----------------------------------------------------------------------------------
-
-    def _group(self, name: StoredClip | str) -> _Group:
-        label = name if isinstance(name, str) else name.name
-        return self._groups.setdefault(name, _Group(label))
-
-    def _want(
-        self,
-        measuring: Measuring,
-        role: str,
-        ref: FeatureRef,
-        group: _Group,
-        sources: tuple[Input, ...],
-        num_context_frames: int,
-    ) -> None:
-        if ref.failure is not None or (role, ref.key) in self._keys:
-            return
-        self._keys.add((role, ref.key))
-        spec = measuring.extractors[role].spec
-        self._specs[spec.session_key] = spec
-        inputs = tuple(group.place(source) for source in sources)
-        cut = measuring.cut(role, num_context_frames)
-        group.wanted.append(Wanted(role, spec.session_key, ref.key, inputs, cut))
