@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ..core.errors import ReelbenchError
     from ..core.run_file import RunFile
 
 
@@ -75,18 +74,13 @@ def load(run_file: Path, limit: int | None, only: list[str] | None, output: Path
         ReelbenchError: the run file or an option is not valid.
     """
     from ..core.run_file_loading import load_run_file
+    from ..stages.planning import run_faults
 
-    run = load_run_file(run_file, _more_faults).amended(limit=limit, only=only or (), output=output)
+    run = load_run_file(run_file, run_faults).amended(limit=limit, only=only or (), output=output)
     for folder in (run.output, run.store_dir):
         _check_name(folder)
     # Absolute, as in the flow: tables, keys of caches and printed paths are then the same.
     return run.model_copy(update={"output": run.output.absolute(), "store": run.store_dir.absolute()})
-
-
-def _more_faults(run: RunFile) -> list[ReelbenchError]:
-    from ..stages.planning import run_faults
-
-    return run_faults(run)
 
 
 def _check_name(folder: Path) -> None:

@@ -37,7 +37,7 @@ def plan(
     run = load(run_file, limit, only, output)
     planned, weights = look_at_run(run)
     to_fetch = [fetch_text(ref, online) for ref in weights.not_fetched]
-    free_bytes = Store(run.store_dir, default_codec(), read_only=True).free_bytes()
+    free_bytes = Store(run.store_dir, default_codec(), read_only=True).files.free_bytes()
     if as_json:
         import json
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -42,6 +42,7 @@ def report(
     from ..core.errors import NothingMadeError
     from ..core.extras import require_bench
     from ..core.store import Store
+    from ..core.tables import plain_rows
     from ..datasets.video import default_codec
     from ..flows.environment import quiet_environment
     from ..reports.pages.html_report import write_html_report
@@ -70,21 +71,8 @@ def report(
     if markdown:
         typer.echo(markdown_report(result.tables_dir), nl=False)
     elif as_json:
-        typer.echo(_summary_json(result.tables_dir))
+        typer.echo(json.dumps(plain_rows(result.tables_dir, "summary"), indent=1))
     else:
         print_tables(run.run_dir)
         print_failures(run.run_dir)
         print_places(run)
-
-
-def _summary_json(folder: Path) -> str:
-    """The rows of the summary; what is not a number is null."""
-    import json
-
-    from ..core.tables import read_table
-
-    def plain(value: Any) -> Any:
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    rows = read_table(folder, "summary").to_pylist()
-    return json.dumps([{name: plain(value) for name, value in row.items()} for row in rows], indent=1)

@@ -30,11 +30,6 @@ class FileDigests:
             except (ValueError, OSError, AttributeError):
                 self._known = {}
 
-    @classmethod
-    def at(cls, cache: Path | FileDigests | None) -> FileDigests:
-        """The cache itself, or the one in a file."""
-        return cache if isinstance(cache, FileDigests) else cls(cache)
-
     def digest(self, path: Path) -> str:
         """sha256 of the file's content.
 

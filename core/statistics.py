@@ -258,16 +258,15 @@ def _cluster_sums(values: Floats, clusters: Sequence[str]) -> Floats:
     return np.asarray(np.bincount(index.ravel(), weights=values), dtype=np.float64)
 
 
-def min_detectable(standard_error: float, degrees: int, alpha: float = ALPHA, power: float = POWER) -> float:
-    """The smallest true difference that a two-sided test finds with the given power.
+def min_detectable(standard_error: float, degrees: int) -> float:
+    """The smallest true difference that a two-sided test at 5% finds with 80% power.
 
-    MDD = (t_{1 - alpha/2, df} + t_{power, df}) SE. A difference below it that was not found significant says
+    MDD = (t_{0.975, df} + t_{0.8, df}) SE. A difference below it that was not found significant says
     nothing. A correction for several comparisons (Holm) is not part of it: with one, it is larger.
 
     Args:
         standard_error: of the paired difference, at least 0.
         degrees: of freedom of that error: sources or jackknife groups less one, at least 1.
-        alpha, power: in (0, 1).
 
     Raises:
         MetricError: an argument is out of range.
@@ -277,11 +276,11 @@ def min_detectable(standard_error: float, degrees: int, alpha: float = ALPHA, po
     >>> round(min_detectable(1.0, 10_000), 2)
     2.8
     """
-    if not (standard_error >= 0 and degrees >= 1 and 0 < alpha < 1 and 0 < power < 1):
+    if not (standard_error >= 0 and degrees >= 1):
         raise MetricError(
             f"minimum detectable difference: standard error {standard_error} must be at least 0, degrees "
-            f"{degrees} at least 1, alpha {alpha} and power {power} between 0 and 1"
+            f"{degrees} at least 1"
         )
     from scipy.special import stdtrit
 
-    return float(stdtrit(degrees, 1 - alpha / 2) + stdtrit(degrees, power)) * standard_error
+    return float(stdtrit(degrees, 1 - ALPHA / 2) + stdtrit(degrees, POWER)) * standard_error

@@ -8,6 +8,7 @@ from (clips, features) are kept append-only in the store, under their keys.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -244,14 +245,31 @@ def _schema(row: type[Row]) -> pa.Schema:
     return pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in types.items()])
 
 
+@dataclass
+class Tables:
+    """The rows of all tables of a run."""
+
+    runs: list[RunRow] = field(default_factory=list)
+    clips: list[ClipRow] = field(default_factory=list)
+    features: list[FeatureRow] = field(default_factory=list)
+    scores: list[ScoreRow] = field(default_factory=list)
+    summary: list[SummaryRow] = field(default_factory=list)
+    comparisons: list[ComparisonRow] = field(default_factory=list)
+    curves: list[CurveRow] = field(default_factory=list)
+
+    def extend(self, other: Tables) -> None:
+        """Add the rows of other tables."""
+        for name, rows in vars(other).items():
+            getattr(self, name).extend(rows)
+
+    def write(self, folder: Path) -> None:
+        """Write each as `<folder>/<name>.parquet`, that of the run last."""
+        for name, rows in reversed(vars(self).items()):
+            write_table(folder, name, rows)
+
+
 SCHEMAS: dict[str, pa.Schema] = {
-    "runs": _schema(RunRow),
-    "clips": _schema(ClipRow),
-    "features": _schema(FeatureRow),
-    "scores": _schema(ScoreRow),
-    "summary": _schema(SummaryRow),
-    "comparisons": _schema(ComparisonRow),
-    "curves": _schema(CurveRow),
+    name: _schema(get_args(rows)[0]) for name, rows in get_type_hints(Tables).items()
 }
 
 _IDENTITY = (
@@ -305,27 +323,18 @@ def write_table(folder: Path, name: str, rows: Sequence[Row | Mapping[str, Any]]
     return path
 
 
-@dataclass
-class Tables:
-    """The rows of all tables of a run."""
+def plain_rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    """The rows of a table for JSON: what is not a number is None.
 
-    clips: list[ClipRow] = field(default_factory=list)
-    features: list[FeatureRow] = field(default_factory=list)
-    scores: list[ScoreRow] = field(default_factory=list)
-    summary: list[SummaryRow] = field(default_factory=list)
-    comparisons: list[ComparisonRow] = field(default_factory=list)
-    curves: list[CurveRow] = field(default_factory=list)
-    runs: list[RunRow] = field(default_factory=list)
+    Raises:
+        StoreError: see `read_table`.
+    """
 
-    def extend(self, other: Tables) -> None:
-        """Add the rows of other tables."""
-        for name, rows in vars(other).items():
-            getattr(self, name).extend(rows)
+    def plain(value: Any) -> Any:
+        return None if isinstance(value, float) and not math.isfinite(value) else value
 
-    def write(self, folder: Path) -> None:
-        """Write each as `<folder>/<name>.parquet`, that of the run last."""
-        for name, rows in vars(self).items():
-            write_table(folder, name, rows)
+    rows = read_table(folder, name).to_pylist()
+    return [{column: plain(value) for column, value in row.items()} for row in rows]
 
 
 def read_table(folder: Path, name: str) -> pa.Table:

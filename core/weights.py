@@ -71,14 +71,14 @@ def resolve(
     weights_format: WeightsFormat = EVERYTHING,
     *,
     fetch: bool = True,
-    cache: Path | FileDigests | None = None,
+    cache: FileDigests | None = None,
 ) -> Path:
     """The local file or folder of a location, checked against its format, and its pin where it has one.
 
     Args:
         weights_format: what is loaded of it.
         fetch: whether what is not in the hub's own cache may be fetched.
-        cache: where digests of pinned weights are remembered; see `core.file_digests`. Within a process
+        cache: where digests of pinned weights are remembered; Within a process
             they are remembered in any case.
 
     Raises:
@@ -153,9 +153,9 @@ _pinned_digests = FileDigests(None)
 
 
 def _check_pin(
-    bare: str, path: Path, pin: str, weights_format: WeightsFormat, cache: Path | FileDigests | None
+    bare: str, path: Path, pin: str, weights_format: WeightsFormat, cache: FileDigests | None
 ) -> None:
-    digests = _pinned_digests if cache is None else FileDigests.at(cache)
+    digests = _pinned_digests if cache is None else cache
     found = digest_weights(path, digests, weights_format)
     plain = digests.digest(path) if path.is_file() else ""
     if pin in (found, plain):
@@ -217,17 +217,17 @@ def _not_fetched(location: str, weights_format: WeightsFormat) -> NotFetchedErro
 
 
 def digest_weights(
-    path: Path, cache: Path | FileDigests | None = None, weights_format: WeightsFormat = EVERYTHING
+    path: Path, cache: FileDigests | None = None, weights_format: WeightsFormat = EVERYTHING
 ) -> str:
     """Digest of what is loaded of `path` (a file or a folder), by content.
 
     Args:
-        cache: where digests are remembered; see `core.file_digests`.
+        cache: where digests are remembered.
 
     Raises:
         WeightsError: see `WeightsFormat.files`.
     """
-    digests = FileDigests.at(cache)
+    digests = FileDigests(None) if cache is None else cache
     if path.is_file():
         parts = [[path.name, digests.digest(path)]]
     else:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.tables import read_table
+from ..core.tables import plain_rows, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,19 +60,8 @@ def as_json_data(evaluation: Evaluation) -> dict[str, Any]:
     tables = [read_table(folder, name).to_pylist() for name in ("clips", "features", "scores")]
     return {
         "folder": str(evaluation.folder),
-        "summary": _plain_rows(folder, "summary"),
-        "comparisons": _plain_rows(folder, "comparisons"),
+        "summary": plain_rows(folder, "summary"),
+        "comparisons": plain_rows(folder, "comparisons"),
         "problems": list(evaluation.problems),
         "failures": [asdict(failure) for failure in failures_of(*tables)],
     }
-
-
-def _plain_rows(folder: Path, table: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = read_table(folder, table).to_pylist()
-    return [
-        {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in row.items()
-        }
-        for row in rows
-    ]

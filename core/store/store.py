@@ -30,10 +30,10 @@ class Store:
         self.root = Path(root)
         self._codec = codec
         self._read_only = read_only
-        self._files = StoreFiles(self.root, read_only)
-        self.clips = Clips(self._files, codec)
-        self.artifacts = Artifacts(self._files)
-        self.features = FeatureParts(self._files)
+        self.files = StoreFiles(self.root, read_only)
+        self.clips = Clips(self.files, codec)
+        self.artifacts = Artifacts(self.files)
+        self.features = FeatureParts(self.files)
 
     # -- failures of features ------------------------------------------------------------------
 
@@ -44,19 +44,19 @@ class Store:
             StoreError: it cannot be written (a full disk).
         """
         info = error if isinstance(error, FailureInfo) else FailureInfo.of(error)
-        path = self._files.path("failures", key, ".json")
+        path = self.files.path("failures", key, ".json")
         with writing(path):
             write_text_atomic(path, info.model_dump_json())
 
     def failure(self, key: str) -> FailureInfo | None:
         """Why the work under a key failed, None where nothing is recorded."""
-        path = self._files.path("failures", key, ".json")
+        path = self.files.path("failures", key, ".json")
         try:
             return FailureInfo.model_validate_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            self._files.quarantine(path, f"unreadable failure: {error}")
+            self.files.quarantine(path, f"unreadable failure: {error}")
             return None
 
     # -- timings, for the plan's estimate ------------------------------------------------------
@@ -98,13 +98,3 @@ class Store:
         """The remembered digests of files ("weights", "videos"); of a store that is only read they are not
         written."""
         return FileDigests(self.root / "cache" / f"{kind}_digests.json", read_only=self._read_only)
-
-    # -- housekeeping --------------------------------------------------------------------------
-
-    def sweep(self) -> int:
-        """Delete temporary files that a killed process left over an hour ago; how many."""
-        return self._files.sweep()
-
-    def free_bytes(self) -> int:
-        """Free space of the disk that holds the store."""
-        return self._files.free_bytes()

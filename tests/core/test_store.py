@@ -219,7 +219,7 @@ def test_only_old_temporary_files_are_swept(store: Store, frames: np.ndarray) ->
     for name, age_s in ((".clip.1-a.tmp.mkv", 7200), (".clip.2-b.tmp.mkv", 10)):
         (folder / name).write_text("half")
         os.utime(folder / name, (time.time() - age_s, time.time() - age_s))
-    assert store.sweep() == 1
+    assert store.files.sweep() == 1
     assert (folder / ".clip.2-b.tmp.mkv").exists()
     assert store.clips.record(KEY) == record
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reelbench.core.errors import WeightsError
+from reelbench.core.file_digests import FileDigests
 from reelbench.core.weights import digest_weights, resolve, split_pin, why_missing, with_pin
 
 OTHER = "0" * 64
@@ -76,7 +77,7 @@ def test_a_file_that_changes_is_read_again(file: Path) -> None:
 
 def test_digests_of_pinned_weights_are_remembered_where_asked(file: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache.json"
-    resolve(f"{file}#sha256:{digest_weights(file)}", cache=cache)
+    resolve(f"{file}#sha256:{digest_weights(file)}", cache=FileDigests(cache))
     assert hashlib.sha256(b"tensors").hexdigest() in cache.read_text()
 
 
