@@ -97,13 +97,15 @@ def train(
 
             train_simda(work / "simda", seed, steps or STEPS["simda"], out / "t2i", out / "simda")
         elif name == "upscaler":
-            from .train_upscaler import UpscalerSteps, train_upscaler
+            from .train_adapters import train_upscaler_adapters
+            from .train_upscaler import train_image_upscaler
+            from .train_vae import train_upscaler_vae
 
-            all_steps = UpscalerSteps(
-                STEPS["upscaler-vae"], steps or STEPS["upscaler"], STEPS["upscaler-simda"]
-            )
-            folders = (out / "t2i", out / "upscaler", out / "upscaler-simda")
-            train_upscaler(work / "upscaler", seed, all_steps, *folders)
+            folder, made = work / "upscaler", out / "upscaler"
+            vae = train_upscaler_vae(folder, seed, STEPS["upscaler-vae"])
+            train_image_upscaler(folder, seed, steps or STEPS["upscaler"], vae, out / "t2i", made)
+            adapters, its_steps = out / "upscaler-simda", STEPS["upscaler-simda"]
+            train_upscaler_adapters(folder / "adapters", seed, its_steps, made, adapters)
         elif name == "cogvideox":
             from .train_cogvideox import train_cogvideox
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,7 @@ from ...methods.training.loop import AttentionInFloat32
 from ...methods.upscaling.low_resolution import augmented, network_range, shrink
 from .scene import local_generator
 from .tokenizer import save_tokenizer, token_ids
-from .train_adapters import train_upscaler_adapters
 from .train_t2i import TEXT_WIDTH, cached_frames, captioned_batch
-from .train_vae import train_upscaler_vae
 from .training import (
     Noted,
     TrainingRun,
@@ -205,28 +202,3 @@ def save_upscaler(
     save_tokenizer(tokenizer, out / "tokenizer")
     config = out / "text_encoder" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float32"}, indent=2) + "\n")
-
-
-@dataclass(frozen=True)
-class UpscalerSteps:
-    """Updates of the three trainings."""
-
-    vae: int
-    unet: int
-    adapters: int
-
-
-def train_upscaler(work: Path, seed: int, steps: UpscalerSteps, t2i: Path, out: Path, adapters: Path) -> None:
-    """Trains (or resumes) autoencoder, image upscaler and adapters.
-
-    Args:
-        work: folder for frames, clips, checkpoints, logs and previews.
-        seed: of weights, batches and noise.
-        steps: updates.
-        t2i: folder of the embedded text-to-image pipeline.
-        out: folder for the image upscaler.
-        adapters: folder for adapters.safetensors.
-    """
-    vae = train_upscaler_vae(work, seed, steps.vae)
-    train_image_upscaler(work, seed, steps.unet, vae, t2i, out)
-    train_upscaler_adapters(work / "adapters", seed, steps.adapters, out, adapters)
