@@ -22,9 +22,7 @@ import contextlib
 import functools
 import json
 import os
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,7 +30,7 @@ from typing import Any
 
 import numpy as np
 from thin_backbone import spin
-from timing import in_child, peak_gib
+from timing import in_child, interleaved, peak_gib
 
 THIN_PLUGIN = Path(__file__).resolve().parent / "thin_backbone.py"
 
@@ -313,21 +311,6 @@ def child(request: dict[str, Any]) -> None:
     )
     assert result.num_failures == 0
     print(json.dumps({"peak_mib": 1024 * peak_gib()}))
-
-
-# -- timing ------------------------------------------------------------------------------------
-
-
-def interleaved(parts: dict[str, Callable[[], None]], repeats: int) -> dict[str, float]:
-    """Median seconds of each part, run in turns after one turn that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in parts}
-    for turn in range(repeats + 1):
-        for name, part in parts.items():
-            started = time.perf_counter()
-            part()
-            if turn:
-                seconds[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 if __name__ == "__main__":

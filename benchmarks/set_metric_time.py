@@ -10,11 +10,11 @@ jackknife under one second on one core.
 from __future__ import annotations
 
 import argparse
-import statistics
 import time
 from collections.abc import Callable
 
 import numpy as np
+from timing import interleaved
 
 from reelbench.core.markdown import table_head, table_line
 from reelbench.core.one_thread import one_thread
@@ -57,18 +57,13 @@ def main() -> None:
         "one exchange of the swap test, FVD": (lambda: fvd_swaps.differences(patterns), len(patterns)),
         "one exchange of the swap test, KVD": (lambda: kvd_swaps.differences(patterns), len(patterns)),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in parts}
-    for turn in range(options.repeats + 1):
-        for name, (part, count) in parts.items():
-            started = time.process_time()
-            part()
-            if turn:
-                seconds[name].append((time.process_time() - started) / count)
-    bare = statistics.median(seconds["covariances and SciPy's matrix square root, once"])
+    runs = {name: part for name, (part, _) in parts.items()}
+    medians = interleaved(runs, options.repeats, time.process_time)
+    seconds = {name: medians[name] / count for name, (_, count) in parts.items()}
+    bare = seconds["covariances and SciPy's matrix square root, once"]
     headings = [f"{n:,} x {d} on each side", "CPU seconds", "against SciPy's root"]
     print(*table_head(headings, "lr"), sep="\n")
-    for name, values in seconds.items():
-        median = statistics.median(values)
+    for name, median in seconds.items():
         print(table_line([name, f"{median:.3f}", f"{median / bare:.2f}"]))
     for name, operations in (("FVD", fvd_swaps.operations), ("KVD", kvd_swaps.operations)):
         print(f"\n{name} compares two such systems by {affordable_swaps(operations)} exchanges.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import statistics
 import subprocess
 import sys
 import time
@@ -47,6 +48,20 @@ def in_child(script: str, request: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
+
+
+def interleaved(
+    parts: dict[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
+    """Median seconds of each part, run in turns after one turn that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in parts}
+    for turn in range(repeats + 1):
+        for name, part in parts.items():
+            started = clock()
+            part()
+            if turn:
+                seconds[name].append(clock() - started)
+    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def write_json(path: Path | None, facts: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .options import folder_path
+from .options import OnlineOption, folder_path
 
 
 def doctor(
@@ -34,9 +34,7 @@ def doctor(
         bool,
         typer.Option("--data", help="Open every video that the run file's samples refer to, not a few."),
     ] = False,
-    online: Annotated[
-        bool, typer.Option("--online", help="Ask the hub whether it has what is not on this machine.")
-    ] = False,
+    online: OnlineOption = False,
 ) -> None:
     """Check versions, hardware, settings, weights and data sets. Exit code 1 when something is broken, 2 when
     an option needs a run file."""

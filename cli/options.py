@@ -64,6 +64,9 @@ OutputOption = Annotated[
         show_default=False,
     ),
 ]
+OnlineOption = Annotated[
+    bool, typer.Option("--online", help="Ask the hub whether it has what is not on this machine.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from .options import JsonOption, LimitOption, OnlyOption, OutputOption, RunFileArgument, load
+from .options import JsonOption, LimitOption, OnlineOption, OnlyOption, OutputOption, RunFileArgument, load
 
 if TYPE_CHECKING:
     from ..core.plan import Plan
     from ..core.types import WeightsRef
-
-OnlineOption = Annotated[
-    bool, typer.Option("--online", help="Ask the hub whether it has what is not on this machine.")
-]
-
 
 _WIDTH_OF_A_PIPE = 200
 
@@ -90,8 +85,7 @@ def plan_data(planned: Plan, free_bytes: int) -> dict[str, Any]:
         "free_bytes": free_bytes,
         "notes": [
             *(f"{label}: {note}" for label, note in dataset_notes(planned)),
-            *([f"limit: {short}"] if (short := short_lists(planned)) else []),
-            *left_out(planned),
+            *warnings(planned),
         ],
         "cells": [
             {
@@ -141,9 +135,7 @@ def print_plan(planned: Plan) -> None:
     Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE).print(table)
     for label, note in dataset_notes(planned):
         typer.echo(f"{label}: {note}")
-    if short := short_lists(planned):
-        typer.secho(f"limit: {short}", fg="yellow")
-    for line in left_out(planned):
+    for line in warnings(planned):
         typer.secho(line, fg="yellow")
     typer.echo(summary_line(planned))
 
@@ -153,16 +145,13 @@ def dataset_notes(planned: Plan) -> list[tuple[str, str]]:
     return [(dataset.label, note) for dataset in planned.datasets for note in dataset.plugin.notes()]
 
 
-def short_lists(planned: Plan) -> str | None:
-    """Which data sets hold fewer samples than the limit asks for, and how many; None where none does."""
+def warnings(planned: Plan) -> list[str]:
+    """Data sets that hold fewer samples than the limit asks for, and those that failed while they were read:
+    a run goes on without these."""
     limit = planned.run.limit
     short = [f"{d.label} holds {len(d.samples)}" for d in planned.datasets if len(d.samples) < (limit or 0)]
-    return f"of the {limit} samples asked for, {', '.join(short)}" if short else None
-
-
-def left_out(planned: Plan) -> list[str]:
-    """Which data sets failed while they were read, and why: a run goes on without them."""
-    return [f"left out: {failure}" for failure in planned.failures]
+    lines = [f"limit: of the {limit} samples asked for, {', '.join(short)}"] if short else []
+    return lines + [f"left out: {failure}" for failure in planned.failures]
 
 
 def summary_line(planned: Plan) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .options import LimitOption, OnlyOption, OutputOption, RunFileArgument, load, relative
-from .plan import left_out, short_lists, summary_line
+from .plan import summary_line, warnings
 from .results import check_recorded, print_failures, print_places, print_reproduction, print_tables
 
 if TYPE_CHECKING:
@@ -103,8 +103,6 @@ def _print_plan(amended: RunFile) -> None:
 
     store = Store(amended.store_dir, default_codec())
     planned, _ = plan_run(amended, store)
-    if short := short_lists(planned):
-        typer.secho(f"limit: {short}", fg="yellow")
-    for line in left_out(planned):
+    for line in warnings(planned):
         typer.secho(line, fg="yellow")
     typer.echo(f"{amended.name}: {summary_line(planned)}; results go to {relative(amended.run_dir)}")

@@ -41,12 +41,9 @@ def readable_errors() -> Iterator[None]:
 
     try:
         yield
-    except ValidationError as error:
+    except (ValidationError, ReelbenchError) as error:
         typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
-    except ReelbenchError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from None
+        raise typer.Exit(getattr(error, "exit_code", 2)) from None
 
 
 def yaml_mapping(text: str, option: str) -> dict[str, Any]:

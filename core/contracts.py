@@ -28,8 +28,8 @@ from .weights_format import WeightsFormat
 
 
 class FrozenConfig(BaseModel):
-    """Base of every plug-in's Config: frozen, and unknown keys are refused. The string below a setting is its
-    description, which `reelbench ls KIND NAME` shows."""
+    """Base of every plug-in's Config and of the run file: frozen, and unknown keys are refused. The string
+    below a setting is its description, which `reelbench ls KIND NAME` shows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from . import registry
 from .contract_check import Kind, plugin_errors
+from .contracts import FrozenConfig
 from .errors import RunFileError, unknown_name
-from .plain_faults import refuse_boolean
 
 MAX_SEED = 2**63
 
@@ -26,16 +26,7 @@ Seed = Annotated[int, Field(ge=-MAX_SEED, lt=MAX_SEED)]
 _MAX_LABEL = 100
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_boolean_for_a_number(cls, given: Any, info: ValidationInfo) -> Any:
-        return refuse_boolean(cls, given, info)
-
-
-class PluginEntry(_Model):
+class PluginEntry(FrozenConfig):
     """A method or data set of the run."""
 
     name: str
@@ -59,7 +50,7 @@ class PluginEntry(_Model):
         return self
 
 
-class UpscalerEntry(_Model):
+class UpscalerEntry(FrozenConfig):
     """A stage after a method that enlarges its clips."""
 
     name: str
@@ -93,7 +84,7 @@ class DatasetEntry(PluginEntry):
     """Name or file of its measuring protocol; None for the run's."""
 
 
-class ResourcesEntry(_Model):
+class ResourcesEntry(FrozenConfig):
     """How the work is spread. It does not change any number and is in no key."""
 
     num_actors: int | None = Field(default=None, ge=1)
@@ -112,7 +103,7 @@ ONE_BY_ONE = {"doubled": "left to the caller"}
 """Context of a validation whose caller asks for `RunFile.doubled` itself."""
 
 
-class RunFile(_Model):
+class RunFile(FrozenConfig):
     """A benchmark: methods x data sets x seeds."""
 
     name: str
