@@ -17,7 +17,6 @@ from typing import Any, Generic, Protocol, TypeVar
 from ..core import registry
 from ..core.contracts import Plugin
 from ..core.errors import ReelbenchError
-from ..core.plan import config_data
 from ..core.records import FailureInfo
 from ..core.sources import source_digest
 from ..core.store import Store
@@ -87,7 +86,7 @@ class PluginSpec:
     @classmethod
     def of(cls, kind: registry.Kind, name: str, plugin: Plugin) -> PluginSpec:
         """The spec of a plug-in, by the name that the run file gives it."""
-        return cls(kind, name, config_data(plugin), source_digest(type(plugin)))
+        return cls(kind, name, plugin.config.model_dump(mode="json"), source_digest(type(plugin)))
 
     def load(self, device: str) -> Any:
         """Its session.
