@@ -82,7 +82,7 @@ def print_reproduction(run_dir: Path, recorded: Path) -> bool:
 
 def print_places(run: RunFile) -> None:
     """Where the tables are, and the commands that open the report and MLflow."""
-    from ..reports.mlflow.database import default_tracking_uri, mlflow_command
+    from ..reports.mlflow.store import default_tracking_uri, mlflow_command
     from ..stages.results import tables_dir
 
     typer.echo(f"Tables:  {relative(tables_dir(run.run_dir))}/*.parquet")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.atomic_write import write_text_atomic
-from .mlflow.database import default_tracking_uri
 from .mlflow.log import log_run
+from .mlflow.store import default_tracking_uri
 from .pages.html_report import write_html_report
 from .pages.markdown_report import markdown_report
 

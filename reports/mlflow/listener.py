@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 from ...core.atomic_write import write_text_atomic
 from ...core.hashing import digest
 from ...core.sqlite_url import sqlite_path
-from .store import experiment_id
-from .training_run import OpenRun, check_tracking_uri, flat_params, mlflow_name, quiet
+from .store import MAX_TAG, experiment_id, mlflow_name
+from .training_run import OpenRun, check_tracking_uri, flat_params, quiet
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 RUN_FILE = "mlflow.json"
 """In a work folder: which run of MLflow is this training's."""
 
-_MAX_TAG = 5000
 _LINES_AT_ONCE, _PARAMS_AT_ONCE = 100, 100  # a batch of MLflow: at most 1000 metrics, 100 parameters
 
 
@@ -149,7 +148,7 @@ class MlflowListener:
         tags = {"reelbench.kind": "training", **self._tags}
         client.log_batch(
             run.info.run_id,
-            tags=[RunTag(mlflow_name(name), value[:_MAX_TAG]) for name, value in tags.items()],
+            tags=[RunTag(mlflow_name(name), value[:MAX_TAG]) for name, value in tags.items()],
         )
         self._folders = list(dict.fromkeys([*self._earlier_previews(), *self._folders]))
         return OpenRun(client, run.info.run_id, run.info.start_time)

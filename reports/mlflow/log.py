@@ -26,9 +26,8 @@ from ..pages.markdown_report import comparison_markdown
 from ..pages.run_clips import clips_by_prompt, locate
 from ..tables.comparison import comparison_table
 from ..tables.run_tables import RunTables
-from .database import logged_run
 from .records import COMPLETE_TAG, CONTENT_TAG, Record, RunRecords, load_run_records
-from .store import checked_database, experiment_id, quiet_environment, quiet_logging
+from .store import checked_database, experiment_id, logged_run, quiet_environment, quiet_logging
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

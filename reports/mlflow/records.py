@@ -7,7 +7,6 @@ results are a new one: MLflow cannot change a value that it has, it can only add
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,12 @@ from ...core.hashing import digest
 from ..tables.build import why_missing
 from ..tables.measurement import is_value
 from ..tables.run_tables import Row, RunTables, by_protocol, flat_settings, json_object, order_key
+from .store import MAX_PARAMETER, MAX_TAG, mlflow_name
 
 CONTENT_TAG = "reelbench.content_key"
 COMPLETE_TAG = "reelbench.artifacts"
 """Set last, to a digest of the artifacts: a run that carries it is logged to its end."""
 
-_MAX_PARAMETER, _MAX_TAG = 6000, 5000
-_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_\-./: ]")
 _NUMBERS = ("standard_error", "low", "high", "n", "num_sources", "n_reference", "coverage", "num_failures")
 
 
@@ -112,9 +110,9 @@ def _child(rows: list[Row], run: Row) -> Record:
     metrics: dict[str, float] = {}
     tags = {"reelbench.kind": "method"}
     for row in rows:
-        name = metric_name(row["metric"])
+        name = mlflow_name(row["metric"])
         if not is_value(row["value"]):
-            tags[f"undefined.{name}"] = why_missing(row)[:_MAX_TAG]
+            tags[f"undefined.{name}"] = why_missing(row)[:MAX_TAG]
             continue
         metrics[name] = float(row["value"])
         metrics |= {f"{name}.{column}": float(row[column]) for column in _NUMBERS if is_value(row[column])}
@@ -148,14 +146,9 @@ def _parent(run: Row, key: str) -> Record:
     return Record(key, run["run"] or "benchmark", _cut(params), metrics, tags)
 
 
-def metric_name(name: str) -> str:
-    """`name` with what MLflow refuses in names replaced."""
-    return _NOT_IN_NAME.sub("_", name)
-
-
 def _cut(params: Mapping[str, str]) -> dict[str, str]:
     """Parameters within MLflow's limits; whole ones are in the tables."""
     return {
-        metric_name(name)[:250]: value if len(value) <= _MAX_PARAMETER else value[: _MAX_PARAMETER - 1] + "…"
+        mlflow_name(name): value if len(value) <= MAX_PARAMETER else value[: MAX_PARAMETER - 1] + "…"
         for name, value in params.items()
     }

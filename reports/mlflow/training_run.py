@@ -10,23 +10,20 @@ import contextlib
 import json
 import logging
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import StoreError
-from .store import checked_database, quiet_environment, quiet_logging
+from ..tables.run_tables import flat_settings
+from .store import MAX_PARAMETER, checked_database, mlflow_name, quiet_environment, quiet_logging
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 _IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 """MLflow's own patience with a dead server is minutes for each call. Whoever has set these is obeyed."""
-
-_MAX_PARAMETER = 6000
-_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9_\-./: ]")
 
 
 @dataclass
@@ -90,21 +87,13 @@ def check_tracking_uri(tracking_uri: str) -> None:
         )
 
 
-def flat_params(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flat_params(values: Mapping[str, Any]) -> dict[str, str]:
     """Nested settings as MLflow's parameters: names with dots, texts within its limits."""
-    params: dict[str, str] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            params |= flat_params(value, f"{prefix}{key}.")
-        else:
-            text = value if isinstance(value, str) else json.dumps(value, default=str)
-            params[mlflow_name(f"{prefix}{key}")] = text[:_MAX_PARAMETER]
-    return params
-
-
-def mlflow_name(name: str) -> str:
-    """A name with what MLflow refuses in names replaced."""
-    return _NOT_IN_NAME.sub("_", name)[:250]
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value, default=str)
+        for name, value in flat_settings(values).items()
+    }
+    return {mlflow_name(name): text[:MAX_PARAMETER] for name, text in texts.items()}
 
 
 @contextlib.contextmanager

@@ -37,34 +37,19 @@ def failures_of(
 ) -> list[Failure]:
     """All clips and features that are not done, and scores without a value, by stage, data set, method and
     cause."""
-    unscored = [
-        {**row, "status": "failed", "side": "generated", "error_type": None}
-        for row in scores
-        if row["value"] is None
-    ]
+    unscored = {"status": "failed", "side": "generated", "error_type": None}
+    staged = [("read" if row["side"] == "reference" else "sample", row) for row in clips]
+    staged += [(f"extract {row['extractor']}", row) for row in features]
+    staged += [(f"score {row['metric']}", {**row, **unscored}) for row in scores if row["value"] is None]
     found: dict[tuple[str, str, str, str], list[str]] = {}
-    for stage_of, rows in ((_sample_stage, clips), (_extract_stage, features), (_score_stage, unscored)):
-        for row in rows:
-            if row["status"] != "done":
-                method = row["method"] or row["side"] or ""
-                key = (stage_of(row), row["dataset"] or "", method, _cause(row))
-                found.setdefault(key, []).append(row["sample_id"] or "")
+    for stage, row in staged:
+        if row["status"] != "done":
+            key = (stage, row["dataset"] or "", row["method"] or row["side"] or "", _cause(row))
+            found.setdefault(key, []).append(row["sample_id"] or "")
     return [
         Failure(stage, method, dataset, cause, len(samples), tuple(sorted(set(samples))[:NUM_SAMPLES_SHOWN]))
         for (stage, dataset, method, cause), samples in sorted(found.items())
     ]
-
-
-def _sample_stage(row: Mapping[str, Any]) -> str:
-    return "read" if row["side"] == "reference" else "sample"
-
-
-def _extract_stage(row: Mapping[str, Any]) -> str:
-    return f"extract {row['extractor']}"
-
-
-def _score_stage(row: Mapping[str, Any]) -> str:
-    return f"score {row['metric']}"
 
 
 def _cause(row: Mapping[str, Any]) -> str:

@@ -136,7 +136,7 @@ def flat_settings(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]
     """
     flat: dict[str, Any] = {}
     for name, value in config.items():
-        if isinstance(value, dict) and value:
+        if isinstance(value, Mapping) and value:
             flat |= flat_settings(value, f"{prefix}{name}.")
         else:
             flat[f"{prefix}{name}"] = value

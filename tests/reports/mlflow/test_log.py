@@ -17,9 +17,8 @@ import pytest
 
 from reelbench.core.errors import StoreError
 from reelbench.core.tables import read_table, write_table
-from reelbench.reports.mlflow.database import default_tracking_uri, mlflow_command
 from reelbench.reports.mlflow.log import log_run
-from reelbench.reports.mlflow.store import quiet_environment
+from reelbench.reports.mlflow.store import default_tracking_uri, mlflow_command, quiet_environment
 
 
 @pytest.fixture
