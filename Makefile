@@ -2,7 +2,7 @@
 # make benchmark: the same with 256 clips of each method, for hours; kill it and start it again as you like.
 # make test: install, run the whole test suite.
 # make check: what a developer runs all the time: lint, formats, layers, in seconds.
-# make test-quick: what a developer runs before a commit, in a minute and a half.
+# make test-quick: what a developer runs before a commit, in a few minutes: the parts that train nothing.
 # make smoke: install, run the tests that show within two minutes whether the installation works.
 # make lock: write requirements.lock anew; UPGRADE=--upgrade takes the newest versions.
 # Needs only python3 (3.11 or newer, with venv); everything else goes into .venv. PYTHON=python3.12 takes
@@ -56,7 +56,7 @@ check: venv
 	@$(BIN)/python -m pytest tests/test_layers.py tests/test_packaging.py tests/test_recorded_sources.py
 
 test-quick: venv
-	@$(BIN)/python -m pytest -m "not slow and not e2e" --durations=5
+	@$(BIN)/python -m pytest -n 2 -m "not e2e" --durations=5 $(addprefix tests/,core datasets metrics reports cli)
 
 lint: venv
 	$(BIN)/ruff check .
