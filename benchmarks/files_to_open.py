@@ -27,7 +27,7 @@ FILES = (
 
 def files_to_open(file: Path, room: Path) -> list[Path]:
     """The files below a room that a file imports, directly or through each other, and itself."""
-    return [found for found in with_imports(file, room) if _has_code(found)]
+    return [found for found in with_imports(file, [room]) if _has_code(found)]
 
 
 def _has_code(file: Path) -> bool:

@@ -142,7 +142,7 @@ def print_plan(planned: Plan) -> None:
 
 def dataset_notes(planned: Plan) -> list[tuple[str, str]]:
     """(label of a data set, what a reader should know of how it was read)."""
-    return [(dataset.label, note) for dataset in planned.datasets for note in dataset.plugin.notes()]
+    return [(dataset.label, note) for dataset in planned.datasets for note in dataset.notes]
 
 
 def warnings(planned: Plan) -> list[str]:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, get_args
 
 from .contracts import ClipMetric, Dataset, Extractor, Method, Metric, SetMetric, Upscaler
-from .errors import PluginError, ReelbenchError, RunFileError, nearest
-from .types import Conditioning, Level
+from .errors import PluginError, ReelbenchError, RunFileError, foreign_place, nearest
+from .types import ClipRef, Conditioning, Level, Sample
 
 Kind = Literal["methods", "upscalers", "datasets", "extractors", "metrics"]
 
@@ -50,7 +50,7 @@ def check_contract(kind: Kind, cls: type, name: str | None = None) -> type:
         raise RunFileError(
             f"{_word(kind)} {name or cls.__qualname__!r} does not fit its contract:\n  "
             + "\n  ".join(f"{cls.__qualname__}.{member}: {fault}" for member, fault in faults),
-            f"mend {_file(cls)}; the members of a {_word(kind)} are those of {base.__name__} in "
+            f"mend {_file(cls)}; its members are those of {base.__name__} in "
             "reelbench.core.contracts, and a class that inherits from it has the defaults",
         )
     return complete
@@ -67,12 +67,36 @@ def plugin_errors(kind: Kind, name: str) -> Iterator[None]:
         yield
     except ReelbenchError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         at = traceback.extract_tb(error.__traceback__)[-1]
         raise PluginError(
             f"{_word(kind)} {name!r} failed: {type(error).__name__}: {error}".removesuffix(": "),
-            f"raised in {at.filename}, line {at.lineno}",
+            f"raised in {foreign_place(error) or f'{at.filename}, line {at.lineno}'}",
         ) from error
+
+
+def check_sample(sample: Any) -> None:
+    """Refuse what a data set gives that is no sample.
+
+    Raises:
+        TypeError: names the field, what it is and what is allowed.
+    """
+    if not isinstance(sample, Sample):
+        raise TypeError(f"it gives {sample!r:.80}; a data set gives `core.types.Sample`")
+    for field, allowed in _SAMPLE_FIELDS.items():
+        value = getattr(sample, field)
+        if not isinstance(value, allowed) or isinstance(value, bool):
+            raise TypeError(f"{field} of the sample {sample.id!r} is {value!r:.80}; allowed: {allowed}")
+
+
+_SAMPLE_FIELDS: dict[str, Any] = {
+    "id": str,
+    "prompt": str,
+    "source": str,
+    "source_prompt": str | None,
+    "reference": ClipRef | None,
+    "num_context_frames": int,
+}
 
 
 def refuse_namesakes(kind: Kind, used: Iterable[tuple[str, type]]) -> None:
@@ -107,7 +131,8 @@ def _faults(kind: Kind, cls: type, complete: type, base: type) -> Iterator[tuple
         is_abstract = member in getattr(complete, "__abstractmethods__", ())
         if is_abstract or not hasattr(complete, member):
             if is_abstract or not makes_its_own:
-                meant = nearest(member, set(vars(cls)) - set(_members(base)))
+                own = {name for name in vars(cls) if not name.startswith("__")}
+                meant = nearest(member, own - set(_members(base)))
                 yield member, "is missing" + (f"; is {meant!r} meant to be it?" if meant else "")
         elif member in _VALUES:
             if (fault := _VALUES[member](getattr(complete, member))) is not None:
@@ -170,9 +195,13 @@ def _text(value: Any) -> str | None:
     return None if isinstance(value, str) and value.strip() else f"must be a non-empty string, not {value!r}"
 
 
+def _words(value: Any) -> str | None:
+    return None if isinstance(value, str | property) else f"must be a string, not {value!r}"
+
+
 def _one_of(*allowed: Any) -> Callable[[Any], str | None]:
     def fault(value: Any) -> str | None:
-        if isinstance(value, property) or any(value is one or value == one for one in allowed):
+        if isinstance(value, property) or any(type(value) is type(one) and value == one for one in allowed):
             return None
         return f"must be one of {', '.join(repr(one) for one in allowed)}, not {value!r}"
 
@@ -198,6 +227,8 @@ _VALUES: dict[str, Callable[[Any], str | None]] = {
     "name": _text,
     "version": _text,
     "label": _text,
+    "unit": _words,
+    "formula": _words,
     "conditioning": _one_of(*Conditioning),
     "task": _one_of("text-to-video", "editing", "prediction"),
     "modality": _one_of("video", "text", "pair"),

@@ -8,6 +8,7 @@ Anything else that escapes is a defect of ours and keeps its traceback.
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -110,6 +111,19 @@ class FaultsError(RunFileError):
 
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         return type(self), (self.faults,)
+
+
+def foreign_place(error: BaseException) -> str | None:
+    """Where an exception was raised in code that is neither Reelbench's nor a library's, "FILE, line N"."""
+    found, frame = None, error.__traceback__
+    while frame is not None:
+        code = frame.tb_frame
+        package, file = str(code.f_globals.get("__name__")).partition(".")[0], code.f_code.co_filename
+        is_library = package in sys.stdlib_module_names or "-packages" in file
+        if package != __name__.partition(".")[0] and not is_library:
+            found = f"{file}, line {frame.tb_lineno}"
+        frame = frame.tb_next
+    return found
 
 
 class Faults:

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from .contract_check import plugin_errors
 from .contracts import Dataset, Method, Upscaler
-from .errors import PluginError, WeightsError
+from .errors import PluginError
+from .hashing import canonical_json
 from .records import ClipRecord
 from .run_file import RunFile
 from .types import ClipRef, Sample
@@ -51,9 +53,11 @@ class PlannedMethod:
         weights say that they are, where they can be read."""
         config = {name: value for name, value in config_data(self.plugin).items() if name != "weights"}
         structure = None
-        # Weights that cannot be read fail each clip, which says so; the tables must come all the same.
-        with contextlib.suppress(WeightsError):
-            structure = self.plugin.structure()
+        # What cannot be read or said fails each clip, which says so; the tables must come all the same.
+        with contextlib.suppress(Exception):
+            said = self.plugin.structure()
+            canonical_json(said)
+            structure = said
         return config if structure is None else config | {"structure": structure}
 
 
@@ -64,6 +68,13 @@ class PlannedDataset:
     label: str
     plugin: Dataset
     samples: tuple[Sample, ...]
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of the list that was read."""
+        with plugin_errors("datasets", self.label):
+            notes = self.plugin.notes()
+            return (notes,) if isinstance(notes, str) else tuple(str(note) for note in notes)
 
     @property
     def split(self) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import keys
-from .contract_check import Kind, plugin_errors, refuse_namesakes
+from .contract_check import Kind, check_sample, plugin_errors, refuse_namesakes
 from .contracts import Dataset, Method, Upscaler
 from .errors import DatasetError, Faults, PluginError, ReelbenchError, RunFileError
 from .file_digests import FileDigests
@@ -87,9 +87,13 @@ def make_plan(
         for method in run.methods_of(entry)
         if method.label in methods and entry.label in datasets
     ]
-    for method, dataset in pairs:
-        for fault in mismatches(method, dataset) if mismatches is not None else ():
-            faults.add(fault)
+    for method, dataset in pairs if mismatches is not None else ():
+        try:
+            with plugin_errors("methods", method.label):
+                for fault in mismatches(method, dataset):
+                    faults.add(fault)
+        except PluginError as error:
+            faults.add(error)
     faults.refuse()
     # 2. Keys of what they make.
     files = store.digests("videos")
@@ -165,6 +169,8 @@ def _read_dataset(run: RunFile, entry: DatasetEntry) -> PlannedDataset:
     try:
         with plugin_errors("datasets", entry.label):
             samples = tuple(itertools.islice(iter(plugin), run.limit))
+            for sample in samples:
+                check_sample(sample)
     except DatasetError as error:
         if entry.label == entry.name:
             raise

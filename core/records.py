@@ -6,6 +6,8 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .errors import ReelbenchError, foreign_place
+
 
 class FailureInfo(BaseModel):
     """Why something is not there."""
@@ -18,8 +20,11 @@ class FailureInfo(BaseModel):
 
     @classmethod
     def of(cls, error: BaseException) -> Self:
-        """The class and message of an exception, at most 2,000 characters."""
-        return cls(type=type(error).__name__, message=str(error)[:2000])
+        """The class and message of an exception, at most 2,000 characters; with its place in a plug-in."""
+        message, place = str(error)[:2000], None
+        if not isinstance(error, ReelbenchError):
+            place = foreign_place(error)
+        return cls(type=type(error).__name__, message=message if place is None else f"{message} ({place})")
 
 
 class WorkRecord(BaseModel):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .contract_check import Kind, check_contract
-from .errors import ReelbenchError, unknown_name
+from .errors import ReelbenchError, foreign_place, unknown_name
 from .hashing import digest_bytes
 
 
@@ -48,6 +48,8 @@ def get(kind: Kind, name: str) -> Any:
     """
     if ".py:" in name:
         return _from_file(kind, name)
+    if name.endswith(".py"):
+        raise ReelbenchError(f"{kind[:-1]} {name!r} names no class", f"give {name}:Class")
     entries = _entry_points(kind)
     if name not in entries:
         raise unknown_name(kind[:-1], name, entries)
@@ -78,10 +80,26 @@ def _from_file(kind: Kind, spec: str) -> Any:
         try:
             # The very bytes that were read: a cached bytecode may be of an edit within the same second.
             exec(compile(source, str(path), "exec"), vars(module))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             del sys.modules[module_name]
-            raise ReelbenchError(f"{kind[:-1]} {spec!r}: importing {path} failed: {error!r}") from error
+            raise ReelbenchError(
+                f"{kind[:-1]} {spec!r}: importing {path} failed: {type(error).__name__}: {error}",
+                f"modules beside it are found with PYTHONPATH={path.parent}"
+                if isinstance(error, ImportError)
+                else f"raised in {place}"
+                if (place := foreign_place(error)) is not None
+                else None,
+            ) from error
     if not hasattr(module, class_name):
-        classes = [name for name, value in vars(module).items() if isinstance(value, type)]
+        classes = [n for n, value in vars(module).items() if getattr(value, "__module__", "") == module_name]
         raise unknown_name(f"class in {path.name}", class_name, classes)
-    return _checked(kind, getattr(module, class_name), spec)
+    return _checked(kind, _of_module(getattr(module, class_name), class_name, module_name), spec)
+
+
+@cache
+def _of_module(found: Any, name: str, module: str) -> Any:
+    """A class as one of the file that names it, also where it was made or changed there and not written: its
+    source is that file's."""
+    if not isinstance(found, type) or found.__module__ == module:
+        return found
+    return type(found)(name, (found,), {"__module__": module, "__doc__": found.__doc__})

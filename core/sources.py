@@ -11,13 +11,17 @@ import ast
 import contextlib
 import inspect
 import sys
-from collections.abc import Iterator
+import sysconfig
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 from .errors import ReelbenchError
 from .hashing import digest, digest_bytes
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_INSTALLED = ("site-packages", "dist-packages")
 
 
 def is_own(cls: type) -> bool:
@@ -31,7 +35,9 @@ def source_digest(cls: type) -> str | None:
 
     It covers the file of every class in the method resolution order that is neither ours nor a library's
     (Python's, or one that Reelbench requires: libraries' versions are provenance), and what these files
-    import from below their own folder or package. Where the files lie does not count.
+    import, directly or through each other, of the user's own: from beside them, from their package, or from
+    folders on Python's path where nothing is installed. Where the files lie does not count. What is loaded by
+    other ways than import statements (importlib, data files) is not seen.
 
     Raises:
         ReelbenchError: a class has no file whose source could be read.
@@ -42,8 +48,22 @@ def source_digest(cls: type) -> str | None:
     files: set[Path] = set()
     for base in foreign:
         file = _file(base)
-        files |= set(with_imports(file, _root(base.__module__, file)))
-    return digest({"class": cls.__qualname__, "files": sorted(digest_bytes(_normal(file)) for file in files)})
+        files |= set(with_imports(file, [_root(base.__module__, file), *_users_folders()]))
+    contents = sorted([file.name, digest_bytes(_normal(file))] for file in files)
+    return digest({"class": cls.__qualname__, "files": contents})
+
+
+def _users_folders() -> list[Path]:
+    """The folders on Python's path that hold neither Python, nor installed packages, nor Reelbench."""
+    not_theirs = [Path(sysconfig.get_path("stdlib")), _PACKAGE, _PACKAGE.parent]
+    folders = [Path(entry or ".").absolute() for entry in sys.path]
+    return [
+        folder
+        for folder in dict.fromkeys(folders)
+        if folder.is_dir()
+        and folder.name not in _INSTALLED
+        and not any(folder == other or folder.is_relative_to(not_theirs[0]) for other in not_theirs)
+    ]
 
 
 def _file(cls: type) -> Path:
@@ -61,50 +81,51 @@ def _root(module: str, file: Path) -> Path:
     """The folder below which a file's imports are part of the plug-in: its top package, or its own folder; a
     single file among installed packages is all of its plug-in."""
     depth = module.count(".") + (file.stem == "__init__")
-    if depth == 0 and file.parent.name in ("site-packages", "dist-packages"):
+    if depth == 0 and file.parent.name in _INSTALLED:
         return file
     return file.parents[max(depth - 1, 0)]
 
 
-def with_imports(file: Path, root: Path) -> Iterator[Path]:
-    """A file, and those below `root` that it imports, directly or through each other."""
+def with_imports(file: Path, roots: Sequence[Path]) -> Iterator[Path]:
+    """A file, and those below the `roots` that it imports, directly or through each other."""
     seen, waiting = set(), [file]
     while waiting:
         file = waiting.pop()
         if file not in seen:
             seen.add(file)
             yield file
-            waiting += imported_files(file, root)
+            waiting += imported_files(file, roots)
 
 
-def imported_files(file: Path, root: Path) -> Iterator[Path]:
-    """The files below `root` that import statements anywhere in a Python file name, without importing any.
+def imported_files(file: Path, roots: Sequence[Path]) -> Iterator[Path]:
+    """The files below the `roots` that a Python file's import statements name; nothing is imported.
 
-    An absolute import may begin at `root` or name it.
+    An absolute import may begin at a root or name it.
     """
     tree = ast.Module([], [])
     if file.suffix == ".py":
         with contextlib.suppress(SyntaxError):  # then nobody imports it
             tree = ast.parse(file.read_bytes())
+    anywhere = [place for root in roots for place in (root, root.parent)]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield from _resolved(alias.name.split("."), root, [root, root.parent])
+                yield from _resolved(alias.name.split("."), roots, anywhere)
         elif isinstance(node, ast.ImportFrom):
-            places = [file.parents[node.level - 1]] if node.level else [root, root.parent]
+            places = [file.parents[node.level - 1]] if node.level else anywhere
             names = node.module.split(".") if node.module else []
             for alias in node.names:
-                yield from _resolved([*names, alias.name], root, places)
+                yield from _resolved([*names, alias.name], roots, places)
 
 
-def _resolved(names: list[str], root: Path, places: list[Path]) -> Iterator[Path]:
-    """The files of a dotted name and of the packages on the way, where they lie below `root`."""
+def _resolved(names: list[str], roots: Sequence[Path], places: Sequence[Path]) -> Iterator[Path]:
+    """The files of a dotted name and of the packages on the way, where they lie below a root."""
     for place in places:
         for end in range(len(names), 0, -1):
             path = place.joinpath(*names[:end])
             for file in (path.with_suffix(".py"), path / "__init__.py"):
-                if file.is_file() and file.resolve().is_relative_to(root):
-                    yield file.resolve()
+                if any(file.is_relative_to(root) for root in roots) and file.is_file():
+                    yield file
 
 
 def _normal(file: Path) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core import registry
+from ..core.contract_check import plugin_errors
 from ..core.contracts import Extractor, Metric
 from ..core.errors import Faults, MetricError, ReelbenchError, WeightsError, nearest
 from .protocol import Protocol
@@ -19,8 +20,11 @@ def build_metric(name: str, protocol: Protocol) -> Any:
 
     Raises:
         UnknownNameError: no such metric.
+        PluginError: its own code failed.
     """
-    return registry.get("metrics", name)(protocol)
+    cls = registry.get("metrics", name)
+    with plugin_errors("metrics", name):
+        return cls(protocol)
 
 
 def build_extractor(name: str, protocol: Protocol, weights: Mapping[str, str] | None = None) -> Extractor:
@@ -88,7 +92,8 @@ def why_unavailable(extractor: str, weights: Mapping[str, str]) -> str | None:
         UnknownNameError: no such extractor.
     """
     cls: type[Extractor] = registry.get("extractors", extractor)
-    return cls.available(weights.get(cls.weights_role or extractor))
+    with plugin_errors("extractors", extractor):
+        return cls.available(weights.get(cls.weights_role or extractor))
 
 
 def weights_role(extractor: str) -> str:

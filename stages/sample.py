@@ -16,7 +16,7 @@ from ..core.records import ClipRecord, TuneRecord
 from ..core.store import Store, check_clip
 from ..core.types import Sample
 from .provenance import peak_memory_gib, provenance, reset_peak_memory
-from .work import PluginSpec, TaskShard, WorkerContext
+from .work import PluginSpec, TaskShard, WorkerContext, described
 
 PREVIEW_FPS = 8.0
 """Frame rate written into generated clips: a label for players; no metric reads it."""
@@ -61,23 +61,23 @@ class SampleShard(ClipShard):
 
     def _work(
         self, tasks: Iterable[ClipTask], context: WorkerContext
-    ) -> Iterator[tuple[ClipTask, Exception | None]]:
+    ) -> Iterator[tuple[ClipTask, BaseException | None]]:
         for _, group in itertools.groupby(tasks, key=_tune_key):
             yield from self._sample(list(group), context)
 
     def _sample(
         self, tasks: list[ClipTask], context: WorkerContext
-    ) -> Iterator[tuple[ClipTask, Exception | None]]:
+    ) -> Iterator[tuple[ClipTask, BaseException | None]]:
         """Make the clips of one tuning, and give each task with what went wrong."""
         try:
             session = context.session(self.method_key, lambda: self.method.load(context.device))
             tuned = _tuned(tasks[0], context.store)
             artifact = None if tuned is None else context.store.artifacts.load(tuned)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             yield from ((task, error) for task in tasks)
             return
         for task, made in self._clips(session, tasks, artifact, context):
-            failure = made if isinstance(made, Exception) else None
+            failure = made if isinstance(made, BaseException) else None
             if isinstance(made, _Made):
                 try:
                     self._store(task, made, session, tuned, context)
@@ -87,7 +87,7 @@ class SampleShard(ClipShard):
 
     def _clips(
         self, session: Session, tasks: list[ClipTask], artifact: bytes | None, context: WorkerContext
-    ) -> Iterator[tuple[ClipTask, _Made | Exception]]:
+    ) -> Iterator[tuple[ClipTask, _Made | BaseException]]:
         """Each task with its clip, or why there is none.
 
         One call of the method makes them all, so that an artifact is loaded once; after an exception the
@@ -117,7 +117,7 @@ class SampleShard(ClipShard):
                         raise ClipRefusedError(
                             f"{self.method.name} made no clip for the sample {task.sample.id!r}"
                         )
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     yield task, error
                     break
                 yield task, _Made(frames, sampling_s, _num_truncated(session) > truncated_before)
@@ -138,7 +138,7 @@ class SampleShard(ClipShard):
             sampling_s=made.sampling_s,
             peak_memory_gib=peak_memory_gib(context.device),
             prompt_truncated=made.prompt_truncated,
-            trainable_parameters=session.describe().get("trainable_parameters"),
+            trainable_parameters=described(session).get("trainable_parameters"),
             tune_key=None if tuned is None else tuned.key,
             tuning_s=None if tuned is None else tuned.tuning_s,
             tuning_memory_gib=None if tuned is None else tuned.peak_memory_gib,
@@ -204,7 +204,7 @@ def _tune_key(task: ClipTask) -> str | None:
 
 def _num_truncated(session: Session) -> int:
     """How many prompts a session has cut to its text encoder's length so far, where it says so."""
-    return int(session.describe().get("truncated_prompts") or 0)
+    return int(described(session).get("truncated_prompts") or 0)
 
 
 def sample_shards(cell: Cell, shard_size: int) -> list[SampleShard]:

@@ -13,7 +13,7 @@ from ..core.store import Store
 from ..core.store.artifacts import Artifacts
 from ..core.types import Frames
 from .provenance import peak_memory_gib, provenance, reset_peak_memory
-from .work import PluginSpec, TaskShard, WorkerContext
+from .work import PluginSpec, TaskShard, WorkerContext, described
 
 _NOTE_EVERY_S = 5.0
 
@@ -61,7 +61,7 @@ class TuneShard(TaskShard[TuneTask]):
             **self._fields(task),
             tuning_s=elapsed.seconds,
             peak_memory_gib=peak_memory_gib(context.device),
-            trainable_parameters=session.describe().get("trainable_parameters"),
+            trainable_parameters=described(session).get("trainable_parameters"),
             provenance=provenance(context.device),
         )
         context.store.put_timing(self.tuning_key, elapsed.seconds, record.size_bytes or 0)

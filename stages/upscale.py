@@ -9,7 +9,7 @@ from ..core.plan import Cell, ClipTask
 from ..core.store import check_clip
 from .provenance import peak_memory_gib, provenance, reset_peak_memory
 from .sample import PREVIEW_FPS, ClipShard, done_or_why
-from .work import PluginSpec, WorkerContext
+from .work import PluginSpec, WorkerContext, described
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class UpscaleShard(ClipShard):
             peak_memory_gib=max(small.peak_memory_gib or 0.0, peak_memory_gib(context.device)),
             prompt_truncated=small.prompt_truncated,
             trainable_parameters=_sum(
-                small.trainable_parameters, session.describe().get("trainable_parameters")
+                small.trainable_parameters, described(session).get("trainable_parameters")
             ),
             tune_key=small.tune_key,
             tuning_s=small.tuning_s,

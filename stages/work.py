@@ -103,6 +103,11 @@ class PluginSpec:
         return cls(cls.Config.model_validate(self.config)).load(device)
 
 
+def described(session: Any) -> Mapping[str, Any]:
+    """What a session says of itself; nothing, where it does not inherit from its contract."""
+    return session.describe() if hasattr(session, "describe") else {}
+
+
 class Shard(Protocol):
     """A picklable unit of work, as the queue and the pool see it."""
 
@@ -172,12 +177,14 @@ class TaskShard(ABC, Generic[Task]):
         # A shard whose worker was killed comes again; what it finished the first time stays.
         return (task for task in self.tasks if not self._is_done(task, store))
 
-    def _work(self, tasks: Iterable[Task], context: WorkerContext) -> Iterator[tuple[Task, Exception | None]]:
+    def _work(
+        self, tasks: Iterable[Task], context: WorkerContext
+    ) -> Iterator[tuple[Task, BaseException | None]]:
         """Each task with what went wrong, if anything did; a subclass overrides this or `_make`."""
         for task in tasks:
             try:
                 self._make(task, context)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 yield task, error
             else:
                 yield task, None

@@ -37,7 +37,7 @@ def current() -> dict[str, dict[str, str]]:
             cls = registry.get(kind, name)
             file = Path(inspect.getfile(cls)).resolve()
             room = ROOT / file.relative_to(ROOT).parts[0]
-            codes = sorted(code_digest(imported) for imported in with_imports(file, room))
+            codes = sorted(code_digest(imported) for imported in with_imports(file, [room]))
             found[f"{kind}/{name}"] = {"version": cls.version, "source": digest(codes)[:16]}
     return found
 

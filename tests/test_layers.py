@@ -37,7 +37,7 @@ def arrows() -> dict[str, frozenset[str]]:
     """Each file of the package with those that it imports, as paths below the root."""
     files = [file for room in ROOMS for file in (ROOT / room).rglob("*.py")]
     return {
-        place(file): frozenset(map(place, imported_files(file, ROOT))) - {place(file), "__init__.py"}
+        place(file): frozenset(map(place, imported_files(file, [ROOT]))) - {place(file), "__init__.py"}
         for file in files
     }
 

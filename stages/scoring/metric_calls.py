@@ -126,7 +126,7 @@ def _named(metric: Metric, hook: str) -> Iterator[None]:
         yield
     except MetricError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise MetricDefectError(
             f"{metric.name}: {hook}() failed: {type(error).__name__}: {error}",
             "this is a defect of the metric",

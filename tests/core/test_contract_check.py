@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from reelbench.core import registry
-from reelbench.core.contract_check import Kind, check_contract, plugin_errors, refuse_namesakes
-from reelbench.core.errors import DatasetError, PluginError, RunFileError
+from reelbench.core.contract_check import Kind, check_contract, check_sample, plugin_errors, refuse_namesakes
+from reelbench.core.errors import DatasetError, PluginError, ReelbenchError, RunFileError
+from reelbench.core.types import Sample
 
 HEAD = """
 from reelbench.core.contracts import *
@@ -117,6 +119,8 @@ FAULTS: list[tuple[Kind, str, str, str]] = [
     ("metrics", '("clip_image",)', '"clip_image"', r"needs: must be a tuple of extractors' names"),
     ("metrics", '"clip"\n', '"frame"\n', r"level: must be one of"),
     ("metrics", "True", '"yes"', r"higher_is_better: must be one of True, False, None, not 'yes'"),
+    ("metrics", 'True, "clip"', '1, "clip"', r"higher_is_better: must be one of True, False, None, not 1"),
+    ("metrics", '"1", "", True', '"1", None, True', r"unit: must be a string, not None"),
     ("metrics", "    def compute", "    min_n = 0\n    def compute", r"min_n: must be a whole number"),
     ("metrics", '"clip"\n', '"set"\n', r"Mine\.compute: takes \(features\), and is called with"),
     ("extractors", '"video"', '"audio"', r"modality: must be one of 'video', 'text', 'pair', not 'audio'"),
@@ -135,6 +139,44 @@ def test_what_is_wrong_is_said_with_kind_file_and_member(
     assert caught.value.message.startswith("data set" if kind == "datasets" else kind[:-1])
     assert caught.value.hint is not None
     assert str(tmp_path / "mine.py") in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("import sys\nsys.exit(0)\n", "importing .* failed: SystemExit: 0"),
+        ("def broken(:\n", "importing .* failed: SyntaxError"),
+        ("import nothing_of_that_name\n", "(?s)No module named 'nothing_of_that_name'.*PYTHONPATH="),
+        ("1 / 0\n", r"(?s)ZeroDivisionError: division by zero.*mine\.py, line 6"),
+    ],
+)
+def test_a_file_that_cannot_be_imported_is_one_message(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(ReelbenchError) as caught:
+        looked_up("methods", text, tmp_path)
+    assert re.search(said, str(caught.value))
+
+
+def test_a_file_without_a_class_says_so() -> None:
+    with pytest.raises(ReelbenchError, match="names no class"):
+        registry.get("methods", "mine.py")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"prompt": None}, "prompt of the sample 'a' is None"),
+        ({"num_context_frames": "two"}, "num_context_frames of the sample 'a' is 'two'"),
+        ({"source": None}, "source of the sample 'a' is None"),
+        ({"reference": "x.mp4"}, "reference of the sample 'a' is 'x.mp4'"),
+        ({"id": 3}, "id of the sample 3 is 3"),
+    ],
+)
+def test_a_sample_of_wrong_values_is_refused(changes: dict[str, object], said: str) -> None:
+    sample = Sample(**{"id": "a", "prompt": "p", "source": "s"} | changes)
+    with pytest.raises(TypeError, match=said):
+        check_sample(sample)
+    with pytest.raises(TypeError, match="it gives {}; a data set gives"):
+        check_sample({})
 
 
 def test_several_faults_are_told_at_once(tmp_path: Path) -> None:
@@ -159,6 +201,8 @@ def test_a_plug_ins_own_exception_is_one_message_with_its_place() -> None:
         _ = 1 / 0
     assert caught.value.hint is not None
     assert "test_contract_check.py, line " in caught.value.hint
+    with pytest.raises(PluginError, match="SystemExit: 0"), plugin_errors("methods", "mine"):
+        raise SystemExit(0)
     with pytest.raises(DatasetError), plugin_errors("datasets", "mine"):
         raise DatasetError("is told as it is")
 

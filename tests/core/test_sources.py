@@ -128,6 +128,41 @@ def test_an_installed_package_counts_as_a_whole_and_its_neighbours_do_not(
         assert (same, package != before) == (single, True)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'from reelbench.methods.zero_shot.zs2 import Zs2\nMine = type("Mine", (Zs2,), {"mark": 1})\n',
+        "from reelbench.methods.zero_shot.zs2 import Zs2 as Mine\nmark = 1\n",
+        "from mine_factory import make\nMine = make(1)\n",
+    ],
+)
+def test_the_file_that_the_run_file_names_counts_wherever_the_class_was_made(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    factory = "def make(n):\n    from reelbench.methods.zero_shot.zs2 import Zs2\n    return type('M', (Zs2,), {})\n"
+    written(tmp_path / "elsewhere", factory, "mine_factory.py")
+    first = digest_of(tmp_path, text, "Mine")
+    assert first is not None
+    assert digest_of(tmp_path, text.replace("1", "2"), "Mine") != first
+
+
+def test_a_helper_on_pythons_path_counts_and_swapped_helpers_are_an_edit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    one = written(tmp_path / "elsewhere", "VALUE = 1\n", "helper_on_path.py")
+    other = written(tmp_path / "elsewhere" / "deep_on_path", "VALUE = 2\n", "helper.py")
+    late = TWEAKED + "\ndef late():\n    import helper_on_path\n    from deep_on_path.helper import VALUE\n"
+    digests = [digest_of(tmp_path / "plug", late)]
+    one.write_text("VALUE = 2\n")
+    other.write_text("VALUE = 1\n")
+    digests.append(digest_of(tmp_path / "plug", late))
+    one.write_text("VALUE = 3\n")
+    digests.append(digest_of(tmp_path / "plug", late))
+    assert len(set(digests)) == 3
+
+
 def test_versions_of_libraries_do_not_count(tmp_path: Path) -> None:
     text = "from torch.nn import Module\nfrom reelbench.methods.zero_shot.zs2 import Zs2\n"
     cls = registry.get(
