@@ -175,7 +175,7 @@ def test_a_sample_of_wrong_values_is_refused(changes: dict[str, object], said: s
     sample = Sample(**{"id": "a", "prompt": "p", "source": "s"} | changes)
     with pytest.raises(TypeError, match=said):
         check_sample(sample)
-    with pytest.raises(TypeError, match="it gives {}; a data set gives"):
+    with pytest.raises(TypeError, match=r"it gives \{\}; a data set gives"):
         check_sample({})
 
 

@@ -140,8 +140,8 @@ def test_the_file_that_the_run_file_names_counts_wherever_the_class_was_made(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path / "elsewhere")
-    factory = "def make(n):\n    from reelbench.methods.zero_shot.zs2 import Zs2\n    return type('M', (Zs2,), {})\n"
-    written(tmp_path / "elsewhere", factory, "mine_factory.py")
+    made = "from reelbench.methods.zero_shot.zs2 import Zs2\ndef make(n): return type('M', (Zs2,), {})\n"
+    written(tmp_path / "elsewhere", made, "mine_factory.py")
     first = digest_of(tmp_path, text, "Mine")
     assert first is not None
     assert digest_of(tmp_path, text.replace("1", "2"), "Mine") != first
