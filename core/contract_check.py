@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, get_args
 
+from pydantic import ValidationError
+
 from .contracts import ClipMetric, Dataset, Extractor, Method, Metric, SetMetric, Upscaler
 from .errors import PluginError, ReelbenchError, RunFileError, foreign_place, nearest
 from .types import ClipRef, Conditioning, Level, Sample
@@ -65,7 +67,7 @@ def plugin_errors(kind: Kind, name: str) -> Iterator[None]:
     """
     try:
         yield
-    except ReelbenchError:
+    except (ReelbenchError, ValidationError):  # told in words elsewhere
         raise
     except (Exception, SystemExit) as error:
         at = traceback.extract_tb(error.__traceback__)[-1]
@@ -83,20 +85,21 @@ def check_sample(sample: Any) -> None:
     """
     if not isinstance(sample, Sample):
         raise TypeError(f"it gives {sample!r:.80}; a data set gives `core.types.Sample`")
-    for field, allowed in _SAMPLE_FIELDS.items():
-        value = getattr(sample, field)
-        if not isinstance(value, allowed) or isinstance(value, bool):
-            raise TypeError(f"{field} of the sample {sample.id!r} is {value!r:.80}; allowed: {allowed}")
+    for allowed, kind, fields in _SAMPLE_FIELDS:
+        for field in fields:
+            value = getattr(sample, field)
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise TypeError(
+                    f"{field} of the sample {sample.id!r} is {value!r:.80}, and must be {allowed}"
+                )
 
 
-_SAMPLE_FIELDS: dict[str, Any] = {
-    "id": str,
-    "prompt": str,
-    "source": str,
-    "source_prompt": str | None,
-    "reference": ClipRef | None,
-    "num_context_frames": int,
-}
+_SAMPLE_FIELDS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
+    ("a string", str, ("id", "prompt", "source")),
+    ("a string or None", str | None, ("source_prompt",)),
+    ("a ClipRef or None", ClipRef | None, ("reference",)),
+    ("a whole number", int, ("num_context_frames",)),
+)
 
 
 def refuse_namesakes(kind: Kind, used: Iterable[tuple[str, type]]) -> None:
@@ -201,9 +204,13 @@ def _words(value: Any) -> str | None:
 
 def _one_of(*allowed: Any) -> Callable[[Any], str | None]:
     def fault(value: Any) -> str | None:
-        if isinstance(value, property) or any(type(value) is type(one) and value == one for one in allowed):
+        # 1 is no True, but a text may stand for a member of an enumeration.
+        is_allowed = any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in allowed)
+        if is_allowed or isinstance(value, property):
             return None
-        return f"must be one of {', '.join(repr(one) for one in allowed)}, not {value!r}"
+        return (
+            f"must be one of {', '.join(repr(getattr(one, 'value', one)) for one in allowed)}, not {value!r}"
+        )
 
     return fault
 

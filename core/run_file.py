@@ -307,9 +307,8 @@ def build_plugin(run: RunFile, kind: Kind, entry: PluginEntry | UpscalerEntry) -
         PluginError: its own code failed.
     """
     cls = plugin_class(kind, entry)
-    config = cls.Config.model_validate(plugin_config(run, kind, entry))
     with plugin_errors(kind, entry.name):
-        return cls(config)
+        return cls(cls.Config.model_validate(plugin_config(run, kind, entry)))
 
 
 def plugin_class(kind: Kind, entry: PluginEntry | UpscalerEntry) -> Any:

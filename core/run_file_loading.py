@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from . import registry
-from .contract_check import Kind
+from .contract_check import Kind, plugin_errors
 from .errors import Faults, ReelbenchError, RunFileError, nearest, unknown_name
 from .plain_faults import place, plain_faults, unknown_key, written_names
 from .run_file import (
@@ -201,7 +201,8 @@ class _Check:
             if only_name:
                 return None
             config = plugin_config(run, kind, entry)
-            config_class.model_validate(config)
+            with plugin_errors(kind, entry.name):
+                config_class.model_validate(config)
         except ValidationError as error:
             faults = plain_faults(config_class, config, error)
             for fault in faults:
