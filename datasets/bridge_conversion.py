@@ -19,10 +19,9 @@ What is written:
     OUT/bridge_conversion.json                    the trajectory that each clip is, and what was left out
     OUT/path_id_bridgedata.txt                    the clips, shuffled by the seed; written last
 
-Not known of Seer's own conversion [?]: which cameras it took, which trajectories, and in which order it
-numbered them. Here n counts the sound trajectories of a task in the natural order of their paths, of one
-camera. So Seer's path list does not fit the clips that are written here, and numbers on them are on another
-split.
+Not known of Seer's own conversion [?]: its cameras, trajectories and their order. Here n counts the sound
+trajectories of a task in the natural order of their paths, of one camera, so Seer's path list does not fit
+the clips that are written here, and numbers on them are on another split.
 """
 
 from __future__ import annotations

@@ -20,8 +20,7 @@ class ClipReader:
 
     Attributes:
         frames: "first" takes the first ones; "spread" spreads them over the whole clip; "seer" blends all to
-            so many, as a protocol of `frames: seer` does (`datasets.video.temporal_interpolation`): with the
-            stride that the sample's clip has for this, and grey behind a shorter one.
+            so many, as a protocol of `frames: seer` does, at the stride of the sample's clip.
         stride: of "first": every so many frames.
         fps: of "first" and "spread": the clip is resampled to this rate first; None keeps the stored frames.
 

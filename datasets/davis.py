@@ -7,9 +7,8 @@ segmentation, arXiv 1704.00675. Files as distributed:
     ImageSets/2017/val.txt                   a video a line; the lists of 2016 have a frame a line
     edits.csv or edits.yaml                  the edited captions: not part of DAVIS
 
-Tune-A-Video reports on 42 videos of DAVIS with 140 edited captions of its own (appendix A). The captions were
-not released, and the list of videos is not known (`docs/methods.md`): its numbers cannot be repeated on the
-same edits. So the captions are the user's:
+Tune-A-Video's 140 edited captions on 42 videos (appendix A) were not released, and the list of videos is not
+known (`docs/methods.md`), so the captions are the user's:
 
     video,source_prompt,edit,prompt
     bear,a bear is walking on rocks,object,a lion is walking on rocks

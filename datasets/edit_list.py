@@ -1,8 +1,7 @@
 """Videos with edited captions: what the editing data sets have in common.
 
-One video has a caption of what it shows and several edited ones, each of a kind. A sample is a (video, edit);
-the edits of a video share its source, so that a method that is tuned on the video is tuned once, and standard
-errors are clustered on it.
+A sample is a (video, edit). The edits of a video share its source, so that a method is tuned on it once, and
+standard errors are clustered on it.
 """
 
 from __future__ import annotations

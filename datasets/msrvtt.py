@@ -13,10 +13,9 @@ CVPR 2016. Files as distributed (more in `docs/methods.md`):
 caption is known through its video_id alone. `start time` and `end time` of `videos` refer to the
 original web video; the files are already cut, so they are not used.
 
-Lists. "official" is the 2,990-clip test split (or another `split`), the list that text-to-video
-papers such as SimDA use. "1k-A" is the retrieval split of JSFusion: 1,000 clips out of the official
-test and validation clips, one given caption each. Their numbers must not be mixed, so `split` is
-"1k-A" there.
+Lists. "official" is the 2,990-clip test split (or another `split`), as text-to-video papers such as SimDA
+use it. "1k-A" is the retrieval split of JSFusion: 1,000 of the official test and validation clips, one given
+caption each. Their numbers must not be mixed, so `split` is "1k-A" there.
 """
 
 from __future__ import annotations
@@ -68,14 +67,11 @@ class MsrVtt(ListedDataset):
 
     A sample's id is video id "#" caption id ("video7010#139800"), its source is the video id.
 
-    Captions: "one-per-clip" takes one caption of each clip, chosen by (seed, video id), so that a
-    limit or a missing clip changes nothing for the others. "all" takes every caption in rounds: each
-    clip once before any clip twice, and the first round is the "one-per-clip" list.
+    Captions: "one-per-clip" takes one caption of each clip, chosen by (seed, video id). "all" takes every
+    caption in rounds: each clip once before any clip twice, and the first round is the "one-per-clip" list.
 
     Order: "shuffled" is a seeded permutation in which every prefix is a random subset of the clips;
-    "id" is by clip number.
-
-    Opening reads one annotation file and lists the video folders; no clip is touched, see `missing`.
+    "id" is by clip number. Opening reads one annotation file and lists the video folders.
     """
 
     name: ClassVar[str] = "msrvtt"

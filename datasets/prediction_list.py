@@ -1,8 +1,7 @@
 """What the data sets of text-video prediction have in common: a list of clips, of which a part is taken.
 
 A clip has one caption. Its first frames are given to the method, the rest is predicted. The subset is drawn
-as `webvid` draws it: the clips that come first in the shuffled order of the seed, whatever their order in the
-file, so that a smaller subset is part of a larger one.
+as `webvid` draws it.
 """
 
 from __future__ import annotations
@@ -72,8 +71,7 @@ class Listing:
 class PredictionDataset(ListedDataset):
     """A list of clips as samples of text-video prediction, in a fixed order.
 
-    Opening reads the annotation and draws the subset. No clip is opened: one that is damaged or shorter than
-    what is read of it fails when it is read, and the others go on.
+    Opening reads the annotation and draws the subset. A damaged or too short clip fails when it is read.
     """
 
     task: ClassVar[str] = "prediction"

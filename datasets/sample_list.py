@@ -1,8 +1,7 @@
 """Data sets that read a list of samples from files: the order of the list, its identity, what of it is there.
 
-The shuffled order sorts the ids by a hash of (seed, id). It is a seeded permutation with one more
-property: the rank of two ids against each other depends on these two alone, so a missing video or
-a longer list moves nothing else, and the first n of the list are a random subset of the first m > n.
+The shuffled order sorts the ids by a hash of (seed, id): a missing video or a longer list moves nothing else,
+and the first n of the list are a random subset of the first m > n.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ from ..core.types import Sample
 class ListedDataset(Dataset):
     """A data set whose samples an annotation lists, in a fixed order.
 
-    Opening reads the annotation. No clip is opened, and each folder is listed once, not looked into for every
-    clip: that matters on the network file systems where these data sets lie.
+    Opening reads the annotation. No clip is opened, and each folder is listed once, for network file systems.
     """
 
     what: ClassVar[str]

@@ -7,9 +7,8 @@ Bain, Nagrani, Varol, Zisserman: Frozen in time, ICCV 2021. Files as distributed
         copies; `name` is the caption
     videos/<page_dir>/<videoid>.mp4
 
-The videos are web addresses, many of them dead by now, so nobody has all of a list: see `skip_missing`
-and `missing`. SimDA reports on 4,476 random pairs whose ids were not released; the default subset has
-that size, but it is another draw.
+Many of the videos' addresses are dead by now: see `skip_missing` and `missing`. SimDA reports on 4,476 random
+pairs whose ids were not released; the default subset has that size, but is another draw.
 """
 
 from __future__ import annotations
@@ -41,12 +40,11 @@ class _Row(NamedTuple):
 class WebVid(ListedDataset):
     """WebVid as text-to-video samples, in a fixed order. A sample's id and source are its videoid.
 
-    Subset: the `subset` rows whose videoids come first in the shuffled order of `seed`: a uniform
-    draw that does not depend on the order of the rows, and a smaller subset is part of a larger one.
-    A list that is shorter is taken whole; `notes` says so.
+    Subset: the `subset` rows whose videoids come first in the shuffled order of `seed`, whatever the order of
+    the rows; a smaller subset is part of a larger one. `notes` says where a list is shorter.
 
-    Opening streams the list once and keeps the subset only (a second for 2M-val, about a minute for
-    the ten million rows of 10M-train). No video is touched.
+    Opening streams the list once and keeps the subset only (about a minute for 10M-train). No video is
+    touched.
     """
 
     name: ClassVar[str] = "webvid"

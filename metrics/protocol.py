@@ -1,12 +1,8 @@
 """The measuring protocol: every choice that moves a number, in one named, versioned file.
 
-Published FVD and CLIPSIM values cannot be compared because papers leave these choices out. A protocol
-is a YAML file in `metrics/protocols/` (or a path given by the user) that this module validates. Its
-`digest` covers the settings alone, so a renamed copy is recognised as the same protocol. See
-`docs/protocols.md` for all of them side by side and for how to write one.
-
-The defaults of every field are those of `clean`, the recommended protocol; a file needs to name only what
-differs, though the shipped ones name all.
+A protocol is a YAML file in `metrics/protocols/` (or a path given by the user), validated here. Its
+`digest` covers the settings alone, so a renamed copy is the same protocol. Defaults are those of `clean`, the
+recommended one. See `docs/protocols.md` for all of them side by side and for how to write one.
 """
 
 from __future__ import annotations

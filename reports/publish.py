@@ -12,15 +12,11 @@ from .pages.markdown_report import markdown_report
 
 
 def publish(run_dir: Path, experiment: str, output: Path) -> str:
-    """Write the report of a run and log it to MLflow. Doing it again changes nothing.
+    """Write the report of a run and log it to MLflow; the id of MLflow's run. Doing it again changes nothing.
 
     Args:
         run_dir: the run's folder, with `tables/` in it.
-        experiment: MLflow's experiment.
         output: where MLflow's database lies.
-
-    Returns:
-        the id of MLflow's run.
     """
     tables = run_dir / "tables"
     write_text_atomic(run_dir / "comparison.md", markdown_report(tables))

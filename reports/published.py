@@ -1,8 +1,7 @@
 """Figures as published, kept apart from what is measured.
 
-They live in `published.yaml` with their source and a mark of how they are known. A published value
-never stands in a column with a measured one: it becomes a table of its own, with what is known of
-its protocol under it.
+They live in `published.yaml` with their source and a mark of how they are known. They never share a column
+with measured values: they become tables of their own, with what is known of their protocol.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Reading a reference clip, whether it is a video file or a folder of pictures.
 
-A file's window is in seconds, a folder's in frame numbers: those in the pictures' names, so that a list of
-frame numbers (as annotations of action data sets have them) is taken literally, whatever number the first
-picture has.
+A file's window is in seconds, a folder's in frame numbers: those in the pictures' names, so that the numbers
+of an annotation are taken literally, whatever number the first picture has.
 """
 
 from __future__ import annotations

@@ -126,10 +126,9 @@ def _choices(
 ) -> dict[int, _Choice]:
     """What each reading gets: from one decoding pass, where the file is sound.
 
-    A seek serves where every reading begins later than the file does. Some files cannot be entered in the
-    middle; whether such a file is damaged is told by reading it from the start. Where damage ends the common
-    pass, what a reading can get by entering behind it must not depend on the readings beside it: those that
-    are not done are read alone.
+    A seek serves where every reading begins later than the file does; a file that cannot be entered in the
+    middle is read from its start. Where damage ends the common pass, the readings that are not done are read
+    alone: what one gets by entering behind it must not depend on the others.
     """
 
     def read(indices: Collection[int], seek_s: Fraction | None) -> dict[int, _Choice]:

@@ -20,8 +20,7 @@ _ORDER_RULE = "by-order"
 
 def video_digest(path: Path, files: FileDigests) -> str:
     """sha256 of a file's content; of a video that is transparent somewhere, or whose frames are timed by
-    order because its times are guesses, joined with that rule, so that what was made of it under another one
-    is not served.
+    order, joined with that rule, so that what was made under another one is not served.
 
     Raises:
         OSError: the file cannot be read.

@@ -22,10 +22,8 @@ MAX_CLIP_BYTES = 4 * 2**30
 class Reading:
     """Which frames of a clip's window are wanted.
 
-    Without `fps`, frames are counted as stored: every `stride`-th. With `fps`, frame k is the one on
-    screen k * stride / fps seconds after the first, by the timestamps, whatever the stored rate
-    (frames repeat when `fps` is above it); so `stride` counts frames of the resampled video.
-
+    Without `fps`, frames are counted as stored: every `stride`-th. With `fps`, frame k is the one on screen
+    k * stride / fps seconds after the first, whatever the stored rate (frames repeat when `fps` is above it).
     The first frame is the first one that begins at or after the window's start.
 
     Attributes:

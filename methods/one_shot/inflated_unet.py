@@ -259,10 +259,7 @@ class TemporalAttention(nn.Module):
 class TemporalLayer(nn.Module):
     """x + attn_temp(norm_temp(x)): what inflation adds to a transformer block. Names as in the released code.
 
-    Args:
-        width: of the hidden states, D.
-        inner: width of all heads together.
-        heads: number of heads.
+    Args as of `TemporalAttention`.
     """
 
     def __init__(self, width: int, inner: int, heads: int) -> None:

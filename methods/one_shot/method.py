@@ -8,12 +8,10 @@ Tune-A-Video and SimDA's editing mode differ in the video model only. The rest i
    (`methods.stable_diffusion.ddim`);
 3. DDIM from the inverted latents with guidance by the edited prompt.
 
-As DDIM adds no noise, the seed of a sample has no effect where sampling starts from the inverted latents;
-the seed of the tuning has.
+As DDIM adds no noise, the seed of a sample has no effect where sampling starts from the inverted latents.
 
 The tuning artifact holds the tuned model, in the number format of the pipeline, *and the inverted latents*
-(float32, four numbers for each 8 by 8 patch of a frame): they follow from the tuning and the reference alone,
-so all edits share them, and sampling needs no reference.
+(float32): all edits share them, and sampling needs no reference.
 
 Shape suffixes: T frames, C latent channels, H, W latent height and width.
 """
@@ -111,10 +109,6 @@ class TunedClip:
 
 class OneShotSession(StableDiffusionSession):
     """A pipeline that is tuned on references, and makes one clip after the other from an artifact.
-
-    Args:
-        config: of the method.
-        device: "cpu", "cuda" or "cuda:0".
 
     Raises:
         WeightsError: the pipeline is missing, malformed or has a UNet that the method has no use for.

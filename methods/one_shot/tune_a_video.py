@@ -3,15 +3,9 @@
 Source: Wu et al., "Tune-A-Video: One-Shot Tuning of Image Diffusion Models for Text-to-Video Generation"
 (ICCV 2023), and the authors' released code (Apache-2.0); none of it was copied.
 
-1. Inflation (section 3.2, `methods.one_shot.inflated_unet`): the image model's UNet sees a clip.
-2. Tuning (section 3.3, `methods.one_shot.tuning`): the queries of self- and cross-attention and the new
-   temporal attention learn the reference clip with its own prompt.
-3. Inversion (section 3.3): the tuned UNet follows DDIM backwards from the reference to noise, with an empty
-   prompt and without guidance.
-4. Sampling: DDIM from this noise, with guidance by the edited prompt.
-
-3 and 4 are in `methods.one_shot.method`. The tuning artifact holds what was trained and the inverted latents;
-guidance and negative prompt are no part of a tuning.
+The image model's UNet is inflated to see a clip (section 3.2, `methods.one_shot.inflated_unet`). Then the
+queries of self- and cross-attention and the new temporal attention learn the reference clip with its own
+prompt (section 3.3). Tuning, inversion and sampling are those of `methods.one_shot.method`.
 
 Published settings are presets (`PRESETS`). Uncertain, and therefore settings:
 - the paper's guidance scale, optimiser, gradient clipping and number format: those of the released code;
@@ -76,12 +70,8 @@ class TuneAVideo(OneShotMethod):
 class TuneAVideoSession(OneShotSession):
     """A pipeline whose inflated UNet is tuned on references.
 
-    Args:
-        config: of the method.
-        device: "cpu", "cuda" or "cuda:0".
-
     Raises:
-        WeightsError: the pipeline is missing, malformed or has a UNet that cannot be inflated.
+        WeightsError: as `OneShotSession`; the UNet may be one that cannot be inflated.
         RunFileError: `inflation.trains` names something that the UNet does not have.
     """
 

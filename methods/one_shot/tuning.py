@@ -62,12 +62,11 @@ class LatentPosterior:
 def encode_reference(pipeline: StableDiffusion, frames_THWC: Frames) -> LatentPosterior:
     """The posterior of a reference clip at the pipeline's size.
 
-    As in the released code, frames are resized to the exact size without a crop, so an oblong clip is
-    stretched. The filter of the published resizing is that of the video reader, which is not known for
-    certain; bicubic with antialiasing is taken here.
+    As in the released code, an oblong clip is stretched. The filter of the published resizing, the video
+    reader's, is not known for certain; bicubic with antialiasing is taken here.
 
     Args:
-        frames_THWC: uint8 RGB of any size; stretched to the pipeline's where it differs.
+        frames_THWC: uint8 RGB of any size.
     """
     chunk = max(1, _ENCODED_PIXELS // (pipeline.height * pipeline.width))
     shift = getattr(pipeline.vae.config, "shift_factor", None) or 0.0

@@ -7,7 +7,7 @@
 3. Pixels that nothing arrives at (what a moving thing uncovers, and the border) are filled in from around
    them (Telea, "An Image Inpainting Technique Based on the Fast Marching Method", 2004).
 
-The text is not read. With the flow of two frames a thing that turns or bounces goes straight on.
+With the flow of two frames a thing that turns or bounces goes straight on.
 
 Shape suffixes: T frames, H height, W width, 3 RGB, 2 (x, y).
 """

@@ -1,9 +1,8 @@
 """What FCA puts into one layer of a CogVideoX transformer: an attention beside the frozen one, and the
 frame-wise text module.
 
-Source: Liu et al., "Frame-wise Conditioning Adaptation for Fine-Tuning Diffusion Models in Text-to-Video
-Prediction" (TMLR 2025, arXiv 2503.12953). There is no released code. The settings
-(`methods.prediction.config.FcaConfig`) say what is known and what is chosen.
+Source: as of `methods.prediction.fca`. The settings (`methods.prediction.config.FcaConfig`) say what is known
+and what is chosen.
 
 With x the layer's normalised and modulated video tokens (adaLN: shift and scale), A the frozen joint
 attention and g its gate, which is the same for both:
@@ -134,9 +133,7 @@ class FrameWiseText(nn.Module):
     """Embeddings of the prompt for every frame.
 
     Args:
-        dim: D.
-        width: W.
-        heads: attention heads; must divide the width.
+        dim, width: D and W; the number of heads divides W.
         shape_EQ: E and Q.
         reads_frames: whether the given frames are read besides the text.
     """
@@ -194,12 +191,7 @@ class FrameWiseText(nn.Module):
 
 
 class MultiHeadAttention(nn.Module):
-    """Attention of some tokens to others, all of one width.
-
-    Args:
-        width: W.
-        heads: must divide the width.
-    """
+    """Attention of some tokens to others, all of width W, which the number of heads must divide."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

@@ -83,8 +83,7 @@ class FloorSession(ClipSession):
     do with what they read, of the settings.
 
     Args:
-        name: of the method.
-        config: of the method.
+        name, config: of the method.
         predict: see `Floor.predict`.
         at_least: how many frames must be given.
     """

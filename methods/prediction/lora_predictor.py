@@ -4,8 +4,7 @@ Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (ICLR 20
 LoRA does poorly on text-video prediction; rank, targets and how its LoRA is given the frames are not known.
 
 Choice: the latents of the given frames stand in front of the noisy ones as latent frames without noise, and
-only what is predicted for the noisy ones counts. Nothing is added to the network for that; the frozen base
-has seen clips of other lengths, and the LoRA must learn that the first latent frames carry no noise.
+only what is predicted for the noisy ones counts. The LoRA must learn that the first ones carry no noise.
 
 Shape suffixes: as in `methods.prediction.predictor`.
 """

@@ -1,12 +1,10 @@
 """A predictor with its pipeline on a device: clips that begin with the given frames.
 
 FCA's paper does not tell how the given frames become latents. The VAE merges four frames into one latent
-frame, so two given frames are no clean slice of a 16-frame clip's latents: latent frame 0 holds frames 0 to
-3, and a slice of it has seen two frames that were to be predicted (a test shows it). The given frames are
-therefore always encoded by themselves, in one of three ways:
+frame, which has seen frames that were to be predicted (a test shows it). So the given frames are encoded by
+themselves, in one of three ways:
 
-- "each" (default): every frame as a clip of one frame, which the VAE makes one latent frame of. k frames are
-  k latent frames, nothing is merged, and the order of the frames, the motion so far, is plain to see.
+- "each" (default): every frame as a clip, and so a latent frame, of its own; the motion so far is plain.
 - "repeat": as one clip, filled up with the last frame to a length that the VAE gives back; kept are the
   latent frames that hold a given frame. 2 frames are 1 latent frame, of frames 0, 1, 1, 1.
 - "together": as one clip of the frames that there are. 2 frames are 1 latent frame, of frames 0 and 1 alone;
@@ -129,9 +127,7 @@ class PredictionSession(CogVideoXSession):
     """Loads a pipeline and makes clips of any length that begin with the given frames.
 
     Args:
-        name: of the method.
-        config: of the method.
-        device: "cpu", "cuda" or "cuda:0".
+        name, config: of the method.
         make: a predictor on the pipeline.
 
     Raises:

@@ -1,8 +1,8 @@
 """What training adapters of an image model, or of an image upscaler, reads of a clip.
 
-Frames are brought to the pipeline's size and encoded by the VAE; one draw from the posterior is kept. 16
-frames of 256 by 256 take 128 KiB. For an upscaler the low resolution is kept as well, made by area from the
-very frames that were encoded: 16 frames of 512 by 512 at factor 4 take 2.75 MiB.
+Frames are brought to the pipeline's size and encoded by the VAE; one draw from the posterior is kept (128 KiB
+for 16 frames of 256 by 256). For an upscaler the low resolution is kept as well, made by area from the frames
+that were encoded (2.75 MiB for 16 frames of 512 by 512 at factor 4).
 
 Shape suffixes: T frames, C latent channels, H, W latent height and width, h, w those of the low resolution, 3
 RGB.

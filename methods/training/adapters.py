@@ -83,12 +83,7 @@ class VideoTraining(Training):
     Args:
         pipeline: the frozen image model. With `precision` float32 it must be loaded in float32.
         adapters: fresh or from a file; trained in place.
-        clips: what to train on.
-        config: the settings.
-        work: folder for checkpoint, log, previews and the result.
-        preview: what to show now and then.
-        checkpoint_every_s: seconds between checkpoints.
-        listener: who hears of log and previews.
+        clips, config, work, preview, listener: as of `Training`.
 
     Raises:
         RunFileError: the work folder holds a training of other settings, adapters or clips.
@@ -104,11 +99,10 @@ class VideoTraining(Training):
         config: TrainingConfig,
         work: Path,
         preview: PreviewConfig | None = None,
-        checkpoint_every_s: float = 120.0,
         listener: Listener | None = None,
     ) -> None:
         on_cpu = pipeline.device.type == "cpu"
-        super().__init__(clips, config, work, on_cpu, preview, listener, checkpoint_every_s)
+        super().__init__(clips, config, work, on_cpu, preview, listener)
         self.pipeline, self.adapters = pipeline, adapters
         adapters.to(self.accelerator.device).float().requires_grad_(True)
         if config.gradient_checkpointing:

@@ -1,11 +1,9 @@
 """A data set's clips, encoded once: what every training here reads.
 
-Each clip is read once, encoded, and kept in float16 in a part file, beside those of its neighbours. A part is
-written whole or not at all: encoding that is killed resumes with the next part, and training reads single
-clips from the parts without loading them. A subclass of `ClipEncoder` says what is kept of a clip, one of
-`TrainingClips` gives it back.
-
-A clip that cannot be read, or that is too short, is left out and named in the part's metadata.
+Clips are kept in float16 in part files, written whole or not at all: encoding that is killed resumes with the
+next part, and training reads single clips without loading a part. A subclass of `ClipEncoder` says what is
+kept of a clip, one of `TrainingClips` gives it back. A clip that cannot be read, or is too short, is left out
+and named in the part's metadata.
 
 Shape suffixes: T frames, C latent channels, H, W latent height and width, 3 RGB.
 """
@@ -125,14 +123,11 @@ class ClipEncoder(ABC):
         """Encode clips into part files in `folder`; parts that are there already are kept.
 
         Args:
-            samples: with references.
-            read: gives their frames.
-            folder: of the part files.
             progress: called with (clips done, clips in all) after each part.
-            process, num_processes: several processes share the parts; the list names all of them.
+            process, num_processes: several processes share the parts.
 
         Returns:
-            The part files in order. Those of other processes may not be there yet.
+            All part files in order. Those of other processes may not be there yet.
         """
         settings = {"frames": self.num_frames, "seed": self.seed, "reading": str(read), **self.settings()}
         paths = []

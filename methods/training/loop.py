@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -120,7 +120,6 @@ class Training(ABC):
         on_cpu: whether the frozen model is on the CPU.
         preview: when to show something; the subclass knows what.
         listener: who hears of log and previews.
-        checkpoint_every_s: seconds between checkpoints.
 
     Raises:
         RunFileError: the batch cannot be shared by the processes.
@@ -129,6 +128,8 @@ class Training(ABC):
     clips: TrainingClips
     config: TrainingConfig
     preview: Preview | None
+    checkpoint_every_s: ClassVar[float] = 120.0
+    """Seconds between checkpoints."""
     padding = 0
     """Latent frames in front of every clip that are left out after sampling, and count for nothing in the
     loss."""
@@ -141,13 +142,11 @@ class Training(ABC):
         on_cpu: bool,
         preview: Preview | None,
         listener: Listener | None,
-        checkpoint_every_s: float,
     ) -> None:
         from accelerate import Accelerator
 
         self.clips, self.config, self.work = clips, config, work
         self.preview, self.listener = preview, listener
-        self.checkpoint_every_s = checkpoint_every_s
         self.accelerator = Accelerator(mixed_precision=_ACCELERATE[config.precision], cpu=on_cpu)
         if config.batch_size % self.accelerator.num_processes:
             raise RunFileError(

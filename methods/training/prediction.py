@@ -15,7 +15,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -49,12 +49,8 @@ class PredictionTraining(Training):
     Args:
         predictor: fresh or from a file; trained in place. With `precision` float32 its pipeline must be
             loaded in float32.
-        clips: what to train on.
-        config: the settings.
-        work: folder for checkpoint, log, previews and the result.
+        clips, config, work, listener: as of `Training`.
         preview: what to show now and then; needs the pipeline's VAE and text encoder on the device.
-        listener: who hears of log and previews.
-        checkpoint_every_s: seconds between checkpoints.
 
     Raises:
         RunFileError: the work folder holds a training of other settings, structure or clips; or the clips do
@@ -63,6 +59,7 @@ class PredictionTraining(Training):
 
     clips: PredictionClips
     preview: PredictionPreview | None
+    checkpoint_every_s: ClassVar[float] = 300.0
 
     def __init__(
         self,
@@ -72,7 +69,6 @@ class PredictionTraining(Training):
         work: Path,
         preview: PredictionPreview | None = None,
         listener: Listener | None = None,
-        checkpoint_every_s: float = 300.0,
     ) -> None:
         pipeline = predictor.pipeline
         expected = pipeline.latent_shape_FCHW(predictor.num_frames)
@@ -83,7 +79,7 @@ class PredictionTraining(Training):
                 "encode the clips with the predictor's num_frames and the pipeline's size",
             )
         on_cpu = pipeline.device.type == "cpu"
-        super().__init__(clips, config, work, on_cpu, preview, listener, checkpoint_every_s)
+        super().__init__(clips, config, work, on_cpu, preview, listener)
         self.predictor, self.padding = predictor, pipeline.padding(expected[0])
         for parameter in predictor.trained().values():
             parameter.data = parameter.data.to(self.accelerator.device, torch.float32)
@@ -152,13 +148,7 @@ class PredictionTraining(Training):
 
 
 def new_predictor(method: str, pipeline: CogVideoX, structure: Mapping[str, Any], seed: int) -> Predictor:
-    """An untrained predictor.
-
-    Args:
-        method: "fca" or "lora".
-        pipeline: its base.
-        structure: of FcaConfig or LoraSettings.
-        seed: of the initial values.
+    """An untrained predictor: "fca" of an FcaConfig, or "lora" of LoraSettings.
 
     Raises:
         RunFileError: another method.

@@ -1,9 +1,8 @@
 """What training on text-video prediction reads: latents of clips and of their first frames, and prompts.
 
-Each clip is brought to the pipeline's size and encoded by the VAE, one draw from the posterior; its first
-frames are encoded by themselves (`methods.prediction.session`); its prompt is encoded by the text
-encoder, once for all clips of a part that share it. So training needs neither VAE nor text encoder on the
-GPU.
+The VAE encodes each clip (one draw from the posterior) and its first frames by themselves
+(`methods.prediction.session`); the text encoder its prompt, once for all clips of a part that share it. So
+training needs neither on the GPU.
 
 Shape suffixes: F latent frames, C latent channels, H, W latent height and width, L text tokens, D width of
 the text encoder, T frames, 3 RGB.

@@ -67,11 +67,7 @@ class UpscalerTraining(VideoTraining):
         pipeline: the frozen image upscaler, at the size of the clips. With `precision` float32 it must be
             loaded in float32.
         adapters: for its network, fresh or from a file; trained in place.
-        clips: what to train on.
-        config: the settings.
-        work: folder for checkpoint, log, previews and the result.
-        preview: what to show now and then.
-        checkpoint_every_s: seconds between checkpoints.
+        clips, config, work, preview: as of `Training`.
 
     Raises:
         RunFileError: the clips are of another size than the pipeline, the upscaler does not know the noise
@@ -90,7 +86,6 @@ class UpscalerTraining(VideoTraining):
         config: UpscalerTrainingConfig,
         work: Path,
         preview: UpscalerPreview | None = None,
-        checkpoint_every_s: float = 120.0,
     ) -> None:
         found = tuple(clips.latents(0).shape[1:])
         if found != pipeline.latent_shape_CHW:
@@ -101,7 +96,7 @@ class UpscalerTraining(VideoTraining):
         highest = config.max_noise_level
         self._max_level = pipeline.checked_level(pipeline.max_noise_level if highest is None else highest)
         self._low_res_alphas = torch.tensor(pipeline.low_res_alphas_cumprod)
-        super().__init__(pipeline, adapters, clips, config, work, preview, checkpoint_every_s)
+        super().__init__(pipeline, adapters, clips, config, work, preview)
 
     @contextlib.contextmanager
     def _attached(self, prompts: Sequence[str]) -> Iterator[None]:
@@ -128,13 +123,7 @@ class UpscalerTraining(VideoTraining):
 
     @torch.no_grad()
     def sample(self, prompts: Sequence[str], num_steps: int, guidance_scale: float) -> list[Frames]:
-        """The preview's clips, enlarged with the averaged adapters; the seed of a clip is its number.
-
-        Args:
-            prompts: one for each of the preview's clips.
-            num_steps: DDIM steps.
-            guidance_scale: of classifier-free guidance.
-        """
+        """The preview's clips, enlarged with the averaged adapters; the seed of a clip is its number."""
         assert isinstance(self.preview, UpscalerPreview)
         settings = LatentUpscaler.Config(
             num_steps=num_steps,

@@ -15,10 +15,9 @@ _LARGEST = 255.0
 class TemporalFlickering(FrameMetric):
     """(255 - mean over pairs of mean |frame t - frame t+1|) / 255, 0 to 1, higher is better.
 
-    Decoded uint8 frames at their own size. VBench applies it to static scenes only: it takes prompts that
-    ask for no motion, and leaves out videos in which an optical flow network sees some. Here no such filter
-    is applied: every clip counts, motion lowers the value as flicker does, and a frozen clip scores 1. Read
-    it beside the motion magnitude, and compare it with VBench's numbers on such prompts alone.
+    Decoded uint8 frames at their own size. VBench takes prompts that ask for no motion, and leaves out videos
+    in which optical flow sees some. Here every clip counts, motion lowers the value, and a frozen clip scores
+    1: read it beside the motion magnitude, and compare with VBench on such prompts alone.
 
     >>> import numpy as np
     >>> from reelbench.metrics.protocol import load_protocol

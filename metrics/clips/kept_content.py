@@ -1,9 +1,8 @@
 """How much of its source an edited clip keeps: motion alignment, motion correlation, structure kept.
 
-An edit has no ground truth, and without masks nobody can say which pixels it should have left alone. What
-can be said: how much changed at all (PSNR, SSIM and LPIPS of the pair, see `pairs`), whether things
-move as in the source, and whether they are where they were. None of these asks whether the edit was made: a
-clip that is its source has the best value of each. Read them beside the textual alignment.
+An edit has no ground truth. What can be said: how much changed at all (see `pairs`), whether things move as
+in the source, and whether they are where they were. A clip that is its source has the best value of each, so
+read them beside the textual alignment.
 
 All are means over frames: frame t of the generated clip must be the edit of frame t that is read of the
 source. In a run these are the frames that a tuned method took; elsewhere those that the protocol reads.

@@ -40,7 +40,7 @@ class WarpingError(_FlowMetric):
     """Mean over pairs of the squared difference after motion compensation, 0 to 1, lower is better.
 
     Lai et al., "Learning Blind Video Temporal Consistency" (2018); the formula is in
-    `extractors.flow.warping`. Values are 0 to 1 and the square is a mean over visible pixels and channels.
+    `extractors.flow.warping`.
 
     EvalCrafter's script, which the name is also known from, differs: it divides by the number of pixels alone
     (so is 3 times this), halves the resolution without antialias, gives RAFT values 0 to 1 where 0 to 255

@@ -1,10 +1,10 @@
 """What stands around every backbone: its weights in, frames in as the protocol says, and true float32.
 
-Frames are resized in float32 on values 0 to 255; nothing becomes uint8 again unless the protocol asks for it.
+Frames are resized in float32 on values 0 to 255, clamped after each step, since bicubic filters overshoot.
 torch's antialiased filters are those of PIL (bicubic with a = -0.5), its plain ones those of OpenCV; the
-"corner" phase is TensorFlow 1's. Values are clamped to [0, 255] after each step, as they would be in an image
-file: bicubic filters overshoot. With `quantise: round` the antialiased filters round between their two passes
-too (columns, then rows), as PIL and other 8-bit resizes do; hard edges would differ by many levels otherwise.
+"corner" phase is TensorFlow 1's. With `quantise: round` the antialiased filters round between their two
+passes too (columns, then rows), as PIL and other 8-bit resizes do; hard edges would differ by many levels
+otherwise.
 
 torch is imported when something is computed, so that an extractor can be planned without it.
 
@@ -28,6 +28,18 @@ from ..settings import ResizeStep
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def square_side(who: str, size: int | Sequence[int]) -> int:
+    """The side of a model's square input.
+
+    Raises:
+        WeightsError: it is not square.
+    """
+    height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    if height != width:
+        raise WeightsError(f"{who} takes {height}x{width} frames; only square inputs are supported")
+    return height
 
 
 def read_tensors(path: Path, *, nested: Sequence[str] = ()) -> dict[str, Tensor]:
@@ -193,11 +205,9 @@ def normalise(frames_TCHW: Tensor, mean: Sequence[float], std: Sequence[float]) 
 def reference_precision(device: str) -> Iterator[None]:
     """True float32 without gradients inside the block; the process's settings are put back after it.
 
-    * torch lets cuDNN convolutions use TF32 (10 bits of mantissa) by default, which moves features in
-      their third digit: off. Benchmark mode is off as well: it picks kernels by timing, so numbers
-      would depend on what else the device does.
-    * On the CPU one thread is used: convolutions split their sums over threads, so features would
-      differ in the last bits between workers of one and of two cores. Work is spread by process.
+    TF32 (10 bits of mantissa), torch's default in cuDNN convolutions, moves features in their third digit.
+    Benchmark mode picks kernels by timing, and convolutions on the CPU split their sums over threads, so
+    numbers would depend on what else runs: both are off. Work is spread by process.
     """
     import torch
 

@@ -20,7 +20,7 @@ from ...core.types import Features, Frames
 from ...core.weights import resolve, split_pin
 from ...core.weights_view import loaded_files, said
 from ..settings import ClipSettings, ResizeStep
-from .backbone import check_frames, normalise, reference_precision, resize_frames
+from .backbone import check_frames, normalise, reference_precision, resize_frames, square_side
 from .clip_weights import CLIP_FOLDER, is_checkpoint_file, weights_ref
 
 if TYPE_CHECKING:
@@ -174,17 +174,14 @@ def load_clip(architecture: str, source: str, device: str) -> ClipModel:
             "check the folder or the architecture's name (open_clip.list_models())",
         ) from error
     preprocess = open_clip.get_model_preprocess_cfg(network)
-    size = preprocess["size"]
-    height, width = (size, size) if isinstance(size, int) else tuple(size)
-    if height != width:
-        raise WeightsError(f"{source!r} takes {height}x{width} frames; only square inputs are supported")
+    image_size = square_side(repr(source), preprocess["size"])
     network.requires_grad_(False).eval()
     return ClipModel(
         who="CLIP",
         device=device,
         encode_image=network.encode_image,
         encode_text=lambda text: network.encode_text(tokenizer([text]).to(device)),
-        image_size=int(height),
+        image_size=image_size,
         mean=tuple(preprocess["mean"]),
         std=tuple(preprocess["std"]),
         scale=float(network.logit_scale.detach().exp()),

@@ -10,7 +10,7 @@ Shape suffixes: B batch, T frames, C channels, H height, W width, D feature dime
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -147,15 +147,3 @@ class VideoTransformerSession(ExtractorSession):
             pixels_TCHW = normalise(frames_TCHW, network.mean, network.std)
             features_D: np.ndarray = network.features(pixels_TCHW[None])[0].float().cpu().numpy()
             return features_D
-
-
-def square_side(who: str, size: int | Sequence[int]) -> int:
-    """The side of a model's square input.
-
-    Raises:
-        WeightsError: it is not square.
-    """
-    height, width = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-    if height != width:
-        raise WeightsError(f"{who} takes {height}x{width} frames; only square inputs are supported")
-    return height

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...core.weights_format import ModelFolder
 from ...core.weights_tree import local_tree, read_json
+from .backbone import square_side
 from .transformers_folder import load_model, read_mean_and_std
-from .video_transformer import NO_NORMALISATION, VideoTransformer, VideoTransformerExtractor, square_side
+from .video_transformer import NO_NORMALISATION, VideoTransformer, VideoTransformerExtractor
 from .videomae_checkpoint import load_authors_checkpoint
 
 if TYPE_CHECKING:

@@ -1,11 +1,9 @@
 """VideoMAE checkpoints of the authors' own format, as transformers' network.
 
 VideoMAE and VideoMAE v2 publish fine-tuned networks as one `torch.save` file: a state dict, often under the
-key "module" or "model", with `patch_embed.proj`, `blocks.<n>.attn.qkv.weight` (queries, keys and values in
-one), `q_bias` and `v_bias`, `fc_norm` and `head`. cd-fvd uses the one of ViT-g/14 tuned on
-Something-Something v2. The network differs from transformers' in nothing but names and the LayerNorms'
-epsilon (1e-6 everywhere). Names and arithmetic are those of the code that cd-fvd carries; no published file
-was at hand.
+key "module" or "model"; cd-fvd uses that of ViT-g/14 tuned on Something-Something v2. The network differs
+from transformers' in names and the LayerNorms' epsilon (1e-6) alone. Names and arithmetic are those of the
+code that cd-fvd carries; no published file was at hand.
 """
 
 from __future__ import annotations

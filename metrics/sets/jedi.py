@@ -2,9 +2,9 @@
 
 Luo et al., "Beyond FVD: Enhanced Evaluation Metrics for Video Generation Quality" (2024): MMD^2 with the
 kernel k(x, y) = (x.y / d)^2, without a constant, times 100. Because the kernel is the square of an inner
-product, the biased form is 100 * ||E[x x^T] - E[y y^T]||_F^2 / d^2: it sees second moments only and is
-blind to x -> -x. The authors' code computes that biased form, which for two samples of one distribution is
-not 0 but falls with N; here the unbiased form is the default (`kernel.unbiased: false` gives theirs).
+product, the biased form is 100 * ||E[x x^T] - E[y y^T]||_F^2 / d^2: blind to x -> -x. The authors' code
+computes that form, whose bias falls with N; here unbiased is the default (`kernel.unbiased: false` is
+theirs).
 
 The features are V-JEPA 2's, not the V-JEPA 1's of the paper (see `vjepa`): the formula is JEDi's, the values
 are not its published ones.

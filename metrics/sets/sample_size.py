@@ -60,8 +60,7 @@ def size_curve(
 ) -> SizeCurve:
     """The metric on everything, and on halves, quarters, ... of both sides, cut by source.
 
-    The parts of one size are disjoint; every part is a part of one of the next larger size. At most 8 parts
-    of a size are looked at, so the cost is that of at most 8 evaluations for each halving.
+    The parts of one size are disjoint, each within one of the next larger size; at most 8 are looked at.
 
     Args:
         value_of: the metric of two sets, as a number.

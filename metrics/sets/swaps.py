@@ -54,8 +54,7 @@ class FrechetSwaps:
 
     @property
     def operations(self) -> float:
-        """Floating-point operations of one exchange, roughly: products at their number, eigenvalues and
-        singular values at what they cost beside products."""
+        """Floating-point operations of one exchange, roughly; eigenvalues at their cost beside products."""
         n, k = len(self._u_NK), len(self._factor_KD)
         return float(n * k**2 + 10 * k**3) if self._tall else 20.0 * n**2 * k
 
@@ -120,8 +119,7 @@ class KernelSwaps:
     """Differences MMD^2(A') - MMD^2(B'); as `FrechetSwaps`, from one kernel matrix.
 
     With z marking which of the pooled 2N clips are in A', the sum of the kernel within A' is z^T K z, so a
-    block of exchanges is one matrix product. The reference's own term is the same for both systems and
-    cancels.
+    block of exchanges is one matrix product. The reference's own term cancels.
 
     Args:
         a_ND, b_ND, reference_MD, source_N: as there.

@@ -1,13 +1,12 @@
 """A training in MLflow: one run with its settings, its numbers by step and its previews.
 
 MLflow is a view; the record is the training's work folder. What that holds (`log.jsonl`, `previews/`) and
-MLflow lacks is sent when the run is opened, so a training may get its run when it is half done. The id of the
-run is kept in the folder, in `mlflow.json`: a training that was killed resumes in the run that it has, and
-the steps that it makes a second time are not sent a second time. MLflow is asked which ones it has, since a
-kill may come between sending a number and noting so.
+MLflow lacks is sent when the run is opened, also half-way. `mlflow.json` there keeps the run's id: a training
+that was killed resumes in its run. MLflow is asked which steps it has, since a kill may come between sending
+a number and noting so; none is sent twice.
 
-Nothing that goes wrong here ends a training. A server that does not answer is waited for briefly, is told of
-once, and is tried again minutes later with all that it missed.
+Nothing that goes wrong here ends a training. A server that does not answer is waited for briefly, reported
+once, and tried again minutes later with all that it missed.
 
 The tracking URI is kept nowhere, and shown without its password.
 """

@@ -1,7 +1,6 @@
 """Dot plots with error bars, as data for HTML: positions in percent along a track.
 
-Drawn by the report's template with a few lines of inline SVG: labels stay text (selectable, of
-the page's font and colours, readable on a phone) and nothing heavy is imported.
+The report's template draws them as inline SVG: labels stay text, and nothing heavy is imported.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """The HTML report of a run: one file that works from file://, offline, in dark and light.
 
-Everything is inside the file: styles, plots (inline SVG) and the clips behind the rows. Clips are
-embedded as data so that the file can be moved or mailed alone; a byte budget keeps it of a size
-that browsers open, and a clip beyond the budget is named instead of shown. The same tables give
-the same bytes.
+Styles, plots (inline SVG) and clips are inside the file, so that it can be moved or mailed alone; clips
+beyond a budget of bytes are named instead. The same tables give the same bytes.
 """
 
 from __future__ import annotations

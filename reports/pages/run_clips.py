@@ -83,8 +83,7 @@ def no_clip_words(row: Row | None) -> str:
 def locate(value: str | None, tables_folder: Path) -> Path | None:
     """The file, or folder of frames, that a `path` or `preview` cell names, None where it is not there.
 
-    A relative name is looked for under the folder of the tables and the folders above it, so that an output
-    folder can be moved as a whole.
+    A relative name is looked for under the tables' folder and those above it: an output folder can be moved.
     """
     if not value:
         return None

@@ -1,8 +1,7 @@
 """Whether a small run reproduces the scores of a recorded benchmark, clip by clip.
 
-The samples of a run with a `limit` are the first ones of the same run without it, and a clip depends on its
-method, sample and seed alone. So each score of a small run has its counterpart among the recorded ones, and a
-machine that computes the same gives the same but for the last digits.
+A run with a `limit` has the first samples of the run without it, and a clip depends on its method, sample and
+seed alone: each score of a small run has a recorded counterpart, the same but for the last digits.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
 """The ablation table: variants of one method, with the settings in which they differ.
 
-The shape of the papers' ablations (FCA: where the text is injected, with or without frame-wise conditioning,
-with or without latents of the initial frames). Entries of a run file that name the same method with different
-settings are its variants. Which settings differ is found in the configurations that the run recorded, so a
-table needs to know nothing of the method.
+The shape of the papers' ablations, such as FCA's. Entries of a run file that name the same method with
+different settings are its variants; which settings differ is found in the recorded configurations.
 """
 
 from __future__ import annotations

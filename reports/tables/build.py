@@ -1,7 +1,7 @@
 """A table of methods from rows of the summary.
 
-Methods stand in groups by what they saw, and the best value is marked within a group only: a method that saw
-the reference video is not ranked against one that read the prompt. What may be marked is decided in `lead`.
+Methods stand in groups by what they saw, and the best value is marked within a group only, by the rule of
+`lead`: a method that saw the reference video is not ranked against one that read the prompt.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """The comparison table: methods as rows grouped by what they saw, metrics as columns.
 
-This is the table of the papers, as data; `pages` writes it as Markdown, as HTML and to a terminal. What a
-number needs in order to be compared travels with it: one section for each data set, split and protocol, since
-values of different protocols never share a column, and a value is marked as the best within a conditioning
-only (a method that saw the reference video is not ranked against one that read the prompt), and only where
-the paired tests of the `comparisons` table bear it out.
+This is the table of the papers, as data; `pages` writes it as Markdown, as HTML and to a terminal. There is
+one section for each data set, split and protocol, since values of different protocols never share a column.
+The best is marked within a conditioning only, and where the paired tests bear it out (see `lead`).
 """
 
 from __future__ import annotations
@@ -90,8 +88,7 @@ def _values(rows: Iterable[Row], column: str) -> list[int]:
 def _by_value(rows: Sequence[Row], column: str) -> str:
     """ "text (FVD, KVD); text (CLIPSIM)": each distinct text with the metrics that it holds for.
 
-    A metric whose text differs between methods names the methods too, so that a difference in how
-    values of one column were made is never hidden.
+    A metric whose text differs between methods names the methods too, so that no difference is hidden.
     """
     texts: dict[str, dict[str, list[str]]] = {}
     for row in rows:

@@ -4,9 +4,8 @@ The shape of the papers' tables (Tune-A-Video Table 1, SimDA Table 5), for each 
 over all edits, then by kind (`Sample.edit`). A mean over kinds hides the most: a method that changes nothing
 has the best kept content, and one that repaints all of it the best textual alignment of a new background.
 
-Made from the `scores` table, since the summary has no kinds. Values over all edits are the summary's;
-standard errors are clustered on the source video, as there. A run tests its methods over all edits: a value
-is marked there, and never within a kind.
+Made from the `scores` table, since the summary has no kinds; standard errors are clustered on the source
+video, as there. A run tests its methods over all edits: a value is marked there, and never within a kind.
 """
 
 from __future__ import annotations

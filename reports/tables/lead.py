@@ -1,10 +1,9 @@
 """Which value of a column may be called the best: one rule for every table, plot and format.
 
 A value leads if it is better than that of *each* other method that saw the same, each time by the paired test
-of the `comparisons` table after Holm's correction. Better than the runner-up alone would not do: the test is
-paired, so a method whose value is farther away can be the one that cannot be told apart, where its clips
-differ from the leader's less steadily. Where there is no such value nothing is marked, and the methods that
-cannot be told from the best value are named instead.
+of the `comparisons` table after Holm's correction: as the test is paired, a value farther away than the
+runner-up's can be the one that cannot be told apart. Where there is no such value nothing is marked, and the
+methods that cannot be told from the best value are named instead.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """How one measured value is written: the standard error decides the digits.
 
-A value without its standard error claims digits it does not have, so the error is rounded to two
-significant digits and the value to the same place: 298.1324 ± 5.2719 is "298.1 ± 5.3".
+The error is rounded to two significant digits and the value to the same place: 298.1 ± 5.3.
 """
 
 from __future__ import annotations

@@ -70,8 +70,7 @@ class Lead:
         best: the method whose value is marked; None where none is better than each other one.
         shared: the method of the best value and those that cannot be told from it, from best to worst; empty
             where there is none, and where nothing is ranked.
-        detectable: the true difference that the least sure of the tests behind `shared` would have found with
-            80% power; None where it is not known.
+        detectable: the true difference that the least sure test behind `shared` would find with 80% power.
         untested: the method of the best value and those that no test compares with it.
     """
 

@@ -1,8 +1,7 @@
 """The table of text-video prediction: methods against FVD and KVD on every data set.
 
 The shape of the papers' tables (Seer Table 1, FCA): a row for each method, FVD and KVD of each data set side
-by side. One table for each protocol, since a protocol that measures the given frames along with the predicted
-ones gives smaller values than one that leaves them out.
+by side. One table for each protocol: values are smaller where the given frames are measured, too.
 """
 
 from __future__ import annotations

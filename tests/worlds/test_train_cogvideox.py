@@ -24,7 +24,6 @@ from reelbench.worlds.sprites.cogvideox_data import (
     pool_frames,
     pool_scene,
     shrink,
-    wordings,
 )
 from reelbench.worlds.sprites.cogvideox_quality import cogvideox_quality, enlarge, prompted_scenes
 from reelbench.worlds.sprites.cogvideox_tokenizer import MAX_LENGTH, build_t5_tokenizer
@@ -45,6 +44,7 @@ from reelbench.worlds.sprites.cogvideox_vae import (
     train_decoder,
 )
 from reelbench.worlds.sprites.commands import WEIGHTS
+from reelbench.worlds.sprites.layouts import wordings
 from reelbench.worlds.sprites.motion_quality import judged_clips
 from reelbench.worlds.sprites.render import render
 from reelbench.worlds.sprites.scene import local_generator, split_of

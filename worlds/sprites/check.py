@@ -1,7 +1,4 @@
-"""Says what a frame shows by looking at its pixels: the judge that uses no learned model.
-
-It measures how well a text-to-image model draws what the prompt names, so it must not share the blind
-spots of CLIP. Method:
+"""Says what a frame shows by looking at its pixels: a judge that shares no blind spots with CLIP. Method:
 
 * background: the base colour nearest to the median of the frame's border (a median, because a sprite may
   touch the border);
@@ -10,7 +7,7 @@ spots of CLIP. Method:
 * shape: how far each pixel has gone from the background's colour to the sprite's gives a soft mask; its
   centroid and area place a template of every shape, at all rotations, and the best overlap wins.
 
-It tolerates the blur of an autoencoder and slight noise, because nothing depends on single pixels.
+Nothing depends on single pixels, so an autoencoder's blur and slight noise do no harm.
 """
 
 from __future__ import annotations

@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from ...methods.frames import fit_frames
-from .captions import captions
-from .layouts import plain_template, ssv2_label
+from .layouts import wordings
 from .render import background, render
 from .scene import Scene, Split, local_generator, sample_scene
 from .tokenizer import token_ids
@@ -74,12 +73,6 @@ def pool_frames(scene: Scene, number: int, seed: int) -> np.ndarray:
     length = int(rng.choice([20, 24])) if rng.random() < WINDOW_SHARE else NUM_FRAMES
     first = int(rng.integers(length - NUM_FRAMES + 1))
     return render(scene, length, frames=range(first, first + NUM_FRAMES))
-
-
-def wordings(scene: Scene) -> list[str]:
-    """The label, the template without brackets, and the twenty captions of a scene."""
-    label, template, _ = ssv2_label(scene)
-    return [label, plain_template(template), *captions(scene)]
 
 
 def draw_wording(rng: np.random.Generator) -> int:

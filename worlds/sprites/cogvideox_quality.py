@@ -1,9 +1,8 @@
 """Measures what the embedded CogVideoX shows for held-out prompts, by the judges that look at pixels alone.
 
-The scenes are those of `motion_quality`: one sprite, a motion that can be told, a combination that occurs in
-no training clip. The prompt is a caption or the label in the manner of Something-Something V2. The clips are
-enlarged to 64 pixels before they are judged; real clips, made as small as the model's and enlarged again, are
-all judged right.
+The scenes are those of `motion_quality`. The prompt is a caption or the label in the manner of
+Something-Something V2. Clips are enlarged to 64 pixels before they are judged; real clips, made as small as
+the model's and enlarged again, are all judged right.
 """
 
 from __future__ import annotations
@@ -18,7 +17,8 @@ from torch.nn.functional import interpolate
 
 from ...core.types import Frames, Sample
 from ...methods.cogvideox.text_to_video import CogVideoXTextToVideo
-from .cogvideox_data import NUM_FRAMES, wordings
+from .cogvideox_data import NUM_FRAMES
+from .layouts import wordings
 from .motion_quality import judged_clips, motion_scenes
 from .quality import Quality, write_sheet
 from .scene import Scene
@@ -66,17 +66,11 @@ def cogvideox_quality(
     wording: Wording = "label",
     sheet: Path | None = None,
 ) -> Quality:
-    """Share of held-out prompts whose clip shows the motion that they name.
+    """Share of held-out prompts whose clip shows the motion that they name; see `judged_clips`.
 
     Args:
         folder: of the pipeline.
-        num: prompts.
-        num_steps, guidance_scale: of DDIM sampling.
-        wording: of the prompts.
         sheet: where to write a picture of some frames of the first 32 clips, two clips in a row.
-
-    Returns:
-        The share, and in its settings the share of frames drawn as prompted.
     """
     chosen = prompted_scenes(num, wording)
     clips = sample_clips(folder, [prompt for _, prompt in chosen], num_steps, guidance_scale)

@@ -1,9 +1,9 @@
 """The tokenizer of the embedded CogVideoX: T5's class, a unigram model, with the words of this world.
 
-T5's vocabulary is a list of pieces with log probabilities, and a text is cut into the pieces that are
-likeliest together (Kudo 2018). Here every word of the captions is one piece, in both spellings of its first
-letter, and the printable ASCII characters are pieces of very low probability: so a known word is always one
-token, and any other English prompt still has tokens. Other scripts become the unknown token.
+A text is cut into the pieces that are likeliest together (Kudo 2018). Every word of the captions is one
+piece, in both spellings of its first letter, and the printable ASCII characters are pieces of very low
+probability: a known word is always one token, and any other English prompt has tokens. Other scripts become
+unknown.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from __future__ import annotations
 import string
 from typing import Any
 
-from .captions import captions
-from .layouts import plain_template, ssv2_label
+from .layouts import wordings
 from .scene import sample_scene
 
 MAX_LENGTH = 24
@@ -31,9 +30,7 @@ def build_t5_tokenizer() -> Any:
 
     words: set[str] = set()
     for index in range(_NUM_SCENES):
-        scene = sample_scene(index, "train")
-        label, template, _ = ssv2_label(scene)
-        for text in (label, plain_template(template), *captions(scene)):
+        for text in wordings(sample_scene(index, "train")):
             words.update(text.replace(",", "").split())
     spellings = sorted({spelling for word in words for spelling in (word, word.lower(), word.capitalize())})
     known = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]

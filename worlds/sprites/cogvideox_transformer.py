@@ -1,9 +1,8 @@
 """Trains the transformer of the embedded CogVideoX, and its text encoder along with it.
 
 CogVideoX (Yang et al., ICLR 2025, sections 2.2 and 3): text and video tokens in one sequence, expert adaptive
-layer norms for the two, and the velocity (Salimans & Ho 2022) as the target under a noise schedule whose last
-timestep is noise alone (Lin et al. 2024). In the published model a T5 of 4.7 billion parameters is frozen;
-nothing is pretrained here, so a T5 encoder of two layers is trained from scratch with the transformer.
+layer norms, and the velocity (Salimans & Ho 2022) as the target under a schedule whose last timestep is noise
+alone (Lin et al. 2024). The published model has a frozen T5; here one of two layers is trained from scratch.
 
 Choices of this training, all for speed on a CPU:
 
@@ -181,13 +180,10 @@ def train_transformer(
     steps: int,
     on_checkpoint: Callable[[VideoModel, ResumableRun], None],
 ) -> VideoModel:
-    """Trains (or resumes) the transformer and the text encoder of `model` in place.
+    """Trains (or resumes) the transformer and the text encoder of `model` in place; the averaged networks.
 
     Args:
-        on_checkpoint: called with the averaged networks and the run after each checkpoint, the last included.
-
-    Returns:
-        The averaged networks.
+        on_checkpoint: called with these and the run after each checkpoint, the last included.
     """
     transformer, text = model.transformer, model.text
     device = next(transformer.parameters()).device
@@ -256,11 +252,7 @@ def _copy(model: VideoModel) -> VideoModel:
 
 
 def save_video_pipeline(out: Path, model: VideoModel) -> None:
-    """Writes the networks as a folder that CogVideoXPipeline loads.
-
-    The transformer and the autoencoder are stored in float16, which diffusers loads as float32; the text
-    encoder in float32, since transformers keeps what it finds and the two would not fit together.
-    """
+    """Writes the networks as a folder that CogVideoXPipeline loads; number formats as of `train_t2i`."""
     from diffusers import CogVideoXPipeline
 
     pipeline = CogVideoXPipeline(

@@ -1,18 +1,16 @@
 """Trains the video autoencoder of the embedded CogVideoX: 16 frames of 32 pixels to 4x8x8x12 latents.
 
 diffusers' AutoencoderKLCogVideoX, the causal 3D autoencoder of Yang et al. (CogVideoX, section 2.1), at tiny
-size: factor 4 in time and in space. The losses are those of the text-to-image model's autoencoder
-(`train_vae`) and the error of the differences between neighbouring frames. Adversarial and perceptual terms
-are left out.
+size: factor 4 in time and in space. The losses are those of `train_vae` and the error of the differences
+between neighbouring frames.
 
-The autoencoder works on stretches of 8 frames, the second of which follows from the first. Most steps see one
-stretch and a part of the frame around a sprite, the last ones whole clips of whole frames. Now and then a
-step sees single frames or 9 frames, where the first frame is a latent frame of its own.
+It works on stretches of 8 frames, the second of which follows from the first. Most steps see one stretch and
+part of the frame around a sprite, the last ones whole clips. One step in four sees single frames or 9 frames,
+where the first frame is a latent frame of its own.
 
-The decoder is then trained further, for the latents as they are: the encoder rests, so the latents, and all
-that is trained on them, stay valid, as with the decoders that Stable Diffusion's autoencoder was given later
-(Rombach et al. 2022; the "ft-MSE" weights). What is decoded are the means of the posterior, which is what the
-transformer learns to make; whole clips of whole frames, since group norm's statistics will be taken of those.
+The decoder is then trained further while the encoder rests, so that latents stay valid, as for Stable
+Diffusion's "ft-MSE" weights (Rombach et al. 2022): on means of the posterior, which the transformer learns to
+make, and on whole clips, for group norm's statistics.
 
 Shape suffixes: N clips, B batch, C channels, T frames, H height, W width, F latent frames.
 """
@@ -114,8 +112,7 @@ def _corner(mask_THW: Tensor, size: int, rng: np.random.Generator) -> tuple[int,
 
 
 def shrunken(clips_BCTHW: Tensor) -> Tensor:
-    """The mean colour of what each latent stands for, [B, 3, F, h, w]: a first frame of an odd number stands
-    alone, as in the autoencoder."""
+    """The mean colour of what each latent stands for, [B, 3, F, h, w]; a first odd frame stands alone."""
     alone = clips_BCTHW.shape[2] % 2
     rest = clips_BCTHW[:, :, alone:]
     parts = [functional.avg_pool3d(clips_BCTHW[:, :, :alone], (1, FACTOR, FACTOR))] if alone else []
@@ -195,8 +192,7 @@ def latent_deviation(vae: Any, pool: ClipPool, seed: int, num: int = 192) -> Ten
 def set_unit_deviation(vae: Any, deviation_C: Tensor) -> None:
     """Rescales each latent channel by its deviation so far; decoded clips stay the same.
 
-    One scaling factor, all that the format has, cannot bring channels of unequal deviations to 1. So the last
-    layer of the encoder and every layer of the decoder that reads latents take it up.
+    The format has one factor for all channels, so the layers that write and read latents take it up.
     """
     out = vae.encoder.conv_out.conv
     factor_2C = torch.cat([1 / deviation_C, torch.ones_like(deviation_C)])
@@ -212,18 +208,11 @@ def set_unit_deviation(vae: Any, deviation_C: Tensor) -> None:
 
 
 def train_decoder(vae: Any, pool: ClipPool, latents_NFCHW: Tensor, work: Path, seed: int, steps: int) -> Any:
-    """Trains (or resumes) the decoder of `vae` in place.
+    """Trains (or resumes) the decoder of `vae` in place, and returns it with the averaged decoder.
 
     Args:
-        vae: AutoencoderKLCogVideoX.
-        pool: the clips.
         latents_NFCHW: of the clips, see `cached_latents`.
-        work: folder of checkpoint and log.
-        seed: of the batches.
         steps: updates; 0 leaves the decoder as it is.
-
-    Returns:
-        The autoencoder with the averaged decoder.
     """
     device = training_device()
     decoder = vae.to(device).decoder.requires_grad_(True)

@@ -1,9 +1,8 @@
 """Measures one-shot editing methods on the embedded pipeline: whether edits show what their prompts say, and
 whether they move as the source does.
 
-The edits are those of the written editing data sets (`editing.edit_scenes`): recolour, reshape, another
-background, and two of these at once; each source clip is tuned on once. Neither source nor edit occurs in any
-training clip. Of an edited clip is measured:
+The edits are those of the written editing data sets (`editing.edit_scenes`); each source clip is tuned on
+once. Of an edited clip is measured:
 
 * as prompted: most of four frames show the prompt's colour *and* shape *and* background, by `check.judge`;
 * motion kept: the I3D names the same motion as for the source clip; `check.judge_motion`, which looks at
@@ -31,9 +30,10 @@ import numpy as np
 import typer
 
 from ...core.types import Frames, Sample
-from .check import judge, judge_motion
+from .check import judge_motion
 from .editing import EDIT_KINDS, NUM_FRAMES, EditKind, EditScene, edit_scenes
-from .quality import save_rows
+from .motion_quality import judged_frames
+from .quality import i3d_motion, save_rows
 from .render import render
 from .scene import Scene
 
@@ -42,7 +42,6 @@ NUM_ERRORS_BAR = 2.0
 """Standard errors by which frame consistency must exceed that of independent frames."""
 
 _I3D = Path(__file__).parent / "weights" / "i3d"
-_JUDGED_FRAMES = 4
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,7 @@ class Margin:
 
     Attributes:
         method, independent: means over all edits.
-        difference: mean over source clips of the mean difference of their edits.
-        standard_error: of `difference`, over source clips; NaN for a single one.
+        difference, standard_error: over source clips, of the mean over their edits; NaN error for one clip.
     """
 
     method: float
@@ -127,7 +125,7 @@ def judged_edits(clips: Sequence[Frames], edits: Sequence[EditScene]) -> list[Ju
     Args:
         clips: uint8 [T,H,W,3], square, T at least 9 (the I3D's least), one for each edit.
     """
-    motion = _i3d_motion()
+    motion = i3d_motion(_I3D)
     sources: dict[str, tuple[str, str | None]] = {}
     judged = []
     for clip, edit in zip(clips, edits, strict=True):
@@ -143,28 +141,11 @@ def judged_edits(clips: Sequence[Frames], edits: Sequence[EditScene]) -> list[Ju
 
 def _shown(clip_THW3: Frames, wished: Scene) -> tuple[tuple[str, ...], bool]:
     """What most frames do not show, and whether most frames show all of it."""
-    frames = clip_THW3[np.linspace(0, len(clip_THW3) - 1, _JUDGED_FRAMES).astype(int)]
-    seen = [judge(frame) for frame in frames]
+    seen = judged_frames(clip_THW3)
     words = {"colour": wished.main.colour, "shape": wished.main.shape, "background": wished.background}
-    half = _JUDGED_FRAMES / 2
+    half = len(seen) / 2
     missing = (name for name, word in words.items() if sum(getattr(s, name) == word for s in seen) <= half)
     return tuple(missing), sum(s.shows(**words) for s in seen) > half
-
-
-def _i3d_motion() -> Callable[[Frames], str]:
-    """Names the motion of a clip by the I3D of this world."""
-    import torch
-
-    from ...metrics.extractors.i3d.weights import i3d_classes, load_i3d
-    from .train_i3d import i3d_input
-
-    net, classes = load_i3d(_I3D), i3d_classes(_I3D)
-
-    def motion(clip_THW3: Frames) -> str:
-        with torch.inference_mode():
-            return classes[int(net(i3d_input(clip_THW3[None])).argmax())]
-
-    return motion
 
 
 def consistency_margin(
@@ -234,7 +215,7 @@ def edit_quality(
         num: edits, four of each source clip.
         seed: of the edits; settings are searched on another one than they are reported on.
         config: settings of the method; {"preset": "sprites"} where None.
-        sheet: where to write a picture: of every source clip, and of its edits, every third frame.
+        sheet: where to write a picture: every third frame of source clips and edits.
         report: told about every edit as soon as it is judged.
     """
     from ...core.registry import get

@@ -7,9 +7,7 @@ The kinds are those of LOVEU-TGVE-2023, mapped to what a scene has:
 * background: another background;
 * multiple: colour and background, or shape and background, in turn from video to video.
 
-Everything else stays, placement and motion first of all: what an edit should look like is known pixel for
-pixel, and its caption differs from the source's in the changed words only.
-
+Everything else stays, so an edit is known pixel for pixel, and its caption differs in the changed words only.
 Neither a source nor an edit shows a combination (colour, shape, background, motion) of the training split.
 Motions are those that `check.judge_motion` tells apart, each equally often.
 """
@@ -19,16 +17,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
 
 import numpy as np
 
+from ...datasets.edit_list import EDIT_KINDS, EditKind
 from .captions import captions
 from .motion_quality import JUDGED_MOTIONS
 from .scene import BACKGROUNDS, COLOURS, MOTIONS, SHAPES, Scene, local_generator, scene_of, split_of
 
-EditKind = Literal["style", "object", "background", "multiple"]
-EDIT_KINDS: tuple[EditKind, ...] = ("style", "object", "background", "multiple")
 NUM_FRAMES = 16
 """Frames of a written clip: what the embedded methods take at stride 1, so that they see the whole motion."""
 
@@ -63,10 +59,6 @@ def edit_scenes(num_videos: int, seed: int = 0) -> list[EditScene]:
     """The edits of the written data sets in their order: four of each video, in the order of EDIT_KINDS.
 
     Fewer videos are a prefix of more.
-
-    Args:
-        num_videos: source videos.
-        seed: another seed gives other scenes and edits.
 
     Raises:
         ValueError: `num_videos` is negative.

@@ -1,6 +1,4 @@
-"""The annotation files of the published data sets, built from scenes: pure functions from scenes to rows.
-
-Formats as the real files have them (facts: the data sets' own downloads):
+"""The annotation files of the published data sets as pure functions of scenes, in the real files' formats:
 
 * MSR-VTT: two JSON files with `videos` and `sentences`; a caption is linked to a split only through its
   video. The 1k-A list of JSFusion is a CSV with key, vid_key, video_id, sentence.
@@ -133,6 +131,12 @@ def ssv2_label(scene: Scene) -> tuple[str, str, list[str]]:
     for thing in things:
         label = label.replace("[something]", thing, 1)
     return label.lower(), template, things
+
+
+def wordings(scene: Scene) -> list[str]:
+    """The label, the template without brackets, and the twenty captions of a scene."""
+    label, template, _ = ssv2_label(scene)
+    return [label, plain_template(template), *captions(scene)]
 
 
 def ssv2_entries(clips: list[WorldClip]) -> list[dict[str, Any]]:

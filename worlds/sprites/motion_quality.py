@@ -1,13 +1,10 @@
 """Measures how often a text-to-video method shows the motion that its prompt names.
 
-The prompts are complete captions of held-out scenes (their combination of colour, shape, background and
-motion occurs in no training scene) with one sprite and a motion that `check.judge_motion` can tell: four
-directions, growing, shrinking, bouncing, standing still. Turning sprites are left out, since their centroid
-and area rest, and so are scenes with two sprites.
+The prompts are complete captions of held-out scenes with one sprite and a motion that `check.judge_motion`
+can tell: four directions, growing, shrinking, bouncing, standing still. Turning changes no centroid or area.
 
-The judge looks at pixels alone. What it says about clips without any coherent motion is not one eighth for
-each answer (frames that jump about are often called bouncing), so the level of chance is that of the
-zero-shot methods, measured with the same prompts:
+Clips without coherent motion do not get each answer equally often (frames that jump about are often called
+bouncing), so the level of chance is that of the zero-shot methods with the same prompts:
 
     python -m reelbench.worlds.sprites.motion_quality ddim-frames --num 40
 """
@@ -23,7 +20,7 @@ import numpy as np
 import typer
 
 from .captions import captions
-from .check import judge, judge_motion
+from .check import Judgement, judge, judge_motion
 from .quality import Quality, held_out_scenes, share_of
 from .scene import Scene
 
@@ -48,11 +45,15 @@ def _judged(num: int) -> Iterator[Scene]:
             yield scene
 
 
-def drawn_share(clip_THWC: np.ndarray, scene: Scene) -> float:
-    """Share of four frames that show the scene's colour, shape and background."""
-    frames = clip_THWC[np.linspace(0, len(clip_THWC) - 1, _JUDGED_FRAMES).astype(int)]
+def judged_frames(clip_THWC: np.ndarray) -> list[Judgement]:
+    """What four frames of a clip show, from the first to the last."""
+    chosen = np.linspace(0, len(clip_THWC) - 1, _JUDGED_FRAMES).astype(int)
+    return [judge(frame) for frame in clip_THWC[chosen]]
+
+
+def _drawn_share(clip_THWC: np.ndarray, scene: Scene) -> float:
     wished = (scene.main.colour, scene.main.shape, scene.background)
-    return float(np.mean([judge(frame).shows(*wished) for frame in frames]))
+    return float(np.mean([seen.shows(*wished) for seen in judged_frames(clip_THWC)]))
 
 
 def judged_clips(
@@ -74,7 +75,7 @@ def judged_clips(
         hits += seen == scene.motion
         if seen != scene.motion:
             faults[f"{scene.motion} -> {seen}"] += 1
-    drawn = float(np.mean([drawn_share(clip, scene) for clip, scene in zip(clips, scenes, strict=True)]))
+    drawn = float(np.mean([_drawn_share(clip, scene) for clip, scene in zip(clips, scenes, strict=True)]))
     recorded = {**(settings or {}), "split": "test", "frames_drawn_as_prompted": round(drawn, 4)}
     return share_of(hits, len(clips), MOTION_BAR, recorded, faults)
 
@@ -92,9 +93,7 @@ def motion_quality(
 
     Args:
         method: a registered method, or path/to/file.py:Class.
-        num: prompts.
         steps, guidance_scale: of DDIM sampling; the seed of a clip is its number.
-        pipeline: location of the pipeline.
         config: further settings of the method.
         save_to: folder for the clips as mp4.
     """

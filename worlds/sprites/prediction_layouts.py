@@ -8,15 +8,13 @@
 The clips that are held out are of the world's test split: BridgeData's val, Epic-Kitchens' validation. (The
 third layout, Something-Something V2, is in `layouts` and `write`.)
 
-BridgeData. A task's folder is a caption with "_" for spaces, which is also what its text rule gives back, but
-for hyphens. The published cut, the first 80% of the list, needs four training clips to a held-out one: there
-are four times as many as `test` asks for, and `train` is not asked.
+BridgeData. A task's folder is a caption with "_" for spaces. The published cut, the first 80% of the list,
+needs four training clips to a held-out one: there are four times as many as `test` asks for.
 
 Epic-Kitchens. A video is several clips one after another, so that actions begin in the middle of a folder.
 Its rate is 8 frames a second: readers must be told, since the published names of videos mean 60 or 50.
 
-Pictures are JPEG of the highest quality without chroma subsampling: the published names are kept, and the
-edges by which shapes are told apart are not smeared.
+Pictures are JPEG of the highest quality without chroma subsampling, which would smear edges.
 """
 
 from __future__ import annotations
@@ -26,6 +24,9 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from .captions import captions
 from .layouts import FRAMES_PER_SECOND, WorldClip, world_clips
@@ -69,15 +70,21 @@ class PictureFolder:
 
     def write(self, folder: Path) -> None:
         """Write the pictures, all or none."""
-        from PIL import Image
-
-        temporary = folder.with_name(folder.name + ".part")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
         frames = (frame for clip in self.clips for frame in render(clip.scene, clip.num_frames))
-        for number, frame in enumerate(frames, 1):
-            Image.fromarray(frame).save(temporary / self.pattern.format(number), quality=100, subsampling=0)
-        temporary.replace(folder)
+        pictures = {self.pattern.format(number): frame for number, frame in enumerate(frames, 1)}
+        write_pictures(folder, pictures, quality=100, subsampling=0)
+
+
+def write_pictures(folder: Path, pictures: Mapping[str, np.ndarray], **options: Any) -> None:
+    """Write uint8 [H, W, 3] by their names, all or none; `options` are Pillow's."""
+    from PIL import Image
+
+    temporary = folder.with_name(folder.name + ".part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for name, picture in pictures.items():
+        Image.fromarray(picture).save(temporary / name, **options)
+    temporary.replace(folder)
 
 
 Layout = tuple[dict[str, str], dict[str, PictureFolder]]
@@ -85,12 +92,7 @@ Layout = tuple[dict[str, str], dict[str, PictureFolder]]
 
 
 def bridge_layout(counts: Mapping[str, int], seed: int) -> Layout:
-    """The files of BridgeData's layout.
-
-    Args:
-        counts: clips of each split; `test` held-out ones, and four times as many for training.
-        seed: another seed is another world.
-    """
+    """The files of BridgeData's layout: `test` held-out clips, and four times as many for training."""
     num_test = counts["test"]
     train = world_clips("bridge", "train", TRAIN_CLIPS_PER_TEST_CLIP * num_test, 0, seed)
     folders: dict[str, PictureFolder] = {}
@@ -104,12 +106,7 @@ def bridge_layout(counts: Mapping[str, int], seed: int) -> Layout:
 
 
 def epic_kitchens_layout(counts: Mapping[str, int], seed: int) -> Layout:
-    """The files of Epic-Kitchens' layout.
-
-    Args:
-        counts: clips of each split; `train` and `test` are written.
-        seed: another seed is another world.
-    """
+    """The files of Epic-Kitchens' layout, of `train` and `test`."""
     texts: dict[str, str] = {}
     folders: dict[str, PictureFolder] = {}
     info = ["video_id,duration,fps,resolution"]

@@ -1,6 +1,4 @@
-"""Measures the small models of this world against their bars, on scenes that no training saw.
-
-The bars, from the issue that asked for the models:
+"""Measures the small models of this world on scenes that no training saw. The bars that were asked for:
 
 * CLIP picks the right caption of a clip's middle frame among 16 for at least 90 % of the clips;
 * the I3D names the motion of at least 95 % of the clips;
@@ -14,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,11 +59,9 @@ def held_out_scenes(num: int, single_sprite: bool = False) -> Iterator[Scene]:
 
 
 def sixteen_captions(scene: Scene) -> list[str]:
-    """The true still caption first, then the 15 that differ from it in exactly one word's meaning.
+    """The true still caption first, then the 15 hardest wrong ones: one word's meaning differs.
 
-    These are the hardest wrong captions there are: another colour, another shape or another background,
-    each of the other five. One that is true of the clip's second sprite is replaced by a caption that
-    is wrong in colour and background.
+    One that is true of the clip's second sprite is replaced by one that is wrong in colour and background.
     """
     colour, shape, background = scene.main.colour, scene.main.shape, scene.background
     shown = {(colour, shape, background)}
@@ -106,20 +102,30 @@ def clip_quality(folder: Path, num: int = 500) -> Quality:
 
 def i3d_quality(folder: Path, num: int = 500) -> Quality:
     """Share of test clips (16 frames, 224 pixels, float32) whose motion is named."""
+    motion = i3d_motion(folder)
+    hits, faults = 0, Counter[str]()
+    for scene in held_out_scenes(num):
+        named = motion(render(scene))
+        hits += named == scene.motion
+        if named != scene.motion:
+            faults[f"{scene.motion} -> {named}"] += 1
+    return share_of(hits, num, I3D_BAR, {"frames": 16, "side": 224, "split": "test"}, faults)
+
+
+def i3d_motion(folder: Path) -> Callable[[np.ndarray], str]:
+    """Names the motion of a clip, uint8 [T, H, W, 3], by the I3D in a folder."""
     import torch
 
     from ...metrics.extractors.i3d.weights import i3d_classes, load_i3d
     from .train_i3d import i3d_input
 
     net, classes = load_i3d(folder), i3d_classes(folder)
-    hits, faults = 0, Counter[str]()
-    with torch.inference_mode():
-        for scene in held_out_scenes(num):
-            named = classes[int(net(i3d_input(render(scene)[None])).argmax())]
-            hits += named == scene.motion
-            if named != scene.motion:
-                faults[f"{scene.motion} -> {named}"] += 1
-    return share_of(hits, num, I3D_BAR, {"frames": 16, "side": 224, "split": "test"}, faults)
+
+    def motion(clip_THWC: np.ndarray) -> str:
+        with torch.inference_mode():
+            return classes[int(net(i3d_input(clip_THWC[None])).argmax())]
+
+    return motion
 
 
 def t2i_quality(
@@ -127,8 +133,7 @@ def t2i_quality(
 ) -> Quality:
     """Share of single-sprite test prompts that the pipeline draws as prompted.
 
-    The prompts are the six complete captions of the test scenes in turn, motion words included. `sheet`:
-    where to write a picture of the first 64 frames.
+    The prompts are the six complete captions in turn. `sheet`: where to draw the first 64 frames.
     """
     import torch
     from diffusers import DDIMScheduler, StableDiffusionPipeline

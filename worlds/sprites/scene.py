@@ -3,10 +3,9 @@
 A scene is a handful of numbers; `render.py` turns it into pixels and `captions.py` into words. Every
 scene is a pure function of (index, split, seed), so no list of scenes has to be kept anywhere.
 
-The splits share no combination: the quadruple (colour, shape, background, motion) of the main sprite is
-hashed, and the hash alone says whether the combination belongs to `train` (80 %), `validate` (10 %) or
-`test` (10 %). A held-out clip therefore shows a combination that no training clip ever showed, though
-each of its words occurs in training.
+The splits share no combination: the hash of (colour, shape, background, motion) of the main sprite says
+whether it belongs to `train` (80 %), `validate` (10 %) or `test` (10 %). A held-out clip therefore shows a
+combination that no training clip showed, though each of its words occurs in training.
 """
 
 from __future__ import annotations
@@ -107,9 +106,8 @@ def local_generator(*parts: object) -> np.random.Generator:
 def sample_scene(index: int, split: Split, seed: int = 0) -> Scene:
     """The scene number `index` of a split.
 
-    Deterministic in (index, split, seed). The combination (colour, shape, background, motion) is drawn
-    again until its hash falls into `split`, so that the splits are disjoint in combinations; the motion
-    is drawn once and kept, so that every split has all motions equally often.
+    Colour, shape and background are drawn again until the combination falls into `split`; the motion is drawn
+    once, so that every split has all motions equally often.
 
     Raises ValueError for an unknown split or a negative index.
     """

@@ -1,7 +1,7 @@
 """The tokenizer of the Sprites models: CLIP's byte-level BPE with a vocabulary learned from the captions.
 
-All 256 byte symbols are in the base vocabulary, alone and as the end of a word, so that a prompt in any
-script has tokens; the captions' own words become single tokens.
+All 256 byte symbols are in the base vocabulary, so that a prompt in any script has tokens; the captions' own
+words become single tokens.
 """
 
 from __future__ import annotations

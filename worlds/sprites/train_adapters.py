@@ -4,21 +4,17 @@ The data set is written as video files with a WebVid list, read back by its read
 trainings are those for any data set (`methods.training.adapters`, `methods.training.upscaler`). Clips of 16,
 20 and 24 frames are brought to 16, spread over the whole clip, so that each shows its whole motion.
 
-What differs from the paper's settings, all because the embedded image model is tiny and saw single frames
-only:
+What differs from the paper's settings, because the embedded image model is tiny and saw single frames only:
 
 - bottlenecks as wide as their blocks: a quarter of 64 channels would leave 16;
-- a layout prior (`methods.adapters.layout_prior`) for clips from text: single frames cannot show which way
-  something moves, so the embedded text encoder hardly tells "left" from "right", and in trials without the
-  prior the adapters learned to move things smoothly, but not as prompted;
-- more weight on noisy timesteps, where motion is decided, and a fifth of the clips hidden behind pure noise,
-  as they are when sampling starts: the schedule's noisiest latents still show a clip's motion to who looks at
-  all of its frames, so that the prompt would hardly be needed.
+- a layout prior (`methods.adapters.layout_prior`): a text encoder that saw single frames hardly tells "left"
+  from "right", and in trials without the prior things moved smoothly, but not as prompted;
+- more weight on noisy timesteps, where motion is decided, and a fifth of the clips behind pure noise, as when
+  sampling starts: the schedule's noisiest latents of all frames still show the motion without the prompt.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,6 +35,7 @@ from ...methods.training.upscaler import UpscalerPreview, UpscalerTraining, Upsc
 from ...methods.upscaling.low_resolution import shrink
 from ...methods.upscaling.pipeline import load_upscaler
 from .motion_quality import judged_clips, motion_scenes
+from .training import report_latents
 from .upscaler_quality import held_out_pairs, judged_pairs
 from .write import write_world
 
@@ -81,23 +78,17 @@ def train_simda(
 
     Args:
         work: folder for the data set, its latents, checkpoint, log and previews.
-        seed: of the world, the adapters' initial values, batches and noise.
-        steps: updates.
         pipeline: folder of the image model.
-        out: folder for adapters.safetensors.
-        num_clips: training clips to write and encode.
+        out: folder for adapters.safetensors, whose path is returned.
         preview_every_steps: updates between previews; each logs the share of held-out prompts whose motion is
             right, of 16: a glimpse, not a measurement.
         training: settings but for seed and steps.
         num_previews: clips of a preview; 0 for none.
-
-    Returns:
-        The file of the adapters.
     """
     samples = _samples(work, {"train": num_clips, "validate": 16, "test": 16}, seed)
     model = load_pipeline(str(pipeline), device="cpu", dtype="float32")
     encoder = AdapterEncoder(model, NUM_FRAMES, seed)
-    clips = TrainingClips(encoder.encode(samples, ClipReader("spread"), work / "latents", _progress))
+    clips = TrainingClips(encoder.encode(samples, ClipReader("spread"), work / "latents", report_latents))
     scenes = motion_scenes(num_previews)
 
     def judge(made: Sequence[np.ndarray], prompts: Sequence[str]) -> Mapping[str, float]:
@@ -133,20 +124,15 @@ def train_upscaler_adapters(
 ) -> Path:
     """Trains (or resumes) the upscaler's adapters and writes them to `out`.
 
-    Args:
-        work, seed, steps, out, num_clips, training: as of `train_simda`.
-        upscaler: folder of the image upscaler.
-        num_previews: held-out clips of a preview; 0 for none.
-        preview_every_steps: updates between previews; each logs what `upscaler_quality` measures, of few
-            clips.
+    Arguments are those of `train_simda`. Each preview logs what `upscaler_quality` measures, of few clips.
 
-    Returns:
-        The file of the adapters.
+    Args:
+        upscaler: folder of the image upscaler.
     """
     samples = _samples(work, {"train": num_clips, "validate": 1, "test": 1}, seed)
     model = load_upscaler(str(upscaler), device="cpu", dtype="float32").at(32, 32)
     encoder = UpscalerEncoder(model, NUM_FRAMES, seed)
-    clips = UpscalingClips(encoder.encode(samples, ClipReader("spread"), work / "latents", _progress))
+    clips = UpscalingClips(encoder.encode(samples, ClipReader("spread"), work / "latents", report_latents))
     held_out = held_out_pairs(num_previews)
 
     def judge(made: Sequence[np.ndarray], prompts: Sequence[str]) -> Mapping[str, float]:
@@ -170,10 +156,6 @@ def train_upscaler_adapters(
 def _samples(work: Path, counts: Mapping[str, int], seed: int) -> list[Sample]:
     world = write_world(work / "data", ("webvid",), counts, seed, show_progress=False)
     return list(WebVid(WebVid.Config(root=str(world["webvid"]), list="10M-train", subset=None)))
-
-
-def _progress(done: int, of: int) -> None:
-    print(f"[latents] {done} of {of} clips", file=sys.stderr, flush=True)
 
 
 def _trained(training: VideoTraining, out: Path) -> Path:

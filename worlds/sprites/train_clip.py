@@ -1,13 +1,12 @@
 """Trains the small CLIP of this world: a residual image tower and a text transformer, in open_clip's format.
 
-Pairs are a random frame and a random caption of a training clip. Motion words stay in the captions but
-cannot be seen in a frame, so two pairs of a batch count as matching when colour, shape and background of
-their main sprites are equal: the loss is a cross-entropy against all matching pairs, not only against the
-own one. Without this, a batch of 192 would call many true captions wrong.
+Pairs are a random frame and a random caption of a training clip. A frame shows no motion, so pairs match when
+colour, shape and background of their main sprites are equal, and the loss is a cross-entropy against all
+matching pairs: otherwise a batch of 192 would call many true captions wrong.
 
 The last steps add a wrong caption for every frame, with one attribute changed, and show two sprites more
-often; there the change gives a sprite the colour or the shape of the other one. The first steps alone
-learn which words are in the picture, but not which colour goes with which shape when there are two.
+often; there the change takes the other one's colour or shape. The first steps alone do not learn which colour
+goes with which of two shapes.
 """
 
 from __future__ import annotations

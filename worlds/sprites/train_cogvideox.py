@@ -58,16 +58,10 @@ def train_cogvideox(
 
     Args:
         work: folder for clips, latents, checkpoints, logs and previews.
-        seed: of clips, initial weights, batches and noise.
-        vae_steps: updates of the autoencoder.
-        decoder_steps: updates of its decoder alone, after them.
+        vae_steps, decoder_steps: updates of the autoencoder, and then of its decoder alone.
         steps: updates of the transformer and the text encoder.
-        out: folder of the pipeline.
-        num_clips: training clips.
+        out: folder of the pipeline, which is returned.
         preview: what is tried in between; None is the usual.
-
-    Returns:
-        The folder of the pipeline.
     """
     tokenizer = build_t5_tokenizer()
     pool = clip_pool(tokenizer, num_clips, seed, work / f"clips-{seed}.pt")

@@ -1,8 +1,7 @@
 """Trains the small I3D of this world to name the motion of a clip.
 
-The clips are those of the training split, rendered as they are needed: 16 consecutive frames of clips of
-16, 20 or 24. Most steps run on frames of 112 pixels, where a step costs a quarter; the last ones run at
-the 224 pixels at which the network is used, on frames resized exactly as the extractor resizes them.
+Clips are 16 consecutive frames of 16, 20 or 24 of the training split. Most steps run on frames of 112 pixels,
+where a step costs a quarter; the last ones at 224, on frames resized exactly as the extractor resizes them.
 """
 
 from __future__ import annotations
@@ -99,11 +98,7 @@ def train_i3d(work: Path, seed: int, steps: int) -> InceptionI3d:
 
 @torch.no_grad()
 def _settle_statistics(net: InceptionI3d, seed: int, batches: int = 12) -> None:
-    """Measures the BatchNorm statistics anew for the averaged weights at full size.
-
-    The running ones move with TensorFlow's slow decay of 0.99 and still remember the small frames and
-    the weights of many steps ago.
-    """
+    """Measures the BatchNorm statistics anew: the running ones (decay 0.99) still remember small frames."""
     device = next(net.parameters()).device
     norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm3d)]
     for norm in norms:

@@ -1,17 +1,13 @@
 """Trains FCA and its LoRA baseline on the embedded CogVideoX, on Sprites written as Something-Something V2.
 
-The data set is written as video files with its lists, read back by its reader, and encoded once; the training
-is the one for any data set and any base (`methods.training.prediction`). Both methods see the same clips, in
-the same order, with the same noise, for as many steps.
-
-Each clip is read in two ways, as the two protocols of the comparison read it: its first 16 frames, and all of
-its 16, 20 or 24 frames blended to 16, as Seer does.
+The data set is written as video files, read back by its reader, and encoded once; the training is the one for
+any data set (`methods.training.prediction`). Both methods see the same clips, order and noise. Each clip is
+read as the two protocols of the comparison read it: its first 16 frames, and all of its frames blended to 16.
 """
 
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +23,7 @@ from ...methods.training.prediction import PredictionPreview, PredictionTraining
 from ...methods.training.prediction_clips import PredictionClips, PredictionEncoder
 from ...methods.training.schedule import TrainingConfig
 from .prediction_quality import SAMPLING, held_out_clips
+from .training import report_latents
 from .write import write_world
 
 NUM_CLIPS = 5000
@@ -73,16 +70,11 @@ def train_predictor(
 
     Args:
         method: "fca" or "lora".
-        work: folder for the data set and its latents, which the methods share, and in a folder of each
-            method and structure checkpoint, log and previews.
-        seed: of the world, the initial values, batches and noise.
-        steps: updates.
+        work: folder for the data set and its latents, which the methods share, and for checkpoint, log and
+            previews of each method and structure.
         base: folder of the pipeline.
-        out: folder for fca.safetensors or lora.safetensors.
+        out: folder for fca.safetensors or lora.safetensors, whose path is returned.
         sizes: of the training; the usual ones by default.
-
-    Returns:
-        The file of the trained parameters.
     """
     sizes = sizes or PredictorTraining()
     pipeline = load_cogvideox(str(base), device="cpu", dtype="float32")
@@ -93,11 +85,8 @@ def train_predictor(
     samples = list(SomethingSomethingV2(SomethingSomethingV2.Config(root=root, split="train", order="id")))
     num_given = samples[0].num_context_frames
     encoder = PredictionEncoder(pipeline, predictor.num_frames, num_given, predictor.context_encoding, seed)
-
-    def progress(done: int, of: int) -> None:
-        print(f"[latents] {done} of {of} clips", file=sys.stderr, flush=True)
-
-    parts = [part for read in READINGS for part in encoder.encode(samples, read, work / "latents", progress)]
+    latents = work / "latents"
+    parts = [part for read in READINGS for part in encoder.encode(samples, read, latents, report_latents)]
     variant = f"{method}-{digest(sizes.structure)[:12]}" if sizes.structure else method
     shown = tuple((one.label, one.given_THW3) for one in held_out_clips(sizes.num_previews, seed=seed))
     preview = PredictionPreview(

@@ -72,10 +72,8 @@ NUM_FRAMES = 16_000
 def noise_level_weights(signal: Tensor) -> Tensor:
     """Weight of the loss by time step, float32 [1000], of mean 1.
 
-    1 + 1 / SNR is what the loss of v-prediction amounts to (Salimans & Ho 2022, appendix D), here cut at
-    `MAX_WEIGHT`. The background is decided at the highest noise levels, where the plain loss on the noise
-    hardly counts what the prompt says: without the weight it comes out wrong for most prompts long after
-    the colours are right.
+    1 + 1 / SNR, as of v-prediction (Salimans & Ho 2022, appendix D), cut at `MAX_WEIGHT`: without it the
+    background, which is decided at the highest noise levels, stays wrong long after the colours are right.
     """
     weight = (1 / signal.float()).clamp(max=MAX_WEIGHT)
     return weight / weight.mean()
@@ -112,12 +110,8 @@ def cached_frames(
 
     Args:
         name: what is drawn depends on it.
-        num: frames.
         at_once: frames that are encoded together.
         encode: frames uint8 [B,H,W,3] and the number of their first one -> what is kept of them, [B,...].
-        tokenizer: of the captions.
-        seed: of the frames.
-        cache: the file.
 
     Returns:
         what `encode` gave of all frames, and tokens, int32 [N,20,L], of each frame's captions.
@@ -220,8 +214,7 @@ def save_pipeline(
 ) -> None:
     """Writes the averaged weights as a folder that StableDiffusionPipeline loads.
 
-    The UNet and the autoencoder are stored in float16, which diffusers loads as float32; the text encoder
-    is stored in float32, since transformers keeps what it finds and the two would not fit together.
+    In float16, which diffusers loads as float32; transformers would not, so the text encoder is in float32.
     """
     from diffusers import StableDiffusionPipeline
     from transformers import CLIPTextModel

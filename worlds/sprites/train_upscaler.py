@@ -54,21 +54,17 @@ UNET_CONFIG: dict[str, Any] = {
     "norm_num_groups": 16,
     "num_class_embeds": MAX_NOISE_LEVEL + 1,
 }
-SCHEDULER_CONFIG: dict[str, Any] = {
-    "num_train_timesteps": 1000,
-    "beta_start": 0.0001,
-    "beta_end": 0.02,
-    "beta_schedule": "scaled_linear",
-    "prediction_type": "v_prediction",
-    "clip_sample": False,
-    "set_alpha_to_one": False,
-    "steps_offset": 1,
-}
 LOW_RES_SCHEDULER_CONFIG: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_start": 0.0001,
     "beta_end": 0.02,
     "beta_schedule": "scaled_linear",
+}
+SCHEDULER_CONFIG: dict[str, Any] = LOW_RES_SCHEDULER_CONFIG | {
+    "prediction_type": "v_prediction",
+    "clip_sample": False,
+    "set_alpha_to_one": False,
+    "steps_offset": 1,
 }
 BATCH = 16
 PEAK_RATE = 1.2e-3
@@ -179,10 +175,9 @@ def save_upscaler(
     scheduler: Any,
     low_res_scheduler: Any,
 ) -> None:
-    """Writes the averaged weights as a folder that StableDiffusionUpscalePipeline loads.
+    """Writes the averaged weights, in float16, as a folder that StableDiffusionUpscalePipeline loads.
 
-    Everything is stored in float16. The text encoder's configuration names float32, because transformers
-    otherwise keeps the number format of the file, which would not fit the UNet that diffusers widens.
+    The text encoder's configuration names float32: transformers keeps float16, diffusers widens the UNet.
     """
     from diffusers import StableDiffusionUpscalePipeline
     from transformers import CLIPTextModel

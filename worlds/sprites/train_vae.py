@@ -1,12 +1,9 @@
 """Trains the autoencoders of images: the text-to-image model's, 64x64 RGB to 16x16x4 latents and back, and
-the upscaler's, to 32x32x4. An upscaler's latents have the size of its low-resolution picture, so the factor
-of the autoencoder is the factor of the upscaler.
+the upscaler's, to 32x32x4, the size of its low-resolution picture.
 
-Loss: absolute and squared error, weighted towards the sprites, a small KL term, and a pull of three latent
-channels towards the shrunken frame. The text-to-image model's has the absolute error of the image gradients,
-too: they keep the edges of the shapes, without which `check.py` could not tell them apart. Most steps see
-crops around the sprites, the last ones whole frames. Adversarial and perceptual terms are left out: this
-world has no texture that they would be needed for.
+Loss: absolute and squared error, weighted towards the sprites, a small KL term, a pull of three latent
+channels towards the shrunken frame, and for the text-to-image model the error of the image gradients, without
+which `check.py` could not tell shapes apart. No adversarial or perceptual terms: this world has no texture.
 
 Shape suffixes: B batch, C channels, H height, W width.
 """
@@ -43,13 +40,9 @@ class Autoencoder:
     Attributes:
         name: of the training; what it draws depends on it.
         channels: of the levels; each but the last halves the size.
-        peak_rate: learning rate.
-        kl_weight, colour_pull: of these terms of the loss.
-        sprite_weight: how much more an error on a sprite counts than one on the background, of which there is
-            ten times more.
-        crop_batch, whole_batch: crops of 32 pixels, or whole frames, in a step.
-        whole_share: share of the steps, the last ones, on whole frames: group norm's statistics are those of
-            what it sees.
+        sprite_weight: how much more an error on a sprite counts; of the background there is ten times more.
+        crop_batch, whole_batch: crops of 32 pixels around sprites, or whole frames, in a step.
+        whole_share: of the steps, the last ones, for group norm's statistics.
         keeps_edges: whether the error of the gradients is a term of the loss.
         scaling_factor: of the latents, as the configuration says; by default diffusers' own.
     """
@@ -102,8 +95,7 @@ T2I = Autoencoder(
     keeps_edges=True,
 )
 SCALING_FACTOR = 0.08333
-"""What diffusers' StableDiffusionUpscalePipeline sets for every autoencoder, whatever its configuration
-says; so the upscaler's latents are brought to the deviation that goes with it."""
+"""StableDiffusionUpscalePipeline sets this whatever the configuration says, so latents are made to fit it."""
 UPSCALER = Autoencoder(
     name="upscaler-vae",
     channels=(16, 32),

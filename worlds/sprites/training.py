@@ -7,6 +7,7 @@ very batches that it would have seen.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -32,10 +33,7 @@ def bfloat16_autocast(device: torch.device) -> AbstractContextManager[Any]:
 
 @contextmanager
 def seeded_initialisation(*parts: object) -> Iterator[None]:
-    """Makes the initial weights of modules built inside depend on the parts alone.
-
-    torch.nn initialises from the global generator; it is put back as it was afterwards.
-    """
+    """Makes initial weights depend on the parts alone; torch's global generator is put back afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(local_generator("init", *parts).integers(2**62)))
         yield
@@ -98,14 +96,8 @@ class TrainingRun:
     at all. A checkpoint of fewer steps resumes under the longer schedule.
 
     Args:
-        name: of the training.
-        work: folder of checkpoint and log.
         seed: of everything random; a checkpoint of another one is refused.
-        steps: updates in all.
-        networks: what is trained, by name.
-        optimizer: of their parameters.
-        decay: of their averages.
-        checkpoint_every_s: seconds between checkpoints.
+        networks: what is trained, by name; `decay` is of their averages.
 
     Raises:
         RunFileError: the checkpoint is of another seed, or of more steps.
@@ -188,6 +180,11 @@ class TrainingRun:
             self._recent.setdefault(key, []).append(float(number))
 
 
+def report_latents(done: int, of: int) -> None:
+    """Say on the terminal how many clips are encoded."""
+    print(f"[latents] {done} of {of} clips", file=sys.stderr, flush=True)
+
+
 def save_whole(path: Path, value: Any) -> None:
     """Write what torch can save, whole or not at all."""
     with atomic_path(path) as temporary:
@@ -203,12 +200,7 @@ def half_precision_state(module: nn.Module) -> dict[str, Tensor]:
 
 
 def half_copy(network: Any, average: WeightAverage | None = None) -> Any:
-    """A diffusers network of the same configuration in float16.
-
-    Args:
-        network: whose numbers it gets.
-        average: whose numbers it gets instead.
-    """
+    """A diffusers network of the same configuration in float16, with the numbers of the average if given."""
     with torch.random.fork_rng(devices=[]):
         copy = type(network).from_config(network.config)
     if average is None:

@@ -2,11 +2,9 @@
 
 - PSNR against the true clip, the mean over clips of each clip's PSNR over all of its pixels, and that of
   bicubic enlargement, which is what an upscaler must beat.
-- Stability: the mean absolute difference between consecutive frames of the enlarged clip, less the true
-  clip's. Frames that are enlarged one by one, each from noise of its own, flicker: they differ by more than
-  the motion asks for. Reported as `excess`, in levels of 255, 0 for the true clip; and as `flicker`, the mean
-  absolute difference between the two clips' frame-to-frame changes, which also sees wrong changes that cancel
-  in the mean.
+- Stability, in levels of 255: `excess`, the mean absolute difference between consecutive frames less the true
+  clip's, which flicker makes larger; and `flicker`, the mean absolute difference between the two clips'
+  frame-to-frame changes, which also sees wrong changes that cancel in the mean.
 
     python -m reelbench.worlds.sprites.upscaler_quality --num 40 --sheet sheet.png
 """

@@ -9,16 +9,13 @@
     <root>/loveu/     LOVEU-TGVE-2023_Dataset.csv, DAVIS_480p/480p_frames/<video>/00000.png ...
     <root>/davis/     edits.csv, ImageSets/2017/val.txt, JPEGImages/480p/<video>/00000.png ...
 
-The last two are the edits of `editing.py`, as many source videos as the test split has clips. Their frames
-are PNG of the world's size where the published sets have JPEG of 480 pixels: JPEG would blur the edges by
-which shapes are told apart.
+The last two are the edits of `editing.py`, as many source videos as the test split has clips. Nothing blurs
+the edges by which shapes are told apart: frames are PNG of the world's size (the published sets have JPEG of
+480 pixels), MP4 files H.264 at a constant rate factor of 8 with full colour resolution (yuv444p), WebM files
+VP9 4:4:4.
 
-MP4 files are H.264 at a constant rate factor of 8 with full colour resolution (yuv444p): halving the
-chroma of a 64-pixel frame would smear the edges by which shapes are told apart. WebM files are VP9 4:4:4.
-
-Every file appears under its final name only when it is whole, files that are there are kept, and the
-manifest of a layout comes last: killed and started again, writing goes on where it stopped, and a complete
-layout of the same parameters is skipped at once.
+Every file appears under its name when it is whole, and a layout's manifest comes last: killed and started
+again, writing resumes, and a complete layout of the same parameters is skipped.
 """
 
 from __future__ import annotations
@@ -51,7 +48,7 @@ from .layouts import (
     webvid_rows,
     world_clips,
 )
-from .prediction_layouts import PREDICTION_LAYOUTS, PictureFolder
+from .prediction_layouts import PREDICTION_LAYOUTS, PictureFolder, write_pictures
 from .render import render
 
 LAYOUTS: tuple[str, ...] = ("msrvtt", "webvid", "ssv2", "loveu", "davis", *PREDICTION_LAYOUTS)
@@ -88,18 +85,6 @@ def write_video(path: Path, frames_THWC: np.ndarray, fps: int = FRAMES_PER_SECON
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
     temporary.replace(path)
-
-
-def write_frames(folder: Path, frames_THWC: np.ndarray) -> None:
-    """Writes uint8 [T, H, W, 3] as a folder of pictures 00000.png, 00001.png ..., whole or not at all."""
-    from PIL import Image
-
-    temporary = folder.with_name(folder.name + ".part")
-    _remove(temporary)
-    temporary.mkdir(parents=True)
-    for index, frame in enumerate(frames_THWC):
-        Image.fromarray(frame).save(temporary / f"{index:05d}.png")
-    temporary.replace(folder)
 
 
 def write_world(
@@ -178,9 +163,12 @@ def _write_layout(
                 continue
             if isinstance(clip, PictureFolder):
                 clip.write(folder / name)
+                continue
+            frames = render(clip.scene, clip.num_frames)
+            if (folder / name).suffix:
+                write_video(folder / name, frames)
             else:
-                write = write_video if (folder / name).suffix else write_frames
-                write(folder / name, render(clip.scene, clip.num_frames))
+                write_pictures(folder / name, {f"{i:05d}.png": frame for i, frame in enumerate(frames)})
     for name, text in texts.items():
         write_text_atomic(folder / name, text)
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}

@@ -134,10 +134,6 @@ _held = _OneThread()
 
 @contextlib.contextmanager
 def one_opencv_thread() -> Iterator[None]:
-    """OpenCV on one thread inside the block; the number before is put back after it.
-
-    The number is the process's. Where threads are in such blocks at a time, the first one in sets it and
-    the last one out puts it back. Work is spread over clips, above this layer.
-    """
+    """OpenCV on one thread inside the block; of threads that share it, the last one out undoes it."""
     with _held:
         yield

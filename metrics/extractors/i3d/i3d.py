@@ -90,9 +90,8 @@ class I3dLogits(Extractor):
 class I3dSession(ExtractorSession):
     """The network on a device.
 
-    On the CPU every clip is its own forward pass: the kernels choose their order of summation by the
-    batch's size, so a batch would make a clip's features depend on its neighbours (in the last bits).
-    On a GPU clips of one length are batched, and features agree to rounding only.
+    On the CPU every clip is its own forward pass: by a batch's size kernels choose their order of summation,
+    so its neighbours would change a clip's last bits. On a GPU clips of one length are batched.
     """
 
     def __init__(self, network: InceptionI3d | I3dProgram, config: I3dLogits.Config, device: str) -> None:

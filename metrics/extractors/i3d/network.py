@@ -186,14 +186,9 @@ class InceptionI3d(nn.Module):
         x = self.MaxPool3d_5a_2x2(self.Mixed_4f(x))
         return self.Mixed_5c(self.Mixed_5b(x))
 
-    def forward_tail(self, x_BCTHW: Tensor, window: tuple[int, int] = (7, 7), dropout: float = 0.0) -> Tensor:
-        """Average pool over (2, *window), logits, mean over what is left: [B, K].
-
-        `window` and `dropout` are for training at smaller frames; the published network has 7x7 and, when
-        it is used, no dropout.
-        """
+    def forward_tail(self, x_BCTHW: Tensor, window: tuple[int, int] = (7, 7)) -> Tensor:
+        """Average pool over (2, *window; smaller on small frames), logits, mean over what is left: [B, K]."""
         pooled = functional.avg_pool3d(x_BCTHW, (2, *window), stride=1)
-        pooled = functional.dropout(pooled, dropout, self.training)
         return self.logits(pooled).mean(dim=(2, 3, 4))
 
     def forward(self, video_BCTHW: Tensor) -> Tensor:
@@ -212,9 +207,7 @@ class InceptionI3d(nn.Module):
 class I3dProgram(nn.Module):
     """A TorchScript I3D with StyleGAN-V's calling convention, called like `InceptionI3d`.
 
-    The program is `program(video, rescale, resize, return_features)` with video [B, 3, T, H, W] and returns
-    the logits [B, K], averaged over time, when return_features is True. Frames come here resized to 224 and
-    in [-1, 1] already, as the protocol says, so that both of its own steps stay off.
+    Frames come here resized and in [-1, 1], as the protocol says, so both of its own steps stay off.
     """
 
     def __init__(self, program: nn.Module) -> None:

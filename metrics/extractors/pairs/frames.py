@@ -23,8 +23,8 @@ Pair = tuple[Frames, Frames]
 PairResize = Literal["reference-to-generated", "refuse"]
 
 
-class PairExtractor(Extractor, ExtractorSession):
-    """Base of the extractors that compare two clips by numpy alone: each is its own session."""
+class PairedExtractor(Extractor):
+    """Base of the extractors of pairs that read the protocol's `pair` section alone."""
 
     class Config(FrozenConfig):
         """The protocol's `pair` section."""
@@ -43,6 +43,10 @@ class PairExtractor(Extractor, ExtractorSession):
         """What becomes of a reference of another size."""
         settings: PairSettings = protocol.pair
         return settings.describe()
+
+
+class PairExtractor(PairedExtractor, ExtractorSession):
+    """Base of the extractors that compare two clips by numpy alone: each is its own session."""
 
     def resources(self) -> Resources:
         """No GPU."""

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ....core.contracts import Extractor, ExtractorSession, FrozenConfig
+from ....core.contracts import ExtractorSession
 from ....core.errors import WeightsError
 from ....core.types import Features, Resources
 from ....core.weights import resolve
-from ...settings import PairSettings
 from ..backbone import reference_precision
-from .frames import Pair, PairResize, check_pair, frame_pairs
+from .frames import Pair, PairedExtractor, check_pair, frame_pairs
 from .lpips_weights import LPIPS, load_lpips
 
 if TYPE_CHECKING:
@@ -33,31 +32,23 @@ _GPU_BATCH = 16
 """Frames in one forward pass on a GPU, never across clips."""
 
 
-class LpipsFrames(Extractor):
+class LpipsFrames(PairedExtractor):
     """LPIPS of every frame: (generated, reference) clips uint8 -> float32 [T]."""
 
-    class Config(FrozenConfig):
+    class Config(PairedExtractor.Config):
         """The weights, and the protocol's `pair` section."""
 
         weights: str = ""
         """Folder or file, see `lpips_weights`; there is no default."""
-        resize: PairResize = PairSettings().resize
 
     name: ClassVar[str] = "lpips"
     version: ClassVar[str] = "1"
-    modality: ClassVar[str] = "pair"
     weights_format = LPIPS
-
-    @classmethod
-    def protocol_settings(cls, protocol: Any) -> dict[str, Any]:
-        """What becomes of a reference of another size."""
-        return {"resize": protocol.pair.resize}
 
     @classmethod
     def describe(cls, protocol: Any) -> str:
         """What becomes of a reference of another size, and which LPIPS."""
-        settings: PairSettings = protocol.pair
-        return f"{settings.describe()}|lpips:0.1,alex"
+        return f"{super().describe(protocol)}|lpips:0.1,alex"
 
     def resources(self) -> Resources:
         """One GPU."""
@@ -72,8 +63,7 @@ class LpipsFrames(Extractor):
 
 
 class LpipsSession(ExtractorSession):
-    """The network on a device. On the CPU every frame is a forward pass, so that its value depends on no
-    other; on a GPU the frames of a clip are batched, and values agree to rounding."""
+    """One forward pass a frame on the CPU, so that values are independent; batches of a clip on a GPU."""
 
     def __init__(self, network: LpipsNetwork, config: LpipsFrames.Config, device: str) -> None:
         self._network, self._config, self._device = network, config, device

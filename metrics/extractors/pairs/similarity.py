@@ -62,9 +62,8 @@ def ssim(first_HWC: npt.ArrayLike, second_HWC: npt.ArrayLike) -> float:
     11 x 11 Gaussian window of deviation 1.5; C1 = (0.01 * 255)^2, C2 = (0.03 * 255)^2. The map is averaged
     over all places where the window lies inside the frame and over the three channels.
 
-    The paper's choices but two: it measures luminance, here RGB channels are measured each by itself; and the
-    authors' later script shrinks large pictures first, which is not done here. scikit-image gives the same
-    number at the same choices; torchmetrics averages over windows beyond the border too and gives another.
+    The paper measures luminance, here each RGB channel by itself; the authors' later script shrinks large
+    pictures first, which is not done here. scikit-image agrees; torchmetrics takes windows beyond the border.
 
     Args:
         first_HWC, second_HWC: values 0 to 255, of one shape, at least 11 pixels a side.
