@@ -153,8 +153,7 @@ def load_yaml_list(path: Path) -> list[Any]:
 def plain_name(value: object, what: str, where: str) -> str:
     """`value` when it is safe as one component of a path.
 
-    Ids come from files that others wrote and become file names here: letters, digits, "_", "-" and
-    "." (not first), at most 200 characters. So no separators, no "..", no absolute paths.
+    Ids become file names: letters, digits, "_", "-" and "." (not first), at most 200 characters.
 
     Args:
         what: the field's name. where: the file and place.

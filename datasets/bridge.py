@@ -12,10 +12,9 @@ list that is made by `bridge_conversion` gives another split: how Seer numbered 
 
 Text. The task's name without "_distractors", "_" and "-" as spaces [C].
 
-Frames. In the order of their numbers; Seer reads them in the order of an unsorted listing, which differs
-from disk to disk, and is not repeated here. The window begins with `first_frame`, so that a picture that is
-missing between two others is noticed. The robot's rate is 5 Hz in v2, of v1 it is not sure [U]: `fps` is None
-unless it is set, and a protocol's frame rate is then not applied.
+Frames. In the order of their numbers (Seer's is that of an unsorted listing). The window begins with
+`first_frame`, so that a missing picture is noticed. The robot's rate is 5 Hz in v2, of v1 it is not sure [U]:
+`fps` is None unless it is set, and a protocol's frame rate is then not applied.
 
 Given frames. Seer's checkpoint is given 1 of 16 frames [C].
 """

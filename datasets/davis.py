@@ -48,7 +48,6 @@ class Davis(EditingDataset):
     """DAVIS as editing samples, in a fixed order.
 
     Ids and order: see `EditingDataset`; the second edit of a kind is "bear:object-2".
-    Opening reads the captions and the list; no frame is touched, see `missing`.
     """
 
     name: ClassVar[str] = "davis"

@@ -48,8 +48,7 @@ class EpicKitchens100(PredictionDataset):
     """Epic-Kitchens-100 as samples of text-video prediction.
 
     A sample's id is its narration_id, its source the video that it is cut from. Order and subset: see
-    `prediction_list`. Actions that are too short for what is read of them fail when they are read, as clips
-    of the other data sets do: Seer takes them, too, with grey behind their end.
+    `prediction_list`. Actions that are too short fail when they are read; Seer puts grey behind their end.
 
     Opening reads one CSV. Iterating lists a folder for each participant.
     """

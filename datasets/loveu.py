@@ -59,8 +59,7 @@ class _Row(NamedTuple):
 class LoveuTgve(EditingDataset):
     """LOVEU-TGVE-2023 as editing samples, in a fixed order.
 
-    Ids ("gold-fish:style") and order: see `EditingDataset`. Opening reads the sheet; no frame is
-    touched, see `missing`.
+    Ids ("gold-fish:style") and order: see `EditingDataset`. Opening reads the sheet.
     """
 
     name: ClassVar[str] = "loveu-tgve"

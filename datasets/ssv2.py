@@ -11,12 +11,11 @@ Goyal et al.: The "something something" video database for learning and evaluati
     20bn-something-something-v2/     <id>.webm
 
 Prompt. Seer takes the label [C]. FCA's figures show a template without its brackets, so it may have taken
-templates [?]: `prompt` says which is meant, and numbers of the two must not be mixed. Placeholders are what
-the brackets of a template stand for; the label holds them already. The test split has templates only.
+templates [?]: `prompt` says which is meant, and numbers of the two must not be mixed. The test split has
+templates only.
 
-Given frames. Seer's checkpoint is given 2 of 12 frames, FCA 2 of 16 [C, P]. Seer's evaluation runs over the
-whole validation split; a subset of 2,048 is told of it but is not in its code [?]: `subset` draws one, though
-not the same.
+Given frames. Seer's checkpoint is given 2 of 12 frames, FCA 2 of 16 [C, P]. Seer's code evaluates the whole
+validation split; a subset of 2,048 is told of it [?]: `subset` draws one, though not the same.
 """
 
 from __future__ import annotations

@@ -5,13 +5,12 @@ What a table may look like:
 * A header, whose columns are found by name; others may stand between them.
 * Comma, semicolon or tab, whichever gives the header the columns that are looked for.
 * Double quotes around a field that holds the delimiter, a line break or a double quote (doubled there). In
-  a field without quotes a double quote stands for itself (`a 5" disk`), unless it may be one of a pair that
-  lost its partner: the field begins with it or ends with an odd one, or two fields of the row have odd ones.
-* Line ends of any kind. Blank lines and rows of blank fields hold nothing and are passed over.
+  a field without quotes a double quote stands for itself (`a 5" disk`), unless it may have lost its partner:
+  the field begins with it or ends with an odd one, or two fields of the row have odd ones.
+* Line ends of any kind. Blank lines and rows of blank fields are passed over.
 
-What the csv module takes in silence is refused: too many or too few fields, text behind a closing quote, a
-quote that is never closed. A missing quote that leaves a sound table behind cannot be seen in general; see
-`text_column` of `table_rows` for what can.
+Refused is what the csv module takes in silence: a wrong number of fields, text behind a closing quote, a
+quote that is never closed. Not every missing quote can be seen; see `text_column` of `table_rows`.
 """
 
 from __future__ import annotations

@@ -14,9 +14,7 @@ from .protocol import Protocol
 
 
 def build_metric(name: str, protocol: Protocol) -> Any:
-    """The metric registered under `name` (or `path/to/file.py:Class`), under the protocol.
-
-    A `ClipMetric` or a `SetMetric`: its `level` says which, and no type can.
+    """The metric registered under `name` (or `path/to/file.py:Class`): by `level`, a clip's or a set's.
 
     Raises:
         UnknownNameError: no such metric.
@@ -141,10 +139,9 @@ class ExtractorNeeds:
     """Extractors by what they read, each tuple sorted.
 
     Attributes:
-        generated: video extractors to run on generated clips.
-        reference: video extractors to run on reference clips.
-        prompt: text extractors to run on the prompts.
-        pair: pair extractors to run on a generated clip beside its own reference clip.
+        generated, reference: video extractors to run on such clips.
+        prompt: text extractors.
+        pair: extractors to run on a generated clip beside its own reference clip.
     """
 
     generated: tuple[str, ...]
@@ -154,10 +151,7 @@ class ExtractorNeeds:
 
 
 def extractors_needed(metrics: Iterable[Metric]) -> ExtractorNeeds:
-    """Which extractors the metrics need, and on what.
-
-    A clip metric reads the generated clip's features, its prompt's, and those of the pair that it makes
-    with its reference; a set metric reads both sides' videos.
+    """Which extractors the metrics need, and on what; see `Metric`.
 
     Raises:
         UnknownNameError: a metric needs an extractor that is not registered.

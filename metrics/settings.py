@@ -1,7 +1,6 @@
 """The sections of a measuring protocol: one class of settings for each stage from file to number.
 
-Defaults are those of `clean`. A setting that moves a number must be here, so that it is in the
-protocol's digest; each class says in one line (`describe`) what goes into a signature.
+Defaults are those of `clean`. A setting that moves a number must be here, so that it is in the digest.
 """
 
 from __future__ import annotations

@@ -226,8 +226,8 @@ def _shown(
 
 
 def _steady_rate(stream: VideoStream) -> Fraction:
-    """Frames per second of a stream whose times are wrong: the average suffers from them, so the rate that
-    most steps state goes first where the two are close (they are not where fields are counted)."""
+    """Frames per second of a stream whose times, and so its average, are wrong: the stated rate where the two
+    are close (they are not where fields are counted)."""
     average, stated = _fraction(stream.average_rate), _fraction(stream.guessed_rate)
     if average is None or stated is None:
         return average or stated or Fraction(25)
@@ -250,8 +250,8 @@ def _check_end(
 ) -> None:
     """Refuse a frame, given as the decoder was emptied, if frames before it may be lost.
 
-    A file that is as long as it says itself has lost none, whatever the time between its frames. In one that
-    is shorter, no frame up to the last decoding time is lost. One that does not say must be even.
+    A file that is as long as it says has lost none. In a shorter one no frame up to the last decoding time is
+    lost. One that does not say must be even.
 
     Raises:
         VideoError: the file is cut off, or seems to be.

@@ -70,8 +70,7 @@ def frame_files(folder: Path, first: int | None = None, last: int | None = None)
 def frame_gaps(folder: Path) -> tuple[int, int]:
     """How many numbers are missing between the pictures of a folder, and the first of them; (0, 0) for none.
 
-    The smallest step between two neighbours is the folder's: every fifth frame (0, 5, 10) has no gap, and
-    neither has a step that is rounded (0, 3, 7, 11).
+    The smallest step between neighbours is the folder's: 0, 5, 10 has no gap, nor has 0, 3, 7, 11 (rounded).
 
     Raises:
         VideoError: the folder cannot be listed.

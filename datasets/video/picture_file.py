@@ -1,10 +1,9 @@
 """A picture file as 8-bit RGB.
 
 Pictures are read by Pillow, except those of 16-bit colour, of which Pillow gives the upper 8 bits only: PyAV
-reads them. What they hold is kept as it is shown: 16 bits are scaled to 8 (v / 257, rounded), grey and
-palette become RGB, EXIF orientation is applied; colour profiles are not. Transparent pixels lie on the
-background that they have in videos (`core.transparency`). Damage is noticed where the format can tell: a
-file that is cut off always, changed bytes in PNG (it has checksums), seldom in the others.
+reads them. 16 bits are scaled to 8 (v / 257, rounded), grey and palette become RGB, EXIF orientation is
+applied, colour profiles are not. Transparent pixels lie on the background that they have in videos
+(`core.transparency`). Damage is noticed where a file is cut off, or in PNG (it has checksums).
 """
 
 from __future__ import annotations

@@ -1,13 +1,11 @@
 """Seer's way of making a clip of a fixed length, for comparison with its published numbers.
 
-Seer (arXiv 2303.14897) does not choose frames of a reference: it reads all of them and blends them to the
-wanted number by linear interpolation over time. So the real frames on which its FVD is measured are blends of
-two neighbours where a clip is longer, and end in grey where it is shorter (read in its dataset/data_utils.py
-and dataset/epickitchen.py; see `docs/methods.md`). Exact frames are the better choice;
-this is for repeating that one.
+Seer (arXiv 2303.14897) blends all frames of a reference to the wanted number by linear interpolation over
+time: its real frames are blends of two neighbours where a clip is longer, and end in grey where it is shorter
+(its dataset/data_utils.py and dataset/epickitchen.py; see `docs/methods.md`). Exact frames are better.
 
-Where it differs from Seer: there, pictures are resized and cropped to 256 before they are blended, here a
-caller may blend first. Both are linear, so that only the rounding of the resized pictures differs.
+Where it differs from Seer: there, pictures are resized and cropped to 256 first, here a caller may blend
+first. Both are linear, so only the rounding differs.
 """
 
 from __future__ import annotations
@@ -27,9 +25,6 @@ def seer_stride(num_frames: int) -> int:
     """Every so many frames of an action of Epic-Kitchens enter Seer's blend: floor((num_frames - 1) / 100).
 
     At least 1: actions of up to 200 frames are read whole, longer ones give 101 to 150 frames.
-
-    Args:
-        num_frames: frames of the action, its first and its last included.
     """
     return max(1, (num_frames - 1) // 100)
 
@@ -43,14 +38,10 @@ def seer_frames(frames_THWC: Frames, num_frames: int) -> Frames:
     shorter one is followed by grey.
 
     Args:
-        frames_THWC: uint8 [T,H,W,C], T at least 1.
-        num_frames: at least 1.
-
-    Returns:
-        uint8 [num_frames,H,W,C].
+        frames_THWC: uint8 [T,H,W,C]. The result is uint8 [num_frames,H,W,C].
 
     Raises:
-        VideoError: no frame, or `num_frames` out of range.
+        VideoError: no frame, or `num_frames` below 1.
     """
     if num_frames < 1:
         raise VideoError(f"num_frames must be at least 1, got {num_frames}")

@@ -1,8 +1,7 @@
 """Clips written to files: without loss for measuring, and as a preview for browsers.
 
-Lossless clips are FFV1 in Matroska, 8 bits RGB (pixel format bgr0), so every value of every frame comes
-back. The file carries a digest of the frames, and reading checks it: FFmpeg's decoder would paint over a
-damaged part with the frame before, without a word. The same frames give the same bytes.
+Lossless clips are FFV1 in Matroska, 8 bits RGB (pixel format bgr0). The file carries a digest of the frames,
+which reading checks: FFmpeg's decoder would paint over damage in silence. Equal frames give equal bytes.
 
 Previews are H.264 (VP9 where FFmpeg was built without libx264) in MP4, 4:2:0, BT.709 limited range and
 tagged so, with the index in front of the data so that they play while they load.
@@ -12,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -30,6 +28,7 @@ from ...core.types import Frames
 from .clips import clip_digest
 from .file import decode, open_video
 from .pictures import RgbReader
+from .reading import exact_rate
 
 _DIGEST_TAG = "REELBENCH_DIGEST"
 _MIN_PREVIEW_SIDE = 256
@@ -64,7 +63,7 @@ def write_lossless(path: Path, frames: Frames, fps: float) -> None:
     options = {"level": "3", "g": "1"}
     with _writing(path, "matroska", {}) as container:
         container.metadata[_DIGEST_TAG] = digest_array(frames_THWC)
-        stream = container.add_stream("ffv1", rate=_rate(fps), options=options)
+        stream = container.add_stream("ffv1", rate=exact_rate(fps), options=options)
         assert isinstance(stream, VideoStream)
         stream.codec_context.thread_count = 1
         stream.pix_fmt = "bgr0"
@@ -121,7 +120,7 @@ def write_preview(path: Path, frames: Frames, fps: float, scale: int | None = No
             "install the wheel of PyAV (pip install av) instead of building it",
         )
     with _writing(path, "mp4", {"movflags": "+faststart"}) as container:
-        stream = container.add_stream(encoder, rate=_rate(fps), options=dict(_PREVIEW_ENCODERS[encoder]))
+        stream = container.add_stream(encoder, rate=exact_rate(fps), options=dict(_PREVIEW_ENCODERS[encoder]))
         assert isinstance(stream, VideoStream)
         context = stream.codec_context
         context.thread_count = 1
@@ -195,7 +194,3 @@ def _checked(path: Path, frames: Frames, fps: float, suffix: str) -> Frames:
     if not 1e-3 <= fps <= 1000:
         raise VideoError(f"{path.name}: fps must be from 0.001 to 1000, got {fps}")
     return frames
-
-
-def _rate(fps: float) -> Fraction:
-    return Fraction(fps).limit_denominator(100_000)

@@ -10,9 +10,9 @@ the layers of a diffusers UNet2DConditionModel (Stable Diffusion 1.x, 2.x, the e
 - self-attention: sparse-causal (`methods.stable_diffusion.attention`), on the same weights;
 - new, last in every transformer block: temporal attention, after a layer norm and added to the state.
 
-Deviation: the published network is a copy of the UNet in another class. Here the UNet stays diffusers' own
-object: within `Inflation.attached` its attention processors are exchanged, hooks add the rest, and the tuned
-weights stand in for the pretrained ones; afterwards it is what it was. One loaded UNet serves many tunings.
+Deviation: the published network is a copy of the UNet in another class. Here diffusers' own object gets
+attention processors, hooks and tuned weights within `Inflation.attached`; one loaded UNet serves many
+tunings.
 
 A clip that stands still is, in all frames, what the image model makes of it (tested): doubled equal keys are
 single keys, and equal frames have the statistics of one. Only a random bias of temporal attention is added.
@@ -45,8 +45,7 @@ class Inflation:
         unet: a diffusers UNet2DConditionModel; read, neither held nor changed.
         config: what is inflated and trained.
         seed: of the initial values of temporal attention.
-        device: where the new tensors lie; None is the UNet's. On "meta" there are shapes and no numbers, for
-            counting and for loading.
+        device: where the new tensors lie; None is the UNet's. "meta" is for counting and for loading.
 
     Attributes:
         trained: what a tuning trains, float32, by names that continue those of the UNet.

@@ -129,12 +129,9 @@ def tune_on_clip(
     """Train tensors in place, on one clip with its prompt.
 
     Args:
-        pipeline: the frozen image model.
         trained: float32 tensors by name, on the device of the pipeline.
         attached: puts them to work in `pipeline.unet`.
-        clip: the reference.
-        prompt: what the reference shows.
-        config: the settings.
+        clip, prompt: the reference, and what it shows.
         seed: of timesteps, noise and draws from the posterior.
         checkpoint: file to resume from where it exists, written every `checkpoint_every_s` seconds and at the
             end. Removing it is the caller's business. A damaged file counts as none.

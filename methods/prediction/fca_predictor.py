@@ -1,10 +1,9 @@
 """FCA on a CogVideoX transformer: what its attentions are given, which tokens see it, and how they join in.
 
-The transformer is neither held nor changed: the attentions (`methods.prediction.fca_layers`) hang on hooks
-that are there within `FcaPredictor.given`, and that gradient checkpointing runs through.
+The attentions (`methods.prediction.fca_layers`) hang on hooks that are there within `FcaPredictor.given`.
 
-The VAE merges frames into latent frames, and CogVideoX 1.5 merges latent frames into patches. A token of the
-transformer therefore stands for several frames, and may see the text embeddings of all of these:
+The VAE merges frames into latent frames, and CogVideoX 1.5 merges latent frames into patches. A token
+therefore stands for several frames, and may see the text embeddings of all of these:
 
     16 frames                 -> 4 latent frames: 0-3, 4-7, 8-11, 12-15
     17 frames                 -> 5 latent frames: 0, 1-4, 5-8, 9-12, 13-16
@@ -59,8 +58,6 @@ class FcaPredictor(Predictor):
 
     Args:
         pipeline: the frozen base; its transformer is read for the structure and for initial values.
-        settings: what FCA is.
-        seed: of the initial values, which depend on the transformer besides.
     """
 
     file: ClassVar[TrainedFile] = FCA_FILE
@@ -108,12 +105,7 @@ class FcaPredictor(Predictor):
 
     @torch.no_grad()
     def conditions(self, context_GFCHW: torch.Tensor, text_GLT: torch.Tensor) -> Conditions:
-        """What a batch is conditioned on.
-
-        Args:
-            context_GFCHW: latents of the given frames.
-            text_GLT: embeddings of the prompts.
-        """
+        """What a batch is conditioned on, from latents of the given frames and embeddings of the prompts."""
         pipeline, settings = self.pipeline, self.settings
         transformer, text_GLT = pipeline.transformer, text_GLT.to(pipeline.dtype)
         initial: tuple[torch.Tensor, ...] | None = None
@@ -241,9 +233,7 @@ def token_mask(
     """The frame-wise mask for tokens and keys, [P*S, E*Q + free].
 
     Args:
-        mask_PE: of `frame_wise_mask`.
-        num_per_picture: S.
-        num_queries: Q.
+        num_per_picture, num_queries: S and Q.
         num_free: keys behind the embeddings that every token sees (those of the given frames).
     """
     spread = mask_PE.repeat(num_per_picture, axis=0).repeat(num_queries, axis=1)

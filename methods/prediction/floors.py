@@ -1,8 +1,7 @@
 """The floors of text-video prediction: no networks, no text, only the given frames.
 
-A floor keeps the others honest: a method that does not beat it has learned nothing about motion. Here are
-what floors share and the simplest one, the repeated last frame; the other one is in
-`methods.prediction.constant_velocity`.
+A method that does not beat a floor has learned nothing about motion. Here are what floors share and the
+simplest one, the repeated last frame; the other one is in `methods.prediction.constant_velocity`.
 
 Shape suffixes: T frames, H height, W width, 3 RGB.
 """

@@ -3,9 +3,8 @@
 Source: Yang et al., "CogVideoX" (ICLR 2025), its image-to-video models (5B and 1.5-5B; FCA compares with
 CogVideoX1.5-5B-I2V); the pipeline is diffusers' CogVideoXImageToVideoPipeline, sampler and all.
 
-It knows one given frame, so the last one is the picture it starts from: what is predicted joins on to it, and
-frame 0 of its clip is that frame. A clip longer than the model is sampled at is rolled forward from the last
-frame.
+It knows one given frame: the last one is the picture it starts from, frame 0 of its clip. A longer clip is
+rolled forward from the last frame.
 
 Uncertain: number of steps and guidance scale of the comparison in FCA's paper.
 

@@ -27,7 +27,6 @@ class Predictor(nn.Module, ABC):
     """The transformer of a pipeline with trained parameters, which alone need gradients.
 
     Args:
-        pipeline: of the base.
         settings: what the trained parameters are; written into their file.
         seed: of the initial values.
     """

@@ -35,13 +35,7 @@ Window = Callable[[Frames, int], Frames]
 
 
 def encode_given(pipeline: CogVideoX, given_THW3: Frames, how: ContextEncoding) -> torch.Tensor:
-    """Latents of the given frames, float32 [F,C,H,W]; the mean of the VAE's posterior.
-
-    Args:
-        pipeline: whose VAE is used.
-        given_THW3: uint8, at least one frame, of any size.
-        how: see the module's docstring.
-    """
+    """Latents of the given frames (uint8, any size), float32 [F,C,H,W]; the mean of the VAE's posterior."""
     if how == "each":
         return torch.cat([pipeline.encode(frame_HW3[None]) for frame_HW3 in given_THW3])
     if how == "together":
@@ -92,9 +86,8 @@ def predicted_clip(
 ) -> Frames:
     """A clip that continues from the given frames, uint8 [num_frames,H,W,3].
 
-    A clip that is longer than one pass is rolled forward: the last frames so far are given to the next pass,
-    as many as were given to the first. The first pass starts from the same noise as the base does for this
-    seed, so that a comparison is a paired one.
+    A clip that is longer than one pass is rolled forward (`roll_forward`). The first pass starts from the
+    same noise as the base does for this seed, so that a comparison is a paired one.
 
     Args:
         given_THW3: of any size; resized and cropped to the pipeline's.

@@ -3,10 +3,9 @@
 The objective is the frozen model's own: what it predicts at one timestep for all frames of a clip, with
 gradients for the trained parts alone.
 
-Everything random is drawn from (seed, step, place in the batch). So a training that is killed and started
-again resumes with the very batches and noise that it would have seen, bit for bit on a CPU, and the batches
-do not depend on the number of processes: several GPUs share each batch through accelerate, which averages the
-gradients.
+Everything random is drawn from (seed, step, place in the batch). So a training that is killed resumes bit for
+bit on a CPU, and batches do not depend on the number of processes: several GPUs share each through
+accelerate.
 
 What is kept is an exponential average of the trained parts. The work folder holds `checkpoint.pt`,
 `log.jsonl`, the average as of the last checkpoint, and `previews/step-NNNNNN/NN.mp4`. A listener hears of log
@@ -65,9 +64,7 @@ class Preview:
     Attributes:
         every_steps: updates between previews.
         write: writes a clip, uint8 [T,H,W,3], to a file at a frame rate.
-        num_steps: of the sampler.
-        guidance_scale: of classifier-free guidance.
-        fps: frames per second of the files.
+        num_steps, guidance_scale: of sampling.
     """
 
     every_steps: int
@@ -95,8 +92,7 @@ class Listener(Protocol):
 class AttentionInFloat32(TorchFunctionMode):
     """Within the block torch's attention computes in float32, whatever it is given.
 
-    On CPUs the gradient of attention in bfloat16 is slower than in float32 (measured: three times to nine
-    times, more than half of a training step), while products of matrices are faster.
+    On CPUs its gradient in bfloat16 takes three to nine times as long, more than half of a training step.
     """
 
     def __torch_function__(

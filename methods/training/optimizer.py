@@ -22,13 +22,7 @@ MOMENTUM = 0.95
 def make_optimizer(
     name: OptimizerName, named: Iterable[tuple[str, nn.Parameter]], lr: float, weight_decay: float
 ) -> torch.optim.Optimizer:
-    """The optimizer of a training of small parts that stand inside a network: their matrices are all hidden.
-
-    Args:
-        name: "adamw" for all of them, or "muon" for the matrices.
-        named: the parameters with their names.
-        lr, weight_decay: of all of them.
-    """
+    """The optimizer of small parts inside a network; "muon" is for their matrices, which are all hidden."""
     if name == "muon":
         return MatrixOptimizer(named, lambda _: True, lr, weight_decay, betas=(0.9, 0.999))
     return torch.optim.AdamW([parameter for _, parameter in named], lr=lr, weight_decay=weight_decay)
@@ -40,9 +34,7 @@ class MatrixOptimizer(torch.optim.Optimizer):
     Args:
         named: the parameters with their names.
         is_hidden: whether the matrix of that name belongs to a hidden layer, and so to Muon.
-        lr: learning rate of both.
-        weight_decay: of both.
-        betas: of AdamW.
+        betas: of AdamW; the learning rate and the weight decay are of both.
     """
 
     def __init__(

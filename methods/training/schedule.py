@@ -75,11 +75,10 @@ class TrainingConfig(FrozenConfig):
 def timestep_weights(alphas_cumprod: Sequence[float], max_weight: float) -> np.ndarray:
     """The root of each timestep's weight min(1 / abar_t, max_weight), float64, of mean one.
 
-    The weight is split: its root says how often a timestep is drawn, and its root again how much its loss
-    counts. Drawing alone would leave single updates to the few large losses at little noise, weighing alone
-    would leave the noisy timesteps rare. 1 / abar_t turns the loss on the noise into about the loss on the
-    clean latent (Salimans and Ho, "Progressive Distillation for Fast Sampling of Diffusion Models", ICLR
-    2022, section 4).
+    The root says how often a timestep is drawn, and again how much its loss counts: drawing alone would leave
+    updates to the few large losses at little noise, weighing alone leaves noisy timesteps rare. 1 / abar_t
+    turns the loss on the noise into about that on the clean latent (Salimans and Ho, "Progressive
+    Distillation for Fast Sampling of Diffusion Models", ICLR 2022, section 4).
     """
     root = np.sqrt(np.minimum(1.0 / np.asarray(alphas_cumprod, np.float64), max_weight))
     mean: np.ndarray = root / root.mean()
@@ -139,11 +138,8 @@ def noisy_and_target(
     """What a network sees, and what it should predict (Salimans & Ho 2022, appendix D).
 
     Args:
-        clean_GFCHW: latents.
-        noise_GFCHW: what is added to them.
         abar_G: of each clip's timestep.
         blind_G: bool; such a clip is hidden: only noise is seen of it.
-        prediction: what the network predicts.
     """
     signal, sigma = (x.float().view(-1, 1, 1, 1, 1) for x in (abar_G.sqrt(), (1 - abar_G).sqrt()))
     noisy = torch.where(blind_G.view(-1, 1, 1, 1, 1), 0.0, signal) * clean_GFCHW + sigma * noise_GFCHW

@@ -2,8 +2,7 @@
 
 All pairs, as the LOVEU-TGVE challenge and the Tune-A-Video line compute it; consecutive frames, as
 FateZero does; and first and previous frame, as VBench's background consistency. A static clip scores 1 on
-all; a drifting one scores lower on all pairs than on consecutive frames, so they are separate metrics and
-never share a column.
+all; a drifting one scores lower on all pairs, so they never share a column.
 """
 
 from __future__ import annotations

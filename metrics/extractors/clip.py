@@ -4,9 +4,8 @@ Radford et al., "Learning Transferable Visual Models From Natural Language Super
 open_clip. Features are L2-normalised, so that a cosine is an inner product. Frames are resized as the
 protocol says and normalised with the model's own mean and deviation.
 
-Captions have three extractors on one model, so that one run can have all metrics: `clip_text` (CLIPSIM),
-`clip_text_depicts` (CLIPScore, which puts words of its own before the caption), and `clip_text_scaled`
-(textual alignment, in the model's own logits).
+Captions have three extractors on one model: `clip_text` (CLIPSIM), `clip_text_depicts` (CLIPScore, which puts
+words before the caption), and `clip_text_scaled` (textual alignment, in the model's own logits).
 
 Shape suffixes: T frames, D feature dimension.
 """

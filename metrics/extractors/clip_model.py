@@ -121,11 +121,7 @@ class ClipTextSession(ExtractorSession):
     """One forward pass for each caption, so that its features depend on that caption only."""
 
     def __init__(self, model: ClipModel, prefix: str = "", *, scaled: bool = False) -> None:
-        """
-        Args:
-            prefix: put before every caption.
-            scaled: features of length `model.scale`, otherwise of length 1.
-        """
+        """`prefix` is put before every caption; `scaled` features have the length `model.scale`, not 1."""
         self._model, self._prefix, self._scaled = model, prefix, scaled
 
     def extract_one(self, item: str) -> Features:

@@ -56,8 +56,7 @@ def load_model(
         unused: beginnings of the names of tensors that features do not depend on, which may be missing.
 
     Raises:
-        WeightsError: the folder cannot be loaded, or tensors that the features depend on are missing;
-            transformers would fill those with random numbers.
+        WeightsError: the folder cannot be loaded, or other tensors are missing (random in transformers).
     """
     import torch
 

@@ -5,8 +5,8 @@ ViT-H/16 with the attentive probe tuned on Something-Something v2: 16 frames at 
 the probe's pooled token, 1280 dimensions. That model's published file is no transformers model; **here V-JEPA
 2 (Assran et al., 2025) stands in its place**, so values do not compare with published JEDi values.
 
-A folder of a VJEPA2ForVideoClassification gives its attentive pooler's output (what its classifier reads);
-one without a head gives the mean over the encoder's tokens. JEDi has the same two choices.
+A VJEPA2ForVideoClassification gives its attentive pooler's output, a folder without a head the mean over the
+encoder's tokens. JEDi has the same two choices.
 """
 
 from __future__ import annotations

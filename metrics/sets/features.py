@@ -151,8 +151,7 @@ def set_estimate(
 ) -> Estimate:
     """Value, standard error, bias-corrected value and 95% interval of a set metric.
 
-    The interval is Student's t with G - 1 degrees of freedom around the bias-corrected value: the value
-    itself can lie outside of it, since FVD at small N is biased by many standard errors.
+    The interval is Student's t (G - 1 degrees) around the bias-corrected value; small N's FVD may lie outside.
 
     Args:
         value: the metric on everything.

@@ -3,10 +3,9 @@
 FD = ||mu_1 - mu_2||^2 + tr S_1 + tr S_2 - 2 tr (S_1 S_2)^{1/2}        (Dowson & Landau 1982)
 
 The trace of the root is taken as a nuclear norm (the sum of the singular values):
-tr (S_1 S_2)^{1/2} = ||F_1 F_2^T||_* for any factors with F_i^T F_i = S_i. From features the factors are
-the centred rows themselves (or their QR factor when there are more rows than dimensions), which is exact
-at any rank. A matrix square root is never formed: on singular products, that is whenever N < D, it takes
-roots of rounding errors, and some SciPy releases returned numbers off by five digits.
+tr (S_1 S_2)^{1/2} = ||F_1 F_2^T||_* for any factors with F_i^T F_i = S_i: the centred rows (or their QR
+factor when there are more rows than dimensions), which is exact at any rank. A matrix square root would take
+roots of rounding errors whenever N < D; some SciPy releases returned numbers off by five digits.
 
 Shape suffixes: N, M rows; D features; R rank.
 """
@@ -83,8 +82,7 @@ def frechet_without_each_group(
 ) -> Floats:
     """[G] FD with group g left out on both sides, for the jackknife.
 
-    A side with more rows than dimensions is kept as moments and factored by Cholesky (12 ms for 400
-    dimensions); a side with fewer is cut from the rows, which stays exact when singular.
+    A side with more rows than dimensions is factored from moments by Cholesky, one with fewer from its rows.
     """
     generated = _LeftOut(generated_ND, group_N, num_groups)
     reference = _LeftOut(reference_MD, group_M, num_groups)

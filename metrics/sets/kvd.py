@@ -1,8 +1,7 @@
 """Kernel video distance: the polynomial MMD^2 between the I3D logits of two sets of clips.
 
-Named beside FVD in Unterthiner et al. (2018); the kernel's scale 1/d and the unbiased form are those of
-KID (Binkowski et al., "Demystifying MMD GANs", 2018) and of the TATS line of papers. Unlike FVD it has no
-small-sample bias, but more noise for its size; it can be negative.
+Unterthiner et al. (2018); the kernel's scale 1/d and the unbiased form are those of KID (Binkowski et al.,
+"Demystifying MMD GANs", 2018) and the TATS line. It has no small-sample bias, but more noise than FVD.
 """
 
 from __future__ import annotations

@@ -33,16 +33,13 @@ class PairedComparison:
 
     Attributes:
         difference: value of A minus value of B.
-        standard_error: by the jackknife that leaves out the same sources of both systems and the reference;
-            None where there are too few sources.
-        low, high: 95% interval of the difference, around its bias-corrected value.
-        degrees: of freedom of the interval; 0 where there is none.
+        standard_error: by the jackknife over sources of both systems and the reference; None for too few.
+        low, high: 95% interval around the bias-corrected difference; `degrees` of freedom, 0 where none.
         p_value: of the swap test, two-sided.
         test: the test in words.
         resolution: the smallest p-value that the test can give.
-        n: clips of each system (of one run, where there are several).
+        n: clips of each system in a run.
         num_sources: sources that were exchanged.
-        notes: what the reader must know.
     """
 
     difference: float

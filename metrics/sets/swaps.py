@@ -122,7 +122,6 @@ class KernelSwaps:
     block of exchanges is one matrix product. The reference's own term cancels.
 
     Args:
-        a_ND, b_ND, reference_MD, source_N: as there.
         degree, gamma, coef0: of the polynomial kernel; gamma None means 1/D.
         unbiased: without the diagonals.
     """

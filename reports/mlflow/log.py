@@ -1,8 +1,7 @@
 """Logging a run to MLflow: a view of the tables that can be deleted and made again.
 
-One parent run for the benchmark, a child for each method and data set. Runs are found again by a
-tag with the digest of their content, so logging the same results changes nothing, and a logging
-that was killed is finished by the next. Log from one process, after the tables are written.
+One parent run for the benchmark, a child for each method and data set. Runs are found by a tag with the
+digest of their content: logging again changes nothing, or finishes one that was killed. Log from one process.
 """
 
 from __future__ import annotations

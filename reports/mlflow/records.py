@@ -1,7 +1,6 @@
 """What a run is to MLflow: a parent and one child for each method and data set, as plain data.
 
-The identity of a record is a digest of its content, so equal results are the same record and new
-results are a new one: MLflow cannot change a value that it has, it can only add to its history.
+Its identity is a digest of its content, as MLflow cannot change a value that it has: new results, new record.
 """
 
 from __future__ import annotations

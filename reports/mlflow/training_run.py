@@ -1,7 +1,6 @@
 """A run of MLflow that numbers and previews of a training are sent to, and what MLflow takes.
 
-MLflow keeps a number once for each (time, step, value) and cannot change it. So a number is dated by the
-seconds of training, and those that are there are asked for before any are sent.
+MLflow keeps a number once for each (time, step, value), so numbers are dated by the seconds of training.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A contact sheet: clips of a run as one picture, frames from left to right.
 
-For each prompt a block, in it the reference and each method in a row of its own. Tiny clips are
-enlarged by whole factors without smoothing, so that what is seen is what was made.
+A block for each prompt, a row for the reference and each method. Tiny clips are enlarged by whole factors.
 """
 
 from __future__ import annotations

@@ -59,8 +59,7 @@ class SizePlot:
 
 
 def size_plots(rows: Iterable[Row]) -> list[SizePlot]:
-    """Plots of the rows of the `curves` table: one for each metric, data set and protocol that has a method
-    with at least four sizes."""
+    """One for each metric, data set and protocol of the `curves` table with a method of at least 4 sizes."""
     groups: dict[tuple[str, ...], dict[str, list[Row]]] = {}
     for row in rows:
         key = tuple(row[name] or "" for name in ("dataset", "split", "protocol", "label", "metric"))

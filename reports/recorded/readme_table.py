@@ -28,8 +28,7 @@ _SHOWN_FACTS = ("Protocol", "Samples", "Reference clips")
 def readme_table(folder: Path) -> str:
     """The comparison of recorded tables as Markdown (GitHub's, with `<br>` and `<sub>`).
 
-    Values with their intervals, in groups by what methods saw; of costs the trained parameters alone. Notes
-    on single values are left out; those on whole columns and the reasons for missing values are there.
+    Of costs the trained parameters alone. Notes on single values are left out.
 
     Args:
         folder: see `recorded.record_tables`; the tables of a run will do.

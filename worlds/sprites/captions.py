@@ -1,7 +1,5 @@
-"""Twenty true captions of a scene, from complete ones to short ones.
-
-The first captions name colour, shape, background and motion; later ones leave something out or use other
-words, as the crowd's captions of MSR-VTT do. No caption says anything that the clip does not show.
+"""Twenty true captions of a scene: the first are complete, later ones leave something out or use other words,
+as the crowd's captions of MSR-VTT do.
 """
 
 from __future__ import annotations
@@ -36,15 +34,11 @@ _VERBS: dict[str, tuple[str, str, str]] = {
 }
 
 
-def _article(noun: str) -> str:
-    return f"a {noun}"
-
-
 def verb_phrases(scene: Scene) -> tuple[str, str, str]:
     """Three wordings of the motion: 'moves left', 'moving left', 'goes from right to left'."""
     if scene.other is None:
         return _VERBS[scene.motion]
-    other = _article(f"{scene.other.colour} {scene.other.shape}")
+    other = f"a {scene.other.colour} {scene.other.shape}"
     side = "in front of" if scene.motion == "passes in front" else "behind"
     return (f"passes {side} {other}", f"passing {side} {other}", f"moves across {side} {other}")
 

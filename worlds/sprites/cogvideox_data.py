@@ -27,12 +27,10 @@ from .training import save_whole
 SIZE = 32
 NUM_FRAMES = 16
 _FIRST_SCENE = 50_000_000
-"""Scenes from this number on belong to no data set that this model is measured on (Epic-Kitchens' layout,
-which came later, begins with the same ones)."""
+"""From here on scenes are in no data set that this model is measured on; Epic-Kitchens' layout has them."""
 
 WINDOW_SHARE = 0.3
 """Share of the clips that are 16 frames out of 20 or 24, as a reader may cut them from a longer video."""
-
 NUM_COMPLETE = 6
 """Captions that name colour, shape, background and motion; they come first."""
 

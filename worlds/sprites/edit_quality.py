@@ -95,11 +95,9 @@ class EditQuality:
 
     Attributes:
         num, num_videos: edits that were judged, and source clips.
-        as_prompted, motion_kept, judged_motion_kept: shares of the edits, 0 to 1.
-        by_kind: (as prompted, motion kept) of each kind of edit.
+        as_prompted, motion_kept, judged_motion_kept: shares of the edits; by kind the first two.
         consistency: None where it was not measured.
         faults: what went wrong how often, most frequent first.
-        settings: of the method.
     """
 
     num: int

@@ -67,9 +67,7 @@ def held_out_clips(num: int, blended: bool = False, seed: int = 0) -> list[HeldO
     """The first clips of the validation split, with one sprite, whose motion the judge tells rightly.
 
     Args:
-        num: clips.
         blended: all frames of a clip blended to 16, as Seer reads it, and not the first 16 of them.
-        seed: of the world.
     """
     found: list[tuple[Scene, Frames]] = []
     # About half of the clips do; the margin costs nothing, as nothing is drawn before it is needed.

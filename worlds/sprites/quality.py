@@ -5,7 +5,7 @@
 * the pipeline draws the prompted colour, shape and background for at least 85 % of 200 prompts, as judged
   by `check.py`.
 
-Everything is read back from the weights folder as a user would read it, in float32.
+Everything is read from the weights folder as a user would, in float32.
 """
 
 from __future__ import annotations

@@ -32,8 +32,7 @@ def shape_distance(shape: str, x: np.ndarray, y: np.ndarray, radius: np.ndarray 
         x, y: coordinates in the shape's own frame, pixels, y down; any equal shapes.
         radius: of the bounding circle, pixels; broadcast against x and y.
 
-    Distances are exact near straight edges, which is all that anti-aliasing needs. Triangle and square
-    are drawn a little past the bounding circle's share so that all shapes have similar areas.
+    Exact near straight edges, which is all that anti-aliasing needs. All shapes have similar areas.
     """
     if shape == "circle":
         return np.hypot(x, y) - 0.92 * radius

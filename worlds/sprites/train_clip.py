@@ -163,8 +163,7 @@ def shown_key(sprite: Sprite, background: str) -> int:
 def contrastive_loss(logits_BT: Tensor, match_BT: Tensor) -> Tensor:
     """Cross-entropy of frames over all captions, and of the frames' own captions over the frames.
 
-    The target is uniform over the matching ones. Wrong captions (columns from B on) match no frame for
-    sure and so have no row of their own in the second term.
+    The target is uniform over the matching ones. Wrong captions (columns from B on) have no row of their own.
     """
     target = match_BT.float() / match_BT.sum(1, keepdim=True)
     own_logits, own = logits_BT[:, : len(logits_BT)].T, match_BT[:, : len(logits_BT)].T

@@ -1,8 +1,7 @@
 """What the trainings of this world share: the loop of updates, averages, cached data, saving.
 
-Everything random is drawn from (seed, step), never from a generator that lives on between steps, and
-`methods.resumable` keeps where a training stands. Killed and started again, it therefore resumes with the
-very batches that it would have seen.
+Everything random is drawn from (seed, step), and `methods.resumable` keeps where a training stands: killed
+and started again, it resumes with the very batches that it would have seen.
 """
 
 from __future__ import annotations
@@ -92,8 +91,8 @@ Noted = Mapping[str, Tensor | float]
 class TrainingRun:
     """One training: networks, their optimizer, their averages, and where it stands.
 
-    The log is JSON lines in `<work>/<name>.jsonl`, the checkpoint `<work>/<name>.ckpt`, written whole or not
-    at all. A checkpoint of fewer steps resumes under the longer schedule.
+    The log is `<work>/<name>.jsonl`, the checkpoint `<work>/<name>.ckpt`, written whole or not at all. One of
+    fewer steps resumes under the longer schedule.
 
     Args:
         seed: of everything random; a checkpoint of another one is refused.
@@ -145,7 +144,6 @@ class TrainingRun:
             loss_of: step -> its loss, and values for the log, which shows means since its last line.
             rate: step -> learning rate.
             max_norm: longer gradients are shortened to this.
-            log_every: updates between lines of the log.
             after_update: changes the networks after each update, before they are averaged.
             on_checkpoint: called after each checkpoint, the last included.
         """

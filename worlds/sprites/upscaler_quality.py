@@ -69,8 +69,6 @@ def upscaler_quality(
     """PSNR of enlarged held-out clips over that of bicubic enlargement, and what the adapters add.
 
     Args:
-        upscaler, adapters: locations of their weights.
-        num: clips.
         config: further settings of the upscaler; the seed of a clip is its number.
         sheet: where to write a picture: low resolution, bicubic, frame by frame, with adapters, true.
 

@@ -31,9 +31,8 @@ _FASTEST = 0.05
 class FlowFeatures(FlowExtractor):
     """Motion between neighbouring frames: video [T, H, W, 3] uint8 -> float32 [T - 1, 4], see `COLUMNS`.
 
-    Frames are shrunk to the protocol's `flow.max_side` first. Lengths are in percent of the shorter side, so
-    that they do not depend on the size of the video; and per frame, not per second, so that they do depend on
-    its frame rate. The occlusion test's thresholds are in pixels of the shrunk frame.
+    Frames are shrunk to the protocol's `flow.max_side` first. Lengths are per frame, not per second. The
+    occlusion test's thresholds are in pixels of the shrunk frame.
     """
 
     name: ClassVar[str] = "flow"

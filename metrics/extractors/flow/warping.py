@@ -44,8 +44,7 @@ def warp_back(
 
         error = sum over visible pixels of |second(x + w) - first(x)|^2 / (3 * number of visible pixels).
 
-    Where no pixel is visible the sum is over all pixels: the published scripts count such a pair as 0, which
-    would reward frames that have nothing to do with each other.
+    Where no pixel is visible the sum is over all: the published scripts count 0, which rewards unlike frames.
 
     Args:
         first_HWC, second_HWC: uint8, of one shape.

@@ -100,8 +100,7 @@ def check_pair(pair: Pair, resize: PairResize, *, who: str, min_side: int = 1) -
 def frame_pairs(generated_THWC: Frames, reference_THWC: Frames) -> Iterator[tuple[Pixels, Pixels]]:
     """Each generated frame with its reference frame, float32 [H, W, 3] of values 0 to 255.
 
-    Reference frames of another size are resized to the generated clip's (bilinear, antialiased, squashed)
-    and not rounded. One frame is held at a time, so a long clip costs no more memory than a short one.
+    Reference frames of another size are resized (bilinear, antialiased, squashed) one by one, not rounded.
     """
     for ours_HWC, theirs_HWC in zip(generated_THWC, reference_THWC, strict=True):
         pixels_HWC = ours_HWC.astype(np.float32)
