@@ -151,7 +151,7 @@ def set_estimate(
 ) -> Estimate:
     """Value, standard error, bias-corrected value and 95% interval of a set metric.
 
-    The interval is Student's t (G - 1 degrees) around the bias-corrected value; small N's FVD may lie outside.
+    The interval is Student's t (G - 1 degrees) around the bias-corrected value; FVD itself may lie outside.
 
     Args:
         value: the metric on everything.
