@@ -202,8 +202,8 @@ def _call(session: Any, arguments: list[Any]) -> list[Features | BaseException]:
         if len(found) != len(arguments):
             raise MetricError(f"the extractor gave {len(found)} features for {len(arguments)} inputs")
         for features in found:
-            if not isinstance(features, np.ndarray) or features.dtype != np.float32:
-                raise MetricError(f"the extractor gave {features!r:.80}; allowed: float32 arrays")
+            if np.asarray(features).dtype.kind not in "fiu":
+                raise MetricError(f"the extractor gave {features!r:.80}, which are no numbers")
         return found
     except (Exception, SystemExit) as error:
         if len(arguments) == 1:
