@@ -87,10 +87,10 @@ def make_plan(
         for method in run.methods_of(entry)
         if method.label in methods and entry.label in datasets
     ]
-    for method, dataset in pairs if mismatches is not None else ():
+    for method, dataset in pairs:
         try:
             with plugin_errors("methods", method.label):
-                for fault in mismatches(method, dataset):
+                for fault in mismatches(method, dataset) if mismatches is not None else ():
                     faults.add(fault)
         except PluginError as error:
             faults.add(error)
