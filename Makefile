@@ -18,6 +18,9 @@ RUN_FILE ?= configs/demo.yaml
 DEMO_CLIPS ?= 4
 BENCHMARK_CLIPS ?= 256
 
+# A file's tests stay together, as they share what is slow to set up.
+IN_PARALLEL := --numprocesses 2 --dist loadfile
+
 STAMP := $(VENV)/.installed
 # Without bytecode each of the many processes takes 20 s more to import torch and transformers.
 unexport PYTHONDONTWRITEBYTECODE
@@ -45,7 +48,7 @@ benchmark: venv
 	@$(BIN)/reelbench run $(RUN_FILE) --limit $(BENCHMARK_CLIPS) --output out/benchmark --against docs/benchmark
 
 test: venv
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(IN_PARALLEL)
 
 smoke: venv
 	@$(BIN)/python -m pytest -m smoke --durations=5
@@ -56,7 +59,7 @@ check: venv
 	@$(BIN)/python -m pytest tests/test_layers.py tests/test_packaging.py tests/test_recorded_sources.py
 
 test-quick: venv
-	@$(BIN)/python -m pytest -n 2 -m "not e2e" --durations=5 $(addprefix tests/,core datasets metrics reports cli)
+	@$(BIN)/python -m pytest $(IN_PARALLEL) -m "not e2e" --durations=5 $(addprefix tests/,core datasets metrics reports cli)
 
 lint: venv
 	$(BIN)/ruff check .

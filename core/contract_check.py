@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from pydantic import ValidationError
 
 from .contracts import ClipMetric, Dataset, Extractor, Method, Metric, SetMetric, Upscaler
-from .errors import PluginError, ReelbenchError, RunFileError, foreign_place, nearest
+from .errors import PluginError, ReelbenchError, RunFileError, foreign_place, nearest, raise_unless_plugins
 from .types import ClipRef, Conditioning, Level, Sample
 
 Kind = Literal["methods", "upscalers", "datasets", "extractors", "metrics"]
@@ -70,6 +70,7 @@ def plugin_errors(kind: Kind, name: str) -> Iterator[None]:
     except (ReelbenchError, ValidationError):  # told in words elsewhere
         raise
     except (Exception, SystemExit) as error:
+        raise_unless_plugins(error)
         at = traceback.extract_tb(error.__traceback__)[-1]
         raise PluginError(
             f"{_word(kind)} {name!r} failed: {type(error).__name__}: {error}".removesuffix(": "),

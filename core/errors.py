@@ -115,15 +115,28 @@ class FaultsError(RunFileError):
 
 def foreign_place(error: BaseException) -> str | None:
     """Where an exception was raised in code that is neither Reelbench's nor a library's, "FILE, line N"."""
-    found, frame = None, error.__traceback__
+    places = _foreign_places(error)
+    return next((place for place in reversed(places) if place is not None), None)
+
+
+def raise_unless_plugins(error: BaseException) -> None:
+    """Let an exit go on that is not a plug-in's own: one that a signal asked for, wherever it struck."""
+    if isinstance(error, SystemExit) and not any(_foreign_places(error)[-1:]):
+        raise error
+
+
+def _foreign_places(error: BaseException) -> list[str | None]:
+    """The frames that an exception came through, from the outermost: the place of each, or None."""
+    places: list[str | None] = []
+    frame = error.__traceback__
     while frame is not None:
         code = frame.tb_frame
         package, file = str(code.f_globals.get("__name__")).partition(".")[0], code.f_code.co_filename
         is_library = package in sys.stdlib_module_names or "-packages" in file
-        if package != __name__.partition(".")[0] and not is_library:
-            found = f"{file}, line {frame.tb_lineno}"
+        is_foreign = package != __name__.partition(".")[0] and not is_library
+        places.append(f"{file}, line {frame.tb_lineno}" if is_foreign else None)
         frame = frame.tb_next
-    return found
+    return places
 
 
 class Faults:

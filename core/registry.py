@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .contract_check import Kind, check_contract
-from .errors import ReelbenchError, foreign_place, unknown_name
+from .errors import ReelbenchError, foreign_place, raise_unless_plugins, unknown_name
 from .hashing import digest_bytes
 
 
@@ -81,6 +81,7 @@ def _from_file(kind: Kind, spec: str) -> Any:
             # The very bytes that were read: a cached bytecode may be of an edit within the same second.
             exec(compile(source, str(path), "exec"), vars(module))
         except (Exception, SystemExit) as error:
+            raise_unless_plugins(error)
             del sys.modules[module_name]
             raise ReelbenchError(
                 f"{kind[:-1]} {spec!r}: importing {path} failed: {type(error).__name__}: {error}",

@@ -145,7 +145,7 @@ def _load(spec: ExtractorSpec, context: WorkerContext) -> Any:
     """The session, or the error that kept it from loading: all its features then fail with it."""
     try:
         return context.extractor_session(spec.session_key, lambda: spec.plugin.load(context.device))
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         return error
 
 
@@ -167,7 +167,7 @@ def _finish(
     for session_key, calls in due.items():
         results = _call(sessions[session_key], [argument for _, _, argument in calls])
         for (index, want, _), result in zip(calls, results, strict=True):
-            if isinstance(result, BaseException):
+            if isinstance(result, Exception):
                 failures[index][want.key] = FailureInfo.of(result)
             elif not np.isfinite(result).all():
                 failures[index][want.key] = FailureInfo.of(
@@ -193,9 +193,9 @@ def _argument(want: Wanted, contents: Sequence[Content | Exception]) -> Any:
     return frames[0] if len(frames) == 1 else tuple(frames)
 
 
-def _call(session: Any, arguments: list[Any]) -> list[Features | BaseException]:
+def _call(session: Any, arguments: list[Any]) -> list[Features | Exception]:
     """The features of each argument; where one fails, the others are made alone."""
-    if isinstance(session, BaseException):
+    if isinstance(session, Exception):
         return [session] * len(arguments)
     try:
         found = list(session.extract(arguments))
@@ -205,7 +205,7 @@ def _call(session: Any, arguments: list[Any]) -> list[Features | BaseException]:
             if np.asarray(features).dtype.kind not in "fiu":
                 raise MetricError(f"the extractor gave {features!r:.80}, which are no numbers")
         return found
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         if len(arguments) == 1:
             return [error]
     return [result for argument in arguments for result in _call(session, [argument])]

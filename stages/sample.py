@@ -61,23 +61,23 @@ class SampleShard(ClipShard):
 
     def _work(
         self, tasks: Iterable[ClipTask], context: WorkerContext
-    ) -> Iterator[tuple[ClipTask, BaseException | None]]:
+    ) -> Iterator[tuple[ClipTask, Exception | None]]:
         for _, group in itertools.groupby(tasks, key=_tune_key):
             yield from self._sample(list(group), context)
 
     def _sample(
         self, tasks: list[ClipTask], context: WorkerContext
-    ) -> Iterator[tuple[ClipTask, BaseException | None]]:
+    ) -> Iterator[tuple[ClipTask, Exception | None]]:
         """Make the clips of one tuning, and give each task with what went wrong."""
         try:
             session = context.session(self.method_key, lambda: self.method.load(context.device))
             tuned = _tuned(tasks[0], context.store)
             artifact = None if tuned is None else context.store.artifacts.load(tuned)
-        except (Exception, SystemExit) as error:
+        except Exception as error:
             yield from ((task, error) for task in tasks)
             return
         for task, made in self._clips(session, tasks, artifact, context):
-            failure = made if isinstance(made, BaseException) else None
+            failure = made if isinstance(made, Exception) else None
             if isinstance(made, _Made):
                 try:
                     self._store(task, made, session, tuned, context)
@@ -87,7 +87,7 @@ class SampleShard(ClipShard):
 
     def _clips(
         self, session: Session, tasks: list[ClipTask], artifact: bytes | None, context: WorkerContext
-    ) -> Iterator[tuple[ClipTask, _Made | BaseException]]:
+    ) -> Iterator[tuple[ClipTask, _Made | Exception]]:
         """Each task with its clip, or why there is none.
 
         One call of the method makes them all, so that an artifact is loaded once; after an exception the
@@ -117,7 +117,7 @@ class SampleShard(ClipShard):
                         raise ClipRefusedError(
                             f"{self.method.name} made no clip for the sample {task.sample.id!r}"
                         )
-                except (Exception, SystemExit) as error:
+                except Exception as error:
                     yield task, error
                     break
                 yield task, _Made(frames, sampling_s, _num_truncated(session) > truncated_before)

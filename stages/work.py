@@ -177,14 +177,12 @@ class TaskShard(ABC, Generic[Task]):
         # A shard whose worker was killed comes again; what it finished the first time stays.
         return (task for task in self.tasks if not self._is_done(task, store))
 
-    def _work(
-        self, tasks: Iterable[Task], context: WorkerContext
-    ) -> Iterator[tuple[Task, BaseException | None]]:
+    def _work(self, tasks: Iterable[Task], context: WorkerContext) -> Iterator[tuple[Task, Exception | None]]:
         """Each task with what went wrong, if anything did; a subclass overrides this or `_make`."""
         for task in tasks:
             try:
                 self._make(task, context)
-            except (Exception, SystemExit) as error:
+            except Exception as error:
                 yield task, error
             else:
                 yield task, None

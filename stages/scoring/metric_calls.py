@@ -13,7 +13,7 @@ import numpy as np
 
 from ...core import keys
 from ...core.contracts import ClipMetric, Metric, SetMetric
-from ...core.errors import MetricError
+from ...core.errors import MetricError, raise_unless_plugins
 from ...core.sources import source_digest
 from ...core.types import Estimate, Features
 from ...metrics.protocol import Protocol
@@ -127,6 +127,7 @@ def _named(metric: Metric, hook: str) -> Iterator[None]:
     except MetricError:
         raise
     except (Exception, SystemExit) as error:
+        raise_unless_plugins(error)
         raise MetricDefectError(
             f"{metric.name}: {hook}() failed: {type(error).__name__}: {error}",
             "this is a defect of the metric",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import types
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,20 @@ def test_a_plug_ins_own_exception_is_one_message_with_its_place() -> None:
         raise SystemExit(0)
     with pytest.raises(DatasetError), plugin_errors("datasets", "mine"):
         raise DatasetError("is told as it is")
+
+
+def test_an_exit_that_a_signal_asks_for_goes_on(tmp_path: Path) -> None:
+    """Wherever it strikes: its innermost frame is the handler's, of a library or of ours."""
+
+    def handler() -> None:
+        raise SystemExit(15)
+
+    ours = {"__name__": "reelbench.flows.handler"}
+    terminate = types.FunctionType(handler.__code__, ours | {"SystemExit": SystemExit})
+    with pytest.raises(SystemExit), plugin_errors("methods", "mine"):
+        terminate()
+    with pytest.raises(PluginError, match="SystemExit: 15"), plugin_errors("methods", "mine"):
+        handler()
 
 
 def test_two_classes_of_one_name_are_refused() -> None:
