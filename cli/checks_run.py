@@ -3,11 +3,11 @@ and its weights."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..core.contract_check import samples_of
 from ..core.errors import Faults, MismatchError, ReelbenchError
 from ..core.run_file import RunFile, build_plugin
 from ..core.run_file_loading import load_run_file
@@ -166,7 +166,7 @@ def _data_faults(
     Raises:
         DatasetError: the data set itself cannot be read.
     """
-    samples = list(itertools.islice(iter(dataset), limit))
+    samples = samples_of(dataset, dataset.name, limit)
     references = {sample.reference: sample for sample in samples if sample.reference is not None}
     faults: list[str] = []
     num_opened = 0

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import itertools
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Literal, get_args
-
-from pydantic import ValidationError
 
 from .contracts import ClipMetric, Dataset, Extractor, Method, Metric, SetMetric, Upscaler
 from .errors import PluginError, ReelbenchError, RunFileError, foreign_place, nearest, raise_unless_plugins
@@ -59,15 +59,18 @@ def check_contract(kind: Kind, cls: type, name: str | None = None) -> type:
 
 
 @contextlib.contextmanager
-def plugin_errors(kind: Kind, name: str) -> Iterator[None]:
+def plugin_errors(kind: Kind, name: str, *passing: type[Exception]) -> Iterator[None]:
     """Within the block, what a plug-in's own code raises is told in one message.
+
+    Args:
+        passing: exceptions that whoever calls tells in words of its own.
 
     Raises:
         PluginError: names the plug-in, the exception and the line. What the user can mend passes as it is.
     """
     try:
         yield
-    except (ReelbenchError, ValidationError):  # told in words elsewhere
+    except (ReelbenchError, *passing):
         raise
     except (Exception, SystemExit) as error:
         raise_unless_plugins(error)
@@ -93,6 +96,11 @@ def check_sample(sample: Any) -> None:
                 raise TypeError(
                     f"{field} of the sample {sample.id!r} is {value!r:.80}, and must be {allowed}"
                 )
+            if isinstance(value, str):
+                value.encode()  # a badly decoded file name cannot be stored
+    if sample.reference is not None and not isinstance(sample.reference.path, Path):
+        path = sample.reference.path
+        raise TypeError(f"the reference of the sample {sample.id!r} has {path!r:.80} for a path, not a Path")
 
 
 _SAMPLE_FIELDS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
@@ -101,6 +109,20 @@ _SAMPLE_FIELDS: tuple[tuple[str, Any, tuple[str, ...]], ...] = (
     ("a ClipRef or None", ClipRef | None, ("reference",)),
     ("a whole number", int, ("num_context_frames",)),
 )
+
+
+def samples_of(dataset: Any, label: str, limit: int | None) -> tuple[Sample, ...]:
+    """The first samples of a data set, all without a limit.
+
+    Raises:
+        PluginError: its own code failed, or it gives what is no sample.
+    """
+    with plugin_errors("datasets", label):
+        samples = tuple(itertools.islice(iter(dataset), limit))
+        for sample in samples:
+            check_sample(sample)
+        str(dataset.split)
+    return samples
 
 
 def refuse_namesakes(kind: Kind, used: Iterable[tuple[str, type]]) -> None:

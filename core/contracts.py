@@ -53,7 +53,7 @@ class Dataset(ABC):
     @cached_property
     def split(self) -> str:
         """Which part of the data set this is, for tables."""
-        return str(getattr(self.config, "split", ""))
+        return str(getattr(getattr(self, "config", None), "split", ""))
 
     @abstractmethod
     def __len__(self) -> int: ...

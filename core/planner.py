@@ -6,14 +6,13 @@ the reference from its file's digest: planning decodes no video and loads no mod
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from . import keys
-from .contract_check import Kind, check_sample, plugin_errors, refuse_namesakes
+from .contract_check import Kind, plugin_errors, refuse_namesakes, samples_of
 from .contracts import Dataset, Method, Upscaler
 from .errors import DatasetError, Faults, PluginError, ReelbenchError, RunFileError
 from .file_digests import FileDigests
@@ -167,10 +166,7 @@ def _namesakes(
 def _read_dataset(run: RunFile, entry: DatasetEntry) -> PlannedDataset:
     plugin: Dataset = build_plugin(run, "datasets", entry)
     try:
-        with plugin_errors("datasets", entry.label):
-            samples = tuple(itertools.islice(iter(plugin), run.limit))
-            for sample in samples:
-                check_sample(sample)
+        samples = samples_of(plugin, entry.label, run.limit)
     except DatasetError as error:
         if entry.label == entry.name:
             raise

@@ -201,7 +201,7 @@ class _Check:
             if only_name:
                 return None
             config = plugin_config(run, kind, entry)
-            with plugin_errors(kind, entry.name):
+            with plugin_errors(kind, entry.name, ValidationError):
                 config_class.model_validate(config)
         except ValidationError as error:
             faults = plain_faults(config_class, config, error)

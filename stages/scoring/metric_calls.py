@@ -115,7 +115,8 @@ def signature_of(
     """The signature of a number; None where the metric's own code cannot say what it depends on."""
     try:
         return signature(metric, protocol, weights, n, n_reference)
-    except Exception:  # told where the number should be
+    except (Exception, SystemExit) as error:  # told where the number should be
+        raise_unless_plugins(error)
         return None
 
 
