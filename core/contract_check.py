@@ -68,9 +68,10 @@ def plugin_errors(kind: Kind, name: str, *passing: type[Exception]) -> Iterator[
     Raises:
         PluginError: names the plug-in, the exception and the line. What the user can mend passes as it is.
     """
+    told: tuple[type[Exception], ...] = (ReelbenchError, *passing)
     try:
         yield
-    except (ReelbenchError, *passing):
+    except told:
         raise
     except (Exception, SystemExit) as error:
         raise_unless_plugins(error)

@@ -37,7 +37,8 @@ def build_extractor(name: str, protocol: Protocol, weights: Mapping[str, str] | 
     """
     cls = registry.get("extractors", name)
     location = (weights or {}).get(cls.weights_role or name)
-    extractor: Extractor = cls.from_protocol(protocol, location)
+    with plugin_errors("extractors", name):
+        extractor: Extractor = cls.from_protocol(protocol, location)
     return extractor
 
 
