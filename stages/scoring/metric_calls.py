@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from numbers import Real
 from typing import Any
 
@@ -105,8 +106,14 @@ def offers_comparison(metric: SetMetric) -> bool:
 def score_key(metric: Metric, members: Sequence[str]) -> str:
     """Key of a number that is made from these features; raises as `clip_value`."""
     with _named(metric, "parameters"):
-        source = source_digest(type(metric))
+        source = _source(type(metric))
         return keys.score_key(metric.name, metric.version, metric.parameters(), members, source)
+
+
+@cache
+def _source(cls: type) -> str | None:
+    """Once a class and not once a clip: metrics run in this process, as they were imported."""
+    return source_digest(cls)
 
 
 def signature_of(
