@@ -30,7 +30,7 @@ from pydantic import Field
 
 from ..core.errors import DatasetError, VideoError
 from ..core.types import ClipRef
-from .annotation import find_file, load_json_list, plain_name
+from .lists.annotation import find_file, load_json_list, plain_name
 from .prediction_list import Listing, PredictionDataset, PredictionListConfig
 from .video import frame_files
 

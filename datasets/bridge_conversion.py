@@ -39,8 +39,8 @@ from typing import Any
 
 from ..core.atomic_write import write_text_atomic
 from ..core.errors import DatasetError, ReelbenchError
-from .annotation import plain_name
 from .bridge import PATH_LIST
+from .lists.annotation import plain_name
 from .sample_list import natural_rank, shuffled_rank
 
 RECORD = "bridge_conversion.json"

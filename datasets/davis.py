@@ -28,10 +28,10 @@ from pydantic import Field
 
 from ..core.errors import DatasetError, nearest
 from ..core.types import Sample
-from .annotation import caption_text, field, load_yaml_list, plain_name, require_folder
 from .edit_list import EDIT_KINDS, EditingConfig, EditingDataset, EditKind
-from .table_file import read_rows
-from .text_file import text_lines
+from .lists.annotation import caption_text, field, load_yaml_list, plain_name, require_folder
+from .lists.table_file import read_rows
+from .lists.text_file import text_lines
 
 COLUMNS = ("video", "source_prompt", "edit", "prompt")
 

@@ -32,9 +32,9 @@ from pydantic import Field, field_validator
 
 from ..core.errors import DatasetError
 from ..core.types import ClipRef
-from .annotation import caption_text, find_file, plain_name
+from .lists.annotation import caption_text, find_file, plain_name
+from .lists.table_file import read_rows
 from .prediction_list import Listing, PredictionDataset, PredictionListConfig
-from .table_file import read_rows
 from .video import seer_stride
 
 _COLUMNS = ("narration_id", "participant_id", "video_id", "start_frame", "stop_frame", "narration")

@@ -25,9 +25,9 @@ from pydantic import Field
 
 from ..core.errors import DatasetError
 from ..core.types import Sample
-from .annotation import caption_text, find_file, plain_name
 from .edit_list import EDIT_KINDS, EditingConfig, EditingDataset, EditKind
-from .table_file import read_rows
+from .lists.annotation import caption_text, find_file, plain_name
+from .lists.table_file import read_rows
 
 Part = Literal["DAVIS_480p", "youtube_480p", "videvo_480p"]
 PARTS: tuple[Part, ...] = ("DAVIS_480p", "youtube_480p", "videvo_480p")

@@ -31,9 +31,9 @@ from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError
 from ..core.seeds import derive_seed
 from ..core.types import ClipRef, Sample
-from .annotation import caption_text, field, find_file, load_json, plain_name, require_folder
+from .lists.annotation import caption_text, field, find_file, load_json, plain_name, require_folder
+from .lists.table_file import read_rows
 from .sample_list import ListedDataset, natural_rank, shuffled_rank
-from .table_file import read_rows
 
 _ANNOTATION_FOLDERS = (
     "",

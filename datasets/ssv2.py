@@ -28,9 +28,9 @@ from pydantic import model_validator
 
 from ..core.errors import DatasetError
 from ..core.types import ClipRef
-from .annotation import caption_text, field, find_file, load_json_list, plain_name
+from .lists.annotation import caption_text, field, find_file, load_json_list, plain_name
+from .lists.table_file import read_rows
 from .prediction_list import Listing, PredictionDataset, PredictionListConfig
-from .table_file import read_rows
 
 _ANNOTATION_FOLDERS = ("", "annotations", "annotation", "labels")
 _VIDEO_FOLDERS = (

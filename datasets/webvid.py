@@ -24,9 +24,9 @@ from pydantic import Field
 from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError
 from ..core.types import ClipRef, Sample
-from .annotation import caption_text, find_file, plain_name
+from .lists.annotation import caption_text, find_file, plain_name
+from .lists.table_file import read_rows
 from .sample_list import ListedDataset, natural_rank, shuffled_rank
-from .table_file import read_rows
 
 _LIST_FOLDERS = ("", "metadata", "annotation", "annotations", "WebVid", "webvid")
 

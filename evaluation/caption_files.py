@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DatasetError, EvaluationError
-from ..datasets.annotation import parse_json
-from ..datasets.table_file import RowFault, table_rows
-from ..datasets.table_header import WantedColumn, loose_name
-from ..datasets.text_file import read_text
+from ..datasets.lists.annotation import parse_json
+from ..datasets.lists.table_file import RowFault, table_rows
+from ..datasets.lists.table_header import WantedColumn, loose_name
+from ..datasets.lists.text_file import read_text
 
 _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "name": ("name", "video", "video_id", "videoid", "clip", "file", "filename", "generated", "id"),
@@ -52,7 +52,7 @@ def read_captions(path: Path) -> list[CaptionRow]:
     """Captions by clip name.
 
     * `.csv`, `.tsv`: a header with a name column (name, id, video, ...), a caption column (caption, prompt,
-      text, ...) and optionally source; comma, semicolon or tab. See `datasets.table_file` for quotes.
+      text, ...) and optionally source; comma, semicolon or tab. See `datasets.lists.table_file` for quotes.
     * `.json`: {"name": "caption"}, {"name": ["caption", ...]}, or a list of objects with those columns;
       `.jsonl`: one such object a line.
     * other files: lines `name<TAB>caption` or `name|caption`, one such mark in each; quotes are text.

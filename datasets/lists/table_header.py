@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.errors import DatasetError, nearest
+from ...core.errors import DatasetError, nearest
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 

@@ -10,7 +10,7 @@ import pytest
 
 from reelbench.core import registry
 from reelbench.core.errors import DatasetError
-from reelbench.datasets.annotation import (
+from reelbench.datasets.lists.annotation import (
     caption_text,
     field,
     find_file,

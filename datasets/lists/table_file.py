@@ -1,4 +1,4 @@
-"""Lists in tables (CSV, TSV, semicolons), read strictly: a row that is not surely understood is refused.
+"""Lists in tables (CSV, TSV, workbooks), read strictly: a row that is not surely understood is refused.
 
 What a table may look like:
 
@@ -7,6 +7,7 @@ What a table may look like:
 * Double quotes around a field that holds the delimiter, a line break or a double quote (doubled there). In
   a field without quotes a double quote stands for itself (`a 5" disk`), unless it may have lost its partner:
   the field begins with it or ends with an odd one, or two fields of the row have odd ones.
+* A workbook (.xlsx), of which the first sheet that holds anything is read.
 * Line ends of any kind. Blank lines and rows of blank fields are passed over.
 
 Refused is what the csv module takes in silence: a wrong number of fields, text behind a closing quote, a
@@ -21,9 +22,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.errors import DatasetError
+from ...core.errors import DatasetError
 from .table_header import DELIMITERS, TableLayout, WantedColumn, loose_name, open_table
 from .text_file import text_lines
+from .workbook import SUFFIX, workbook_lines
 
 _NUM_SHOWN = 80
 
@@ -97,6 +99,8 @@ def table_rows(
             than one delimiter makes sense of the header.
     """
     lines = _KeptLines(path)
+    if _is_workbook(path):
+        delimiters = ","
     if has_header:
         table = open_table(path, lines.lines, columns, forms, delimiters)
     else:
@@ -131,6 +135,10 @@ def table_rows(
         yield begin, tuple("" if place is None else row[place] for place in table.places)
 
 
+def _is_workbook(path: Path) -> bool:
+    return path.suffix.lower() == SUFFIX
+
+
 class _KeptLines:
     """The lines of a file as they are read; those since the last `kept.clear()` are kept, to be shown."""
 
@@ -140,7 +148,7 @@ class _KeptLines:
         self.lines = self._read(path)
 
     def _read(self, path: Path) -> Iterator[str]:
-        for line in text_lines(path):
+        for line in workbook_lines(path) if _is_workbook(path) else text_lines(path):
             self.number += 1
             self.kept.append(line)
             yield line

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +17,12 @@ from typing import Any
 
 import yaml
 
-from ..core.errors import DatasetError, nearest
-from ..core.yaml_text import load_yaml
-from .text_file import read_text
+from ...core.errors import DatasetError, nearest
+from ...core.yaml_text import load_yaml
+from .text_file import is_file, is_folder, read_text
+
+MISSING = frozenset(["", "nan", "none", "null", "<na>", "#n/a"])
+"""How tables write that a value is missing (pandas, Excel), in lower case."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 
@@ -33,11 +37,11 @@ def require_folder(folder: Path, what: str, setting: str = "root") -> None:
     Raises:
         DatasetError: it does not exist, or is a file.
     """
-    if folder.is_dir():
+    if is_folder(folder):
         return
-    why = "is not a folder" if folder.exists() else "does not exist"
+    why = "is not a folder" if is_file(folder) else "does not exist"
     raise DatasetError(
-        f"{what}: the {setting.replace('_', ' ')} folder {str(folder)!r} {why}",
+        f"{what}: the {setting.replace('_', ' ')} folder {str(folder)!r:.400} {why}",
         f"set `{setting}` of the data set to the folder that holds its files",
     )
 
@@ -56,7 +60,7 @@ def find_file(root: Path, names: Sequence[str], folders: Sequence[str], what: st
     for name in names:
         for folder in folders:
             path = root / folder / name
-            if path.is_file():
+            if is_file(path):
                 return path
     places = ", ".join(f"{folder or '.'}/" for folder in folders)
     raise DatasetError(
@@ -89,7 +93,7 @@ def load_json_list(path: Path, what: str) -> list[Any]:
     """
     value = _json_file(path, f"a JSON list of {what}")
     if not isinstance(value, list):
-        raise DatasetError(f"{path}: expected a JSON list of {what} at the top, got {value!r:.40}")
+        raise DatasetError(f"{path}: expected a JSON list of {what} at the top, got {shown(value, 40)}")
     return value
 
 
@@ -116,9 +120,13 @@ def parse_json(text: str, path: Path, line: int = 1) -> Any:
             f"{path}, line {line + error.lineno - 1}, column {error.colno}: not valid JSON ({error.msg})",
             "correct it there; if the download was cut off, copy the file again",
         ) from error
-    except (ValueError, RecursionError) as error:
-        # Numbers of thousands of digits, brackets nested thousands deep.
-        raise DatasetError(f"{path}: not readable as JSON ({error})") from error
+    except RecursionError as error:
+        raise DatasetError(
+            f"{path}: not readable as JSON: brackets are nested deeper than a list's",
+            "give the list itself; the file may be damaged",
+        ) from error
+    except ValueError as error:  # two values of one name, a number of thousands of digits
+        raise DatasetError(f"{path}: not readable as JSON ({error})", "correct it there") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -129,6 +137,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+_MOST_YAML = 1 << 24
+
+
 def load_yaml_list(path: Path) -> list[Any]:
     """The list in a YAML file.
 
@@ -137,6 +148,11 @@ def load_yaml_list(path: Path) -> list[Any]:
             of one key, or not a list.
     """
     text = read_text(path)
+    if len(text) > _MOST_YAML:
+        raise DatasetError(
+            f"{path} has {len(text):,} characters; of YAML, which is slow to read, {_MOST_YAML:,} are taken",
+            "write the list as CSV",
+        )
     try:
         value = load_yaml(text)
     except yaml.MarkedYAMLError as error:
@@ -163,9 +179,8 @@ def plain_name(value: object, what: str, where: str) -> str:
     """
     if isinstance(value, str) and _PLAIN_NAME.fullmatch(value):
         return value
-    shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
     raise DatasetError(
-        f"{where}: {what} {shown} is not a plain name "
+        f"{where}: {what} {shown(value)} is not a plain name "
         "(letters, digits, '_', '-' and '.', the first not a '.', at most 200)",
         "names become file names, so nothing else is accepted; correct the file",
     )
@@ -178,13 +193,31 @@ def caption_text(value: object, where: str) -> str:
         DatasetError: not a string, or with half a surrogate pair (a broken escape in JSON).
     """
     if not isinstance(value, str):
-        raise DatasetError(f"{where}: the caption must be a string, got {_type_name(value)} {value!r:.80}")
+        raise DatasetError(f"{where}: the caption must be a string, got {_type_name(value)} {shown(value)}")
+    if "\0" in value:
+        raise DatasetError(f"{where}: the caption {shown(value)} holds a NUL", "take it out")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise DatasetError(f"{where}: the caption {value!r:.80} holds half a surrogate pair") from error
+            raise DatasetError(
+                f"{where}: the caption {shown(value)} holds half a surrogate pair, which is no character",
+                "write the whole character, or take the half out",
+            ) from error
     return value
+
+
+def shown(value: object, most: int = 80) -> str:
+    """`value` as a message shows it, of whatever depth and size: its `repr`, cut to `most` characters."""
+    try:
+        return _SHORT.repr(value)[:most]
+    except ValueError:  # a number of more digits than Python writes
+        return "a number of thousands of digits"
+
+
+_SHORT = reprlib.Repr()
+# Deep ones exhaust the stack, and YAML's references make a short text a tree without end.
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxother = 4, 6, 6, 400, 400
 
 
 def field(entry: object, name: str, kind: type, where: str) -> Any:
@@ -197,18 +230,20 @@ def field(entry: object, name: str, kind: type, where: str) -> Any:
     if not isinstance(entry, dict):
         raise DatasetError(f"{where}: expected an object, got {_type_name(entry)}")
     if name not in entry:
-        close = nearest(name, entry)
+        names = [key for key in entry if isinstance(key, str) and len(key) <= 40]
+        close = nearest(name, names)
         hint = f"did you mean {close!r}?" if close else None
-        raise DatasetError(
-            f"{where}: the field {name!r} is missing; there: {', '.join(entry) or 'none'}", hint
-        )
+        there = ", ".join(names[:_NUM_NAMES]) + (", ..." if len(entry) > _NUM_NAMES else "")
+        raise DatasetError(f"{where}: the field {name!r} is missing; there: {there or 'none'}", hint)
     value = entry[name]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise DatasetError(
-            f"{where}: {name!r} must be {_JSON_NAMES[kind]}, got {_type_name(value)} {value!r:.80}"
+            f"{where}: {name!r} must be {_JSON_NAMES[kind]}, got {_type_name(value)} {shown(value)}"
         )
     return value
 
+
+_NUM_NAMES = 12
 
 _JSON_NAMES: dict[type, str] = {
     dict: "an object",

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reelbench.core.errors import DatasetError
-from reelbench.datasets.table_file import RowFault, read_rows, table_rows
-from reelbench.datasets.table_header import WantedColumn
+from reelbench.datasets.lists.table_file import RowFault, read_rows, table_rows
+from reelbench.datasets.lists.table_header import WantedColumn
 
 
 def write(path: Path, content: str | bytes) -> Path:
