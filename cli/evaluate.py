@@ -96,6 +96,15 @@ def evaluate(
             "--frame-rate", metavar="FPS", help="Of folders of frames.", show_default="unknown", min=0.001
         ),
     ] = None,
+    generated_rate: Annotated[
+        str,
+        typer.Option(
+            "--generated-rate",
+            metavar="HOW",
+            help="Generated clips: `as-reference` (frames at the protocol's rate, as of the reference) or "
+            "`stored` (every frame; the stated rate is only a label).",
+        ),
+    ] = "as-reference",
     allow_small: Annotated[
         bool,
         typer.Option(
@@ -136,6 +145,7 @@ def evaluate(
         limit=limit,
         context_frames=context_frames,
         frame_rate=frame_rate,
+        generated_rate=generated_rate,  # type: ignore[arg-type]  # checked there
         allow_small=allow_small,
         workers=workers,
         device=device,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ..core.hashing import digest
 from ..core.records import FailureInfo
@@ -77,9 +78,9 @@ class WorkList:
         self, measuring: Measuring, role: str, clip: StoredClip, sample: Sample, partner: StoredClip | None
     ) -> FeatureRef:
         """A feature of a generated clip; `partner` is the reference that it is compared with."""
-        content = self._generated_content(measuring, role, clip, sample)
+        content = self._generated_content(measuring, role, clip, sample, partner)
         together = partner if partner is not None and self._join_pairs else clip
-        source = self._generated_input(measuring, clip, sample)
+        source = self._generated_input(measuring, role, clip, sample, partner)
         return self._feature(
             measuring, role, content, together, (clip,), (source,), sample.num_context_frames
         )
@@ -101,11 +102,11 @@ class WorkList:
     ) -> FeatureRef:
         """A feature of a generated clip beside its reference."""
         content = measuring.pair_content(
-            self._generated_content(measuring, role, clip, sample),
+            self._generated_content(measuring, role, clip, sample, partner),
             self._reference_content(measuring, partner, partner_sample),
         )
         sources = (
-            self._generated_input(measuring, clip, sample),
+            self._generated_input(measuring, role, clip, sample, partner),
             self._reference_input(measuring, partner, partner_sample),
         )
         clips = (clip, partner)
@@ -146,10 +147,15 @@ class WorkList:
         found = self._facts[clip].digest
         return found if found is not None else digest({"unreadable": str(clip.path)})
 
-    def _generated_content(self, measuring: Measuring, role: str, clip: StoredClip, sample: Sample) -> str:
+    def _generated_content(
+        self, measuring: Measuring, role: str, clip: StoredClip, sample: Sample, partner: StoredClip | None
+    ) -> str:
         data: dict[str, object] = {"file": self._file_digest(clip)}
-        if measuring.protocol.sampling.generated_rate == "protocol":
+        sampling = measuring.protocol.sampling
+        if sampling.generated_rate == "protocol":
             data["rate"] = self._rate(measuring, clip)
+        elif self._is_read_as_reference(measuring, role, clip):
+            data["as_reference"] = [self._rate(measuring, clip), self._start(measuring, sample, partner)]
         return measuring.generated_content(role, digest(data), sample.num_context_frames)
 
     def _reference_content(self, measuring: Measuring, clip: StoredClip, sample: Sample) -> str:
@@ -165,23 +171,39 @@ class WorkList:
 
     # -- readings ------------------------------------------------------------------------------
 
-    def _generated_input(self, measuring: Measuring, clip: StoredClip, sample: Sample) -> Input:
-        cuts = [
-            measuring.cut(role, sample.num_context_frames)
-            for role in (*measuring.generated_roles(), *measuring.pair_roles())
-        ]
-        # A clip that is only measured by its first frames is not decoded to its end.
-        longest = [None if cut.num_frames is None else cut.skip + cut.num_frames for cut in cuts]
-        num_frames = None if None in longest else max(n for n in longest if n is not None)
+    def _is_read_as_reference(self, measuring: Measuring, role: str, clip: StoredClip) -> bool:
+        """Whether the frames of a generated clip are chosen by the reference's rate, stride and start, and
+        these choose others than the first ones as stored."""
         sampling = measuring.protocol.sampling
-        by_rate = sampling.generated_rate == "protocol"
+        if role not in measuring.compared_roles() or sampling.generated_rate != "as-reference":
+            return False
+        states_no_rate = clip.kind == "frames" and self._frame_rate is None
+        plain = sampling.start == "first" and (sampling.stride or 1) == 1
+        return not (plain and (sampling.fps is None or states_no_rate))
+
+    @staticmethod
+    def _start(measuring: Measuring, sample: Sample, partner: StoredClip | None) -> Literal["first"] | int:
+        """Where a generated clip begins: a drawn place is that of the reference it is compared with."""
+        name = sample.id if partner is None else partner.name
+        start: Literal["first"] | int = measuring.protocol.sampling.reading(name)["start"]
+        return start
+
+    def _generated_input(
+        self, measuring: Measuring, role: str, clip: StoredClip, sample: Sample, partner: StoredClip | None
+    ) -> Input:
+        cut = measuring.cut(role, sample.num_context_frames)
+        # A clip that is only measured by its first frames is not decoded to its end.
+        num_frames = None if cut.num_frames is None else cut.skip + cut.num_frames
+        sampling = measuring.protocol.sampling
+        as_reference = self._is_read_as_reference(measuring, role, clip)
+        by_rate = as_reference or sampling.generated_rate == "protocol"
         reading = Reading(
             num_frames=num_frames,
             stride=sampling.stride if by_rate else None,
             fps=sampling.fps if by_rate else None,
-            start="first",
+            start=self._start(measuring, sample, partner) if as_reference else "first",
         )
-        return self._input(clip, reading, may_be_short=True)
+        return self._input(clip, reading, may_be_short=measuring.fills or not as_reference)
 
     def _reference_input(self, measuring: Measuring, clip: StoredClip, sample: Sample) -> Input:
         return self._input(clip, measuring.reference_reading(sample), may_be_short=measuring.fills)

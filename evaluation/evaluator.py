@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from ..core.errors import EvaluationError, StoreError
 from ..core.run_file import DatasetEntry, MethodEntry, RunFile
@@ -33,6 +34,8 @@ from .result import Evaluation
 from .result_folder import STORE, check_name, free_name, record_inputs
 from .result_tables import write_results
 from .stored_clips import ClipCatalogue, release_free_memory
+
+GENERATED_RATES = ("as-reference", "stored")
 
 FLUSH_ITEMS = 64
 """So many items' features are kept in memory before they are written: what a kill costs at most."""
@@ -54,6 +57,7 @@ def evaluate(
     limit: int | None = None,
     context_frames: int = 0,
     frame_rate: float | None = None,
+    generated_rate: Literal["as-reference", "stored"] = "as-reference",
     allow_small: bool = False,
     workers: int | None = None,
     device: str | None = None,
@@ -78,6 +82,10 @@ def evaluate(
         context_frames: so many first frames of each clip were given to the method (prediction tasks); the
             protocol says whether they are measured.
         frame_rate: frames per second of folders of frames, which state none.
+        generated_rate: which frames of a generated clip are compared with the reference: chosen by the
+            protocol's rate, stride and start, as the reference's are ("as-reference"); or every stored one
+            from the first on, for files whose stated rate is only a label ("stored": where that makes a
+            difference, under another protocol name).
         allow_small: measure clips and sets that are too small for a metric, and mark the numbers.
         workers: threads; None takes the machine's cores. No number depends on it.
         device: "cpu", "cuda" or "cuda:N"; None takes a GPU where there is one.
@@ -93,11 +101,16 @@ def evaluate(
     _check_at_least(0, context_frames=context_frames)
     _check_at_least(0.001, frame_rate=frame_rate)
     _check_device(device)
+    if generated_rate not in GENERATED_RATES:
+        raise EvaluationError(
+            f"unknown generated_rate {generated_rate!r}; allowed: {', '.join(GENERATED_RATES)}",
+            "leave it out to read generated clips as the reference is read",
+        )
     systems = _systems(generated)
     if not _as_list(protocol) or not str(output).strip():
         what = "no protocol was given" if str(output).strip() else "the name of the output folder is empty"
         raise EvaluationError(what, "name one, or leave it out for the default")
-    protocols = [_loaded(item, allow_small) for item in _as_list(protocol)]
+    protocols = [_loaded(item, allow_small, generated_rate) for item in _as_list(protocol)]
     _refuse_twice("protocol", [item.name for item in protocols])
     found = {label: find_clips(folder) for label, folder in systems.items()}
     real = Path(reference) if reference is not None else None
@@ -207,8 +220,8 @@ def _as_list(value: PathLike | Sequence[PathLike]) -> list[PathLike]:
     return [value] if isinstance(value, str | Path) else list(value)
 
 
-def _loaded(name: PathLike, allow_small: bool) -> Protocol:
-    protocol = load_protocol(name)
+def _loaded(name: PathLike, allow_small: bool, generated_rate: str) -> Protocol:
+    protocol = _read_by(load_protocol(name), generated_rate)
     if not allow_small:
         return protocol
     # Another protocol, with another digest: its numbers are never taken for those of the strict one.
@@ -219,6 +232,26 @@ def _loaded(name: PathLike, allow_small: bool) -> Protocol:
             "frechet": protocol.frechet.model_copy(update={"single_clip": "no-covariance"}),
         }
     )
+
+
+def _read_by(protocol: Protocol, generated_rate: str) -> Protocol:
+    """The protocol where files are generated clips: both sides read alike, or the generated ones frame by
+    frame, which is another protocol wherever the reference is not read so."""
+    sampling = protocol.sampling
+    if sampling.generated_rate == "stored" and generated_rate == "as-reference":
+        return _with_rate(protocol, "as-reference")
+    if (
+        generated_rate == "stored"
+        and sampling.generated_rate != "frame-by-frame"
+        and not sampling.is_from_start
+    ):
+        return _with_rate(protocol, "frame-by-frame", f"{protocol.name}-frame-by-frame")
+    return protocol
+
+
+def _with_rate(protocol: Protocol, generated_rate: str, name: str | None = None) -> Protocol:
+    sampling = protocol.sampling.model_copy(update={"generated_rate": generated_rate})
+    return protocol.model_copy(update={"name": name or protocol.name, "sampling": sampling})
 
 
 def _refuse_twice(kind: str, names: Sequence[str]) -> None:

@@ -105,7 +105,7 @@ def _rate_notes(
     facts: Mapping[StoredClip, ClipFacts],
     frame_rate: float | None,
 ) -> list[str]:
-    """Motion per frame depends on the rate: say so where the two sides are read at different ones."""
+    """Motion per frame depends on the rate: say what was done where a file states another one."""
     notes = []
     for measuring in measurings:
         sampling, name = measuring.protocol.sampling, measuring.protocol.name
@@ -113,21 +113,30 @@ def _rate_notes(
         if wanted is None or not _compares(measuring):
             continue
         for side, clips in sides.items():
-            by_rate = side == REFERENCE or sampling.generated_rate == "protocol"
+            by_rate = side == REFERENCE or sampling.generated_rate in ("protocol", "as-reference")
             folders = any(clip.kind == "frames" for clip in clips)
             stated = sorted({fps for clip in clips if (fps := facts[clip].fps) is not None})
             other = [fps for fps in stated if abs(fps - wanted) > 0.01 * wanted]
+            shown = ", ".join(f"{fps:g}" for fps in other[:_NUM_SHOWN]) + (
+                ", ..." * (len(other) > _NUM_SHOWN)
+            )
             if by_rate and folders and frame_rate is None:
                 notes.append(
                     f"{name}: {side} has folders of frames, which state no rate: every stored frame counts, "
                     f"not {wanted:g} a second; give --frame-rate"
                 )
+            elif other and by_rate and side != REFERENCE:
+                notes.append(
+                    f"{name}: {side} states {shown} frames a second and is compared at {wanted:g} a second, "
+                    f"as the reference is ({sampling.num_frames} frames take "
+                    f"{sampling.num_frames / wanted:.3g} s of a clip); if the stated rate is only a label, "
+                    "--generated-rate stored takes every frame"
+                )
             elif other and not by_rate:
-                shown = ", ".join(f"{fps:g}" for fps in other[:_NUM_SHOWN])
                 notes.append(
                     f"{name}: {side} states {shown} frames a second and is read frame by frame, the "
                     f"reference at {wanted:g} a second: unless the stated rate is only a label, motion is "
-                    "compared at different speeds (`generated_rate: protocol` in a protocol reads both alike)"
+                    "compared at different speeds"
                 )
     return notes
 

@@ -50,8 +50,12 @@ class Sampling(Settings):
     """Of the places drawn by `start: seeded`."""
     context_frames: Literal["drop", "keep"] = "drop"
     """Prediction tasks: whether the frames the method was given are measured along with its own."""
-    generated_rate: Literal["stored", "protocol"] = "stored"
-    """Generated videos are read frame by frame, as stored, or by the same rate as the reference."""
+    generated_rate: Literal["stored", "protocol", "as-reference", "frame-by-frame"] = "stored"
+    """How generated videos are read. "stored": in a run frame by frame, since its clips are made at the
+    protocol's rate; of files whose rate is their own (`reelbench evaluate`) frames are chosen as the
+    reference's, by rate, stride and start, wherever they are compared with it. "as-reference" names this, and
+    is the same protocol. "protocol": by the protocol's rate for every metric, also where nothing is
+    compared. "frame-by-frame": every stored frame from the first on, whatever rate the file states."""
     short_clips: Literal["refuse", "repeat-last"] = "refuse"
     """A clip of fewer than `num_frames` is a failure, or is filled up with its last frame. The latter is
     what `--allow-small` sets; numbers made so are marked. Under `frames: seer` no reference is short, and
@@ -73,13 +77,28 @@ class Sampling(Settings):
         if self.frames == "exact":
             return self
         for name, allowed in (("stride", 1), ("start", "first"), ("generated_rate", "stored")):
-            if (value := getattr(self, name)) != allowed:
+            value = getattr(self, name)
+            if name == "generated_rate" and value != "protocol":
+                continue  # a generated clip is never blended, and read frame by frame
+            if value != allowed:
                 rate = f" (fps is {self.fps:g})" if name == "stride" and self.fps is not None else ""
                 raise ValueError(
                     f"frames 'seer' blends all frames of a clip, so {name} must be {allowed}; "
                     f"got {value}{rate}"
                 )
         return self
+
+    def digest_data(self) -> dict[str, Any]:
+        """As for all sections; "as-reference" is what "stored" means for files."""
+        data = super().digest_data()
+        if data["generated_rate"] == "as-reference":
+            data["generated_rate"] = "stored"
+        return data
+
+    @property
+    def is_from_start(self) -> bool:
+        """Whether a clip is its first frames one after the other, whatever rate its file states."""
+        return self.fps is None and self.stride == 1 and self.start == "first"
 
     def reading(self, sample_id: str) -> dict[str, Any]:
         """Arguments of `datasets.video.Reading` for the reference clip of a sample.
@@ -103,7 +122,8 @@ class Sampling(Settings):
 
     def describe_generated(self) -> str:
         """For signatures of metrics that read every frame of a generated clip and no reference."""
-        parts = ["frames:all", f"context:{self.context_frames}", f"generated:{self.generated_rate}"]
+        rate = self.generated_rate if self.generated_rate == "protocol" else "stored"
+        parts = ["frames:all", f"context:{self.context_frames}", f"generated:{rate}"]
         if self.generated_rate == "protocol":
             parts.insert(1, f"rate:{self._describe_rate()}")
         return "|".join(parts)

@@ -102,6 +102,11 @@ class Measuring:
         """Extractors that a generated clip and its reference go through together."""
         return self._needs.pair
 
+    def compared_roles(self) -> tuple[str, ...]:
+        """Extractors of generated clips whose features are compared with a reference: those of set and pair
+        metrics."""
+        return (*self.reference_roles(), *self.pair_roles())
+
     @cached_property
     def _needs(self) -> ExtractorNeeds:
         return extractors_needed(self.metrics)
@@ -129,7 +134,7 @@ class Measuring:
         """Which frames an extractor reads. The two sides of set and pair metrics must be alike: as many as
         the protocol says; all of them where only clip metrics ask for the features."""
         skip = self.num_skipped(num_context_frames)
-        if role in self._needs.reference or role in self._needs.pair:
+        if role in self.compared_roles():
             return Cut(skip, self.protocol.sampling.num_frames, self.fills)
         return Cut(skip)
 

@@ -36,6 +36,7 @@ COMMANDS = {
         "--limit",
         "--context-frames",
         "--frame-rate",
+        "--generated-rate",
         "--allow-small",
         "--workers",
         "--device",
