@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..core.contract_check import samples_of
 from ..core.errors import Faults, MismatchError, ReelbenchError
+from ..core.plan import PlannedDataset
 from ..core.run_file import RunFile, build_plugin
 from ..core.run_file_loading import load_run_file
 from ..core.store import Store
@@ -126,6 +127,7 @@ def _part_datasets(run: RunFile, every_video: bool) -> Iterator[Check]:
         try:
             dataset = build_plugin(run, "datasets", entry)
             num_samples, num_opened, faults = _data_faults(dataset, run.limit, measuring, every_video)
+            notes = PlannedDataset(entry.label, dataset, ()).notes
         except ReelbenchError as error:
             yield Check(BAD, what, fault_text(error))
             continue
@@ -136,6 +138,8 @@ def _part_datasets(run: RunFile, every_video: bool) -> Iterator[Check]:
             yield Check(BAD, what, f"{found}; {len(faults)} cannot be used:{_listed(faults)}")
         else:
             yield Check(GOOD, what, found)
+        for note in notes:
+            yield Check(WARNING, what, note)
 
 
 def _measuring(run: RunFile) -> Measuring | None:

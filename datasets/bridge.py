@@ -3,8 +3,8 @@
 Ebert et al.: Bridge data, boosting generalization of robotic skills with cross-domain datasets, RSS 2022. The
 original release is another tree (see `bridge_conversion`). Seer's layout (marks: see `docs/methods.md`):
 
-    path_id_bridgedata.txt           a JSON list of "<task>/<n>", shuffled already; in Seer's repository under
-                                     dataset/: 25,083 clips of 110 tasks [C]
+    path_id_bridgedata.txt           a JSON list of "<task>/<n>" (or one a line), shuffled already; in Seer's
+                                     repository under dataset/: 25,083 clips of 110 tasks [C]
     rawframes/<task>/<n>/            img_00001.jpg, img_00002.jpg, ...
 
 Split. The first int(0.8 * length) entries are "train", the rest "val" [C]: 20,066 and 5,017 of Seer's list. A
@@ -24,18 +24,20 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from ..core.errors import DatasetError, VideoError
 from ..core.types import ClipRef
-from .lists.annotation import find_file, load_json_list, plain_name
+from .lists.annotation import find_file, load_json_list, plain_name, shown
+from .lists.text_file import read_text
 from .prediction_list import Listing, PredictionDataset, PredictionListConfig
 from .video import frame_files
 
 PATH_LIST = "path_id_bridgedata.txt"
 _LIST_FOLDERS = ("", "dataset", "annotations")
+_FRAMES = "rawframes"
 _TRAIN_SHARE = 0.8
 
 
@@ -80,11 +82,11 @@ class Bridge(PredictionDataset):
     @cached_property
     def _video_root(self) -> Path:
         given = self.config.video_root
-        return self._root / "rawframes" if given is None else Path(given).expanduser()
+        return self._root / _FRAMES if given is None else Path(given).expanduser()
 
     def _read(self) -> Listing:
         path = self._path_list()
-        entries = load_json_list(path, "clip paths")
+        entries = _entries(path)
         cut = int(_TRAIN_SHARE * len(entries))
         is_train = self.config.split == "train"
         clips = []
@@ -122,6 +124,14 @@ class Bridge(PredictionDataset):
             )
 
 
+def _entries(path: Path) -> list[Any]:
+    """The path list: JSON as in Seer's repository, or a path a line, as its ending says."""
+    text = read_text(path)
+    if text.lstrip()[:1] in ("", "[", "{", '"'):
+        return load_json_list(path, "clip paths")
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
 def task_text(task: str) -> str:
     """What a task's folder says: "put_pot_in_sink_distractors" to "put pot in sink"."""
     return task.replace("_distractors", "").replace("_", " ").replace("-", " ").strip()
@@ -129,10 +139,15 @@ def task_text(task: str) -> str:
 
 def _clip_path(entry: object, where: str) -> tuple[str, str]:
     """(task, n) of an entry of the path list."""
-    parts = entry.split("/") if isinstance(entry, str) else []
+    text = (
+        entry.removeprefix("./").removeprefix(f"{_FRAMES}/").removesuffix("/")
+        if isinstance(entry, str)
+        else ""
+    )
+    parts = text.split("/")
     if len(parts) != 2:
         raise DatasetError(
-            f"{where}: expected a path of the form task/n, got {entry!r:.80}",
+            f"{where}: expected a path of the form task/n, got {shown(entry)}",
             f"the list is Seer's {PATH_LIST}, or what `bridge_conversion` writes",
         )
     task, number = (plain_name(part, "clip path", where) for part in parts)

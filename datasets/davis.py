@@ -5,7 +5,7 @@ segmentation, arXiv 1704.00675. Files as distributed:
 
     JPEGImages/480p/<video>/00000.jpg ...    or JPEGImages/Full-Resolution/
     ImageSets/2017/val.txt                   a video a line; the lists of 2016 have a frame a line
-    edits.csv or edits.yaml                  the edited captions: not part of DAVIS
+    edits.csv, .tsv, .xlsx or .yaml          the edited captions: not part of DAVIS
 
 Tune-A-Video's 140 edited captions on 42 videos (appendix A) were not released, and the list of videos is not
 known (`docs/methods.md`), so the captions are the user's:
@@ -29,11 +29,20 @@ from pydantic import Field
 from ..core.errors import DatasetError, nearest
 from ..core.types import Sample
 from .edit_list import EDIT_KINDS, EditingConfig, EditingDataset, EditKind
-from .lists.annotation import caption_text, field, load_yaml_list, plain_name, require_folder
+from .lists.annotation import (
+    caption_text,
+    field,
+    id_name,
+    is_missing,
+    load_yaml_list,
+    plain_name,
+    require_folder,
+)
 from .lists.table_file import read_rows
-from .lists.text_file import text_lines
+from .lists.text_file import is_file, text_lines
 
 COLUMNS = ("video", "source_prompt", "edit", "prompt")
+_TABLES, _YAML = (".csv", ".tsv", ".xlsx"), (".yaml", ".yml")
 
 
 class _Row(NamedTuple):
@@ -59,7 +68,8 @@ class Davis(EditingDataset):
 
         Attributes:
             root: folder with JPEGImages/ and ImageSets/.
-            prompts: the file of edited captions (.csv, .yaml or .yml), relative to `root` or absolute.
+            prompts: the file of edited captions (.csv, .tsv, .xlsx, .yaml or .yml), relative to `root` or
+                absolute; where it is not there, one of its name with another of these endings is read.
             list: a list of ImageSets/, "2017/val" for ImageSets/2017/val.txt: only its videos are taken;
                 None for every video that has captions.
             resolution: the folder in JPEGImages/.
@@ -78,11 +88,13 @@ class Davis(EditingDataset):
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers should know about this list, one sentence each."""
+        notes = []
+        if num_again := len(self._rows) - len(self._distinct):
+            notes.append(f"{num_again} edits repeat another one and are left out")
         listed = self._listed
         if listed is None:
-            return ()
+            return tuple(notes)
         with_captions = {row.video for row in self._rows}
-        notes = []
         if without := len(listed - with_captions):
             notes.append(f"{without} of {len(listed)} videos of the list have no edited captions")
         if outside := len(with_captions - listed):
@@ -91,7 +103,7 @@ class Davis(EditingDataset):
 
     def _read_edits(self) -> list[Sample]:
         by_video: dict[str, list[_Row]] = {}
-        for row in self._rows:
+        for row in self._distinct:
             if self._listed is None or row.video in self._listed:
                 by_video.setdefault(row.video, []).append(row)
         frames = self._root / "JPEGImages" / self.config.resolution
@@ -115,7 +127,10 @@ class Davis(EditingDataset):
     def _prompts(self) -> Path:
         require_folder(self._root, self.what)
         path = self._root / Path(self.config.prompts).expanduser()
-        if not path.is_file():
+        if not is_file(path):
+            for other in (path.with_suffix(suffix) for suffix in (*_TABLES, *_YAML)):
+                if is_file(other):
+                    return other
             raise DatasetError(
                 f"{self.what}: the file of edited captions {str(path)!r} does not exist",
                 f"DAVIS has none: write one with the columns {', '.join(COLUMNS)}, and set `prompts`",
@@ -126,15 +141,16 @@ class Davis(EditingDataset):
     def _rows(self) -> list[_Row]:
         """The edited captions, checked."""
         path = self._prompts
-        if path.suffix.lower() in (".yaml", ".yml"):
+        if path.suffix.lower() in _YAML:
             entries = enumerate(load_yaml_list(path))
             rows = [_from_yaml(f"{path}, entry {index}", entry) for index, entry in entries]
-        elif path.suffix.lower() == ".csv":
+        elif path.suffix.lower() in _TABLES:
             lines = read_rows(path, COLUMNS, is_loose=True)
             rows = [_row(f"{path}, line {line}", *values) for line, values in lines]
         else:
             raise DatasetError(
-                f"{self.what}: {str(path)!r} is neither .csv nor .yaml", "save the captions as one of these"
+                f"{self.what}: {str(path)!r} is none of {', '.join((*_TABLES, *_YAML))}",
+                "save the captions as one of these",
             )
         first: dict[str, _Row] = {}
         for row in rows:
@@ -148,12 +164,17 @@ class Davis(EditingDataset):
         return rows
 
     @cached_property
+    def _distinct(self) -> list[_Row]:
+        """The rows without those that repeat another one."""
+        return list({row[1:]: row for row in self._rows}.values())
+
+    @cached_property
     def _listed(self) -> frozenset[str] | None:
         """The videos of the list; None without one."""
         if self.config.list is None:
             return None
         path = self._root / "ImageSets" / f"{self.config.list}.txt"
-        if not path.is_file():
+        if not is_file(path):
             raise DatasetError(
                 f"{self.what}: cannot read the list {str(path)!r} (No such file)",
                 "set `list` to a file of ImageSets/ without its suffix, such as 2017/val",
@@ -184,10 +205,10 @@ def _row(where: str, video: str, source_prompt: str, edit: str, prompt: str) -> 
     if kind is None:
         close = nearest(edit, EDIT_KINDS)
         raise DatasetError(
-            f"{where}: edit {edit!r} is not one of {', '.join(EDIT_KINDS)}",
+            f"{where}: edit {edit!r:.80} is not one of {', '.join(EDIT_KINDS)}",
             f"did you mean {close!r}?" if close else None,
         )
     for name, text in (("source_prompt", source_prompt), ("prompt", prompt)):
-        if not caption_text(text, where).strip():
+        if is_missing(caption_text(text, where)):
             raise DatasetError(f"{where}: {name} is blank")
-    return _Row(where, plain_name(video.strip(), "video", where), source_prompt.strip(), kind, prompt.strip())
+    return _Row(where, id_name(video, "video", where), source_prompt.strip(), kind, prompt.strip())

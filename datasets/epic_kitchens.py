@@ -39,6 +39,11 @@ from .video import seer_stride
 
 _COLUMNS = ("narration_id", "participant_id", "video_id", "start_frame", "stop_frame", "narration")
 _ANNOTATION_FOLDERS = ("", "epic-kitchens-100-annotations", "annotations", "annotation")
+_UNFIT = {
+    "EPIC_100_*.pkl": "a pickle, which is not loaded: its CSV lies beside it in the release",
+    "EPIC_train_action_labels.csv": "a list of Epic-Kitchens-55, another data set",
+}
+_NUMBER = re.compile(r"([0-9]{1,10})(\.0)?")
 _FRAMES = "EPIC-KITCHENS"
 _LATER_VIDEO = re.compile(r"P\d\d_1\d\d")
 _FIRST_VIDEO = re.compile(r"P\d\d_\d\d")
@@ -96,7 +101,7 @@ class EpicKitchens100(PredictionDataset):
     def _read(self) -> Listing:
         name = f"EPIC_100_{self.config.split}.csv"
         what = f"{self.what}, split {self.split!r}"
-        path = find_file(self._root, (name,), _ANNOTATION_FOLDERS, what)
+        path = find_file(self._root, (name,), _ANNOTATION_FOLDERS, what, _UNFIT)
         clips = []
         for line, (id, participant, video, start, stop, narration) in read_rows(path, _COLUMNS):
             where = f"{path}, line {line}"
@@ -140,12 +145,12 @@ def _window(start: str, stop: str, where: str) -> tuple[int, int]:
     """(start_frame, stop_frame) of a row, both included, counted from 1."""
     numbers = []
     for name, text in (("start_frame", start), ("stop_frame", stop)):
-        digits = text.strip()
-        if not (digits.isascii() and digits.isdigit() and len(digits) <= 10):
+        match = _NUMBER.fullmatch(text.strip())
+        if match is None:
             raise DatasetError(
                 f"{where}: {name} must be a frame number of at most 10 digits, got {text!r:.40}"
             )
-        numbers.append(int(digits))
+        numbers.append(int(match[1]))
     first, last = numbers
     if not 1 <= first <= last:
         raise DatasetError(

@@ -10,8 +10,11 @@ Wu et al.: CVPR 2023 text guided video editing competition, arXiv 2310.16003. Fi
     youtube_480p/480p_frames/<video>/00000.jpg ...    23 videos
     videvo_480p/480p_frames/<video>/00000.jpg ...     37 videos
 
+Sheets that were saved again have semicolons or tabs, or other names ("LOVEU-TGVE-2023_Dataset (1).csv"); they
+are read where they are the only one. Where a part has no folder of a video's frames, its
+480p_videos/<video>.mp4 is read.
+
 Frames are 480 x 480, 32 or 128 of a video. The release states no frame rate: `fps` is for those who know it.
-The Excel sheet is not read (no library for it is among the dependencies); save it as CSV.
 """
 
 from __future__ import annotations
@@ -26,13 +29,15 @@ from pydantic import Field
 from ..core.errors import DatasetError
 from ..core.types import Sample
 from .edit_list import EDIT_KINDS, EditingConfig, EditingDataset, EditKind
-from .lists.annotation import caption_text, find_file, plain_name
+from .lists.annotation import caption_text, find_file, id_name, is_missing
 from .lists.table_file import read_rows
 
 Part = Literal["DAVIS_480p", "youtube_480p", "videvo_480p"]
 PARTS: tuple[Part, ...] = ("DAVIS_480p", "youtube_480p", "videvo_480p")
 
-SHEETS = ("LOVEU-TGVE-2023_Dataset.csv", "LOVEU-TGVE_2023_data.csv", "LOVEU-TGVE-2023_data.csv")
+_NAMES = ("LOVEU-TGVE-2023_Dataset", "LOVEU-TGVE_2023_data", "LOVEU-TGVE-2023_data")
+_SUFFIXES = (".csv", ".tsv", ".xlsx")
+SHEETS = tuple(name + suffix for suffix in _SUFFIXES for name in _NAMES)
 COLUMNS = (
     "Video name",
     "Our GT caption",
@@ -87,8 +92,10 @@ class LoveuTgve(EditingDataset):
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers should know about this list, one sentence each."""
-        _, num_blank_rows, num_blank_edits = self._read
+        _, num_blank_rows, num_blank_edits, num_again = self._read
         notes = []
+        if num_again:
+            notes.append(f"{num_again} rows repeat another one and are left out")
         if num_blank_rows:
             notes.append(f"{num_blank_rows} rows are left out: they have no captions")
         if num_blank_edits:
@@ -99,17 +106,15 @@ class LoveuTgve(EditingDataset):
     def _sheet(self) -> Path:
         try:
             return find_file(self._root, SHEETS, _FOLDERS, self.what)
-        except DatasetError as error:
-            for folder in _FOLDERS:
-                for excel in sorted((self._root / folder).glob("LOVEU-TGVE*.xlsx")):
-                    raise DatasetError(
-                        f"{self.what}: {str(excel)!r} is an Excel sheet, which is not read",
-                        f"save it as CSV (UTF-8) as {str(excel.with_suffix('.csv'))!r}",
-                    ) from error
+        except DatasetError:
+            like = [path for folder in _FOLDERS for path in sorted((self._root / folder).glob("LOVEU-TGVE*"))]
+            sheets = [path for path in like if path.suffix.lower() in _SUFFIXES]
+            if len(sheets) == 1:
+                return sheets[0]
             raise
 
     def _read_edits(self) -> list[Sample]:
-        rows, _, _ = self._read
+        rows, *_ = self._read
         parts = self.config.parts
         if set(parts) != set(PARTS) and any(row.part is None for row in rows):
             row = next(row for row in rows if row.part is None)
@@ -127,22 +132,25 @@ class LoveuTgve(EditingDataset):
         ]
 
     def _folder(self, row: _Row) -> Path:
-        """Where the frames of a video lie, or are expected."""
+        """Where the frames of a video lie (else the video itself), or are expected."""
         given = self.config.video_root
         base = self._sheet.parent if given is None else Path(given).expanduser()
-        places = [base / part / "480p_frames" / row.name for part in ((row.part,) if row.part else PARTS)]
-        return next((place for place in places if self._is_there(place)), places[0])
+        parts = (row.part,) if row.part else PARTS
+        places = [base / part / "480p_frames" / row.name for part in parts]
+        videos = [base / part / "480p_videos" / f"{row.name}.mp4" for part in parts]
+        return next((place for place in (*places, *videos) if self._is_there(place)), places[0])
 
     @cached_property
-    def _read(self) -> tuple[list[_Row], int, int]:
-        """The rows of the sheet, and how many rows and edits were left out."""
+    def _read(self) -> tuple[list[_Row], int, int, int]:
+        """The rows of the sheet, and how many rows and edits are blank, and how many rows repeat another."""
         path = self._sheet
         rows: dict[str, _Row] = {}
         part: Part | None = None
-        num_blank_rows = num_blank_edits = 0
+        num_blank_rows = num_blank_edits = num_again = 0
         for line, values in read_rows(path, COLUMNS, is_loose=True, has_spare_fields=True):
             where = f"{path}, line {line}"
-            name, source_prompt, *prompts = (caption_text(value, where).strip() for value in values)
+            texts = (caption_text(value, where).strip() for value in values)
+            name, source_prompt, *prompts = ("" if is_missing(text) else text for text in texts)
             heading = _HEADING.fullmatch(name)
             if heading is not None:
                 part = _part_of(heading.group(1))
@@ -150,20 +158,27 @@ class LoveuTgve(EditingDataset):
             if not source_prompt and not any(prompts):
                 num_blank_rows += bool(name)
                 continue
-            plain_name(name, "Video name", where)
-            if name in rows:
-                raise DatasetError(f"{where}: the video {name!r} stands in line {rows[name].line} too")
+            name = id_name(name, "Video name", where)
             if not source_prompt:
                 raise DatasetError(
                     f"{where}: {name!r} has edited captions and no 'Our GT caption'",
                     "say there what the video shows: methods are tuned with it",
                 )
             given = {kind: prompt for kind, prompt in zip(EDIT_KINDS, prompts, strict=True) if prompt}
-            num_blank_edits += len(EDIT_KINDS) - len(given)
-            rows[name] = _Row(line, name, part, source_prompt, given)
+            row = _Row(line, name, part, source_prompt, given)
+            before = rows.setdefault(name, row)
+            if before is row:
+                num_blank_edits += len(EDIT_KINDS) - len(given)
+            elif before._replace(line=line) == row:
+                num_again += 1
+            else:
+                raise DatasetError(
+                    f"{where}: the video {name!r} stands in line {before.line} too, with other captions",
+                    "delete one of the two lines",
+                )
         if not rows:
             raise DatasetError(f"{path} has a header but no rows with captions")
-        return list(rows.values()), num_blank_rows, num_blank_edits
+        return list(rows.values()), num_blank_rows, num_blank_edits, num_again
 
 
 def _part_of(heading: str) -> Part:

@@ -6,12 +6,14 @@ CVPR 2016. Files as distributed (more in `docs/methods.md`):
     test_videodatainfo.json          2,990 clips, video7010 to video9999, split "test"
     train_val_videodatainfo.json     6,513 "train" and 497 "validate" clips
     MSRVTT_data.json                 both in one file, as CLIP4Clip gives it (read when they are not there)
+    MSR_VTT.json                     both as COCO has them, without splits (read when none of these is there)
     MSRVTT_JSFUSION_test.csv         the 1k-A list
     TestVideo/ and TrainValVideo/    videoN.mp4
 
 `videos` holds video_id and split, `sentences` holds video_id, caption and sen_id: the split of a
 caption is known through its video_id alone. `start time` and `end time` of `videos` refer to the
-original web video; the files are already cut, so they are not used.
+original web video; the files are already cut, so they are not used. `annotation` names any other file; see
+`msrvtt_captions` for the forms that are read, and for how splits are told where a file does not say them.
 
 Lists. "official" is the 2,990-clip test split (or another `split`), as text-to-video papers such as SimDA
 use it. "1k-A" is the retrieval split of JSFusion: 1,000 of the official test and validation clips, one given
@@ -31,8 +33,8 @@ from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError
 from ..core.seeds import derive_seed
 from ..core.types import ClipRef, Sample
-from .lists.annotation import caption_text, field, find_file, load_json, plain_name, require_folder
-from .lists.table_file import read_rows
+from .lists.annotation import find_file, require_folder
+from .msrvtt_captions import Caption, CaptionFile, is_blank, read_caption_file
 from .sample_list import ListedDataset, natural_rank, shuffled_rank
 
 _ANNOTATION_FOLDERS = (
@@ -53,6 +55,17 @@ _VIDEO_FOLDERS = (
     "videos",
     "all",
 )
+_ALL_IN_ONE = ("MSRVTT_data.json", "videodatainfo_2017.json", "MSR_VTT.json")
+_1K_A_NAMES = (
+    "MSRVTT_JSFUSION_test.csv",
+    "msrvtt_test_1k.json",
+    "msrvtt_ret_test1k.json",
+    "msrvtt_test1k.json",
+)
+_UNFIT = {
+    "*videodatainfo_nosen*.json": "the challenge's list of the same clips, without sentences",
+    "raw-captions.pkl": "a pickle, which is not loaded",
+}
 _FIRST_TEST_NUMBER = 7010
 
 
@@ -89,6 +102,8 @@ class MsrVtt(ListedDataset):
             captions: "one-per-clip" or "all" (official list only).
             order: "shuffled" (seeded) or "id".
             seed: chooses the captions and the order.
+            annotation: the file with the captions, relative to `root` or absolute; None looks for the usual
+                names in `root`.
             video_root: folder of the clips (or of TestVideo/, TrainValVideo/) when not in `root`.
         """
 
@@ -98,6 +113,7 @@ class MsrVtt(ListedDataset):
         captions: Literal["one-per-clip", "all"] = "one-per-clip"
         order: Literal["shuffled", "id"] = "shuffled"
         seed: int = 0
+        annotation: str | None = Field(default=None, min_length=1)
         video_root: str | None = None
 
         @model_validator(mode="after")
@@ -120,8 +136,7 @@ class MsrVtt(ListedDataset):
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers should know about this list, one sentence each."""
-        blank = self._read[1]
-        return (f"{blank} blank captions are left out",) if blank else ()
+        return self._read[1]
 
     def _samples(self) -> Iterator[Sample]:
         references: dict[str, ClipRef] = {}
@@ -173,8 +188,8 @@ class MsrVtt(ListedDataset):
         return next((path for path in paths if self._is_there(path)), expected)
 
     @cached_property
-    def _read(self) -> tuple[dict[str, list[_Row]], int]:
-        """The captions of each clip, and how many blank ones were left out."""
+    def _read(self) -> tuple[dict[str, list[_Row]], tuple[str, ...]]:
+        """The captions of each clip, and what to say of the list."""
         return self._read_1k_a() if self.config.list == "1k-A" else self._read_official()
 
     @cached_property
@@ -194,85 +209,75 @@ class MsrVtt(ListedDataset):
         keyed.sort(key=lambda pair: pair[0])
         return [row for _, row in keyed]
 
-    def _read_official(self) -> tuple[dict[str, list[_Row]], int]:
-        """The captions of each clip of the split, sorted by sen_id."""
+    def _captions(self, names: tuple[str, ...], what: str) -> CaptionFile:
+        if self.config.annotation is None:
+            return read_caption_file(find_file(self._root, names, _ANNOTATION_FOLDERS, what, _UNFIT))
+        require_folder(self._root, self.what)
+        return read_caption_file(self._root / Path(self.config.annotation).expanduser())
+
+    def _read_official(self) -> tuple[dict[str, list[_Row]], tuple[str, ...]]:
+        """The captions of each clip of the split, sorted by sen_id where the file has some."""
         split = self.config.split
         name = "test_videodatainfo.json" if split == "test" else "train_val_videodatainfo.json"
-        what = f"{self.what}, split {split!r}"
-        path = find_file(self._root, (name, "MSRVTT_data.json"), _ANNOTATION_FOLDERS, what)
-        content = load_json(path)
-        wanted = _clips_of_split(path, field(content, "videos", list, str(path)), split)
-        captions: dict[str, dict[int, _Row]] = {video_id: {} for video_id in wanted}
+        file = self._captions((name, *_ALL_IN_ONE), f"{self.what}, split {split!r}")
+        clips, note = file.clips_of(split)
+        of_clips: dict[str, list[Caption]] = {video_id: [] for video_id in clips}
+        for caption in file.captions:
+            if caption.video_id in of_clips:
+                of_clips[caption.video_id].append(caption)
+        rows: dict[str, list[_Row]] = {}
         num_blank = 0
-        for index, entry in enumerate(field(content, "sentences", list, str(path))):
-            video_id, text, sen_id = _sentence(path, index, entry)
-            of_clip = captions.get(video_id)
-            if of_clip is None:  # of another split
-                continue
-            if sen_id in of_clip:
+        for video_id, captions in of_clips.items():
+            texts = _numbered(file.path, captions)
+            rows[video_id] = [
+                _Row(video_id, str(id), caption.text) for id, caption in texts if not is_blank(caption)
+            ]
+            num_blank += len(texts) - len(rows[video_id])
+            if not rows[video_id]:
                 raise DatasetError(
-                    f"{path}, sentences[{index}]: sen_id {sen_id} stands there twice for {video_id!r}"
-                )
-            if text.strip():
-                of_clip[sen_id] = _Row(video_id, str(sen_id), text)
-            else:
-                num_blank += 1
-        for video_id, of_clip in captions.items():
-            if not of_clip:
-                raise DatasetError(
-                    f"{path}: the clip {video_id!r} of split {split!r} has no caption in `sentences`",
+                    f"{file.path}: the clip {video_id!r} of split {split!r} has no caption in `sentences`",
                     "the file may be incomplete: copy it again",
                 )
-        by_sen_id = {
-            video_id: [of_clip[sen_id] for sen_id in sorted(of_clip)]
-            for video_id, of_clip in captions.items()
-        }
-        return by_sen_id, num_blank
+        notes = [note] if note else []
+        if num_blank:
+            notes.append(f"{num_blank} blank captions are left out")
+        return rows, tuple(notes)
 
-    def _read_1k_a(self) -> tuple[dict[str, list[_Row]], int]:
+    def _read_1k_a(self) -> tuple[dict[str, list[_Row]], tuple[str, ...]]:
         """The one caption of each clip of the 1k-A list."""
-        name = "MSRVTT_JSFUSION_test.csv"
-        path = find_file(self._root, (name,), _ANNOTATION_FOLDERS, f"{self.what}, list '1k-A'")
-        captions: dict[str, list[_Row]] = {}
-        for line, (key, video_id, sentence) in read_rows(path, ("key", "video_id", "sentence")):
-            where = f"{path}, line {line}"
-            plain_name(video_id, "video_id", where)
-            plain_name(key, "key", where)
-            if video_id in captions:
-                raise DatasetError(f"{where}: the clip {video_id!r} stands there twice")
-            if not caption_text(sentence, where).strip():
-                raise DatasetError(f"{where}: the sentence of {video_id!r} is blank")
-            captions[video_id] = [_Row(video_id, key, sentence)]
-        if not captions:
-            raise DatasetError(f"{path} has a header but no rows")
-        return captions, 0
+        file = self._captions(_1K_A_NAMES, f"{self.what}, list '1k-A'")
+        rows: dict[str, list[_Row]] = {}
+        for caption in file.captions:
+            where = f"{file.path}, {caption.place}"
+            if caption.video_id in rows:
+                raise DatasetError(
+                    f"{where}: the clip {caption.video_id!r} stands there twice",
+                    "the 1k-A list gives one caption a clip; name the list itself in `annotation`",
+                )
+            if is_blank(caption):
+                raise DatasetError(f"{where}: the sentence of {caption.video_id!r} is blank")
+            id = "0" if caption.id is None else str(caption.id)
+            rows[caption.video_id] = [_Row(caption.video_id, id, caption.text)]
+        if not rows:
+            raise DatasetError(f"{file.path} has a header but no rows")
+        return rows, ()
 
 
-def _clips_of_split(path: Path, videos: list[Any], split: str) -> list[str]:
-    splits: dict[str, str] = {}
-    for index, entry in enumerate(videos):
-        where = f"{path}, videos[{index}]"
-        video_id = plain_name(field(entry, "video_id", str, where), "video_id", where)
-        if video_id in splits:
-            raise DatasetError(f"{where}: the clip {video_id!r} stands there twice")
-        splits[video_id] = field(entry, "split", str, where)
-    wanted = [video_id for video_id, of in splits.items() if of == split]
-    if not wanted:
-        there = ", ".join(sorted(set(splits.values()))) or "none"
-        raise DatasetError(f"{path}: no clip of split {split!r}; splits there: {there}")
-    return wanted
-
-
-def _sentence(path: Path, index: int, entry: Any) -> tuple[str, str, int]:
-    """video_id, caption and sen_id of one entry of `sentences`, checked."""
-    # There are up to 200,000 of them: the words of an error are put together only when there is one.
-    if isinstance(entry, dict):
-        video_id, text, sen_id = entry.get("video_id"), entry.get("caption"), entry.get("sen_id")
-        if type(video_id) is str and type(text) is str and type(sen_id) is int and text.isascii():
-            return video_id, text, sen_id
-    where = f"{path}, sentences[{index}]"
-    return (
-        field(entry, "video_id", str, where),
-        caption_text(field(entry, "caption", str, where), where),
-        field(entry, "sen_id", int, where),
-    )
+def _numbered(path: Path, captions: list[Caption]) -> list[tuple[int | str, Caption]]:
+    """The captions of a clip with their ids: those of the file, numbers sorted; else their places."""
+    ids = [caption.id for caption in captions]
+    if all(id is None for id in ids):
+        return list(enumerate(captions))
+    of_id: dict[int | str, Caption] = {}
+    for id, caption in zip(ids, captions, strict=True):
+        where = f"{path}, {caption.place}"
+        if id is None:
+            raise DatasetError(
+                f"{where}: other captions of {caption.video_id!r} have a sen_id, this one has none"
+            )
+        if id in of_id:
+            raise DatasetError(f"{where}: sen_id {id} stands there twice for {caption.video_id!r}")
+        of_id[id] = caption
+    if all(isinstance(id, int) for id in of_id):
+        return sorted(of_id.items(), key=lambda item: int(item[0]))
+    return list(of_id.items())

@@ -18,6 +18,7 @@ from pydantic import Field
 from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError
 from ..core.types import ClipRef, Sample
+from .lists.annotation import is_missing
 from .sample_list import ListedDataset, natural_rank, shuffled_rank
 
 
@@ -130,7 +131,7 @@ class PredictionDataset(ListedDataset):
         total = len(read.clips)
         if len(distinct) < total:
             notes.append(f"{total - len(distinct)} of {total} entries repeat another one and are left out")
-        clips = [clip for clip in distinct if clip.sample.prompt.strip()]
+        clips = [clip for clip in distinct if not is_missing(clip.sample.prompt)]
         if len(clips) < len(distinct):
             notes.append(
                 f"{len(distinct) - len(clips)} of {total} clips are left out: their caption is blank"

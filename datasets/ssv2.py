@@ -7,8 +7,13 @@ Goyal et al.: The "something something" video database for learning and evaluati
                                      filled in, in lower case; 168,913 and 24,777 entries [U]
     test.json                        ids only
     test-answers.csv                 lines "id;template" without a header, the template without brackets [T]
-    labels.json                      template without brackets to class; not needed here
+    labels.json                      template without brackets to class
     20bn-something-something-v2/     <id>.webm
+
+Older copies call the lists something-something-v2-train.json and so on. Ids may be numbers. The mirror on a
+hub [T] has video_id, text (the label), label (the number of the class) and placeholders, no template:
+`annotation` names such a file, and a template is then looked up in labels.json. Clips may be of other formats
+than WebM.
 
 Prompt. Seer takes the label [C]. FCA's figures show a template without its brackets, so it may have taken
 templates [?]: `prompt` says which is meant, and numbers of the two must not be mixed. The test split has
@@ -24,11 +29,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from ..core.errors import DatasetError
 from ..core.types import ClipRef
-from .lists.annotation import caption_text, field, find_file, load_json_list, plain_name
+from .lists.annotation import caption_text, field, find_file, id_name, load_json, require_folder, shown
+from .lists.entries import load_data, numbered
 from .lists.table_file import read_rows
 from .prediction_list import Listing, PredictionDataset, PredictionListConfig
 
@@ -39,6 +45,11 @@ _VIDEO_FOLDERS = (
     "videos",
     "",
 )
+_SUFFIXES = (".webm", ".mp4", ".mkv", ".avi", ".mov")
+_UNFIT = {
+    "something-something-v1-*": "a list of version 1, another data set",
+    "*_videofolder.txt": "a list of frame counts and classes, without captions",
+}
 
 
 class SomethingSomethingV2(PredictionDataset):
@@ -60,10 +71,13 @@ class SomethingSomethingV2(PredictionDataset):
         Attributes:
             split: the official split.
             prompt: "label" (the template filled in) or "template" (without its brackets).
+            annotation: the list of the split (JSON, lines of JSON, Parquet), relative to `root` or absolute;
+                None looks for the published names in `root`.
         """
 
         split: Literal["train", "validation", "test"] = "validation"
         prompt: Literal["label", "template"] = "label"
+        annotation: str | None = Field(default=None, min_length=1)
 
         @model_validator(mode="after")
         def _only_what_the_test_split_has(self) -> SomethingSomethingV2.Config:
@@ -85,20 +99,23 @@ class SomethingSomethingV2(PredictionDataset):
             return Path(self.config.video_root).expanduser()
         # "videos" may hold the unpacked folder beside other things, the root its annotation only.
         for folder in (self._root / name for name in _VIDEO_FOLDERS):
-            if any(name.endswith(".webm") for name in self._names_in(folder) or ()):
+            if any(name.lower().endswith(_SUFFIXES) for name in self._names_in(folder) or ()):
                 return folder
         return self._root / _VIDEO_FOLDERS[0]
 
     def _read(self) -> Listing:
         what = f"{self.what}, split {self.config.split!r}"
-        name = f"{self.config.split}.json"
-        path = find_file(self._root, (name,), _ANNOTATION_FOLDERS, what)
-        entries = load_json_list(path, "entries with an id")
+        path = self._annotation(what)
+        entries = load_data(path, "a JSON list of entries with an id")
+        if not isinstance(entries, list):
+            raise DatasetError(
+                f"{path}: expected a JSON list of entries with an id at the top, got {shown(entries, 40)}",
+                "the list of a split is train.json, validation.json or test.json",
+            )
         prompts = self._answers(what) if self.config.split == "test" else {}
         clips = []
-        for index, entry in enumerate(entries):
-            where = f"{path}, entry {index}"
-            id = plain_name(field(entry, "id", str, where), "id", where)
+        for where, entry in numbered(path, entries):
+            id = id_name(field(entry, "video_id" if "id" not in entry else "id", object, where), "id", where)
             if self.config.split == "test":
                 if id not in prompts:
                     raise DatasetError(
@@ -106,10 +123,50 @@ class SomethingSomethingV2(PredictionDataset):
                         "the two files are of different releases, or one is incomplete: copy both again",
                     )
                 prompt = prompts[id]
+            elif self.config.prompt == "label":
+                prompt = _label(entry, where)
             else:
-                prompt = _prompt(entry, self.config.prompt, where)
-            clips.append(self._clip(id, prompt, id, ClipRef(self._video_root / f"{id}.webm"), where))
+                prompt = self._template(entry, where)
+            clips.append(self._clip(id, prompt, id, ClipRef(self._video_path(id)), where))
         return Listing(clips)
+
+    def _annotation(self, what: str) -> Path:
+        """The list of the split."""
+        split = self.config.split
+        if self.config.annotation is not None:
+            require_folder(self._root, self.what)
+            return self._root / Path(self.config.annotation).expanduser()
+        names = (f"{split}.json", f"something-something-v2-{split}.json")
+        return find_file(self._root, names, _ANNOTATION_FOLDERS, what, _UNFIT)
+
+    def _video_path(self, id: str) -> Path:
+        """Where a clip lies; when it is not there, where it is expected."""
+        there = self._names_in(self._video_root) or ()
+        suffix = next((suffix for suffix in _SUFFIXES if f"{id}{suffix}" in there), _SUFFIXES[0])
+        return self._video_root / f"{id}{suffix}"
+
+    def _template(self, entry: dict[str, Any], where: str) -> str:
+        """An entry's template without its brackets."""
+        if "template" in entry or "text" not in entry:
+            return _plain(caption_text(field(entry, "template", str, where), where))
+        number = id_name(field(entry, "label", object, where), "label", where)
+        if number not in self._classes:
+            raise DatasetError(
+                f"{where}: the class {number!r} is not in labels.json, and the entry has no template",
+                "take labels.json of the same release, or set prompt: label",
+            )
+        return self._classes[number]
+
+    @cached_property
+    def _classes(self) -> dict[str, str]:
+        """The template without brackets of each class, by its number."""
+        names = ("labels.json", "something-something-v2-labels.json")
+        path = find_file(self._root, names, _ANNOTATION_FOLDERS, f"{self.what}, prompt 'template'")
+        content = load_json(path).items()
+        return {
+            id_name(number, "class", str(path)): _plain(caption_text(text, str(path)))
+            for text, number in content
+        }
 
     def _answers(self, what: str) -> dict[str, str]:
         """The template of each clip of the test split."""
@@ -118,7 +175,7 @@ class SomethingSomethingV2(PredictionDataset):
         rows = read_rows(path, ("id", "template"), has_header=False, delimiters=";")
         for line, (id, template) in rows:
             where = f"{path}, line {line}"
-            id, prompt = plain_name(id.strip(), "id", where), _plain(caption_text(template, where))
+            id, prompt = id_name(id, "id", where), _plain(caption_text(template, where))
             if answers.setdefault(id, prompt) != prompt:
                 raise DatasetError(
                     f"{where}: the clip {id!r} stands above with another template ({answers[id]!r:.60})",
@@ -127,9 +184,10 @@ class SomethingSomethingV2(PredictionDataset):
         return answers
 
 
-def _prompt(entry: Any, kind: str, where: str) -> str:
-    text = caption_text(field(entry, kind, str, where), where)
-    return text.strip() if kind == "label" else _plain(text)
+def _label(entry: dict[str, Any], where: str) -> str:
+    """An entry's label: what is in `text` where `label` is the number of a class."""
+    name = "text" if "text" in entry and not isinstance(entry.get("label"), str) else "label"
+    return caption_text(field(entry, name, str, where), where).strip()
 
 
 def _plain(template: str) -> str:

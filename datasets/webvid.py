@@ -7,6 +7,10 @@ Bain, Nagrani, Varol, Zisserman: Frozen in time, ICCV 2021. Files as distributed
         copies; `name` is the caption
     videos/<page_dir>/<videoid>.mp4
 
+Of the 2M training list, some hundred rows have no page_dir ("nan" in copies): their videos were never
+downloaded, says the author, so these rows are left out. A mirror [T] parts the 10M lists into
+data/train/partitions/0000.csv and so on; they are read where the list itself is not there.
+
 Many of the videos' addresses are dead by now: see `skip_missing` and `missing`. SimDA reports on 4,476 random
 pairs whose ids were not released; the default subset has that size, but is another draw.
 """
@@ -14,6 +18,7 @@ pairs whose ids were not released; the default subset has that size, but is anot
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +29,7 @@ from pydantic import Field
 from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError
 from ..core.types import ClipRef, Sample
-from .lists.annotation import caption_text, find_file, plain_name
+from .lists.annotation import caption_text, find_file, id_name, is_missing, plain_name
 from .lists.table_file import read_rows
 from .sample_list import ListedDataset, natural_rank, shuffled_rank
 
@@ -39,6 +44,9 @@ class _Row(NamedTuple):
 
 class WebVid(ListedDataset):
     """WebVid as text-to-video samples, in a fixed order. A sample's id and source are its videoid.
+
+    Left out and counted in `notes`: rows without a videoid, a page_dir or a caption, and those that name a
+    video again (of rows that differ, the one that sorts first is taken, whatever their order).
 
     Subset: the `subset` rows whose videoids come first in the shuffled order of `seed`, whatever the order of
     the rows; a smaller subset is part of a larger one. `notes` says where a list is shorter.
@@ -124,32 +132,34 @@ class WebVid(ListedDataset):
     def _selection(self) -> tuple[list[_Row], tuple[str, ...]]:
         """The rows that are taken, in order, and what is to be said of the choice."""
         config = self.config
-        name = f"results_{config.list.replace('-', '_')}.csv"
-        path = find_file(self._root, (name,), _LIST_FOLDERS, f"{self.what}, list {config.list!r}")
         # The `subset` smallest ranks so far, and a heap of their negatives: the largest on top.
-        kept: dict[int, tuple[int, _Row]] = {}
+        kept: dict[int, _Row] = {}
         largest: list[int] = []
-        num_listed = num_absent = num_blank = num_doubled = 0
-        first: _Row | None = None
-        for line, (videoid, page_dir, caption) in read_rows(path, ("videoid", "page_dir", "name")):
-            where = f"{path}, line {line}"
+        left = Counter[str]()
+        num_listed = num_again = num_other = 0
+        absent: _Row | None = None
+        for where, (videoid, page_dir, caption) in self._rows():
+            num_listed += 1
+            if is_missing(videoid) or is_missing(page_dir):
+                left["they have no videoid or no page_dir"] += 1
+                continue
             row = _Row(
-                plain_name(videoid, "videoid", where),
-                plain_name(page_dir, "page_dir", where),
+                id_name(videoid, "videoid", where),
+                plain_name(page_dir.strip(), "page_dir", where),
                 caption_text(caption, where),
             )
-            num_listed += 1
-            first = first or row
-            if not caption.strip():
-                num_blank += 1
+            if is_missing(caption):
+                left["their caption is blank"] += 1
                 continue
             if config.skip_missing and not self._is_there(self._video_path(row)):
-                num_absent += 1
+                left["their video is missing"] += 1
+                absent = absent or row
                 continue
-            rank = shuffled_rank(config.seed, videoid)
+            rank = shuffled_rank(config.seed, row.videoid)
             if rank in kept:
-                _require_same(where, row, *kept[rank])
-                num_doubled += 1
+                num_again += row == kept[rank]
+                num_other += row != kept[rank]
+                kept[rank] = min(kept[rank], row)
                 continue
             if config.subset is not None:
                 if len(kept) < config.subset:
@@ -158,36 +168,46 @@ class WebVid(ListedDataset):
                     del kept[-heapq.heapreplace(largest, -rank)]
                 else:
                     continue
-            kept[rank] = (line, row)
-        if first is None:
-            raise DatasetError(f"{path} has a header but no rows", "copy the file again")
-        if not kept and num_absent:
-            raise self._no_videos(first)
+            kept[rank] = row
+        if not kept and absent is not None:
+            raise self._no_videos(absent)
+        why = [f"{count} of {num_listed} rows are left out: {why}" for why, count in left.items()]
+        if not kept and why:
+            raise DatasetError(f"no row of {self._paths()[0]} can be used; {'; '.join(why)}", "copy it again")
         if not kept:
-            raise DatasetError(f"{path}: every caption (column 'name') is blank")
-        ranked = [(rank, row) for rank, (_, row) in kept.items()]
+            raise DatasetError(f"{self._paths()[0]} has a header but no rows", "copy it again")
         if config.order == "id":
-            rows = [row for _, row in sorted(ranked, key=lambda pair: natural_rank(pair[1].videoid))]
+            rows = sorted(kept.values(), key=lambda row: natural_rank(row.videoid))
         else:
-            rows = [row for _, row in sorted(ranked)]
+            rows = [row for _, row in sorted(kept.items())]
         notes = []
         if config.subset is not None and len(rows) < config.subset:
             notes.append(
                 f"a subset of {config.subset} was asked for; there are {len(rows)} rows, all are taken"
             )
-        if num_absent:
-            notes.append(f"{num_absent} of {num_listed} rows are left out: their video is missing")
-        if num_blank:
-            notes.append(f"{num_blank} of {num_listed} rows are left out: their caption is blank")
-        if num_doubled:
-            notes.append(f"{num_doubled} rows repeat another one and are left out")
+        notes += why
+        if num_again:
+            notes.append(f"{num_again} rows repeat another one and are left out")
+        if num_other:
+            notes.append(
+                f"{num_other} rows name a video again, with another caption or page_dir: one is taken"
+            )
         return rows, tuple(notes)
 
+    def _paths(self) -> list[Path]:
+        """The files of the list: itself, or the parts of the mirror."""
+        size, _, part = self.config.list.partition("-")
+        name, what = f"results_{size}_{part}.csv", f"{self.what}, list {self.config.list!r}"
+        try:
+            return [find_file(self._root, (name,), _LIST_FOLDERS, what)]
+        except DatasetError:
+            parts = sorted(self._root.glob(f"data/{part}/partitions/*.csv")) if size == "10M" else []
+            if not parts:
+                raise
+            return parts
 
-def _require_same(where: str, row: _Row, other_line: int, other: _Row) -> None:
-    if row != other:
-        raise DatasetError(
-            f"{where}: videoid {row.videoid!r} stands in line {other_line} too, "
-            f"with another caption or page_dir ({other.caption!r:.60}, {other.page_dir!r})",
-            "delete one of the two lines",
-        )
+    def _rows(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """(place, (videoid, page_dir, caption)) of each row."""
+        for path in self._paths():
+            for line, values in read_rows(path, ("videoid", "page_dir", "name")):
+                yield f"{path}, line {line}", values

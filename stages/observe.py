@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from ..core.errors import ReelbenchError
 from ..core.file_digests import FileDigests
 from ..core.hashing import canonical_json
 from ..core.plan import Cell, ClipTask, Plan, PlannedDataset
@@ -72,7 +73,15 @@ def observe(plan: Plan, measuring: Measuring, store: Store, files: FileDigests) 
             )
             for dataset, sample, content, failure, wanted in references
         ),
+        data_notes={dataset.label: _notes(dataset) for dataset in plan.datasets},
     )
+
+
+def _notes(dataset: PlannedDataset) -> tuple[str, ...]:
+    try:
+        return dataset.notes
+    except ReelbenchError as error:  # a plug-in's own code; its clips are made, and are scored
+        return (f"what to know of the list cannot be said: {error.message}",)
 
 
 def _of_clip(

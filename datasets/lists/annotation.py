@@ -11,8 +11,9 @@ import json
 import re
 import reprlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -23,6 +24,8 @@ from .text_file import is_file, is_folder, read_text
 
 MISSING = frozenset(["", "nan", "none", "null", "<na>", "#n/a"])
 """How tables write that a value is missing (pandas, Excel), in lower case."""
+
+_LONGEST_MISSING = max(map(len, MISSING))
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 
@@ -46,12 +49,20 @@ def require_folder(folder: Path, what: str, setting: str = "root") -> None:
     )
 
 
-def find_file(root: Path, names: Sequence[str], folders: Sequence[str], what: str) -> Path:
+def find_file(
+    root: Path,
+    names: Sequence[str],
+    folders: Sequence[str],
+    what: str,
+    unfit: Mapping[str, str] = MappingProxyType({}),
+) -> Path:
     """The first of `names` that lies in one of `folders` (relative to `root`, "" is the root itself).
 
     Args:
         names: the name as published first, then other names of the same content.
         what: the data set and its part, for the error message.
+        unfit: patterns of names that people have instead, with what these files are and what helps: the error
+            says so.
 
     Raises:
         DatasetError: the root is not a folder, or no folder has the file; says where it is expected.
@@ -63,8 +74,14 @@ def find_file(root: Path, names: Sequence[str], folders: Sequence[str], what: st
             if is_file(path):
                 return path
     places = ", ".join(f"{folder or '.'}/" for folder in folders)
+    instead = (
+        f"; {str(path)!r} is {why}"
+        for folder in folders
+        for pattern, why in unfit.items()
+        for path in sorted((root / folder).glob(pattern))
+    )
     raise DatasetError(
-        f"{what}: {' or '.join(names)} is missing from {str(root)!r}; looked in {places}",
+        f"{what}: {' or '.join(names)} is missing from {str(root)!r}; looked in {places}{next(instead, '')}",
         f"put it at {str(root / names[0])!r}, or correct `root`",
     )
 
@@ -184,6 +201,34 @@ def plain_name(value: object, what: str, where: str) -> str:
         "(letters, digits, '_', '-' and '.', the first not a '.', at most 200)",
         "names become file names, so nothing else is accepted; correct the file",
     )
+
+
+def id_name(value: object, what: str, where: str) -> str:
+    """An id that may be written as a number (7, and 7.0 or "7.0" as tables with gaps make of it), as a plain
+    name.
+
+    Raises:
+        DatasetError: as `plain_name`.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**18:
+        value = str(value)
+    if isinstance(value, str):
+        value = value.strip()
+        if value.endswith(".0") and value[:-2].isdecimal():
+            value = value[:-2]
+    return plain_name(value, what, where)
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell is blank, or says that its value is missing ("nan").
+
+    >>> is_missing(" NaN "), is_missing("a nan bread")
+    (True, False)
+    """
+    bare = text.strip()
+    return len(bare) <= _LONGEST_MISSING and bare.lower() in MISSING
 
 
 def caption_text(value: object, where: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from ...core.records import FailureInfo
@@ -63,6 +63,8 @@ class Observations:
     generated: tuple[Observation, ...] = ()
     references: tuple[Observation, ...] = ()
     """One for each window of a source video."""
+    data_notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What a reader should know of how the lists of data sets were read, by label."""
 
     def of(self, system: str, dataset: str, seed: int | None = None) -> list[Observation]:
         """The generated clips of a system and data set (labels), of one run seed or of all."""

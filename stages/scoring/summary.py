@@ -130,6 +130,7 @@ def _row(
         for name, value in measuring.extractors[role].weight_digests.items()
     }
     notes = [*(estimate.notes if estimate else [reason]), *defects.notes(metric.name, cell.dataset)]
+    notes += [f"{cell.dataset}: {note}" for note in cell.observations.data_notes.get(cell.dataset, ())]
     return cell.row(
         metric=metric.name,
         label=metric.label,

@@ -50,6 +50,19 @@ def clips(tmp_path: Path, write_run_file: Callable[..., Path]) -> Path:
     return write_run_file(datasets=[dataset])
 
 
+def test_the_doctor_says_what_a_list_left_out(tmp_path: Path, write_run_file: Callable[..., Path]) -> None:
+    rows = ["1,000000_000050,a dog", "2,,a cat", "3,nan,a cow", "4,000000_000050,"]
+    (tmp_path / "results_2M_val.csv").write_text("\n".join(["videoid,page_dir,name", *rows, ""]))
+    (tmp_path / "videos" / "000000_000050").mkdir(parents=True)
+    (tmp_path / "videos" / "000000_000050" / "1.mp4").touch()
+    run_file = write_run_file(
+        datasets=[{"name": "webvid", "config": {"root": str(tmp_path), "subset": None}}]
+    )
+    output = CliRunner().invoke(app, ["doctor", str(run_file)]).output
+    assert "! data set webvid: 2 of 4 rows are left out: they have no videoid or no page_dir" in output
+    assert "! data set webvid: 1 of 4 rows are left out: their caption is blank" in output
+
+
 def test_the_doctor_looks_at_the_videos(clips: Path) -> None:
     result = CliRunner().invoke(app, ["doctor", str(clips)])
     (line,) = [line for line in result.output.splitlines() if "data set clips" in line]

@@ -197,3 +197,22 @@ def test_sprites_in_this_layout_are_read(tmp_path: Path) -> None:
     assert read_clip(sample.reference).shape == (shown.clips[0].num_frames, 64, 64, 3)
     assert shown.clips[0].scene.main.colour in sample.prompt
     assert np.ptp(read_clip(sample.reference, 16)) > 100
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("form", ["{}", "rawframes/{}", "./{}/"])
+def test_a_path_a_line_is_the_same_list(root: Path, form: str, end: str) -> None:
+    expected = open_(root).fingerprint()
+    paths = json.loads((root / PATH_LIST).read_text())
+    (root / PATH_LIST).write_text("".join(form.format(path) + end for path in paths), newline="")
+    assert open_(root).fingerprint() == expected
+    assert open_(root).missing() == []
+
+
+@pytest.mark.parametrize(
+    "path", ["../../etc/passwd", "/etc/passwd", "a/../b", "a/..", "C:\\x/1", "a" * 300 + "/1"]
+)
+def test_a_line_never_leads_out_of_the_folder(root: Path, path: str) -> None:
+    (root / PATH_LIST).write_text(f"a/1\n{path}\n")
+    with pytest.raises(DatasetError, match=r"entry 1: (expected a path of the form task/n|clip path)"):
+        len(open_(root))

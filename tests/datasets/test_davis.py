@@ -155,7 +155,7 @@ def test_files_that_are_not_there_or_of_the_wrong_kind(root: Path) -> None:
         len(open_(root, prompts="nothing.csv"))
     assert "video, source_prompt, edit, prompt" in str(caught.value.hint)
     (root / "edits.txt").touch()
-    with pytest.raises(DatasetError, match=r"neither \.csv nor \.yaml"):
+    with pytest.raises(DatasetError, match=r"is none of \.csv, \.tsv, \.xlsx, \.yaml"):
         len(open_(root, prompts="edits.txt"))
     with pytest.raises(DatasetError, match=r"cannot read the list .*2017/test\.txt"):
         len(open_(root, list="2017/test"))
@@ -173,3 +173,59 @@ def test_files_that_are_not_there_or_of_the_wrong_kind(root: Path) -> None:
 def test_settings_out_of_range(config: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Davis.Config(root="x", **config)
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter"), [("edits.csv", ";"), ("edits.csv", "\t"), ("edits.tsv", "\t")]
+)
+def test_sheets_with_other_delimiters(root: Path, name: str, delimiter: str) -> None:
+    (root / "edits.csv").unlink()
+    with (root / name).open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([COLUMNS, *EDITS])
+    assert ids(open_(root)) == IDS
+
+
+def test_a_workbook(root: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    (root / "edits.csv").unlink()
+    book = openpyxl.Workbook()
+    for row in (COLUMNS, *EDITS):
+        book.active.append(row)
+    book.save(root / "edits.xlsx")
+    assert ids(open_(root)) == ids(open_(root, prompts="edits.xlsx")) == IDS
+
+
+def test_edits_that_stand_there_twice_count_once_and_are_said(root: Path) -> None:
+    write_csv(root, [*EDITS, EDITS[0], EDITS[3], EDITS[0]])
+    data = open_(root)
+    assert ids(data) == IDS
+    assert data.notes() == ("3 edits repeat another one and are left out",)
+
+
+BOMB = "- &a [x]\n" + "".join(
+    f"- &b{i} [" + ", ".join(["*a" if i == 0 else f"*b{i - 1}"] * 9) + "]\n" for i in range(30)
+)
+"""YAML of 2 kB that has 9^30 leaves when it is written out."""
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- {1: a, null: b, [x]: c}\n", "not valid YAML|the field 'video' is missing"),
+        ("- {1: a, null: b, true: c}\n", "entry 0: the field 'video' is missing"),
+        (
+            "- {video: 0x" + "f" * 6000 + "}\n",
+            "entry 0: 'video' must be a string, got a whole number a number of",
+        ),
+        ("- {video: 2001-13-45}\n", "not valid YAML"),
+        ("[" * 3000, "not valid YAML"),
+        (f"{BOMB}- {{video: *b29}}\n", "entry 0: expected an object, got a list"),
+        (f"- {{video: a, x: {{y: &a [x]}}}}\n{BOMB.replace('&a [x]', '*a')}", "'source_prompt' is missing"),
+        ("- &top {video: *top}\n", "entry 0: 'video' must be a string, got an object {'video': {"),
+    ],
+)
+def test_yaml_that_would_exhaust_the_machine_is_refused(root: Path, text: str, message: str) -> None:
+    (root / "edits.yaml").write_text(text)
+    with pytest.raises(DatasetError, match=message) as caught:
+        len(open_(root, prompts="edits.yaml"))
+    assert len(str(caught.value)) < 1000

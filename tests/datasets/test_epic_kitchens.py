@@ -176,7 +176,7 @@ def test_an_annotation_that_names_a_video_that_is_not_there(root: Path) -> None:
     [
         (make_row(1, 0, 5), "line 3: the action must run from frame 1"),
         (make_row(1, 9, 4), "line 3: the action must run from frame 1 .*, got 9 to 4"),
-        (make_row(1, "4.0", 9), "line 3: start_frame must be a frame number of at most 10 digits, got '4.0'"),
+        (make_row(1, "4.5", 9), "line 3: start_frame must be a frame number of at most 10 digits, got '4.5'"),
         (make_row(1, 4, "²"), "line 3: stop_frame must be a frame number"),
         (make_row(1, 4, 9, video_id="../x"), "line 3: video_id '../x' is not a plain name"),
         (make_row(1, 4, 9, participant_id="a/b"), "line 3: participant_id 'a/b' is not a plain name"),
@@ -240,3 +240,49 @@ def test_a_clip_says_how_many_of_its_frames_enter_seers_blend(root: Path) -> Non
     strides = [sample.reference.blend_stride for sample in open_(root, order="id")]
     assert strides == [1, 1, 1, 2, 2, 3, 29]
     assert strides == [(length - 1) // 100 if length > 100 else 1 for length in lengths]
+
+
+# Copies that people made
+
+
+def test_a_copy_saved_with_semicolons_and_numbers_with_a_point_is_the_same_list(root: Path) -> None:
+    expected = open_(root).fingerprint()
+    path = root / "EPIC_100_validation.csv"
+    rows = [{**row, **{key: f"{row[key]}.0" for key in ("start_frame", "stop_frame")}} for row in ROWS]
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.DictWriter(file, EPIC_COLUMNS, delimiter=";")
+        writer.writeheader()
+        writer.writerows(rows)
+    data = open_(root, order="id")
+    assert data.fingerprint() == open_(root, order="id").fingerprint()
+    assert open_(root).fingerprint() == expected
+    references = [sample.reference for sample in data]
+    assert [(ref.first_frame, ref.last_frame) for ref in references if ref] == [
+        (1, 5),
+        (4, 12),
+        (20, 23),
+        (9, 9),
+    ]
+
+
+def test_repeated_rows_and_narrations_that_are_missing_are_left_out_and_said(root: Path) -> None:
+    write_list(root, [*ROWS, ROWS[0], make_row(4, 1, 3, narration="nan"), make_row(5, 1, 3, narration="")])
+    data = open_(root)
+    assert len(data) == 4
+    assert data.notes() == (
+        "1 of 7 entries repeat another one and are left out",
+        "2 of 7 clips are left out: their caption is blank",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("EPIC_100_validation.pkl", r"EPIC_100_validation\.pkl' is a pickle, which is not loaded"),
+        ("EPIC_train_action_labels.csv", "is a list of Epic-Kitchens-55, another data set"),
+    ],
+)
+def test_a_file_that_people_have_instead_is_named(root: Path, name: str, message: str) -> None:
+    (root / "EPIC_100_validation.csv").rename(root / name)
+    with pytest.raises(DatasetError, match=message):
+        len(open_(root))

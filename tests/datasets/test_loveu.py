@@ -174,14 +174,62 @@ def test_columns_are_found_by_name_in_any_case_order_and_spacing(root: Path) -> 
     assert caught.value.hint == "rename 'Our caption' to 'Our GT caption'"
 
 
-def test_an_excel_sheet_is_refused_with_what_to_do(root: Path) -> None:
+@pytest.mark.parametrize("name", ["LOVEU-TGVE_2023_data.xlsx", "LOVEU-TGVE-2023_Dataset (1).xlsx"])
+def test_the_workbook_of_the_release_is_read_as_its_csv(root: Path, name: str) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    expected = open_(root).fingerprint()
     (root / "LOVEU-TGVE-2023_Dataset.csv").unlink()
     with pytest.raises(DatasetError, match=r"LOVEU-TGVE-2023_Dataset\.csv or .* is missing"):
         len(open_(root))
-    (root / "LOVEU-TGVE_2023_data.xlsx").write_bytes(b"PK")
-    with pytest.raises(DatasetError, match="is an Excel sheet, which is not read") as caught:
+    book = openpyxl.Workbook()
+    for row in (COLUMNS, *sheet_rows()):
+        book.active.append([cell or None for cell in row])
+    book.save(root / name)
+    assert open_(root).fingerprint() == expected
+    assert open_(root).missing() == []
+    assert len(open_(root, parts=["youtube_480p"])) == 4
+    (root / name).write_bytes(b"PK")
+    with pytest.raises(DatasetError, match="cannot be read as a workbook") as caught:
         len(open_(root))
-    assert "save it as CSV (UTF-8)" in str(caught.value.hint)
+    assert "save it again as .xlsx, or as CSV (UTF-8)" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "name"), [(";", "LOVEU-TGVE-2023_Dataset.csv"), ("\t", "LOVEU-TGVE-2023_Dataset.tsv")]
+)
+def test_sheets_saved_with_other_delimiters(root: Path, delimiter: str, name: str) -> None:
+    expected = open_(root).fingerprint()
+    (root / "LOVEU-TGVE-2023_Dataset.csv").unlink()
+    with (root / name).open("w", encoding="utf-8-sig", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows([COLUMNS, *sheet_rows()])
+    assert open_(root).fingerprint() == expected
+
+
+def test_a_sheet_that_pandas_wrote_has_nan_for_nothing(root: Path) -> None:
+    expected = open_(root).fingerprint()
+    write_sheet(root, [[cell or "nan" for cell in row] for row in sheet_rows() if any(row)])
+    assert open_(root).fingerprint() == expected
+
+
+def test_a_row_that_stands_there_twice_counts_once_and_is_said(root: Path) -> None:
+    rows = sheet_rows()
+    write_sheet(root, [*rows, rows[-1]])
+    assert len(open_(root)) == 20
+    assert open_(root).notes() == ("1 rows repeat another one and are left out",)
+
+
+def test_videos_stand_in_for_folders_of_frames_that_are_not_there(root: Path) -> None:
+    for path in (root / "DAVIS_480p/480p_frames/stunt").iterdir():
+        path.unlink()
+    (root / "DAVIS_480p/480p_frames/stunt").rmdir()
+    (root / "DAVIS_480p/480p_videos").mkdir()
+    for name in ("stunt", "gold-fish"):
+        (root / "DAVIS_480p/480p_videos" / f"{name}.mp4").touch()
+    data = open_(root)
+    paths = {sample.source: sample.reference.path for sample in data if sample.reference}
+    assert paths["stunt"] == root / "DAVIS_480p/480p_videos/stunt.mp4"
+    assert paths["gold-fish"] == root / "DAVIS_480p/480p_frames/gold-fish"
+    assert data.missing() == []
 
 
 def test_a_sheet_without_headings_finds_its_videos_but_not_their_parts(root: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
@@ -306,7 +309,7 @@ def test_missing_files_are_named(root: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"split 'train': train_val_videodatainfo\.json"):
         len(open_(root, split="train"))
     (root / "MSRVTT_JSFUSION_test.csv").unlink()
-    with pytest.raises(DatasetError, match=r"MSRVTT_JSFUSION_test\.csv is missing"):
+    with pytest.raises(DatasetError, match=r"list '1k-A': MSRVTT_JSFUSION_test\.csv or .* is missing"):
         len(open_(root, list="1k-A"))
     with pytest.raises(DatasetError, match="does not exist"):
         len(open_(tmp_path / "nowhere"))
@@ -327,13 +330,19 @@ SENTENCE = {"video_id": "video7010", "sen_id": 1, "caption": "a dog"}
         ({"videos": [ENTRY, ENTRY]}, r"videos\[1\]: the clip 'video1' stands there twice"),
         ({"videos": [{**ENTRY, "video_id": "../../x"}]}, r"videos\[0\]: video_id '../../x' is not"),
         ({"videos": [{**ENTRY, "video_id": "/etc/x"}]}, "is not a plain name"),
-        ({"videos": [{"video_id": "video1"}]}, "the field 'split' is missing"),
+        ({"videos": [ENTRY, {"video_id": "video2"}]}, r"videos\[1\]: the field 'split' is missing"),
+        ({"videos": [{"video_id": "video1"}]}, "by their numbers none of its 1 clips is of split 'test'"),
+        (
+            {"videos": [{"video_id": "clip1"}]},
+            "no split is marked, and 'clip1' is none of video0 to video9999",
+        ),
         ({"videos": [{**ENTRY, "split": "valid"}]}, "no clip of split 'test'; splits there: valid"),
-        ({"videos": []}, "no clip of split 'test'; splits there: none"),
-        ({"sentences": []}, "the clip 'video7010' .* has no caption"),
+        ({"sentences": [SENTENCE]}, "the clip 'video7011' .* has no caption"),
+        ({"sentences": [{**SENTENCE, "video_id": "../../x"}]}, r"sentences\[0\]: video_id '../../x' is not"),
         ({"sentences": [{"video_id": "video7010", "sen_id": 1}]}, r"sentences\[0\]: the field 'caption'"),
         ({"sentences": [{**SENTENCE, "caption": 5}]}, "'caption' must be a string"),
-        ({"sentences": [{**SENTENCE, "sen_id": "1"}]}, "'sen_id' must be a whole"),
+        ({"sentences": [{**SENTENCE, "sen_id": 1.5}]}, "'sen_id' must be a whole"),
+        ({"sentences": [{**SENTENCE, "caption": "a\0b"}]}, "holds a NUL"),
         ({"sentences": [SENTENCE] * 2}, "sen_id 1 stands there twice"),
         ({"sentences": [{**SENTENCE, "caption": "\ud800"}]}, "half a surrogate"),
     ],
@@ -402,3 +411,176 @@ def test_opening_costs_the_same_number_of_look_ups_for_ten_thousand_clips(
             data.fingerprint()
             counts.append(len(calls))
     assert counts[0] == counts[1] < 50
+
+
+# Other forms of the same captions, as they go round
+
+
+def captions_of(data: MsrVtt) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for sample in data:
+        found.setdefault(sample.source, []).append(sample.prompt)
+    return found
+
+
+NUMBERS = (0, 6512, 6513, 7009, 7010, 9999)
+TEXTS = {f"video{number}": [f"a dog, no. {number}", f"зверь {number}"] for number in NUMBERS}
+OFFICIAL = {"train": NUMBERS[:2], "validate": NUMBERS[2:4], "test": NUMBERS[4:]}
+ROWS = [{"video_id": clip, "caption": text} for clip, texts in TEXTS.items() for text in texts]
+FORMS = {
+    "MSR_VTT.json": {
+        "info": {},
+        "images": [{"id": clip} for clip in TEXTS],
+        "annotations": [
+            {"caption": row["caption"], "id": index, "image_id": row["video_id"]}
+            for index, row in enumerate(ROWS)
+        ],
+    },
+    "all_train.json": {
+        "videos": [{"video_id": clip, "split": "train"} for clip in TEXTS],
+        "sentences": [{**row, "sen_id": index} for index, row in enumerate(ROWS)],
+    },
+    "no_videos.json": {"sentences": [{**row, "sen_id": index} for index, row in enumerate(ROWS)]},
+    "one_caption_each.json": ROWS,
+    "many_captions.json": [{"video": f"{clip}.mp4", "caption": texts} for clip, texts in TEXTS.items()],
+    "golden.json": [{"video_id": clip, "golden_caption": texts} for clip, texts in TEXTS.items()],
+    "alpro.json": [
+        {"clip_name": row["video_id"], "caption": row["caption"], "sen_id": index}
+        for index, row in enumerate(ROWS)
+    ],
+    "by_clip.json": TEXTS,
+    "by_split.json": {
+        {"validate": "val"}.get(split, split): [row for row in ROWS if int(row["video_id"][5:]) in numbers]
+        for split, numbers in OFFICIAL.items()
+    },
+}
+
+
+def open_form(root: Path, name: str, **config: Any) -> MsrVtt:
+    (root / "TestVideo").mkdir(exist_ok=True)
+    return open_(root, annotation=name, captions="all", order="id", **config)
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("split", OFFICIAL)
+def test_every_form_gives_the_captions_of_the_official_split(tmp_path: Path, name: str, split: str) -> None:
+    (tmp_path / name).write_text(json.dumps(FORMS[name]))
+    data = open_form(tmp_path, name, split=split)
+    assert captions_of(data) == {f"video{number}": TEXTS[f"video{number}"] for number in OFFICIAL[split]}
+    assert len({sample.id for sample in data}) == 4
+    by_number = "the split is told by the clips' numbers"
+    assert [by_number in note for note in data.notes()] == [True] * (name != "by_split.json")
+
+
+def test_lines_of_json_parquet_and_tables_are_read_as_the_list_is(tmp_path: Path) -> None:
+    (tmp_path / "list.json").write_text(json.dumps(ROWS))
+    expected = open_form(tmp_path, "list.json").fingerprint()
+    (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "list.parquet")
+    for name, delimiter in (("list.csv", ","), ("semicolons.csv", ";"), ("list.tsv", "\t")):
+        with (tmp_path / name).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["video_id", "caption"], delimiter=delimiter)
+            writer.writeheader()
+            writer.writerows(ROWS)
+    for name in ("list.jsonl", "list.parquet", "list.csv", "semicolons.csv", "list.tsv"):
+        assert open_form(tmp_path, name).fingerprint() == expected
+
+
+def test_the_file_in_the_form_of_coco_is_found_where_the_release_is_not_there(root: Path) -> None:
+    (root / "test_videodatainfo.json").unlink()
+    (root / "annotation").mkdir()
+    (root / "annotation" / "MSR_VTT.json").write_text(json.dumps(FORMS["MSR_VTT.json"]))
+    assert set(sources(open_(root))) == {"video7010", "video9999"}
+
+
+@pytest.mark.parametrize("sentences", [{}, {"sentences": []}, {"sentences": None}])
+def test_the_challenges_list_without_sentences_is_called_that(root: Path, sentences: dict[str, Any]) -> None:
+    info = {"videos": make_info(range(7010, 7012), "test")["videos"], **sentences}
+    (root / "test_videodatainfo.json").write_text(json.dumps(info))
+    with pytest.raises(
+        DatasetError, match="2 clips and no sentences: it is the list that the challenge"
+    ) as caught:
+        len(open_(root))
+    assert "MSRVTT_data.json" in str(caught.value.hint)
+    (root / "test_videodatainfo.json").rename(root / "test_videodatainfo_nosen_2017.json")
+    with pytest.raises(DatasetError, match=r"nosen_2017\.json' is the challenge's list"):
+        len(open_(root))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (
+            "MSRVTT_JSFUSION_test.csv",
+            "key;vid_key;video_id;sentence\nret0;msr3;video3;a\nret1;msr9;video9;b\n",
+        ),
+        ("MSRVTT_JSFUSION_test.csv", "video_id,caption\r\nvideo3.mp4,a\r\nvideo9.mp4,b\r\n"),
+        (
+            "msrvtt_ret_test1k.json",
+            '[{"video": "video3.mp4", "caption": "a"}, {"video": "video9.mp4", "caption": "b"}]',
+        ),
+        (
+            "msrvtt_test_1k.json",
+            '[{"video_id": "video3", "caption": ["a"]}, {"video_id": "video9", "caption": ["b"]}]',
+        ),
+        (
+            "retrieval.jsonl",
+            '{"caption": "a", "clip_name": "video3", "retrieval_key": "ret0"}\n'
+            '{"caption": "b", "clip_name": "video9", "retrieval_key": "ret1"}\n',
+        ),
+    ],
+)
+def test_variants_of_the_1k_a_list(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / name).write_text(content)
+    config = {"annotation": name} if name == "retrieval.jsonl" else {}
+    data = open_(tmp_path, list="1k-A", order="id", **config)
+    assert [(s.source, s.prompt) for s in data] == [("video3", "a"), ("video9", "b")]
+
+
+def test_a_list_of_several_captions_is_not_taken_for_1k_a(tmp_path: Path) -> None:
+    (tmp_path / "many.json").write_text(json.dumps(FORMS["many_captions.json"]))
+    with pytest.raises(DatasetError, match="entry 0: the clip 'video0' stands there twice") as caught:
+        len(open_(tmp_path, list="1k-A", annotation="many.json"))
+    assert "one caption a clip" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            [{"video_id": "../../etc/x", "caption": "a"}],
+            "entry 0: video_id '../../etc/x' is not a plain name",
+        ),
+        ([{"video_id": "/etc/x.mp4", "caption": "a"}], "is not a plain name"),
+        ([{"video_id": "C:\\x", "caption": "a"}], "is not a plain name"),
+        ([{"video_id": "v" * 5000, "caption": "a"}], "is not a plain name"),
+        ([{"video_id": True, "caption": "a"}], "video_id True is not a plain name"),
+        ([{"clip": "video1", "caption": "a"}], "entry 0: no clip; there: clip, caption"),
+        ([{"video_id": "video1", "title": "a"}], "entry 0: no caption; there: video_id, title"),
+        (
+            [{"video_id": "video1", "caption": 7}],
+            "entry 0: the caption must be a string, got a whole number 7",
+        ),
+        ([{"video_id": "video1", "caption": [None]}], "the caption must be a string, got null"),
+        ([{"video_id": "video1", "caption": "\ud83d"}], "half a surrogate pair"),
+        ([["video1", "a"]], "entry 0: expected an object"),
+        ([], "holds no caption"),
+        ({}, "holds no caption"),
+        ({"a": 1}, "expected videos and sentences, annotations, or a list"),
+        ("x", "expected videos and sentences, annotations, or a list"),
+        (
+            {"annotations": [{"image_id": "../x", "caption": "a"}]},
+            r"annotations\[0\]: video_id '../x' is not",
+        ),
+        ({"../x": "a"}, r"clip\[0\]: video_id '../x' is not a plain name"),
+        ([{**ROWS[0], "split": "test"}, ROWS[2]], "some clips have a split and some have none"),
+        ([{**ROWS[0], "sen_id": 1}, ROWS[1]], "entry 1: other captions of 'video0' have a sen_id"),
+    ],
+)
+def test_lists_that_are_refused(tmp_path: Path, content: Any, message: str) -> None:
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    with pytest.raises(DatasetError, match=message) as caught:
+        len(open_form(tmp_path, "list.json", split="train"))
+    assert str(tmp_path / "list.json") in caught.value.message
+    assert len(str(caught.value)) < 700

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
@@ -162,7 +164,11 @@ def test_where_no_clip_is_there_the_expected_place_is_named(root: Path) -> None:
     [
         ({"id": "../../x"}, "entry 1: id '../../x' is not a plain name"),
         ({"id": "a/b"}, "entry 1: id 'a/b' is not a plain name"),
-        ({"id": 7}, "entry 1: 'id' must be a string, got a whole number 7"),
+        ({"id": 7.5}, "entry 1: id 7.5 is not a plain name"),
+        ({"id": True}, "entry 1: id True is not a plain name"),
+        ({"id": None}, "entry 1: id None is not a plain name"),
+        ({"label": "\ud83d"}, "entry 1: the caption .* holds half a surrogate pair"),
+        ({"label": 33}, "entry 1: 'label' must be a string, got a whole number 33"),
         ({"label": None}, "entry 1: 'label' must be a string, got null"),
         ({"id": "1000"}, r"entry 1: the clip '1000' stands in .*entry 0 too, with another caption"),
     ],
@@ -192,6 +198,9 @@ def test_malformed_files(root: Path) -> None:
     path.write_text('{"id": "1"}')
     with pytest.raises(DatasetError, match="expected a JSON list of entries with an id at the top"):
         len(open_(root))
+    path.write_text('["1", "2"]')
+    with pytest.raises(DatasetError, match="entry 0: expected an object, got '1'"):
+        len(open_(root))
     path.write_text('[{"id": "1",\n "label": ')
     with pytest.raises(DatasetError, match=r"validation.json, line 2, column \d+: not valid JSON"):
         len(open_(root))
@@ -205,7 +214,7 @@ def test_malformed_files(root: Path) -> None:
     with pytest.raises(DatasetError, match="has no clip with a caption"):
         len(open_(root))
     path.unlink()
-    with pytest.raises(DatasetError, match=r"split 'validation': validation.json is missing"):
+    with pytest.raises(DatasetError, match=r"split 'validation': validation.json or .* is missing"):
         len(open_(root))
     (root / "test-answers.csv").write_text("3001;Folding something\n")
     with pytest.raises(DatasetError, match=r"entry 0: the clip '3000' has no template in test-answers.csv"):
@@ -259,3 +268,79 @@ def test_opening_costs_the_same_number_of_look_ups_for_ten_thousand_entries(
             assert len(data.missing()) == count - 1
         counts.append(len(calls))
     assert counts[0] == counts[1] < 20
+
+
+# Copies that people have
+
+
+def mirror_entries(count: int) -> list[dict[str, Any]]:
+    """Those of `make_entries` as the mirror on a hub has them."""
+    return [
+        {"video_id": entry["id"], "text": entry["label"], "label": 112, "placeholders": entry["placeholders"]}
+        for entry in make_entries(count)
+    ]
+
+
+def test_the_older_names_of_the_lists(root: Path) -> None:
+    for split in ("validation", "train", "test"):
+        expected = open_(root, split=split, prompt="template").fingerprint()
+        (root / f"{split}.json").rename(root / f"something-something-v2-{split}.json")
+        assert open_(root, split=split, prompt="template").fingerprint() == expected
+    (root / "something-something-v2-validation.json").rename(root / "something-something-v1-validation.json")
+    with pytest.raises(DatasetError, match="is a list of version 1, another data set"):
+        len(open_(root))
+
+
+def test_ids_may_be_numbers(root: Path) -> None:
+    expected = open_(root).fingerprint()
+    for number in (int, float, lambda id: f"{id}.0"):
+        entries = [{**entry, "id": number(entry["id"])} for entry in make_entries(40)]
+        (root / "validation.json").write_text(json.dumps(entries))
+        assert open_(root).fingerprint() == expected
+        assert open_(root).missing() == []
+
+
+def test_clips_that_were_converted_stand_beside_the_others(root: Path) -> None:
+    expected = open_(root).fingerprint()
+    (root / VIDEOS / "1000.webm").rename(root / VIDEOS / "1000.mp4")
+    (root / VIDEOS / "1001.mp4").touch()
+    (root / VIDEOS / "1002.webm").rename(root / VIDEOS / "1002.avi")
+    (root / VIDEOS / "1003.webm").unlink()
+    data = open_(root, order="id")
+    paths = [sample.reference.path.name for sample in data if sample.reference]
+    assert paths[:4] == ["1000.mp4", "1001.webm", "1002.avi", "1003.webm"]
+    assert data.missing() == [root / VIDEOS / "1003.webm"]
+    assert open_(root).fingerprint() == expected
+    for path in (root / VIDEOS).iterdir():
+        path.rename(path.with_suffix(".mp4"))
+    assert len(open_(root).missing()) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["data/validation.json", "validation.jsonl", "validation-00000-of-00001.parquet"]
+)
+def test_the_mirror_on_a_hub(root: Path, name: str) -> None:
+    (root / "data").mkdir()
+    entries = mirror_entries(40)
+    if name.endswith(".parquet"):
+        pq.write_table(pa.Table.from_pylist(entries), root / name)
+    else:
+        text = "\n".join(map(json.dumps, entries)) if name.endswith("l") else json.dumps(entries)
+        (root / name).write_text(text)
+    assert open_(root, annotation=name).fingerprint() == open_(root).fingerprint()
+    with pytest.raises(DatasetError, match=r"prompt 'template': labels\.json or .* is missing"):
+        len(open_(root, annotation=name, prompt="template"))
+    (root / "labels.json").write_text(json.dumps({"Putting something onto something": "112"}))
+    templates = open_(root, annotation=name, prompt="template")
+    assert templates.fingerprint() == open_(root, prompt="template").fingerprint()
+    (root / "labels.json").write_text(json.dumps({"Putting something onto something": "7"}))
+    with pytest.raises(DatasetError, match=r"entry 0: the class '112' is not in labels\.json"):
+        len(open_(root, annotation=name, prompt="template"))
+
+
+def test_labels_that_are_missing_are_left_out_and_said(root: Path) -> None:
+    entries = make_entries(5)
+    entries[1]["label"], entries[2]["label"] = "", "NaN"
+    (root / "validation.json").write_text(json.dumps(entries))
+    assert len(open_(root)) == 3
+    assert open_(root).notes() == ("2 of 5 clips are left out: their caption is blank",)

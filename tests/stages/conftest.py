@@ -175,6 +175,10 @@ class Folder(Dataset):
 
     def fingerprint(self):
         return self.config.root
+
+    def notes(self):
+        path = Path(self.config.root) / "notes.txt"
+        return tuple(path.read_text().splitlines()) if path.exists() else ()
 '''
 
 

@@ -49,6 +49,17 @@ def test_a_run_gives_every_metric_with_its_protocol_error_and_coverage(world: An
     assert len(tables["clips"]) == 5 + 5
 
 
+def test_what_a_list_left_out_stands_beside_every_value_that_was_made_of_it(world: Any) -> None:
+    world.write(PROMPTS)
+    tables, _, _ = world.run()
+    assert "rows are left out" not in str([row["notes"] for row in tables["summary"]])
+    (world.folder / "data" / "notes.txt").write_text("3 of 8 rows are left out: they have no page_dir")
+    tables, _, _ = world.run()
+    measured = [row["notes"] for row in tables["summary"] if row["level"] != "cost"]
+    assert measured
+    assert all("folder: 3 of 8 rows are left out: they have no page_dir" in note for note in measured)
+
+
 def test_the_second_run_does_nothing_and_gives_the_same_tables(world: Any) -> None:
     world.write(PROMPTS)
     first, _, _ = world.run()

@@ -1,0 +1,265 @@
+"""The files in which MSR-VTT's captions go round, read to one form.
+
+    {"videos": [{video_id, split}], "sentences": [{video_id, caption, sen_id}]}   the release
+    {"images": [{id}], "annotations": [{image_id, caption, id}]}                  MSR_VTT.json, in COCO's form
+    [{video_id, caption}], lines of such objects, Parquet, CSV                    retrieval lists, hub mirrors
+    {"train": [...], "val": [...], "test": [...]}                                 the same by split
+    {"video0": ["a caption", ...]}                                                captions by clip
+
+In the lists a clip goes under one of `CLIP`, also as "video0.mp4"; its caption, or a list of them, under one
+of `CAPTION`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..core.errors import DatasetError
+from .lists.annotation import caption_text, field, is_missing, plain_name, shown
+from .lists.entries import load_data, numbered
+from .lists.table_file import RowFault, table_rows
+from .lists.table_header import WantedColumn, loose_name
+
+CLIP = ("video_id", "video", "clip_name", "image_id", "videoid", "video_name", "vid", "name")
+CAPTION = ("caption", "captions", "sentence", "sentences", "golden_caption", "golden_captions", "text", "cap")
+_CAPTION_ID = ("sen_id", "key", "retrieval_key")
+_SPLITS = {
+    "train": "train",
+    "validate": "validate",
+    "val": "validate",
+    "validation": "validate",
+    "test": "test",
+}
+_TABLES = (".csv", ".tsv", ".xlsx")
+_NUMBERED = re.compile(r"video([0-9]{1,5})")
+_OFFICIAL = (("train", 6513), ("validate", 7010), ("test", 10000))
+"""Each split with the number of the clip behind its last one."""
+
+
+class Caption(NamedTuple):
+    """A caption; `id` is a number (sen_id), a name ("ret0"), or None where the file has none."""
+
+    place: str
+    """Of the entry in the file, for messages: "sentences[3]", "line 4"."""
+    video_id: str
+    id: int | str | None
+    text: str
+
+
+@dataclass(frozen=True)
+class CaptionFile:
+    """What a file holds.
+
+    Attributes:
+        captions: in the order of the file; some may be blank.
+        clips: the ids of its clips, plain names.
+        marks: the split that the file states for each clip, by its id; empty where it states none.
+    """
+
+    path: Path
+    captions: list[Caption]
+    clips: list[str]
+    marks: Mapping[str, str]
+
+    def clips_of(self, split: str) -> tuple[list[str], str | None]:
+        """The clips of an official split, and what to say of how it was found.
+
+        Where the file marks no split, or marks all clips "train" though some are of others, clips are told
+        by their numbers: "train" up to 6512, "validate" up to 7009, "test" up to 9999 [T].
+
+        Raises:
+            DatasetError: none.
+        """
+        marks = {clip: _SPLITS.get(mark, mark) for clip, mark in self.marks.items()}
+        by_number = {clip: official_split(clip) for clip in self.clips}
+        is_all_train = set(marks.values()) == {"train"} and set(by_number.values()) - {"train", None}
+        if marks and not is_all_train:
+            wanted = [clip for clip in self.clips if marks[clip] == split]
+            if not wanted:
+                there = ", ".join(sorted({f"{mark:.40}" for mark in self.marks.values()})[:8])
+                raise DatasetError(f"{self.path}: no clip of split {split!r}; splits there: {there}")
+            return wanted, None
+        odd = next((clip for clip, found in by_number.items() if found is None), None)
+        if odd is not None:
+            raise DatasetError(
+                f"{self.path}: no split is marked, and {odd!r} is none of video0 to video9999",
+                "mark the split of each clip: {video_id, caption, split}",
+            )
+        wanted = [clip for clip in self.clips if by_number[clip] == split]
+        why = "marks every clip 'train'" if marks else "marks no splits"
+        if not wanted:
+            raise DatasetError(
+                f"{self.path} {why}, and by their numbers none of its {len(self.clips)} clips is of split "
+                f"{split!r}"
+            )
+        return wanted, f"{self.path.name} {why}: the split is told by the clips' numbers"
+
+
+def official_split(video_id: str) -> str | None:
+    """The official split of a clip by its number; None for what is not one of the 10,000.
+
+    >>> official_split("video6513"), official_split("video9999"), official_split("video10000")
+    ('validate', 'test', None)
+    """
+    match = _NUMBERED.fullmatch(video_id)
+    number = int(match[1]) if match else 10000
+    return next((split for split, end in _OFFICIAL if number < end), None)
+
+
+def read_caption_file(path: Path) -> CaptionFile:
+    """The captions of a file.
+
+    Raises:
+        DatasetError: unreadable, of none of these forms, malformed, or without any sentence.
+    """
+    marks: dict[str, str] = {}
+    if path.suffix.lower() in _TABLES:
+        captions = list(_from_table(path))
+        return CaptionFile(path, captions, _clips(captions), marks)
+    data = load_data(path, "a JSON object or list with captions")
+    if isinstance(data, list):
+        lists = {"entry": data}
+    elif isinstance(data, dict) and ("videos" in data or "sentences" in data):
+        return _from_release(path, data)
+    elif isinstance(data, dict) and "annotations" in data:
+        lists = {"annotations": field(data, "annotations", list, str(path))}
+    elif isinstance(data, dict) and set(data) <= set(_SPLITS) and all(type(v) is list for v in data.values()):
+        lists = data
+    elif isinstance(data, dict) and all(type(value) in (str, list) for value in data.values()):
+        lists = {"clip": [{"video_id": name, "caption": value} for name, value in data.items()]}
+    else:
+        raise DatasetError(
+            f"{path}: expected videos and sentences, annotations, or a list of clips with captions; got "
+            f"{shown(data)}",
+            "the published files are test_videodatainfo.json and train_val_videodatainfo.json",
+        )
+    captions = []
+    for kind, entries in lists.items():
+        captions += _from_entries(path, kind, entries, marks)
+    if not captions:
+        raise DatasetError(f"{path} holds no caption", "copy the file again")
+    clips = _clips(captions)
+    if marks and len(marks) < len(clips):
+        raise DatasetError(f"{path}: some clips have a split and some have none", "mark all of them, or none")
+    return CaptionFile(path, captions, clips, marks)
+
+
+def _clips(captions: Sequence[Caption]) -> list[str]:
+    return list(dict.fromkeys(caption.video_id for caption in captions))
+
+
+def _from_release(path: Path, data: Mapping[str, Any]) -> CaptionFile:
+    marks: dict[str, str] = {}
+    videos = field(data, "videos", list, str(path)) if "videos" in data else []
+    has_split = any(isinstance(entry, dict) and "split" in entry for entry in videos)
+    for index, entry in enumerate(videos):
+        where = f"{path}, videos[{index}]"
+        video_id = plain_name(field(entry, "video_id", str, where), "video_id", where)
+        if video_id in marks:
+            raise DatasetError(f"{where}: the clip {video_id!r} stands there twice")
+        marks[video_id] = field(entry, "split", str, where) if has_split else ""
+    if "sentences" not in data or data["sentences"] in ([], None):
+        raise DatasetError(
+            f"{path} has {len(marks)} clips and no sentences: it is the list that the challenge gave out "
+            "without its captions (test_videodatainfo_nosen)",
+            "take test_videodatainfo.json of the release of 2016, or MSRVTT_data.json, which have them",
+        )
+    sentences = field(data, "sentences", list, str(path))
+    captions = [_sentence(path, index, entry) for index, entry in enumerate(sentences)]
+    return CaptionFile(path, captions, list(marks) or _clips(captions), marks if has_split else {})
+
+
+def _sentence(path: Path, index: int, entry: Any) -> Caption:
+    """One entry of `sentences`, checked."""
+    place = f"sentences[{index}]"
+    # There are up to 200,000 of them: what can be wrong is looked for only where something is unusual.
+    if isinstance(entry, dict):
+        video_id, text, sen_id = entry.get("video_id"), entry.get("caption"), entry.get("sen_id")
+        if type(video_id) is str and type(text) is str and type(sen_id) is int:
+            is_usual = text.isascii() and text.isprintable() and _NUMBERED.fullmatch(video_id)
+            if is_usual:
+                return Caption(place, video_id, sen_id, text)
+    where = f"{path}, {place}"
+    return Caption(
+        place,
+        plain_name(field(entry, "video_id", str, where), "video_id", where),
+        _caption_id(entry.get("sen_id"), where),
+        caption_text(field(entry, "caption", str, where), where),
+    )
+
+
+def _from_entries(path: Path, kind: str, entries: Sequence[Any], marks: dict[str, str]) -> Iterator[Caption]:
+    """The captions of a list; adds to `marks` where entries have a split."""
+    split = _SPLITS.get(kind)
+    for index, (_, entry) in enumerate(numbered(path, entries)):
+        place = (
+            f"entry {index}"
+            if kind == "entry"
+            else f"{kind}[{index}]"
+            if kind
+            else f"{shown(entry['video_id'])}"
+        )
+        where = f"{path}, {place}"
+        video_id = _video_id(_first(entry, CLIP, "clip", where), where)
+        given = _first(entry, CAPTION, "caption", where)
+        texts = given if isinstance(given, list) else [given]
+        names = ("id", *_CAPTION_ID) if kind == "annotations" else _CAPTION_ID
+        number = next((entry[name] for name in names if entry.get(name) is not None), None)
+        if split or isinstance(entry.get("split"), str):
+            marks[video_id] = split or entry["split"]
+        for text in texts:
+            id = _caption_id(number, where) if len(texts) == 1 else None
+            yield Caption(place, video_id, id, caption_text(text, where))
+
+
+def _from_table(path: Path) -> Iterator[Caption]:
+    columns = [
+        WantedColumn("video_id", CLIP),
+        WantedColumn("sentence", CAPTION),
+        WantedColumn("key", _CAPTION_ID, is_needed=False),
+    ]
+    for found in table_rows(path, columns, (str, loose_name)):
+        if isinstance(found, RowFault):
+            raise DatasetError(f"{path}, line {found.line}: {found.what}", found.hint)
+        line, (video_id, text, key) = found
+        where = f"{path}, line {line}"
+        id = plain_name(key, "key", where) if key.strip() else None
+        yield Caption(f"line {line}", _video_id(video_id, where), id, caption_text(text, where))
+
+
+def _first(entry: Mapping[str, Any], names: Sequence[str], what: str, where: str) -> Any:
+    name = next((name for name in names if name in entry), None)
+    if name is None:
+        there = ", ".join(f"{key!s:.40}" for key in list(entry)[:12])
+        raise DatasetError(
+            f"{where}: no {what}; there: {there or 'nothing'}",
+            f"any of these names will do: {', '.join(names)}",
+        )
+    return entry[name]
+
+
+def _video_id(value: object, where: str) -> str:
+    """A clip's id: "video0" of "video0", "video0.mp4" or 0."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10000:
+        return f"video{value}"
+    text = re.sub(r"\.(mp4|webm|avi|mkv)$", "", value.strip()) if isinstance(value, str) else value
+    return plain_name(text, "video_id", where)
+
+
+def _caption_id(value: object, where: str) -> int | str | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+        return int(value)
+    if isinstance(value, str):
+        return plain_name(value, "sen_id", where)
+    raise DatasetError(f"{where}: 'sen_id' must be a whole number, got {shown(value)}")
+
+
+def is_blank(caption: Caption) -> bool:
+    """Whether there is no text; "nan" is what tables have for none."""
+    return is_missing(caption.text)
