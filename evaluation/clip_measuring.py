@@ -16,7 +16,7 @@ from ..core.types import ClipRef, Sample
 from ..datasets.video import Reading
 from ..stages.extraction import ExtractItem, ExtractorSpec, Wanted
 from ..stages.inputs import Input, VideoInput
-from ..stages.measuring import Measuring
+from ..stages.measuring import Measuring, PlannedExtractor
 from .clip_list import StoredClip
 from .stored_clips import ClipFacts
 
@@ -89,7 +89,10 @@ class WorkList:
         """A feature of a reference clip; `sample` is the reference's own."""
         content = self._reference_content(measuring, clip, sample)
         source = self._reference_input(measuring, clip, sample)
-        return self._feature(measuring, role, content, clip, (clip,), (source,), sample.num_context_frames)
+        extractor = measuring.of_references(role)
+        return self._feature(
+            measuring, role, content, clip, (clip,), (source,), sample.num_context_frames, extractor
+        )
 
     def pair(
         self,
@@ -121,18 +124,21 @@ class WorkList:
         clips: tuple[StoredClip, ...],
         sources: tuple[Input, ...],
         num_context_frames: int,
+        extractor: PlannedExtractor | None = None,
     ) -> FeatureRef:
         """A feature by its content; unless a file of its clips is unreadable, it is work to be done.
 
         Args:
             together: what is read together is called by this clip, or by these words.
+            extractor: where it is not the one that generated clips go through.
         """
         errors = [error for clip in clips if (error := self._facts[clip].error) is not None]
         failure = FailureInfo(type="VideoError", message=errors[-1]) if errors else None
-        key = measuring.extractors[role].key(content)
+        extractor = extractor or measuring.extractors[role]
+        key = extractor.key(content)
         if failure is None and (role, key) not in self._keys:
             self._keys.add((role, key))
-            spec = measuring.extractors[role].spec
+            spec = extractor.spec
             self._specs[spec.session_key] = spec
             label = together if isinstance(together, str) else together.name
             group = self._groups.setdefault(together, _Group(label))

@@ -96,7 +96,31 @@ def clip_notes(
     sizes = {name: _counted(_size(facts[clip]) for clip in clips) for name, clips in sides.items()}
     if len(set(sizes.values())) > 1:
         notes.append("frame sizes differ: " + "; ".join(f"{name} {text}" for name, text in sizes.items()))
+    notes += _resolution_notes(measurings, sides, facts)
     return (*notes, *_rate_notes(measurings, sides, facts, frame_rate))
+
+
+def _resolution_notes(
+    measurings: Sequence[Measuring],
+    sides: Mapping[str, Sequence[StoredClip]],
+    facts: Mapping[StoredClip, ClipFacts],
+) -> list[str]:
+    """Protocols that bring real clips to the model's resolution expect generated ones to have it."""
+    notes = []
+    for measuring in measurings:
+        protocol = measuring.protocol
+        side = protocol.i3d.resolution
+        if side is None or "i3d" not in measuring.reference_roles():
+            continue
+        for system, clips in sides.items():
+            sizes = _counted(_size(facts[clip]) for clip in clips)
+            if system != REFERENCE and sizes != f"{side}x{side}":
+                notes.append(
+                    f"{protocol.name}: real clips are brought to {side}x{side}, the resolution of the "
+                    f"published models; {system} has {sizes}. For FVD of a model of another resolution copy "
+                    "the protocol's file and change i3d.resolution"
+                )
+    return notes
 
 
 def _rate_notes(

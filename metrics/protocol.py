@@ -27,6 +27,7 @@ from .settings import (
     I3dSettings,
     KernelSettings,
     PairSettings,
+    ResizeSettings,
     Sampling,
     Settings,
     VideoFeatureSettings,
@@ -59,6 +60,13 @@ class Protocol(Settings):
     def digest(self) -> str:
         """sha256 of the settings (64 hex characters); name, version, description and weights do not count."""
         return digest({name: getattr(self, name).digest_data() for name in _SECTIONS})
+
+    def of_references(self) -> Protocol:
+        """The protocol as reference clips go through it; see `ResizeSettings.reference_resize`."""
+        sections = {name: getattr(self, name) for name in _SECTIONS}
+        return self.model_copy(
+            update={n: s.of_references() for n, s in sections.items() if isinstance(s, ResizeSettings)}
+        )
 
     def weights_notes(self, locations: Mapping[str, str]) -> tuple[str, ...]:
         """What to say where a run uses another backbone than the protocol's published numbers.

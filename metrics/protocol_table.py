@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..core.markdown import table_head, table_line
 from .protocol import Protocol, load_protocol, protocol_names
-from .settings import ResizeStep
+from .settings import ResizeSettings, ResizeStep
 
 _BEGIN, _END = "<!-- protocol tables: begin -->", "<!-- protocol tables: end -->"
 
@@ -45,6 +45,12 @@ def _steps(steps: tuple[ResizeStep, ...]) -> str:
     return ", then ".join(f"`{step.describe()}`" for step in steps)
 
 
+def _resize(section: ResizeSettings) -> str:
+    if section.reference_resize is None:
+        return _steps(section.resize)
+    return f"{_steps(section.resize)}; references {_steps(section.reference_resize)}"
+
+
 def _rate(protocol: Protocol) -> str:
     sampling = protocol.sampling
     if sampling.frames == "seer":
@@ -75,7 +81,7 @@ _TABLES: dict[str, dict[str, Callable[[Protocol], str]]] = {
         "generated clips": lambda p: p.sampling.generated_rate,
     },
     "FVD and KVD": {
-        "I3D resize": lambda p: _steps(p.i3d.resize),
+        "I3D resize": lambda p: _resize(p.i3d),
         "BatchNorm epsilon": lambda p: f"{p.i3d.batchnorm_epsilon:g}",
         "covariance divided by": lambda p: "N - 1" if p.frechet.ddof else "N",
         "in": lambda p: p.frechet.dtype,
@@ -83,8 +89,8 @@ _TABLES: dict[str, dict[str, Callable[[Protocol], str]]] = {
         "kernel of KVD": _kernel,
     },
     "CLIP and VideoMAE": {
-        "CLIP and PickScore resize": lambda p: _steps(p.clip.resize),
-        "VideoMAE resize": lambda p: _steps(p.videomae.resize),
+        "CLIP and PickScore resize": lambda p: _resize(p.clip),
+        "VideoMAE resize": lambda p: _resize(p.videomae),
         "VideoMAE values": lambda p: "normalised" if p.videomae.normalise == "model" else "0 to 1",
     },
     "Weights of the published numbers": {"role: weights": _weights},

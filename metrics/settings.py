@@ -5,9 +5,17 @@ Defaults are those of `clean`. A setting that moves a number must be here, so th
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from ..core.seeds import derive_seed
 
@@ -134,11 +142,17 @@ class Sampling(Settings):
         return f"{self.fps:g}fps" if self.fps is not None else f"stride{self.stride}"
 
 
+Quantise = Literal[
+    "none", "round", "pillow", "truncate", "truncate-unit", "truncate-unit-signed", "truncate-signed"
+]
+
+
 class ResizeStep(Settings):
     """One resize, and what it does to the shape and the values."""
 
     size: int | Literal["model"] = "model"
-    """Side of the square result in pixels; "model" is the input size of the backbone."""
+    """Side of the square result in pixels; "model" is the input size of the backbone. Files may write
+    "resolution" where their section names one."""
     geometry: Literal["squash", "short-side-crop"] = "squash"
     """Squash to a square, or scale the short side and cut out the centre."""
     filter: Literal["bilinear", "bicubic"] = "bilinear"
@@ -146,11 +160,19 @@ class ResizeStep(Settings):
     """Widen the filter when shrinking. Without it frames alias, and FVD moves."""
     phase: Literal["half-pixel", "corner"] = "half-pixel"
     """Where samples lie: at pixel centres, or as TensorFlow 1 does at corners (bilinear, no antialias)."""
-    quantise: Literal["none", "round", "truncate"] = "none"
-    """Whether values become whole numbers after this step. "round" does as 8-bit image libraries do, and
-    rounds between the filter's two passes as well."""
-    long_side: Literal["truncate", "round", "ceil"] = "truncate"
-    """short-side-crop: how the scaled long side becomes a whole number."""
+    quantise: Quantise = "none"
+    """Whether values become whole numbers after this step.
+
+    "round" does as 8-bit image libraries do, and rounds between the filter's two passes as well; "pillow" is
+    Pillow itself, whose ties go up and not to even. "truncate" cuts off what follows the point. The others
+    cut off as scripts do that work on floats: "truncate-unit" resizes values of 0 to 1 and multiplies them by
+    255; "truncate-unit-signed" brings these to -1 to 1 and back in between, and "truncate-signed" does so
+    before the resize. Either takes one from 63 of the 256 values that a resize leaves as they are."""
+    clamp: bool = True
+    """Values below 0 and above 255 (bicubic filters overshoot) are set to these after the step."""
+    long_side: Literal["truncate", "round", "ceil", "ceil-scale"] = "truncate"
+    """short-side-crop: how the scaled long side becomes a whole number. "ceil-scale" rounds up the side times
+    the scale, as scripts do, whose last bit makes it 1 more at some sizes."""
     crop_offset: Literal["round", "floor"] = "round"
     """short-side-crop: how half of what is cut off becomes a whole number (round: half to even)."""
 
@@ -160,7 +182,19 @@ class ResizeStep(Settings):
             raise ValueError(f"size {self.size}: must be at least 1")
         if self.phase == "corner" and (self.antialias or self.filter != "bilinear"):
             raise ValueError("phase 'corner' is defined for filter 'bilinear' with antialias off only")
+        if self.quantise == "pillow" and not self.antialias:
+            raise ValueError("quantise 'pillow' is for antialias: true, Pillow knows no other resize")
+        if not self.clamp and self.quantise != "none":
+            raise ValueError(f"quantise {self.quantise!r} gives values of 8 bits: clamp must be true")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """`clamp` came later: keys and digests of those who do not use it are as they were."""
+        data: dict[str, Any] = handler(self)
+        if self.clamp:
+            data.pop("clamp", None)
+        return data
 
     def describe(self) -> str:
         """Its choices, joined by `-`."""
@@ -169,16 +203,87 @@ class ResizeStep(Settings):
             parts.append(self.phase)
         if self.quantise != "none":
             parts.append(self.quantise)
+        if not self.clamp:
+            parts.append("unclamped")
         if self.geometry == "short-side-crop":
             parts.append(f"{self.long_side}/{self.crop_offset}")
         return "-".join(parts)
 
 
-def _resizes(steps: tuple[ResizeStep, ...]) -> str:
-    return f"resize:{'+'.join(step.describe() for step in steps)}"
+class ResizeSettings(Settings):
+    """Base of the sections that resize frames: how generated clips are resized, and reference clips."""
+
+    later = frozenset({"resolution", "reference_resize"})
+
+    resize: tuple[ResizeStep, ...] = Field(default=(ResizeStep(size="model"),), min_length=1)
+    """Applied in order; the last one must be of size "model"."""
+    reference_resize: tuple[ResizeStep, ...] | None = Field(default=None, min_length=1)
+    """Of reference clips, where published scripts bring these, and not what a model generated, to the model's
+    resolution; None: as `resize`. A folder measured against itself is then not at distance 0."""
+    resolution: int | None = Field(default=None, ge=1)
+    """Side in pixels of the clips that the measured models make; steps of size "resolution" are of this
+    size."""
+
+    sizes: ClassVar[tuple[int | str, ...]] = ("model",)
+    """What the last step may give."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolution_by_name(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        resolution, sizes, filled = data.get("resolution"), [], dict(data)
+        for key in ("resize", "reference_resize"):
+            if isinstance(steps := data.get(key), list | tuple):
+                sizes += [_size(step) for step in steps]
+                # A resolution that is no number is refused as such, not once more for every step.
+                side = resolution if isinstance(resolution, int) else 1
+                filled[key] = [
+                    {**step, "size": side} if _size(step) == "resolution" else step for step in steps
+                ]
+        if resolution is None and "resolution" in sizes:
+            raise ValueError("a resize is of size 'resolution': set resolution, in pixels")
+        if resolution is not None and not {"resolution", resolution} & set(sizes):
+            raise ValueError(f"resolution is {resolution}, and no resize is of it: write `size: resolution`")
+        return filled
+
+    @model_validator(mode="after")
+    def _ends_at_the_model(self) -> Self:
+        for steps in (self.resize, self.reference_resize or self.resize):
+            for before, step in pairwise(steps):
+                if step.quantise == "pillow" and before.quantise == "none":
+                    raise ValueError(
+                        "a step with quantise 'pillow' resizes bytes: the step before must quantise, too"
+                    )
+            if steps[-1].size not in self.sizes or any(step.size == "model" for step in steps[:-1]):
+                last = " or ".join(map(repr, self.sizes))
+                raise ValueError(f"the last resize must be of size {last}, earlier ones of a size in pixels")
+        return self
+
+    def digest_data(self) -> dict[str, Any]:
+        """As `Settings.digest_data`; a resolution counts by the steps that have it."""
+        return {name: value for name, value in super().digest_data().items() if name != "resolution"}
+
+    def of_references(self) -> Self:
+        """The section as reference clips go through it."""
+        if self.reference_resize is None:
+            return self
+        return self.model_copy(update={"resize": self.reference_resize, "reference_resize": None})
+
+    def describe_resize(self) -> str:
+        """For signatures."""
+        steps = "+".join(step.describe() for step in self.resize)
+        if self.reference_resize is None:
+            return f"resize:{steps}"
+        return f"resize:{steps}|reference:{'+'.join(step.describe() for step in self.reference_resize)}"
 
 
-class I3dSettings(Settings):
+def _size(step: Any) -> int | str | None:
+    size = step.get("size") if isinstance(step, dict) else getattr(step, "size", None)
+    return size if isinstance(size, int | str) else None
+
+
+class I3dSettings(ResizeSettings):
     """From frames to I3D logits. Frames end in [-1, 1]; TF32 is always off."""
 
     resize: tuple[ResizeStep, ...] = Field(default=(ResizeStep(size=224),), min_length=1)
@@ -186,35 +291,17 @@ class I3dSettings(Settings):
     batchnorm_epsilon: float = Field(default=1e-3, gt=0)
     """1e-3 in the reference network; several ports use 1e-5."""
 
-    @model_validator(mode="after")
-    def _ends_at_224(self) -> Self:
-        if any(step.size == "model" for step in self.resize[:-1]) or self.resize[-1].size not in (
-            224,
-            "model",
-        ):
-            raise ValueError("the last resize must give 224 pixels, the earlier ones a size in pixels")
-        return self
+    sizes: ClassVar[tuple[int | str, ...]] = (224, "model")
 
     def describe(self) -> str:
         """For signatures."""
-        return f"{_resizes(self.resize)}|bneps:{self.batchnorm_epsilon:g}"
-
-
-class _ResizedToModel(Settings):
-    resize: tuple[ResizeStep, ...] = Field(default=(ResizeStep(size="model"),), min_length=1)
-    """Applied in order; the last one must be of size "model"."""
-
-    @model_validator(mode="after")
-    def _ends_at_model(self) -> Self:
-        if self.resize[-1].size != "model" or any(step.size == "model" for step in self.resize[:-1]):
-            raise ValueError('the last resize must be of size "model", the earlier ones a size in pixels')
-        return self
+        return f"{self.describe_resize()}|bneps:{self.batchnorm_epsilon:g}"
 
 
 _CLIP_RESIZE = ResizeStep(geometry="short-side-crop", filter="bicubic", quantise="round")
 
 
-class ClipSettings(_ResizedToModel):
+class ClipSettings(ResizeSettings):
     """From frames and captions to CLIP features. Mean and deviation are the model's own."""
 
     resize: tuple[ResizeStep, ...] = Field(default=(_CLIP_RESIZE,), min_length=1)
@@ -225,7 +312,7 @@ class ClipSettings(_ResizedToModel):
 
     def describe_image(self) -> str:
         """For signatures of metrics that read frames."""
-        return _resizes(self.resize)
+        return self.describe_resize()
 
     def describe_text(self) -> str:
         """For signatures of metrics that read captions; empty without a prefix."""
@@ -279,7 +366,7 @@ class KernelSettings(Settings):
         return f"kernel:poly{self.degree},{gamma},{self.coef0:g}|{form}{'|centred' if self.centred else ''}"
 
 
-class VideoFeatureSettings(_ResizedToModel):
+class VideoFeatureSettings(ResizeSettings):
     """From frames to the features of a video transformer (VideoMAE, V-JEPA)."""
 
     normalise: Literal["model", "none"] = "model"
@@ -287,7 +374,7 @@ class VideoFeatureSettings(_ResizedToModel):
 
     def describe(self) -> str:
         """For signatures."""
-        return f"{_resizes(self.resize)}|normalise:{self.normalise}"
+        return f"{self.describe_resize()}|normalise:{self.normalise}"
 
 
 class FlowSettings(Settings):

@@ -111,12 +111,17 @@ def reference_items(
         if content in seen:
             continue
         seen.add(content)
-        keys = {role: measuring.extractors[role].key(content) for role in roles}
+        extractors = {role: measuring.of_references(role) for role in roles}
+        keys = {role: extractor.key(content) for role, extractor in extractors.items()}
         if error is not None:
             for key in keys.values():
                 store.put_failure(key, error)
             continue
-        wanted = tuple(_wanted(measuring, role, key, (0,), sample) for role, key in keys.items())
+        given = sample.num_context_frames
+        wanted = tuple(
+            Wanted(role, extractors[role].session_key, key, (0,), measuring.cut(role, given))
+            for role, key in keys.items()
+        )
         yield ExtractItem(sample.source, (_reference_input(sample, measuring),), wanted)
 
 
@@ -187,13 +192,13 @@ def extract_shards(
     label: str, items: Iterable[ExtractItem], measuring: Measuring, store: Store, shard_size: int
 ) -> list[ExtractShard]:
     """Shards of the items that lack features in the store."""
-    held = {name: store.features.keys(name) for name in measuring.extractors}
+    held, specs = {name: store.features.keys(name) for name in measuring.extractors}, measuring.specs
     missing = [rest for item in items if (rest := item.without(held)) is not None]
     shards = []
     for start in range(0, len(missing), shard_size):
         chunk = tuple(missing[start : start + shard_size])
-        names = sorted({want.extractor for item in chunk for want in item.wanted})
-        shards.append(ExtractShard(label, chunk, tuple(measuring.extractors[name].spec for name in names)))
+        used = sorted({(want.extractor, want.session_key) for item in chunk for want in item.wanted})
+        shards.append(ExtractShard(label, chunk, tuple(specs[session_key] for _, session_key in used)))
     return shards
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
 
@@ -75,6 +75,18 @@ class Measuring:
     protocol: Protocol
     metrics: tuple[Metric, ...]
     extractors: Mapping[str, PlannedExtractor]
+    reference_extractors: Mapping[str, PlannedExtractor] = field(default_factory=dict)
+    """Those that reference clips go through in another way than generated ones."""
+
+    def of_references(self, role: str) -> PlannedExtractor:
+        """The extractor that reference clips go through."""
+        return self.reference_extractors.get(role, self.extractors[role])
+
+    @property
+    def specs(self) -> dict[str, ExtractorSpec]:
+        """What workers build the extractors from, by session key."""
+        planned = [*self.extractors.values(), *self.reference_extractors.values()]
+        return {extractor.session_key: extractor.spec for extractor in planned}
 
     @property
     def clip_metrics(self) -> list[ClipMetric]:
@@ -252,7 +264,7 @@ def measuring_under(
     except ReelbenchError as error:
         faults.add(error)
 
-    def plan(role: str) -> PlannedExtractor | None:
+    def plan(role: str, protocol: Protocol = protocol) -> PlannedExtractor | None:
         if why_unavailable(role, weights) is not None:
             return None  # it was said for all of its metrics together
         with plugin_errors("extractors", role):
@@ -264,4 +276,6 @@ def measuring_under(
     used = [(role, type(extractor.plugin)) for role, extractor in extractors.items()]
     next(faults.each([used], lambda used: refuse_namesakes("extractors", used)), None)
     faults.refuse()
-    return Measuring(protocol, metrics, extractors)
+    of_references = [plan(role, protocol.of_references()) for role in extractors_needed(metrics).reference]
+    other_ways = {e.name: e for e in of_references if e and e.config != extractors[e.name].config}
+    return Measuring(protocol, metrics, extractors, other_ways)

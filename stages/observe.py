@@ -124,7 +124,7 @@ def _references(
             if content not in seen:
                 seen.add(content)
                 wanted = [
-                    _Wanted(role, measuring.extractors[role].key(content), content)
+                    _Wanted(role, measuring.of_references(role).key(content), content)
                     for role in measuring.reference_roles()
                 ]
                 yield dataset, sample, content, failure, wanted

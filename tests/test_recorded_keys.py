@@ -122,7 +122,7 @@ EXTRACTORS = {
     ("predicted", "pair_pixels"): "4bd3ee842afd8f0fc58307eb67de9f334038167dc34934d59da21248ef15997c",
     ("seer", "clip_image"): "83d5dc9ddaa3f32e7ee88dc3ed7cfaa45e75075d114ba3a8e963b1d1e86896e5",
     ("seer", "clip_text"): "915a88f7d4a0b4a013fbde0ae568c7926a624651b08fb2c6a036dfaaf57d530b",
-    ("seer", "i3d"): "25284e06f31128418ea6e6102f3d0b1c0ec9d7c1078d3f39bd0c287ecc8a3702",
+    ("seer", "i3d"): "784a5c22557c8b6cf7ae744539b78de14209c8c5a7d51685b60bc8eb75b97021",
     ("seer", "pair_pixels"): "4bd3ee842afd8f0fc58307eb67de9f334038167dc34934d59da21248ef15997c",
 }
 """Key of the features of a content "content", by protocol and extractor."""

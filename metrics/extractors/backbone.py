@@ -1,6 +1,7 @@
 """What stands around every backbone: its weights in, frames in as the protocol says, and true float32.
 
-Frames are resized in float32 on values 0 to 255, clamped after each step, since bicubic filters overshoot.
+Frames are resized in float32 on values 0 to 255, clamped after each step unless it says otherwise, since
+bicubic filters overshoot.
 torch's antialiased filters are those of PIL (bicubic with a = -0.5), its plain ones those of OpenCV; the
 "corner" phase is TensorFlow 1's. With `quantise: round` the antialiased filters round between their two
 passes too (columns, then rows), as PIL and other 8-bit resizes do; hard edges would differ by many levels
@@ -139,21 +140,52 @@ def resize_frames(
 def _resize(x_TCHW: Tensor, step: ResizeStep, size: int) -> Tensor:
     height, width = x_TCHW.shape[2:]
     target = (size, size) if step.geometry == "squash" else _short_side(height, width, size, step)
+    # Float scripts divide by 255 first and multiply last; each keeps its own order, since the cut shows the
+    # last bit.
+    if step.quantise in ("truncate-unit", "truncate-unit-signed", "truncate-signed"):
+        x_TCHW = x_TCHW / 255.0
+    if step.quantise == "truncate-signed":
+        x_TCHW = (x_TCHW - 0.5) / 0.5
     if target != (height, width):
-        if step.phase == "corner":
-            x_TCHW = _corner_bilinear(_corner_bilinear(x_TCHW, 2, target[0]), 3, target[1])
-        elif step.quantise == "round" and step.antialias:
-            x_TCHW = _filtered(x_TCHW, (height, target[1]), step).clamp(0.0, 255.0).round()
-            x_TCHW = _filtered(x_TCHW, target, step)
-        else:
-            x_TCHW = _filtered(x_TCHW, target, step)
+        x_TCHW = _scaled(x_TCHW, target, step)
     if step.geometry == "short-side-crop":
         top, left = (_crop_offset(total - size, step) for total in target)
         x_TCHW = x_TCHW[:, :, top : top + size, left : left + size]
-    x_TCHW = x_TCHW.clamp(0.0, 255.0)
-    if step.quantise == "none":
+    if step.quantise == "truncate-unit":
+        x_TCHW = x_TCHW * 255.0
+    elif step.quantise == "truncate-unit-signed":
+        x_TCHW = ((x_TCHW - 0.5) + 0.5) * 255.0  # the same bits as by 2x - 1 and back
+    elif step.quantise == "truncate-signed":
+        x_TCHW = (x_TCHW + 1.0) * 255.0 / 2.0
+    if step.clamp:
+        x_TCHW = x_TCHW.clamp(0.0, 255.0)
+    if step.quantise in ("none", "pillow"):
         return x_TCHW
     return x_TCHW.round() if step.quantise == "round" else x_TCHW.trunc()
+
+
+def _scaled(x_TCHW: Tensor, target: tuple[int, int], step: ResizeStep) -> Tensor:
+    if step.quantise == "pillow":
+        return _by_pillow(x_TCHW, target, step)
+    if step.phase == "corner":
+        return _corner_bilinear(_corner_bilinear(x_TCHW, 2, target[0]), 3, target[1])
+    if step.quantise == "round" and step.antialias:
+        between = (x_TCHW.shape[2], target[1])
+        x_TCHW = _filtered(x_TCHW, between, step).clamp(0.0, 255.0).round()
+    return _filtered(x_TCHW, target, step)
+
+
+def _by_pillow(x_TCHW: Tensor, target: tuple[int, int], step: ResizeStep) -> Tensor:
+    import torch
+    from PIL import Image
+
+    frames_THWC = x_TCHW.to("cpu", torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    by_name = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+    resized = [
+        np.asarray(Image.fromarray(frame).resize((target[1], target[0]), by_name[step.filter]))
+        for frame in frames_THWC
+    ]
+    return torch.from_numpy(np.stack(resized)).to(x_TCHW.device).permute(0, 3, 1, 2).float().contiguous()
 
 
 def _filtered(x_TCHW: Tensor, target: tuple[int, int], step: ResizeStep) -> Tensor:
@@ -166,6 +198,10 @@ def _filtered(x_TCHW: Tensor, target: tuple[int, int], step: ResizeStep) -> Tens
 
 def _short_side(height: int, width: int, size: int, step: ResizeStep) -> tuple[int, int]:
     short, long = min(height, width), max(height, width)
+    if step.long_side == "ceil-scale":
+        # A square of 50 pixels becomes 225 high and 224 wide; the crop cuts it.
+        whole = math.ceil(long * (size / short))
+        return (size, whole) if height < width else (whole, size)
     exact = size * long / short
     if step.long_side == "round":
         whole = round(exact)

@@ -110,23 +110,52 @@ def test_only_what_is_given_is_measured_by_default(measure: Callable[..., Any]) 
     assert {name.split("_")[0] for name in result.summary["metric"]} == {"frame"}
 
 
+TWO_WAYS = """
+name: two-ways
+version: "1"
+i3d:
+  resolution: 20
+  reference_resize: [{size: resolution, quantise: truncate-signed}, {size: 224}]
+"""
+"""Reference clips go through 20 pixels, generated ones do not."""
+
+
+@pytest.mark.parametrize("text", [None, TWO_WAYS], ids=["clean", "two-ways"])
 def test_values_are_those_of_the_parts_put_together_by_hand(
-    measure: Callable[..., Any], folders: Any, weights: dict[str, str]
+    measure: Callable[..., Any], folders: Any, weights: dict[str, str], text: str | None
 ) -> None:
     """FVD of the evaluator against reading, I3D and the distance called one by one."""
     from reelbench.metrics.build import build_extractor
-    from reelbench.metrics.protocol import load_protocol
+    from reelbench.metrics.protocol import load_protocol, parse_protocol
     from reelbench.metrics.sets.frechet import frechet_distance
 
-    clean = load_protocol("clean")
-    session = build_extractor("i3d", clean, weights).load("cpu")
+    file = folders.root / "mine.yaml"
+    if text is not None:
+        file.write_text(text)
+    protocol = load_protocol("clean" if text is None else file)
+    ways = (
+        protocol.of_references()
+        if text is None
+        else parse_protocol(
+            {"name": "x", "version": "1", "i3d": {"resize": list(protocol.i3d.reference_resize or ())}}
+        )
+    )
+    session = build_extractor("i3d", protocol, weights).load("cpu")
+    of_references = build_extractor("i3d", ways, weights).load("cpu")
     real = [
-        read_clip(ClipRef(folders.real / f"{name}.mkv"), **clean.sampling.reading(name))
+        read_clip(ClipRef(folders.real / f"{name}.mkv"), **protocol.sampling.reading(name))
         for name in folders.names
     ]
     generated = [read_clip(ClipRef(folders.generated / f"{name}.mkv")) for name in folders.names]
-    expected = frechet_distance(np.stack(session.extract(generated)), np.stack(session.extract(real)))
-    assert row(measure(), "fvd")["value"] == expected
+    x, y = np.stack(session.extract(generated)), np.stack(of_references.extract(real))
+    result = measure() if text is None else measure(protocol=file)
+    assert row(result, "fvd")["value"] == frechet_distance(x, y)
+    if text is not None:
+        assert frechet_distance(x, y) != frechet_distance(x, np.stack(session.extract(real)))
+        assert "|reference:bilinear-aa-squash-20-truncate-signed+" in row(result, "fvd")["signature"]
+        (note,) = (note for note in result.problems if "i3d.resolution" in note)
+        assert "real clips are brought to 20x20" in note
+        assert "generated has 32x32" in note
 
 
 def test_the_second_call_reads_no_clip_and_gives_the_same_tables(

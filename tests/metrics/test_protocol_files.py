@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
 from reelbench.core.types import Estimate
-from reelbench.metrics.extractors.backbone import resize_frames
 from reelbench.metrics.protocol import PROTOCOLS_DIR, Protocol, load_protocol, protocol_names
 from reelbench.metrics.protocol_table import page_with_tables, protocol_tables
 from reelbench.metrics.sets.frechet import frechet_distance
@@ -19,18 +17,19 @@ from reelbench.metrics.sets.kvd import Kvd
 from reelbench.metrics.settings import ResizeStep, Settings
 
 DIGESTS = {
-    "cd-fvd": ("2", "024236e2578707b26f79a1d08ecf30a4ebf583b3c782f4eb285dd0eb9b0930d4"),
+    "cd-fvd": ("3", "1f29e7776926a83e006faaa55ad31ce72dff942b0a84555d4afdb8854dea5fbc"),
     "clean": ("2", "f57ed2ba23b029c3535454a69165c6fb150a3c2556ef1a7bf75601d22832e877"),
+    "common-metrics": ("1", "7ccb096d636edf701f17104fd833ef15c6d4ba0f026d8e6a821456f38693a59f"),
     "loveu": ("2", "da2cb5065bee895ce361a511a554870ca3339dc73a6c0aa353a45cd8848ad378"),
-    "lvdm": ("2", "116cb69a2555b756066749ef9b9d71ba6de50c8de3800ceeed17a6115147f8be"),
+    "lvdm": ("3", "88b9d8815f968dbee1acf2aed76acfbe7ebb4ea70bf890cbfb20f4b9ad37a09e"),
     "predicted": ("1", "b4c449e63e199c1264c936b103caa401ac177344c5466f4121eddec03b408251"),
-    "seer": ("3", "5ebc9b71199fa44fcbb18d30163104e3d5c481eb4674dffe2d9501cae584aec4"),
+    "seer": ("4", "02d2df5e5d1d63976533609d6cf4dd14736f02b587c94a5857ff24c8a081ea1f"),
     "simda": ("2", "f57ed2ba23b029c3535454a69165c6fb150a3c2556ef1a7bf75601d22832e877"),
     "stylegan-v": ("2", "80e98556cd307c9c873b011ba761b6ea50589e4ba56ba87ea66ad6b09d25e11b"),
-    "tats": ("2", "b924b9cefdfadd4b6d625c8697a69d346c2a0209782fee7746323edb173812b2"),
+    "tats": ("3", "4c41ab1b5765583d70dc64a94b9078d0c0cee2e61eded3fac7c7c94002756c93"),
     "tf-reference": ("2", "50b706b45c15b92cfd1cda5812eebfd521723d6767d41dbf7deb785b9a2758b1"),
-    "vbench": ("2", "ba2ec2253ce45eeae905edfc671cfebd80cfc907e0b10bf88428f038ffbfe47c"),
-    "videogpt": ("2", "1f3b9fd36cbd712d84f2fb044a7463024705ee5d1a1ffbec2fb5ea5dda79e85c"),
+    "vbench": ("3", "c176c53cc0a93151bce802e9e67390932e94f6ad4e25a24c1754c96518a72ab3"),
+    "videogpt": ("3", "007300e1dbf13661c0aa76aaed238d8dd8911425be4c997148a46fc17c744d52"),
 }
 """A change here changes every key and every table: raise the file's version with it."""
 
@@ -62,7 +61,7 @@ def test_clean_names_every_choice() -> None:
         if not isinstance(value, Settings):
             continue
         left_out = set(type(value).model_fields) - set(data[section])
-        assert left_out == ({"stride"} if section == "sampling" else set())
+        assert left_out <= {"stride", "resolution", "reference_resize"}  # of which clean has none
         for step in data[section].get("resize", ()) if section != "pair" else ():
             assert set(step) == set(ResizeStep.model_fields)
 
@@ -74,84 +73,6 @@ def test_the_others_name_what_differs_from_clean(name: str) -> None:
     for section in set(data) - {"name", "version", "description", "weights"}:
         for key in data[section]:
             assert getattr(getattr(protocol, section), key) != getattr(getattr(clean, section), key), key
-
-
-def _frames(height: int, width: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, (3, height, width, 3), dtype=np.uint8)
-
-
-def _i3d_frames(name: str, frames: np.ndarray) -> torch.Tensor:
-    return resize_frames(frames, load_protocol(name).i3d.resize, 224)
-
-
-def _plain(frames: np.ndarray, size: tuple[int, int]) -> torch.Tensor:
-    x = torch.from_numpy(frames).permute(0, 3, 1, 2).float()
-    return torch.nn.functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
-
-
-@pytest.mark.parametrize("name", ["stylegan-v", "tats", "lvdm"])
-def test_plain_squash(name: str) -> None:
-    frames = _frames(240, 320)
-    torch.testing.assert_close(_i3d_frames(name, frames), _plain(frames, (224, 224)), atol=1e-3, rtol=0)
-
-
-def test_videogpts_crop() -> None:
-    """Short side to 224, the long one rounded up, then the middle by whole division."""
-    frames = _frames(240, 321)
-    wide = _plain(frames, (224, 300))  # ceil(321 * 224 / 240)
-    torch.testing.assert_close(_i3d_frames("videogpt", frames), wide[..., 38 : 38 + 224], atol=1e-3, rtol=0)
-
-
-def test_tensorflow_1_samples_at_corners() -> None:
-    """A ramp shows the phase: output i lies at source i * in / out, without the half-pixel shift."""
-    ramp = np.tile(np.arange(112, dtype=np.uint8)[None, None, :, None], (1, 112, 1, 3))
-    out = _i3d_frames("tf-reference", ramp)[0, 0, 5]
-    expected = np.minimum(np.arange(224) * 112 / 224, 111)
-    np.testing.assert_allclose(out.numpy(), expected, atol=1e-4)
-    assert abs(float(_i3d_frames("tats", ramp)[0, 0, 5, 100]) - expected[100]) == pytest.approx(
-        0.25, abs=1e-4
-    )
-
-
-def test_cd_fvd_and_seer_go_through_256() -> None:
-    frames = _frames(300, 400)
-    truncated = resize_frames(frames, load_protocol("cd-fvd").i3d.resize[:1], 224)
-    assert torch.equal(truncated, truncated.trunc())
-    assert truncated.shape == (3, 3, 256, 256)
-    eight_bits = truncated.permute(0, 2, 3, 1).numpy().astype(np.uint8)
-    torch.testing.assert_close(
-        _i3d_frames("cd-fvd", frames), _plain(eight_bits, (224, 224)), atol=1e-3, rtol=0
-    )
-    cd_fvd = load_protocol("cd-fvd")
-    assert cd_fvd.videomae.resize[0] == cd_fvd.i3d.resize[0]
-    small = resize_frames(frames, load_protocol("seer").i3d.resize[:1], 224)
-    assert torch.equal(small, small.round())
-    assert _i3d_frames("seer", frames).shape == (3, 3, 224, 224)
-
-
-def test_loveu_squashes_as_pil_does_before_clips_own_transform() -> None:
-    from PIL import Image
-
-    frames = _frames(270, 480)
-    step = load_protocol("loveu").clip.resize[0]
-    ours = resize_frames(frames, (step,), 224).permute(0, 2, 3, 1).numpy()
-    theirs = np.stack([np.asarray(Image.fromarray(frame).resize((480, 480))) for frame in frames])
-    # PIL's fixed point is off by one level in a few places.
-    assert np.abs(ours - theirs).max() <= 1
-    assert (ours != theirs).mean() < 0.01
-    assert load_protocol("loveu").clip.resize[1:] == load_protocol("clean").clip.resize
-
-
-def test_vbenchs_transform_is_torchvisions_without_antialias() -> None:
-    from torchvision.transforms import functional as tv
-
-    frames = _frames(300, 401)
-    ours = resize_frames(frames, load_protocol("vbench").clip.resize, 224)
-    video = torch.from_numpy(frames).permute(0, 3, 1, 2)
-    small = tv.resize(video, 224, interpolation=tv.InterpolationMode.BICUBIC, antialias=False)
-    theirs = tv.center_crop(small, 224).float()
-    assert (ours - theirs).abs().max() <= 1
-    assert (ours != theirs).float().mean() < 1e-3
 
 
 def test_frechet_settings_act() -> None:
@@ -197,7 +118,7 @@ def test_choices_that_the_engine_reads() -> None:
     blended = {name for name in protocol_names() if load_protocol(name).sampling.frames == "seer"}
     assert blended == {"seer"}
     seeded = {name for name in protocol_names() if load_protocol(name).sampling.start == "seeded"}
-    assert seeded == {"stylegan-v", "lvdm", "cd-fvd"}
+    assert seeded == {"stylegan-v", "lvdm", "cd-fvd", "tats", "videogpt"}
     epsilons = {name: load_protocol(name).i3d.batchnorm_epsilon for name in protocol_names()}
     ports = {"videogpt", "tats", "lvdm", "seer", "cd-fvd"}
     assert {name for name, epsilon in epsilons.items() if epsilon == 1e-5} == ports

@@ -172,3 +172,22 @@ def test_readings_of_exact_frames_are_what_they_were() -> None:
     assert clean.reading(sample(blend_stride=2, given=2)) == expected
     assert clean.reference_content(sample(2), "file") == clean.reference_content(sample(1), "file")
     assert clean.reference_reading(sample(given=2)).num_given == 2
+
+
+def test_reference_clips_of_a_run_are_resized_their_own_way(world: Any) -> None:
+    """A clip that repeats its reference is at no distance from it, unless the protocol resizes real clips
+    otherwise."""
+    world.write(PROMPTS, num_frames=16)
+    coarse = [{"size": 9, "quantise": "truncate-signed"}, {"size": 224}]
+    found = {}
+    for name, steps in (("alike", None), ("apart", coarse), ("again", coarse)):
+        data = load_protocol("predicted").model_dump(mode="json") | {"name": name}
+        data["sampling"] |= {"context_frames": "keep", "num_frames": 10}
+        data["i3d"] |= {"reference_resize": steps}
+        path = world.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(data))
+        tables, result, shards = run(world, path, given=9, num_frames=10, metrics=["fvd"])
+        assert result.num_failures == 0
+        found[name] = values(tables)["fvd"], shards
+    assert found["alike"][0] != found["apart"][0] == found["again"][0]
+    assert not found["again"][1], "features of reference clips were made twice"
