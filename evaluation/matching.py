@@ -6,7 +6,6 @@ looks a clip up among those that were found; it never becomes a path.
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 from ..core.errors import EvaluationError
 from .caption_files import CaptionRow, read_captions, read_pairs
 from .clip_list import StoredClip, without_video_suffix
+from .clip_names import composed, counted, samples_of_prompts, with_clips_of_prompts
 
 _NUM_SHOWN = 3
 
@@ -69,6 +69,8 @@ def match(
     """
     ours, real = _by_name(generated), _by_name(reference or {})
     rows = read_captions(captions) if captions is not None else []
+    problems: list[str] = []
+    rows = with_clips_of_prompts(rows, (*ours, *real), _named(captions), problems)
     captions_of: dict[str, list[CaptionRow]] = {}
     repeated = 0
     for row in rows:
@@ -77,7 +79,6 @@ def match(
             repeated += 1
         else:
             found.append(row)
-    problems: list[str] = []
     if repeated:
         problems.append(f"{repeated} rows of {_named(captions)} are there twice; each counts once")
     if pairs is None:
@@ -92,14 +93,23 @@ def match(
             'rename the clip: "#" and a number is added to the name of a clip that has several captions',
         )
     if listed and not any(draft.generated is not None and draft.is_listed for draft in drafts):
-        names = ", ".join(sorted(listed)[:_NUM_SHOWN])
+        names = ", ".join(f"{name:.80}" for name in sorted(listed)[:_NUM_SHOWN])
         raise EvaluationError(
             f"no generated clip has a name that {_named(pairs or captions)} lists ({names}, ...)",
             f"the clips found are called {', '.join(sorted(ours)[:_NUM_SHOWN])}, ...; names are paths below "
             "the folder without the suffix",
         )
+    if len(drafts) > 1 and len({draft.generated for draft in drafts}) > 1:
+        sources = {draft.source for draft in drafts}
+        if len(sources) == 1:
+            problems.append(
+                f"all clips have one source, {min(sources):.60}, so no error can be told: if that is no "
+                "video, take the field out"
+            )
     has_captions = captions is not None or any(draft.caption is not None for draft in drafts)
     problems += _problems(drafts, ours, real, has_captions, pairs)
+    if captions is None and pairs is None:
+        problems += samples_of_prompts(ours)
     return Matched(tuple(sorted(drafts, key=lambda item: item.id)), tuple(problems))
 
 
@@ -158,9 +168,9 @@ def _by_pairs(
             drafts.append((name, real.get(partner), caption, row.source or source or partner, True))
     named = list(dict.fromkeys(row.reference for row in distinct if row.reference))
     if named and not real:
-        problems.append(_counted("references are named in the pairs, and no references are given", named))
+        problems.append(counted("references are named in the pairs, and no references are given", named))
     elif unknown := [name for name in named if name not in real]:
-        problems.append(_counted("references that the pairs name are not there", unknown))
+        problems.append(counted("references that the pairs name are not there", unknown))
     return _numbered(drafts, ours), {row.generated for row in distinct}
 
 
@@ -196,27 +206,27 @@ def _problems(
     found = []
     lost = [item.id for item in samples if item.generated is None]
     if lost:
-        found.append(_counted("listed clips are not there", lost))
+        found.append(counted("listed clips are not there", lost))
     uses = Counter(item.generated.name for item in samples if item.generated is not None)
     if several := sorted(name for name, count in uses.items() if count > 1):
         found.append(
-            _counted("clips have several captions or pairs and count once for each, in FVD too", several)
+            counted("clips have several captions or pairs and count once for each, in FVD too", several)
         )
     measured = {item.generated for item in samples}
     if pairs is not None and (left := sorted(name for name, clip in ours.items() if clip not in measured)):
-        found.append(_counted(f"clips are not named in {_named(pairs)} and left out", left))
+        found.append(counted(f"clips are not named in {_named(pairs)} and left out", left))
     if has_captions:
         silent = [item.id for item in samples if item.generated is not None and item.caption is None]
         if silent:
-            found.append(_counted("clips have no caption", silent))
+            found.append(counted("clips have no caption", silent))
     if real:
         paired = {item.reference for item in samples if item.generated is not None} - {None}
         alone = [item.id for item in samples if item.generated is not None and item.reference is None]
         if paired and alone:
-            found.append(_counted("clips have no reference of their own", alone))
+            found.append(counted("clips have no reference of their own", alone))
         unused = sorted(name for name, clip in real.items() if clip not in paired)
         if paired and unused:
-            found.append(_counted("references have no clip of their own; set metrics use them too", unused))
+            found.append(counted("references have no clip of their own; set metrics use them too", unused))
         if not paired:
             found.append(
                 "no clip has the name of a reference: the two sides are compared as sets only, and every "
@@ -233,9 +243,9 @@ def _by_name(clips: Mapping[str, StoredClip]) -> dict[str, StoredClip]:
     """
     found: dict[str, StoredClip] = {}
     for name, clip in clips.items():
-        if found.setdefault(_composed(name), clip) is not clip:
+        if found.setdefault(composed(name), clip) is not clip:
             raise EvaluationError(
-                f"two clips are called {_composed(name)!r}, written in two ways", "rename one"
+                f"two clips are called {composed(name)!r}, written in two ways", "rename one"
             )
     return found
 
@@ -243,20 +253,11 @@ def _by_name(clips: Mapping[str, StoredClip]) -> dict[str, StoredClip]:
 def _key(name: str, *known: Collection[str]) -> str:
     """A name from a file as the clip is called: as it is where there is a clip of that name; else composed,
     without a video's suffix or a leading "./"."""
-    text = _composed(name)
+    text = composed(name)
     if any(text in names for names in known):
         return text
     return without_video_suffix(text.replace("\\", "/").removeprefix("./"))
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
 def _named(path: Path | None) -> str:
     return path.name if path is not None else "the list"
-
-
-def _counted(what: str, names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NUM_SHOWN]) + (", ..." if len(names) > _NUM_SHOWN else "")
-    return f"{len(names)} {what}: {shown}"

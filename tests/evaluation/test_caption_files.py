@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from reelbench.core.errors import EvaluationError
+from reelbench.datasets.lists import text_file
 from reelbench.evaluation.caption_files import CaptionRow, PairRow, read_captions, read_pairs
 
 
@@ -81,6 +85,29 @@ def test_pairs_are_read_as_strictly(tmp_path: Path) -> None:
         ("c.json", '{"a": "one", "a": "two"}', "the name 'a' stands twice"),
         ("c.json", '[{"name": "a", "Name": "b", "caption": "x"}]', "entry 0: the field 'name' stands there"),
         ("c.json", '[{"name": ["a"], "caption": "x"}]', "entry 0: a name or source must be a text"),
+        ("c.json", '[{"name": NaN, "caption": "x"}]', "entry 0: a name or source must be a text"),
+        ("c.json", '[{"name": 1e400, "caption": "x"}]', "entry 0: a name or source must be a text"),
+        ("c.json", '[{"name": true, "caption": "x"}]', "entry 0: a name or source must be a text"),
+        ("c.json", '[{"name": "a", "caption": NaN}]', "entry 0: a caption must be a text, got nan"),
+        ("c.json", '[{"name": "a", "caption": "nan"}]', "entry 0: a caption must be a text, got 'nan'"),
+        ("c.json", '[{"name": "a", "caption": []}]', "entry 0: a caption must be a text, got None"),
+        ("c.json", '[{"name": "a", "caption": ["x", null]}]', "entry 0: a caption must be a text, got None"),
+        ("c.json", '[{"name": "a", "caption": [["x"]]}]', r"entry 0: a caption must be a text, got \['x'\]"),
+        ("c.json", '[{"name": "a", "caption": "\\ud83d"}]', "entry 0: a caption holds half a surrogate pair"),
+        ("c.json", '{"a": "\\udc00 x"}', "'a': a caption holds half a surrogate pair"),
+        ("c.json", '{"a\\ud83d": "x"}', "the name holds half a surrogate pair"),
+        ("c.json", '[{"name": "a\\u0000b", "caption": "x"}]', "a name or source must be a text"),
+        ("c.json", '{"a": "x\\u0000y"}', "'a': a caption holds half a surrogate pair or a NUL"),
+        ("c.json", '[{"name": "a", "caption": ' + "[" * 900 + "]" * 900 + "}]", "a caption must be a text"),
+        ("c.json", "[" * 100_000 + "]" * 100_000, "nested deeper"),
+        ("c.json", '{"a": ' * 900 + "1" + "}" * 900, "'a': an object has no name or no caption"),
+        ("c.json", '{"a": 1' + "0" * 5000 + "}", "not readable as JSON"),
+        ("c.json", "[]", "expected an object of names and captions"),
+        ("c.json", "{}", "holds no caption"),
+        ("c.json", "[1, 2]", "expected an object of names and captions"),
+        ("c.json", "\ufeff" + '{"a": ""}', "'a': a caption must be a text"),
+        ("c.parquet", "nothing", "cannot be read as Parquet"),
+        ("c.xlsx", "name,caption", "cannot be read as a workbook"),
         ("c.json", '[{"name": "a", "caption": "x"}, {"name": "b"}]', "entry 1: an object has no name or no"),
         ("c.json", '{"a": []}', "'a': a caption must be a text"),
         ("c.json", '{"a": null, "b": 7}', r"(?s)2 faulty rows.*'a': .*'b': "),
@@ -96,8 +123,86 @@ def test_pairs_are_read_as_strictly(tmp_path: Path) -> None:
     ],
 )
 def test_json_and_lines_are_read_as_strictly(tmp_path: Path, name: str, content: str, message: str) -> None:
-    with pytest.raises(EvaluationError, match=message):
+    with pytest.raises(EvaluationError, match=message) as caught:
         read_captions(write(tmp_path / name, content))
+    assert len(caught.value.message) < 600
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("c.json", '[{"name": "a", "caption": ["one", "two"]}, {"name": "b", "caption": ["three"]}]'),
+        ("c.json", '[{"video": "a", "captions": ["one", "two"]}, {"video": "b", "captions": "three"}]'),
+        ("c.json", '{"a": {"caption": ["one", "two"]}, "b": {"prompt": "three", "seed": 1}}'),
+        (
+            "c.json",
+            '{"videos": [{"video_id": "a"}], "sentences": [{"video_id": "a", "caption": "one", "sen_id": 1}, '
+            '{"video_id": "a", "caption": "two"}, {"video_id": "b", "caption": "three"}]}',
+        ),
+        (
+            "c.json",
+            '{"images": [], "annotations": [{"image_id": "a", "caption": "one", "id": 0}, '
+            '{"image_id": "a", "caption": "two", "id": 1}, {"image_id": "b", "caption": "three", "id": 2}]}',
+        ),
+        ("c.jsonl", '{"file_name": "a", "text": ["one", "two"]}\r\n{"file_name": "b", "text": "three"}\r\n'),
+        ("c.json", '{"file_name": "a", "text": ["one", "two"]}\n{"file_name": "b", "text": "three"}\n'),
+        ("c.csv", "\ufefffile_name;text\r\na;one\r\na;two\r\nb;three\r\n"),
+    ],
+)
+def test_several_captions_of_a_clip_in_the_forms_of_published_lists(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    rows = read_captions(write(tmp_path / name, content))
+    assert [(row.name, row.caption) for row in rows] == [("a", "one"), ("a", "two"), ("b", "three")]
+    assert not any(row.is_prompt for row in rows)
+
+
+def test_a_workbook_and_a_parquet_file(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in (["Name", "Prompt"], ["a", "one, two"], [7, "three"]):
+        book.active.append(row)
+    book.save(tmp_path / "c.xlsx")
+    assert read_captions(tmp_path / "c.xlsx") == [CaptionRow("a", "one, two"), CaptionRow("7", "three")]
+    pq.write_table(pa.table({"video_id": ["a", "b"], "caption": [["one"], ["two"]]}), tmp_path / "c.parquet")
+    assert read_captions(tmp_path / "c.parquet") == [CaptionRow("a", "one"), CaptionRow("b", "two")]
+
+
+@pytest.mark.parametrize("name", ["c.csv", "c.json", "c.jsonl", "c.txt"])
+def test_other_encodings_than_utf_8_are_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    text = {"c.csv": "name,caption\na,x\n", "c.txt": "a\tx\n"}.get(name, '{"name": "a", "caption": "é"}')
+    for encoding, message in (("utf-16", "it is UTF-16"), ("utf-16-le", "holds a NUL|not UTF-8")):
+        with pytest.raises(EvaluationError, match=message) as caught:
+            read_captions(write(tmp_path / name, text.encode(encoding)))
+        assert "UTF-8" in str(caught.value.hint)
+
+
+def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for path in (tmp_path / "pipe.csv", Path("/dev/zero")):
+        with pytest.raises(EvaluationError, match="is a device, a pipe or a socket, not a file"):
+            read_captions(path)
+    for path in (tmp_path / "nowhere.csv", tmp_path / ("a" * 5000), tmp_path / "a\0b.json"):
+        with pytest.raises(EvaluationError, match="cannot read") as caught:
+            read_captions(path)
+        assert len(caught.value.message) < 600
+
+
+def test_a_folder_with_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("a dog")
+    with pytest.raises(EvaluationError, match="is not UTF-8"):
+        read_captions(tmp_path)
+
+
+def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "c.csv", "name,caption\na," + "x" * 200_000)
+    with pytest.raises(EvaluationError, match="line 2: "):
+        read_captions(path)
+    monkeypatch.setattr(text_file, "MOST_BYTES", 1000)
+    with pytest.raises(EvaluationError, match="is read at once, and may have"):
+        read_captions(write(tmp_path / "c.txt", "a|b\n" * 1000))
 
 
 def test_names_and_sources_in_json_may_be_numbers(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from reelbench.core.errors import EvaluationError
@@ -230,6 +232,15 @@ def test_a_source_column_groups_clips(tmp_path: Path) -> None:
     assert [s.source for s in match(clips("a", "b", "c"), None, path, None).samples] == ["v1", "v1", "c"]
 
 
+def test_one_source_of_all_clips_is_pointed_out(tmp_path: Path) -> None:
+    """A mirror of MSR-VTT has such a field: the name of the data set."""
+    rows = [{"video_id": name, "caption": ["x"], "source": "MSR-VTT"} for name in "ab"]
+    (problem,) = match(clips("a", "b"), None, write(tmp_path / "c.json", json.dumps(rows)), None).problems
+    assert problem.startswith("all clips have one source, MSR-VTT, so no error can be told")
+    path = write(tmp_path / "d.json", json.dumps(rows[:1] * 2))
+    assert not any("one source" in text for text in match(clips("a"), None, path, None).problems)
+
+
 def test_seeds_are_not_guessed_from_names() -> None:
     matched = match(clips("dog_0", "dog_1"), clips("dog"), None, None)
     assert references_of(matched.samples) == {"dog_0": None, "dog_1": None}
@@ -337,3 +348,108 @@ def test_samples_are_sorted_whatever_the_order_of_rows(tmp_path: Path) -> None:
 def test_duplicates_are_counted() -> None:
     assert count_duplicates([]) == 0
     assert count_duplicates(["a", "b", "a", "a", "b", "c"]) == 3
+
+
+# Prompts that clips are called by, as VBench has them
+
+VBENCH = [
+    {
+        "prompt_en": "a bird and a cat",
+        "dimension": ["multiple_objects"],
+        "auxiliary_info": {"object": "bird"},
+    },
+    {"prompt_en": "Garden, zoom in.", "dimension": ["Camera_Motion"], "auxiliary_info": "zoom_in"},
+    {"prompt_en": "ancient ruins, rock-carved fa\u00e7ades-2", "dimension": ["temporal_flickering"]},
+]
+
+
+def vbench_clips(numbers: range = range(5)) -> dict[str, StoredClip]:
+    return clips(*(f"{item['prompt_en']}-{number}" for item in VBENCH for number in numbers))
+
+
+def test_the_samples_of_a_prompt_have_its_caption_and_are_one_source(tmp_path: Path) -> None:
+    path = write(tmp_path / "VBench_full_info.json", json.dumps(VBENCH))
+    matched = match(vbench_clips(), None, path, None)
+    assert len(matched.samples) == 15
+    assert matched.problems == ()
+    for sample in matched.samples:
+        assert sample.caption == sample.source == sample.id.rpartition("-")[0]
+        assert sample.generated is not None
+    assert len({sample.source for sample in matched.samples}) == 3
+
+
+@pytest.mark.parametrize("form", ["lines.txt", "list.json", "lines.jsonl", "same.json", "list.parquet"])
+def test_prompts_in_other_forms(tmp_path: Path, form: str) -> None:
+    prompts = [str(item["prompt_en"]) for item in VBENCH]
+    path = tmp_path / form
+    if form == "list.parquet":
+        pq.write_table(pa.Table.from_pylist([{"prompt": prompt} for prompt in prompts]), path)
+    texts = {
+        "lines.txt": "\n".join(prompts) + "\n",
+        "list.json": json.dumps(prompts),
+        "lines.jsonl": "\n".join(json.dumps({"prompt": prompt}) for prompt in prompts),
+        "same.json": json.dumps({prompt: prompt for prompt in prompts}),
+    }
+    if form in texts:
+        write(path, texts[form])
+    matched = match(vbench_clips(), None, path, None)
+    assert {sample.id: sample.source for sample in matched.samples} == {
+        f"{prompt}-{number}": prompt for prompt in prompts for number in range(5)
+    }
+
+
+def test_prompts_are_found_in_folders_without_a_number_and_where_they_were_cut(tmp_path: Path) -> None:
+    long = "a very long prompt " * 12
+    path = write(tmp_path / "p.json", json.dumps(["a red car", "a blue car", long]))
+    names = ("color/a red car-0", "color/a red car-24", "a blue car", f"{long.strip()[:180]}-0")
+    matched = match(clips(*names), None, path, None)
+    assert {sample.id: sample.source for sample in matched.samples} == dict(
+        zip(names, ("a red car", "a red car", "a blue car", long.strip()), strict=True)
+    )
+    path = write(tmp_path / "q.json", json.dumps([long + "in the sun", long + "in the rain"]))
+    with pytest.raises(EvaluationError, match="by the first 180 characters of several prompts"):
+        match(clips(f"{long[:180]}-0"), None, path, None)
+
+
+def test_prompts_without_a_clip_are_left_out_and_counted(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.txt", "a red car\na blue car\na green car\n")
+    matched = match(clips("a red car-0", "a red car-1", "else-0"), None, path, None)
+    assert [sample.is_listed for sample in matched.samples] == [True, True, False]
+    assert matched.problems == (
+        "2 prompts of p.txt have no clip and are left out: a blue car, a green car",
+        "1 clips have no caption: else-0",
+    )
+
+
+def test_a_list_of_other_prompts_says_what_it_looked_for(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.txt", "a red car\na blue car\n")
+    with pytest.raises(
+        EvaluationError, match=r"no clip is called by a prompt of p\.txt, such as 'a red car-0'"
+    ) as caught:
+        match(clips("0000", "0001"), None, path, None)
+    assert "the clips found are called 0000, 0001" in str(caught.value.hint)
+
+
+def test_a_prompt_that_ends_like_a_number_is_itself(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.txt", "apollo\napollo-11\n")
+    matched = match(clips("apollo-1", "apollo-11", "apollo-11-0"), None, path, None)
+    assert {sample.id: sample.source for sample in matched.samples} == {
+        "apollo-1": "apollo",
+        "apollo-11": "apollo-11",
+        "apollo-11-0": "apollo-11",
+    }
+
+
+def test_clips_that_are_called_like_samples_of_prompts_are_pointed_out_where_no_list_says_so() -> None:
+    (problem,) = match(vbench_clips(), None, None, None).problems
+    assert problem.startswith(
+        "15 clips are called like numbered samples of 3 prompts (Garden, zoom in.-0, ...)"
+    )
+    for names in (("clip-0", "clip-1"), ("a-0", "a-1", "b-0"), ("a-0", "a-1", "b-0", "b-1", "c")):
+        assert match(clips(*names), None, None, None).problems == ()
+
+
+def test_names_are_never_taken_for_prompts(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.json", json.dumps([{"name": "dog", "prompt": "a dog runs"}]))
+    with pytest.raises(EvaluationError, match=r"no generated clip has a name that c\.json lists"):
+        match(clips("dog-0", "dog-1"), None, path, None)
