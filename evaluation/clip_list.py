@@ -9,43 +9,63 @@ from pathlib import Path
 from typing import Literal
 
 from ..core.errors import EvaluationError
-from ..datasets.video import PICTURE_SUFFIXES
+from ..datasets.video import ANIMATION_SUFFIXES, PICTURE_SUFFIXES, is_animation
 
 VIDEO_SUFFIXES = frozenset(
     [
-        ".mp4",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".mov",
-        ".m4v",
-        ".mpg",
-        ".mpeg",
-        ".gif",
-        ".apng",
-        ".flv",
-        ".wmv",
-        ".ts",
-        ".ogv",
+        ".264",
+        ".265",
+        ".3g2",
         ".3gp",
+        ".apng",
         ".asf",
+        ".avc",
+        ".avi",
         ".divx",
         ".dv",
         ".f4v",
+        ".flv",
+        ".gif",
+        ".h264",
+        ".h265",
+        ".hevc",
+        ".ivf",
         ".m1v",
         ".m2t",
         ".m2ts",
         ".m2v",
+        ".m4v",
+        ".mjpeg",
+        ".mjpg",
+        ".mk3d",
+        ".mkv",
+        ".mov",
+        ".mp2v",
+        ".mp4",
+        ".mpe",
+        ".mpeg",
+        ".mpg",
         ".mpv",
         ".mts",
         ".mxf",
         ".nut",
+        ".obu",
         ".ogg",
         ".ogm",
+        ".ogv",
+        ".qt",
+        ".rm",
+        ".rmvb",
+        ".trp",
+        ".ts",
         ".vob",
+        ".webm",
+        ".wmv",
+        ".xvid",
         ".y4m",
     ]
 )
+"""Endings of videos; of `ANIMATION_SUFFIXES` the content decides."""
 
 SIDE_SUFFIXES = frozenset(
     [
@@ -93,9 +113,9 @@ class StoredClip:
 def find_clips(folder: Path) -> dict[str, StoredClip]:
     """The clips in a folder and below it, by name, sorted.
 
-    Every video file is a clip, and so is every folder that holds pictures itself and no video (pictures
-    beside videos are posters). Hidden files and folders are left out. Links are followed, and a clip is
-    called by the path that leads to it, so two links to one file are two clips.
+    Every video file and every animated picture is a clip, and so is every folder that holds pictures itself
+    and no video (pictures beside videos are posters). Hidden files and folders are left out. Links are
+    followed, and a clip is called by the path that leads to it, so two links to one file are two clips.
 
     Raises:
         EvaluationError: no such folder, no clip in it, two clips of one name (a.mp4 and a.mkv), a folder that
@@ -126,14 +146,12 @@ def find_clips(folder: Path) -> dict[str, StoredClip]:
 
 
 def other_files(folder: Path) -> list[str]:
-    """Names of files in a folder and below it that are no clips and may have been meant as such, sorted: of
-    unknown endings, and WebP pictures beside videos, since they can be animated."""
+    """Names of files in a folder and below it that are no clips by their endings and may have been meant as
+    such, sorted."""
     folder, found = Path(folder).expanduser(), []
     for above, _, names in os.walk(folder):
         endings = {name: Path(name).suffix.lower() for name in names if name[0] != "."}
-        known = VIDEO_SUFFIXES | PICTURE_SUFFIXES | SIDE_SUFFIXES
-        if VIDEO_SUFFIXES & set(endings.values()):
-            known -= {".webp"}
+        known = VIDEO_SUFFIXES | PICTURE_SUFFIXES | SIDE_SUFFIXES | ANIMATION_SUFFIXES
         found += [
             str(Path(above, name).relative_to(folder)) for name in names if endings.get(name, "") not in known
         ]
@@ -157,11 +175,12 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
     except OSError as error:
         raise EvaluationError(f"cannot list the folder {str(folder)!r}: {error.strerror}") from error
     has_pictures = has_videos = False
+    animated: dict[str, bool] = {}
     for name, is_folder in listed:
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - ten thousand Paths take a second
         if is_folder:
             yield from _walk(folder / name, f"{prefix}{name}/", (*above, here))
-        elif suffix.lower() in VIDEO_SUFFIXES:
+        elif suffix.lower() in VIDEO_SUFFIXES or _is_animation(folder / name, suffix.lower(), animated):
             has_videos = True
             yield StoredClip(_readable(folder, prefix + stem), folder / name, "video")
         elif suffix.lower() in PICTURE_SUFFIXES:
@@ -170,6 +189,20 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
         # The folder that was given has no name below itself; it is called as it was called.
         name = prefix.rstrip("/") or Path(os.path.abspath(folder)).name  # noqa: PTH100 - resolves no link
         yield StoredClip(_readable(folder, without_video_suffix(name)), folder, "frames")
+
+
+def _is_animation(path: Path, suffix: str, animated: dict[str, bool]) -> bool:
+    """Whether a picture is animated. Where the first of an ending in a folder is not, it is a folder of
+    frames; they may be ten thousand, and no other is looked at.
+
+    Args:
+        animated: by ending, what was found of the first.
+    """
+    if suffix not in ANIMATION_SUFFIXES or not animated.get(suffix, True):
+        return False
+    found = is_animation(path)
+    animated.setdefault(suffix, found)
+    return found
 
 
 def without_video_suffix(name: str) -> str:

@@ -61,7 +61,8 @@ def clip_notes(
     facts: Mapping[StoredClip, ClipFacts],
     frame_rate: float | None,
 ) -> tuple[str, ...]:
-    """Differences between the two sides, clips that are there twice, and folders of frames with gaps.
+    """Differences between the two sides, clips that are there twice, interlaced ones, and folders of frames
+    with gaps.
 
     Args:
         frame_rate: of folders of frames, where it was given.
@@ -78,6 +79,13 @@ def clip_notes(
             notes.append(
                 f"{name}: {repeated} files repeat another one's content; they add to N, not to what N tells"
             )
+        interlaced = sorted(clip.name for clip in set(clips) if facts[clip].interlaced)
+        if interlaced:
+            notes.append(
+                f"{name}: {len(interlaced)} clips are interlaced, and both fields of a frame were measured "
+                f"together, as ffmpeg decodes them: {_first(interlaced)}; to measure whole pictures, "
+                "deinterlace the files (ffmpeg -i IN -vf bwdif=mode=send_frame OUT)"
+            )
         folders = [clip for clip in set(clips) if clip.kind == "frames" and facts[clip].error is None]
         gaps = [
             f"{clip.name} ({missing} missing, the first is frame {first})"
@@ -86,10 +94,9 @@ def clip_notes(
             if missing
         ]
         if gaps:
-            shown = ", ".join(gaps[:_NUM_SHOWN]) + (", ..." if len(gaps) > _NUM_SHOWN else "")
             notes.append(
                 f"{name}: {len(gaps)} folders of frames have gaps in their numbers and were measured as if "
-                f"the frames followed each other: {shown}"
+                f"the frames followed each other: {_first(gaps)}"
             )
     if not matching.references or not any(_compares(item) for item in measurings):
         return tuple(notes)
@@ -163,6 +170,11 @@ def _rate_notes(
                     "compared at different speeds"
                 )
     return notes
+
+
+def _first(names: Sequence[str]) -> str:
+    """The first few of them."""
+    return ", ".join(names[:_NUM_SHOWN]) + (", ..." if len(names) > _NUM_SHOWN else "")
 
 
 def _compares(measuring: Measuring) -> bool:

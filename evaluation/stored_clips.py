@@ -29,6 +29,7 @@ class ClipFacts:
         fps: frames per second that the file states; None when it states none, as folders of frames do.
         width, height: pixels; None when it cannot be decoded.
         error: why it cannot be read or decoded.
+        interlaced: whether its frames are marked as two fields of different times.
     """
 
     digest: str | None
@@ -36,6 +37,7 @@ class ClipFacts:
     width: int | None = None
     height: int | None = None
     error: str | None = None
+    interlaced: bool = False
 
 
 class ClipCatalogue:
@@ -88,7 +90,7 @@ class ClipCatalogue:
             info = probe(clip.path)
         except VideoError as error:
             return ClipFacts(digest, error=error.message)
-        return ClipFacts(digest, info.fps, info.width, info.height)
+        return ClipFacts(digest, info.fps, info.width, info.height, interlaced=info.interlaced)
 
 
 def release_free_memory() -> None:

@@ -7,6 +7,7 @@ wanted of a clip is a `Reading`. Encoding and the lossless clips of the store ar
 
 from __future__ import annotations
 
+from .animation import ANIMATION_SUFFIXES, is_animation
 from .clips import ClipInfo, clip_digest, is_folder, probe, read_clip, read_clips, reference_clip
 from .frame_folder import frame_files, frame_gaps
 from .picture_file import PICTURE_SUFFIXES
@@ -15,6 +16,7 @@ from .temporal_interpolation import seer_frames, seer_stride
 from .writing import default_codec, read_lossless, write_lossless, write_preview
 
 __all__ = [
+    "ANIMATION_SUFFIXES",
     "MAX_CLIP_BYTES",
     "PICTURE_SUFFIXES",
     "ClipInfo",
@@ -23,6 +25,7 @@ __all__ = [
     "default_codec",
     "frame_files",
     "frame_gaps",
+    "is_animation",
     "is_folder",
     "probe",
     "read_clip",

@@ -18,7 +18,7 @@ from ...core.hashing import digest
 from ...core.types import ClipRef, Frames
 from .decoding import decode_file
 from .digest import video_digest
-from .file import DAMAGED_HINT, decode, open_video
+from .file import DAMAGED_HINT, open_frames
 from .frame_folder import decode_folder, frame_files
 from .picture_file import read_picture
 from .pictures import RgbReader
@@ -107,11 +107,13 @@ class ClipInfo:
     Attributes:
         fps: average frames per second; None when unknown, as of every folder of pictures.
         width, height: of the frames as `read_clip` gives them, in pixels.
+        interlaced: whether the first frame is marked as two fields of different times.
     """
 
     fps: float | None
     width: int
     height: int
+    interlaced: bool = False
 
 
 def probe(path: Path) -> ClipInfo:
@@ -123,12 +125,13 @@ def probe(path: Path) -> ClipInfo:
     if path.is_dir():
         height, width = read_picture(frame_files(path)[0]).shape[:2]
         return ClipInfo(None, width, height)
-    with open_video(path) as (container, stream):
-        first = next(decode(path, container, stream, by_order=True), None)
+    with open_frames(path, by_order=True) as video:
+        first = next(video.frames, None)
         if first is None:
             raise VideoError(f"{str(path)!r} holds no frame", DAMAGED_HINT)
         height, width = RgbReader().rgb(path, first.frame).shape[:2]
-        return ClipInfo(float(stream.average_rate) if stream.average_rate else None, width, height)
+        rate = None if video.rate is None else float(video.rate)
+        return ClipInfo(rate, width, height, bool(first.frame.interlaced_frame))
 
 
 def clip_digest(ref: ClipRef, files: FileDigests) -> str:

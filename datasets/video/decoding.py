@@ -2,13 +2,12 @@
 
 One decoding pass over the frames that are needed and those before them down to the last key frame.
 Frames are RGB as the file declares them (matrix and range; untagged files count as BT.601 limited
-range, FFmpeg's rule, with its default bilinear chroma), turned as its display matrix says. Pixel
-aspect ratios and interlacing are left as they are.
+range, FFmpeg's rule), turned as its display matrix says. Pixel aspect ratios are left as they are, and of
+interlaced files both fields of a frame stay in it, as the `ffmpeg` command has them (`docs/videos.md`).
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from av.video.frame import VideoFrame
 
 from ...core.errors import TooShortError, VideoError
 from ...core.types import ClipRef, Frames
-from .file import DisorderedTimesError, decode, open_video, seek, timestamps
+from .file import DisorderedTimesError, frame_times, open_frames
 from .frame_selection import TOLERANCE_S, AtRate, Every, Shown, in_window
 from .pictures import RgbReader
 from .reading import MAX_CLIP_BYTES, Reading, clip_of
@@ -73,7 +72,8 @@ def _decode(
             starts[index] = _first_time(ref, reading, end_s, window)
         except VideoError as error:
             results[index] = error
-    source = _Source(ref.path, end_s, by_order)
+    has_window = (ref.start_s, ref.end_s) != (None, None)
+    source = _Source(ref.path, has_window, end_s, by_order)
     for index, choice in _choices(source, readings, starts, max_bytes).items():
         results[index] = _clip(ref, readings[index], choice)
     return [results[index] for index in range(len(readings))]
@@ -86,8 +86,7 @@ _TOO_LARGE_HINT = "cut the video, or measure it with metrics that read its first
 def _timestamps(ref: ClipRef, end_s: Fraction | None, by_order: bool) -> list[Shown[None]]:
     """The times of the frames of the window."""
     start_s = None if ref.start_s is None else Fraction(ref.start_s)
-    with open_video(ref.path) as (container, stream):
-        return list(in_window(timestamps(ref.path, container, stream, by_order), start_s, end_s))
+    return list(in_window(frame_times(ref.path, by_order), start_s, end_s))
 
 
 def _first_time(
@@ -114,6 +113,7 @@ class _Source(NamedTuple):
     """What is decoded: a file, until `end_s`; `by_order` see `file.decode`."""
 
     path: Path
+    has_window: bool
     end_s: Fraction | None
     by_order: bool
 
@@ -135,7 +135,8 @@ def _choices(
         choices = {}
         for index in indices:
             rule: Every[VideoFrame] | AtRate[VideoFrame] = readings[index].rule(source.end_s)
-            choices[index] = _Choice(rule, starts[index], readings[index].num_taken, max_bytes)
+            timed = source.has_window or readings[index].fps is not None
+            choices[index] = _Choice(rule, starts[index], readings[index].num_taken, max_bytes, timed)
         _pass(source, list(choices.values()), seek_s)
         return choices
 
@@ -159,16 +160,12 @@ def _choices(
 def _pass(source: _Source, choices: Sequence[_Choice], seek_s: Fraction | None) -> None:
     """Show the frames of the file to all choices, until they are done; marks those that damage cut short."""
     try:
-        with open_video(source.path) as (container, stream):
-            frames = decode(source.path, container, stream, source.by_order)
-            if seek_s is not None:
-                first = next(frames, None) if seek(container, stream, seek_s) else None
-                # Some files are entered between key frames, and what is decoded there is no picture.
-                if first is None or first.start_s > seek_s + TOLERANCE_S or not first.frame.key_frame:
-                    raise VideoError(f"{str(source.path)!r} cannot be entered at {float(seek_s):g} s")
-                frames = itertools.chain([first], frames)
+        with open_frames(source.path, source.by_order, seek_s) as video:
+            if not video.is_timed:
+                for choice in choices:
+                    choice.error = choice.error or (_untimed(source.path) if choice.needs_times else None)
             pictures = _Pictures(source.path)
-            for shown in in_window(frames, None, source.end_s):
+            for shown in in_window(video.frames, None, source.end_s):
                 for choice in choices:
                     choice.see(shown, pictures)
                 if all(choice.is_done for choice in choices):
@@ -180,6 +177,13 @@ def _pass(source: _Source, choices: Sequence[_Choice], seek_s: Fraction | None) 
         for choice in choices:
             if not choice.is_done:
                 choice.error, choice.is_broken = error, True
+
+
+def _untimed(path: Path) -> VideoError:
+    return VideoError(
+        f"{str(path)!r} states no frame rate, so it cannot be told which of its frames belong to a time",
+        "put it into a container with its rate: ffmpeg -framerate 24 -i IN -c copy OUT.mkv",
+    )
 
 
 class _Pictures:
@@ -212,6 +216,7 @@ class _Choice:
     start_s: Fraction | None
     num_frames: int | None
     max_bytes: int
+    needs_times: bool
     pictures: list[np.ndarray] = field(default_factory=list)
     error: VideoError | None = None
     is_broken: bool = False

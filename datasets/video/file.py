@@ -2,16 +2,21 @@
 
 The thin layer over PyAV on which `decoding` and `writing` stand, with `pictures`, which
 makes RGB of the frames. Every failure of FFmpeg becomes a `VideoError` that names the file.
+
+Of several video streams the one is read that the `ffmpeg` command takes: the largest, and before that one
+that is marked as default. Raw streams (`.h264`, `.obu`, `.mjpeg`) have no times: frame k is shown at k / rate
+seconds.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
 from av.container import InputContainer
@@ -21,12 +26,17 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ...core.errors import VideoError
+from .animation import is_animated_webp, webp_frames, webp_times
 from .frame_selection import TOLERANCE_S, Shown
 from .pictures import SideTransparency, reason
 
 # Containers that hold video. Playlists (which name other files and addresses) and the readers that
 # take any text for a video stay out.
-_CONTAINERS = "mov,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,m4v,h264,hevc,ivf,apng"
+_CONTAINERS = (
+    "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,apng,mxf,nut,dv,rm,ivf,yuv4mpegpipe,"
+    "h264,hevc,obu,m4v,mpegvideo,mjpeg,mpjpeg"
+)
+_RAW_STREAMS = ("h264", "hevc", "obu", "m4v", "mpegvideo", "mjpeg", "mpjpeg")
 
 # Tags in another encoding than UTF-8 are no reason to refuse the pictures; PyAV 19 takes them without a word.
 _ANY_TAGS: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -39,7 +49,7 @@ DAMAGED_HINT = "the file may be cut off or damaged: copy it again, or leave it o
 
 @contextlib.contextmanager
 def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The container and its first video stream (cover pictures of audio files do not count).
+    """The container and its video stream (cover pictures of audio files do not count).
 
     Args:
         path: a local file; never an address, whatever it looks like.
@@ -67,15 +77,86 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     with container:
         streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         if not streams:
-            kinds = sorted({stream.type for stream in container.streams})
+            kinds = {"a cover picture" if s.type == "video" else s.type for s in container.streams}
             raise VideoError(
-                f"{str(path)!r} holds no video, only {', '.join(kinds) or 'nothing'}", "leave it out"
+                f"{str(path)!r} holds no video, only {', '.join(sorted(kinds)) or 'nothing'}", "leave it out"
             )
-        stream = streams[0]
+        stream = streams[chosen_stream(streams)]
         if stream.codec_context is None:
             raise VideoError(f"{str(path)!r} is in a codec that this build of FFmpeg cannot read")
         stream.codec_context.thread_count = 1  # many videos are read side by side
         yield container, stream
+
+
+def chosen_stream(streams: Sequence[VideoStream]) -> int:
+    """Which of several video streams is read: the `ffmpeg` command's choice where nothing is mapped; but no
+    still beside a video, as sequences in AVIF have it: of those, ffmpeg 8 shows the still."""
+
+    def score(index: int) -> tuple[bool, int]:
+        stream = streams[index]
+        area = stream.codec_context.width * stream.codec_context.height if stream.codec_context else 0
+        return stream.frames != 1, area + 5_000_000 * bool(stream.disposition & Disposition.default)
+
+    return max(range(len(streams)), key=score)
+
+
+class OpenVideo(NamedTuple):
+    """A video, or an animation, to be read once.
+
+    Attributes:
+        frames: in the order in which they are shown; see `decode`.
+        rate: what it says of its frames per second on average; None where it says nothing.
+        is_timed: whether frames have times: raw streams may state no rate.
+    """
+
+    frames: Iterator[Shown[VideoFrame]]
+    rate: Fraction | None
+    is_timed: bool
+
+
+@contextlib.contextmanager
+def open_frames(path: Path, by_order: bool = False, seek_s: Fraction | None = None) -> Iterator[OpenVideo]:
+    """The frames of a file, animated pictures included.
+
+    Args:
+        by_order: as in `decode`.
+        seek_s: frames from the last key frame at or before this time on; None for all.
+
+    Raises:
+        VideoError: as `open_video` and `decode`; or it cannot be entered at `seek_s`.
+    """
+    if is_animated_webp(path):
+        if seek_s is not None:
+            raise VideoError(f"{str(path)!r} cannot be entered at {float(seek_s):g} s")
+        times = webp_times(path)
+        yield OpenVideo(webp_frames(path), len(times) / times[-1].end_s, True)
+        return
+    with open_video(path) as (container, stream):
+        frames = decode(path, container, stream, by_order)
+        if seek_s is not None:
+            first = next(frames, None) if seek(container, stream, seek_s) else None
+            # Some files are entered between key frames, and what is decoded there is no picture.
+            if first is None or first.start_s > seek_s + TOLERANCE_S or not first.frame.key_frame:
+                raise VideoError(f"{str(path)!r} cannot be entered at {float(seek_s):g} s")
+            frames = itertools.chain([first], frames)
+        if container.format.name in _RAW_STREAMS:
+            rate = _fraction(stream.codec_context.framerate)
+            yield OpenVideo(frames, rate, rate is not None)
+        else:
+            rate = _fraction(stream.average_rate) or _fraction(stream.guessed_rate)
+            yield OpenVideo(frames, rate, True)
+
+
+def frame_times(path: Path, by_order: bool) -> list[Shown[None]]:
+    """The times of all frames of a file, animated pictures included; see `timestamps`.
+
+    Raises:
+        VideoError: the file cannot be read to its end.
+    """
+    if is_animated_webp(path):
+        return webp_times(path)
+    with open_video(path) as (container, stream):
+        return timestamps(path, container, stream, by_order)
 
 
 def seek(container: InputContainer, stream: VideoStream, time_s: Fraction) -> bool:
@@ -84,7 +165,7 @@ def seek(container: InputContainer, stream: VideoStream, time_s: Fraction) -> bo
     AVI is read from its start: behind a seek its times are those of its index, and where that is damaged they
     are wrong without a word.
     """
-    if stream.time_base is None or container.format.name == "avi":
+    if stream.time_base is None or container.format.name in ("avi", *_RAW_STREAMS):
         return False
     try:
         container.seek(int(time_s / stream.time_base) + _origin(stream), stream=stream, backward=True)
@@ -114,6 +195,7 @@ def decode(
         VideoError: where the stream is cut off or damaged. Frames that come later could be built upon
             the damage, so nothing after it is given.
     """
+    by_order = by_order or container.format.name in _RAW_STREAMS
     frames = _decoded(path, container, stream, by_order)
     if by_order:
         yield from frames
@@ -142,7 +224,7 @@ def _decoded(
     path: Path, container: InputContainer, stream: VideoStream, by_order: bool
 ) -> Iterator[Shown[VideoFrame]]:
     """As `decode`, without looking ahead: frames until one whose time runs backwards."""
-    end_s = Fraction(0)
+    end_s = last_start_s = Fraction(0)
     num_decoded = 0
     last_dts: int | None = None
     latest: int | None = None
@@ -171,7 +253,11 @@ def _decoded(
                 # the decoder, emptied at the end, gives frames whose predecessors are lost.
                 if num_decoded and packet.size == 0 and stream.codec_context.has_b_frames:
                     _check_end(path, container, stream, last_dts, shown, end_s, num_decoded)
-                end_s = shown.end_s
+                if (
+                    num_decoded and shown.start_s < last_start_s - TOLERANCE_S
+                ):  # those without a time were guessed
+                    raise DisorderedTimesError(f"{str(path)!r}: times run backwards near frame {num_decoded}")
+                last_start_s, end_s = shown.start_s, shown.end_s
                 num_decoded += 1
                 yield shown
         # Only who wants more than there is gets here: some containers end without a word.
@@ -191,7 +277,9 @@ def timestamps(
     Raises:
         VideoError: the file cannot be read to its end.
     """
-    if by_order:  # packets are not frames: a packed one holds two, and an empty one follows
+    if (
+        by_order or container.format.name in _RAW_STREAMS
+    ):  # packets are not frames: a packed one holds two, and an empty one follows
         frames = decode(path, container, stream, by_order)
         return [Shown(shown.start_s, shown.end_s, None) for shown in frames]
     found: list[Shown[None]] = []
@@ -226,12 +314,14 @@ def _shown(
 
 
 def _steady_rate(stream: VideoStream) -> Fraction:
-    """Frames per second of a stream whose times, and so its average, are wrong: the stated rate where the two
-    are close (they are not where fields are counted)."""
+    """Frames per second of a stream whose times, and so its average, are wrong: the rate that its frames
+    keep, where that is no field rate (twice the average). AVI copied from MP4 averages 600."""
     average, stated = _fraction(stream.average_rate), _fraction(stream.guessed_rate)
+    if stream.container.format.name in _RAW_STREAMS:
+        return _fraction(stream.codec_context.framerate) or Fraction(25)
     if average is None or stated is None:
         return average or stated or Fraction(25)
-    return stated if abs(stated / average - 1) < Fraction(1, 10) else average
+    return stated if stated / average < Fraction(11, 10) else average
 
 
 def _fraction(value: Any) -> Fraction | None:

@@ -1,7 +1,13 @@
-"""Pictures of decoded frames: RGB, upright, on the background where they are transparent."""
+"""Pictures of decoded frames: RGB, upright, on the background where they are transparent.
+
+Colours are those that the `ffmpeg` command gives with `-pix_fmt rgb24` (equal to the last bit with ffmpeg
+5.1, 8.0 and 9.0 on x86-64; `docs/videos.md`): chroma is interpolated bicubically, as if it lay in the
+middle between its pixels, and in whole frames where fields are interlaced.
+"""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +17,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from ...core.errors import VideoError
@@ -60,6 +66,38 @@ def _beside(packet: Packet[VideoStream]) -> bytes | None:
     return None
 
 
+_UNSCALED = ("yuv420p", "yuvj420p", "yuva420p", "yuv422p", "yuvj422p")
+"""Layouts of which FFmpeg repeats chroma for speed where the height is even."""
+
+
+def has_shared_chroma(shape: VideoFormat) -> bool:
+    """Whether several pixels share chroma (4:2:0, 4:2:2, ...)."""
+    return any(
+        (part.width, part.height) != (shape.width, shape.height)
+        for part in shape.components
+        if part.is_chroma
+    )
+
+
+def interpolates_chroma(shape: VideoFormat, height: int) -> bool:
+    """Whether shared chroma is interpolated for the pixels of a frame."""
+    return has_shared_chroma(shape) and (shape.name not in _UNSCALED or height % 2 == 1)
+
+
+def _without_notes(frame: VideoFrame) -> VideoFrame:
+    """A frame's pixels, matrix and range without what it says of fields and of where chroma lies, which the
+    `ffmpeg` command leaves out of account and FFmpeg's library does not."""
+    plain = VideoFrame(frame.width, frame.height, frame.format.name)
+    for source, target in zip(frame.planes, plain.planes, strict=True):
+        rows = np.frombuffer(bytes(source), np.uint8).reshape(source.height, source.line_size)
+        copy = np.zeros((target.height, target.line_size), np.uint8)
+        num_bytes = min(source.line_size, target.line_size)
+        copy[:, :num_bytes] = rows[:, :num_bytes]
+        target.update(copy.tobytes())
+    plain.colorspace, plain.color_range = frame.colorspace, frame.color_range
+    return plain
+
+
 def _has_alpha(shape: VideoFormat) -> bool:
     return shape.has_palette or any(component.is_alpha for component in shape.components)
 
@@ -76,13 +114,13 @@ class RgbReader:
         and mirrored as the frame's display matrix says.
 
         Raises:
-            VideoError: the pixel format cannot be converted.
+            VideoError: the pixel format cannot be converted, or it is turned by other than quarter turns.
         """
         picture_HWC = self._converted(path, frame, self._reformatter, "rgb24")
         alpha_HW = self.alpha(path, frame)
         if alpha_HW is not None:
             picture_HWC = over_background(picture_HWC, alpha_HW)
-        return _upright(picture_HWC, frame)
+        return _upright(path, picture_HWC, frame)
 
     def alpha(self, path: Path, frame: VideoFrame) -> np.ndarray | None:
         """How opaque each pixel is, [H,W] from 0 to 1, not turned; None where the frame has no transparency.
@@ -107,7 +145,15 @@ class RgbReader:
         self, path: Path, frame: VideoFrame, reformatter: VideoReformatter, layout: str
     ) -> np.ndarray:
         try:
-            converted = reformatter.reformat(frame, format=layout, dst_color_range=ColorRange.JPEG, threads=1)
+            if interpolates_chroma(frame.format, frame.height) or frame.interlaced_frame:
+                frame = _without_notes(frame)
+            converted = reformatter.reformat(
+                frame,
+                format=layout,
+                interpolation=Interpolation.BICUBIC,
+                dst_color_range=ColorRange.JPEG,
+                threads=1,
+            )
             return converted.to_ndarray()
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(
@@ -115,13 +161,24 @@ class RgbReader:
             ) from error
 
 
-def _upright(picture_HWC: np.ndarray, frame: VideoFrame) -> np.ndarray:
+def _upright(path: Path, picture_HWC: np.ndarray, frame: VideoFrame) -> np.ndarray:
     """The picture under its display matrix: nine int32 a b u c d v x y w, by which a pixel (p, q)
-    goes to (a p + c q + x, b p + d q + y). Only quarter turns and mirrorings occur in practice."""
+    goes to (a p + c q + x, b p + d q + y): quarter turns and mirrorings.
+
+    Raises:
+        VideoError: turned by more than a degree from a quarter turn; the corners would be nobody's pixels.
+    """
     side_data: Any = frame.side_data.get("DISPLAYMATRIX")
     if side_data is None:
         return picture_HWC
     a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(side_data), np.int32)[:5])
+    degrees = math.degrees(math.atan2(b, a))
+    if 1 < degrees % 90 < 89:
+        raise VideoError(
+            f"{str(path)!r} is to be shown turned by {degrees:.4g} degrees, which is no quarter turn",
+            "turn it for good (ffmpeg -i IN OUT), or take the turn out "
+            "(ffmpeg -display_rotation 0 -i IN -c copy OUT)",
+        )
     if abs(b) > abs(a):  # a quarter turn: p becomes vertical, q horizontal
         picture_HWC = picture_HWC.transpose(1, 0, 2)
         a, d = c, b

@@ -14,7 +14,7 @@ import pytest
 
 from reelbench.core.errors import VideoError
 from reelbench.core.types import ClipRef
-from reelbench.datasets.video import Reading, probe, read_clip
+from reelbench.datasets.video import Reading, file, probe, read_clip
 from reelbench.datasets.video import decoding as video_reading
 from reelbench.datasets.video.frame_selection import Shown
 
@@ -126,14 +126,14 @@ def test_only_what_is_needed_is_decoded(
 ) -> None:
     path = encode_video(tmp_path / "long.mp4", num_frames=200, key_every=10)
     decoded = []
-    original = video_reading.decode
+    original = file.decode
 
     def counting(*args: Any) -> Iterator[Shown[Any]]:
         for shown in original(*args):
             decoded.append(shown.start_s)
             yield shown
 
-    monkeypatch.setattr(video_reading, "decode", counting)
+    monkeypatch.setattr(file, "decode", counting)
     read_clip(ClipRef(path), 4)
     assert len(decoded) == 4
     decoded.clear()

@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 
 from reelbench.core.errors import VideoError
 from reelbench.core.types import ClipRef
-from reelbench.datasets.video import Reading, read_clip, read_clips
-from reelbench.datasets.video import decoding as video_reading
+from reelbench.datasets.video import Reading, file, read_clip, read_clips
 from reelbench.datasets.video.pictures import RgbReader
 
 UNEVEN_MS = list(itertools.accumulate([0] + [40, 40, 420, 40, 40, 500, 40, 120, 33, 33, 34, 250] * 2))
@@ -268,7 +267,7 @@ class Counted:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.passes = self.frames = self.conversions = 0
-        decode, rgb = video_reading.decode, RgbReader.rgb
+        decode, rgb = file.decode, RgbReader.rgb
 
         def counting_decode(*arguments: Any) -> Iterator[Any]:
             self.passes += 1
@@ -280,7 +279,7 @@ class Counted:
             self.conversions += 1
             return rgb(*arguments)
 
-        patch.setattr(video_reading, "decode", counting_decode)
+        patch.setattr(file, "decode", counting_decode)
         patch.setattr(RgbReader, "rgb", counting_rgb)
 
 
@@ -377,8 +376,8 @@ def test_seeded_readings_share_one_look_at_the_timestamps(
     long_video: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
-    original = video_reading.timestamps
-    monkeypatch.setattr(video_reading, "timestamps", lambda *a: looks.append(a) or original(*a))
+    original = file.timestamps
+    monkeypatch.setattr(file, "timestamps", lambda *a: looks.append(a) or original(*a))
     results = read_clips(ClipRef(long_video), [Reading(2, start=seed) for seed in range(4)])
     assert len({result.tobytes() for result in results}) > 1
     assert len(looks) == 1
