@@ -10,7 +10,7 @@ import typer
 from .options import JsonOption, LimitOption, OnlineOption, OnlyOption, OutputOption, RunFileArgument, load
 
 if TYPE_CHECKING:
-    from ..core.plan import Plan
+    from ..core.plan import Plan, PlannedDataset, PlannedMethod
     from ..core.types import WeightsRef
 
 _WIDTH_OF_A_PIPE = 200
@@ -84,7 +84,7 @@ def plan_data(planned: Plan, free_bytes: int) -> dict[str, Any]:
         "estimate_bytes": _total([cell.estimate_bytes for cell in planned.cells]),
         "free_bytes": free_bytes,
         "notes": [
-            *(f"{label}: {note}" for label, note in dataset_notes(planned)),
+            *(f"{label}: {note}" for label, note in notes(planned)),
             *warnings(planned),
         ],
         "cells": [
@@ -133,16 +133,17 @@ def print_plan(planned: Plan) -> None:
         )
     # Names must stay whole where nobody can widen the window.
     Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE).print(table)
-    for label, note in dataset_notes(planned):
+    for label, note in notes(planned):
         typer.echo(f"{label}: {note}")
     for line in warnings(planned):
         typer.secho(line, fg="yellow")
     typer.echo(summary_line(planned))
 
 
-def dataset_notes(planned: Plan) -> list[tuple[str, str]]:
-    """(label of a data set, what a reader should know of how it was read)."""
-    return [(dataset.label, note) for dataset in planned.datasets for note in dataset.notes]
+def notes(planned: Plan) -> list[tuple[str, str]]:
+    """(label of a method or data set, what a reader should know of its settings or of how it was read)."""
+    entries: list[PlannedMethod | PlannedDataset] = [*planned.methods, *planned.datasets]
+    return [(entry.label, note) for entry in entries for note in entry.notes]
 
 
 def warnings(planned: Plan) -> list[str]:

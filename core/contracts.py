@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
 from .plain_faults import refuse_boolean
 from .types import Conditioning, Estimate, Features, Frames, Level, Resources, Sample, WeightsRef
@@ -33,10 +40,26 @@ class FrozenConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
+    younger: ClassVar[Mapping[str, Any]] = {}
+    """Settings that are younger than stored work, with the value that means what was done before them. Where
+    a setting has it without being given, data of the configuration leave it out: keys stay the same."""
+
     @field_validator("*", mode="before")
     @classmethod
     def _no_boolean_for_a_number(cls, given: Any, info: ValidationInfo) -> Any:
         return refuse_boolean(cls, given, info)
+
+    @model_serializer(mode="wrap")
+    def _without_younger_settings(self, serialized: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = serialized(self)
+        for name, before in self.younger.items():
+            if getattr(self, name) == before == self.not_given(name):
+                data.pop(name, None)
+        return data
+
+    def not_given(self, name: str) -> Any:
+        """What a setting is where nobody gives it."""
+        return type(self).model_fields[name].default
 
 
 class Dataset(ABC):
@@ -143,6 +166,10 @@ class Method(Plugin):
         """Which frames of the reference a clip stands beside: arguments of `core.frame_choice.chosen_frames`.
         Metrics of pairs then read these, whatever the protocol reads of a reference."""
         return None
+
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of these settings, a sentence each, which `reelbench plan` says."""
+        return ()
 
     def structure(self) -> dict[str, Any] | None:
         """What trained weights say that they are (JSON), for tables; None where there are none.

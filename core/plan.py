@@ -48,6 +48,12 @@ class PlannedMethod:
     upscaler: PlannedUpscaler | None = None
 
     @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of its settings."""
+        with plugin_errors("methods", self.name):
+            return _sentences(self.plugin.notes())
+
+    @cached_property
     def recorded_config(self) -> dict[str, Any]:
         """The configuration as tables record it: without the pipeline's place, and with what the trained
         weights say that they are, where they can be read."""
@@ -73,8 +79,7 @@ class PlannedDataset:
     def notes(self) -> tuple[str, ...]:
         """What a user should know of the list that was read."""
         with plugin_errors("datasets", self.label):
-            notes = self.plugin.notes()
-            return (notes,) if isinstance(notes, str) else tuple(str(note) for note in notes)
+            return _sentences(self.plugin.notes())
 
     @property
     def split(self) -> str:
@@ -222,6 +227,11 @@ class Plan:
     def num_samples(self) -> int:
         """Clips of all cells."""
         return sum(cell.num_samples for cell in self.cells)
+
+
+def _sentences(notes: Any) -> tuple[str, ...]:
+    """The notes of a plug-in, which may have given a single one."""
+    return (notes,) if isinstance(notes, str) else tuple(str(note) for note in notes)
 
 
 def config_data(plugin: Any) -> dict[str, Any]:

@@ -27,6 +27,19 @@ if TYPE_CHECKING:
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 """What a denoising network predicts: the noise, the velocity or the clean latents."""
 
+_NOISE_ALONE = 1e-6
+"""abar below which a state is noise alone. diffusers' schedulers that cannot compute with 0 have 2^-24 in its
+place; Stable Diffusion's last abar is 0.0047."""
+
+
+def ends_in_noise(alphas_cumprod: Sequence[float]) -> bool:
+    """Whether a checkpoint has a terminal SNR of zero: its last state is noise alone.
+
+    Args:
+        alphas_cumprod: abar of every training timestep, falling.
+    """
+    return alphas_cumprod[-1] < _NOISE_ALONE
+
 
 def torch_device(device: str) -> torch.device:
     """torch's name of "cpu", "cuda" or "cuda:0".

@@ -12,8 +12,9 @@ For every spatial transformer of the UNet (16 in Stable Diffusion 1.x), with d i
   on the state before the layer norm.
 
 W2 and Up start at zero, so that the adapted model starts as the image model, frame by frame. The released
-code leaves out the temporal adapter of most blocks when gradient checkpointing is on; here the adapters
-hang on hooks that checkpointing runs through, and a test looks for a gradient in each.
+code leaves out the temporal adapter of most blocks when gradient checkpointing is on, as it is in its
+configuration; here the adapters hang on hooks that checkpointing runs through, and a test looks for a
+gradient in each. `methods.adapters.simda_edit` can repeat what the released code does.
 
 Besides adapters a UNet for videos may have (`AdapterConfig`):
 
@@ -23,8 +24,9 @@ Besides adapters a UNet for videos may have (`AdapterConfig`):
   start;
 - a layout prior (`methods.adapters.layout_prior`), which the paper does not have.
 
-Uncertain: initial values of W1 (not given in the paper; torch's default for linear layers), and whether the
-published text-to-video model shares group norms over frames.
+Uncertain: initial values of W1 (not given in the paper; torch's default for linear layers, as in the released
+code), the initial biases of Down and DW (`temporal_bias`), and whether the published text-to-video model
+shares group norms over frames.
 
 They get into the UNet by hooks: a hook changes what a module takes or gives and can be removed, and the
 UNet's own modules and weights stay as they are. Hooks run inside gradient checkpointing like the module
@@ -39,10 +41,10 @@ Y, X rows and columns of a layout map.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -71,6 +73,8 @@ class AdapterConfig(FrozenConfig):
     """What a UNet gets to make videos. The defaults are the paper's text-to-video model as far as it is
     known."""
 
+    younger: ClassVar[Mapping[str, Any]] = {"temporal_bias": "zero"}
+
     spatial_bottleneck: float = Field(default=0.25, gt=0, allow_inf_nan=False)
     """Width of the spatial adapters' bottleneck over the width of their block."""
 
@@ -80,6 +84,10 @@ class AdapterConfig(FrozenConfig):
     layout_words: tuple[str, ...] = ()
     """Words that the layout prior knows (`methods.adapters.layout_prior`); none, as in the paper, is no
     layout prior."""
+
+    temporal_bias: Literal["zero", "random"] = "zero"
+    """Initial biases of the temporal adapters' Down and DW. The paper does not say; the released code leaves
+    them at torch's random default. They do nothing until Up has learned."""
 
     latent_shift: LatentShift | Literal["off"] = "paper"
     """Form of latent-shift attention; "off" is self-attention within each frame."""
@@ -99,7 +107,7 @@ class AdapterConfig(FrozenConfig):
 
 PRESETS: dict[str, AdapterConfig] = {
     "paper": AdapterConfig(),
-    "released": AdapterConfig(latent_shift="released", group_norm="clip"),
+    "released": AdapterConfig(temporal_bias="random", latent_shift="released", group_norm="clip"),
 }
 """The paper's text-to-video model, and the released editing code."""
 
@@ -145,8 +153,11 @@ class Adapters(nn.Module):
         """Sets the initial values of all adapters; they depend on the seed and on each adapter's name
         alone."""
         for name, module in self.named_modules():
-            if isinstance(module, BottleneckAdapter | TemporalAdapter):
-                module.initialise(torch.Generator("cpu").manual_seed(derive_seed(seed, "adapter", name)))
+            generator = torch.Generator("cpu").manual_seed(derive_seed(seed, "adapter", name))
+            if isinstance(module, BottleneckAdapter):
+                module.initialise(generator)
+            elif isinstance(module, TemporalAdapter):
+                module.initialise(generator, self.config.temporal_bias)
 
     @property
     def num_parameters(self) -> int:

@@ -73,15 +73,27 @@ class TemporalAdapter(nn.Module):
         self.up = nn.Conv2d(bottleneck, channels, kernel_size=1)
         self.layout = LayoutModulation(bottleneck) if has_layout else None
 
-    def initialise(self, generator: torch.Generator) -> None:
-        """Sets the initial values; the output is zero until `up` has learned."""
+    def initialise(self, generator: torch.Generator, bias: Literal["zero", "random"] = "zero") -> None:
+        """Sets the initial values; the output is zero until `up` has learned.
+
+        Args:
+            bias: of Down and DW; "random" is torch's default for convolutions.
+        """
         nn.init.kaiming_normal_(self.down.weight, generator=generator)
         nn.init.kaiming_normal_(self.depthwise_weight, generator=generator)
+        assert self.down.bias is not None
+        assert self.up.bias is not None
         for zero in (self.down.bias, self.depthwise_bias, self.up.weight, self.up.bias):
-            assert zero is not None
             nn.init.zeros_(zero)
         if self.layout is not None:
             self.layout.initialise(generator)
+        if bias == "random":
+            for weight, its_bias in (
+                (self.down.weight, self.down.bias),
+                (self.depthwise_weight, self.depthwise_bias),
+            ):
+                bound = 1 / math.sqrt(weight[0].numel())  # inputs of one output
+                nn.init.uniform_(its_bias, -bound, bound, generator=generator)
 
     def forward(
         self, x_BCHW: torch.Tensor, num_frames: int, map_B1YX: torch.Tensor | None = None

@@ -18,9 +18,13 @@ Published settings are presets (`PRESETS`). Uncertain, and therefore settings:
   code has another form of latent-shift attention, and shares the group norms' statistics over all frames;
 - the filter that resizes frames (`methods.one_shot.tuning.encode_reference`).
 
-Deviations: all adapters train, also with gradient checkpointing, where the released code then leaves out the
-temporal adapters of all blocks but the middle one; the frozen weights are in the pipeline's number format;
-those of `methods.adapters.adapters` and `methods.adapters.layers`.
+The released code trains less than it names: its gradient checkpointing leaves the adapters of the down blocks
+without gradients and the temporal adapters of the up blocks out, which `trains: released`, of the preset
+"released", repeats (`methods.one_shot.config.Trains`). Adapters that a tuning begins with stay in their
+places all the same; the released code begins untrained, where to leave one out makes no difference.
+
+Deviations: the frozen weights are in the pipeline's number format; those of `methods.adapters.adapters` and
+`methods.adapters.layers`.
 """
 
 from __future__ import annotations
@@ -36,17 +40,24 @@ from ...core.contracts import Session
 from ...core.errors import WeightsError
 from ...core.types import WeightsRef
 from ...core.weights import resolve
-from ..one_shot.config import OneShotConfig, TuningConfig
+from ..one_shot.config import OneShotConfig, Trains, TuningConfig, check_that_the_middle_learns
 from ..one_shot.method import OneShotMethod, OneShotSession, VideoModel
 from ..weights_file import ADAPTERS, adapter_weights
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from .adapters import Adapters
 
+_LEARNED_IN_RELEASED_CODE = ("spatial.mid_block_", "spatial.up_blocks_", "temporal.mid_block_")
+
 PRESETS: dict[str, dict[str, Any]] = {
-    "released": {"tuning": {"steps": 300, "learning_rate": 5e-5}},
+    "released": {
+        "trains": "released",
+        "temporal_bias": "random",
+        "tuning": {"steps": 300, "learning_rate": 5e-5},
+    },
     "paper": {"form": "paper", "tuning": {"steps": 200, "learning_rate": 5e-5}},
     "sprites": {
         "num_frames": 16,
@@ -60,6 +71,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """What differs from the defaults, which are the released configuration: 24 frames from index 16 on at stride
 2, 300 updates. Its tuning is repeated, so that a run file which gives a part of it gets the other parts.
+"released" also trains only what learns in the released code, from its random biases.
 
 "paper" is 200 updates. "sprites" is for the embedded pipeline and was found by trial
 (`worlds.sprites.edit_quality`): few updates at a high learning rate, weaker guidance, and adapters that were
@@ -72,9 +84,10 @@ class SimDAEdit(OneShotMethod):
 
     class Config(OneShotConfig):
         """Settings of SimDA's editing mode. What a run file leaves out is the preset's; the defaults that are
-        written here are those of "released"."""
+        written here are those of "released", but for `trains` and `temporal_bias`."""
 
         presets = PRESETS
+        younger: ClassVar[Mapping[str, Any]] = {**OneShotConfig.younger, "temporal_bias": "zero"}
 
         start: int = Field(default=16, ge=0)
         """First frame that is taken."""
@@ -90,6 +103,10 @@ class SimDAEdit(OneShotMethod):
         form: Literal["released", "paper"] = "released"
         """What untrained adapters are: the released editing code's, or the paper's text-to-video model.
         Adapters from a file say it themselves."""
+
+        temporal_bias: Literal["zero", "random"] = "zero"
+        """Initial biases of untrained temporal adapters, but for their last layer's; random in the released
+        code."""
 
         def tuning_settings(self) -> dict[str, Any]:
             """As for all one-shot methods, and whether there are adapters to begin with: keys hold their
@@ -132,7 +149,8 @@ class SimDAEditSession(OneShotSession):
         if config.adapters is not None:
             self._given = load_adapters(resolve(config.adapters, ADAPTERS), self.pipeline.unet)
         # A layout prior, which is not trained, has buffers and no parameters.
-        self.trainable_parameters = sum(p.numel() for p in self._adapters(seed=0).parameters())
+        learned = learned_parameters(self._adapters(seed=0), config.trains)
+        self.trainable_parameters = sum(parameter.numel() for parameter in learned.values())
 
     def _adapters(self, seed: int) -> Adapters:
         """A copy of the given adapters, or untrained ones drawn from the seed."""
@@ -140,7 +158,12 @@ class SimDAEditSession(OneShotSession):
 
         if self._given is not None:
             return copy.deepcopy(self._given)
-        return Adapters(self.pipeline.unet, PRESETS[self._config.form], seed)
+        form = PRESETS[self._config.form]
+        return Adapters(
+            self.pipeline.unet,
+            form.model_copy(update={"temporal_bias": self._config.temporal_bias}),
+            seed,
+        )
 
     def video_model(self, seed: int) -> VideoModel:
         """The UNet with adapters: the given ones, or untrained ones drawn from the seed."""
@@ -148,12 +171,26 @@ class SimDAEditSession(OneShotSession):
         adapters = self._adapters(seed).to(pipeline.device).requires_grad_(False)
         _, height, width = pipeline.latent_shape_CHW
         return VideoModel(
-            trained=dict(adapters.named_parameters()),
+            trained=learned_parameters(adapters, self._config.trains),
             attached=lambda prompts: adapters.attached(pipeline.unet, num_frames, height, width, prompts),
             to=adapters.to,
             stored=adapters.state_dict,
             load=partial(_load, adapters),
         )
+
+
+def learned_parameters(adapters: Adapters, trains: Trains) -> dict[str, nn.Parameter]:
+    """Those of the adapters' parameters that a tuning changes, by name.
+
+    Raises:
+        WeightsError: the middle block has no adapters, and the released code would train nothing.
+    """
+    named = dict(adapters.named_parameters())
+    if trains == "all":
+        return named
+    learned = {name: value for name, value in named.items() if name.startswith(_LEARNED_IN_RELEASED_CODE)}
+    check_that_the_middle_learns(".mid_block_" in name for name in learned)
+    return learned
 
 
 def _load(adapters: Adapters, tensors: Mapping[str, torch.Tensor], source: str) -> None:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from ...core.errors import RunFileError, WeightsError
-from ..pipelines import Prediction
+from ..pipelines import Prediction, ends_in_noise
 
 if TYPE_CHECKING:
     import torch
@@ -182,7 +182,8 @@ def schedule_of(scheduler: Any, num_steps: int, sampler: Sampler | Literal["auto
         sampler: "auto" is the checkpoint's own.
 
     Raises:
-        WeightsError: the checkpoint's scheduler names a prediction or a spacing that is not known.
+        WeightsError: the checkpoint's scheduler names a prediction or a spacing that is not known, or its
+            last timestep is noise alone and its spacing leaves that out.
         RunFileError: the number of steps does not fit.
     """
     spacing = scheduler.config.get("timestep_spacing", "leading")
@@ -194,12 +195,19 @@ def schedule_of(scheduler: Any, num_steps: int, sampler: Sampler | Literal["auto
     if sampler == "auto":
         sampler = "dpm" if "DPM" in type(scheduler).__name__ else "ddim"
     alphas = tuple(float(value) for value in scheduler.alphas_cumprod.double())
+    timesteps = spaced_timesteps(
+        len(alphas), num_steps, spacing, int(scheduler.config.get("steps_offset", 0))
+    )
+    if ends_in_noise(alphas) and spacing == "leading":
+        raise WeightsError(
+            "the checkpoint has a terminal SNR of zero (rescale_betas_zero_snr): it begins at noise alone, "
+            f"timestep {len(alphas) - 1}; its timestep_spacing {spacing!r} begins at {timesteps[0]}",
+            "set timestep_spacing to trailing in scheduler/scheduler_config.json of the pipeline",
+        )
     return VideoSchedule(
         alphas_cumprod=alphas,
         final_alpha=float(scheduler.final_alpha_cumprod),
         prediction=scheduler.config.get("prediction_type", "epsilon"),
-        timesteps=spaced_timesteps(
-            len(alphas), num_steps, spacing, int(scheduler.config.get("steps_offset", 0))
-        ),
+        timesteps=timesteps,
         sampler=sampler,
     )

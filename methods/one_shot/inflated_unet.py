@@ -48,7 +48,8 @@ class Inflation:
         device: where the new tensors lie; None is the UNet's. "meta" is for counting and for loading.
 
     Attributes:
-        trained: what a tuning trains, float32, by names that continue those of the UNet.
+        trained: what a tuning may train, and an artifact holds: float32, by names that continue those of the
+            UNet.
 
     Raises:
         WeightsError: the UNet has no transformer block, or one of another kind.
@@ -87,7 +88,7 @@ class Inflation:
 
     @property
     def num_parameters(self) -> int:
-        """How many numbers are trained."""
+        """How many numbers `trained` holds."""
         return sum(parameter.numel() for parameter in self.trained.values())
 
     @torch.no_grad()

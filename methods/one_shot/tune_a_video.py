@@ -7,7 +7,11 @@ The image model's UNet is inflated to see a clip (section 3.2, `methods.one_shot
 queries of self- and cross-attention and the new temporal attention learn the reference clip with its own
 prompt (section 3.3). Tuning, inversion and sampling are those of `methods.one_shot.method`.
 
-Published settings are presets (`PRESETS`). Uncertain, and therefore settings:
+Published settings are presets (`PRESETS`). The released code trains less than it names: its gradient
+checkpointing leaves the queries and the temporal attention of the down blocks as they were, which `trains:
+released`, of the preset "released", repeats (`methods.one_shot.config.Trains`).
+
+Uncertain, and therefore settings:
 - the paper's guidance scale, optimiser, gradient clipping and number format: those of the released code;
 - whether the norm before temporal attention trains ("norm_temp" in `inflation.trains`), and its output's
   initial bias (`inflation.temporal_bias`); the released code: it does not, and it is random;
@@ -21,14 +25,18 @@ where the released code takes any prediction for noise; the sampler has the sett
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...core.contracts import Session
-from .config import InflationConfig, OneShotConfig
+from .config import InflationConfig, OneShotConfig, learned_in_released_code
 from .method import OneShotMethod, OneShotSession, VideoModel
 
+if TYPE_CHECKING:
+    from torch import nn
+
 PRESETS: dict[str, dict[str, Any]] = {
-    "released": {},
+    "released": {"trains": "released"},
     "paper": {"num_frames": 32, "frames": "uniform"},
     "sprites": {
         "num_frames": 16,
@@ -38,7 +46,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "tuning": {"steps": 80, "learning_rate": 1e-3, "gradient_checkpointing": False},
     },
 }
-"""What differs from the defaults, which are the released configuration: 24 frames at stride 2.
+"""What differs from the defaults, which are the released configuration: 24 frames at stride 2. "released"
+also trains only what learns in the released code (`methods.one_shot.config.Trains`).
 
 "paper" is section 5.1: 32 frames, spread uniformly. "sprites" is for the embedded pipeline and was found by
 trial (`worlds.sprites.edit_quality`): its UNet is so small that few updates at a high learning rate do, and
@@ -51,7 +60,7 @@ class TuneAVideo(OneShotMethod):
 
     class Config(OneShotConfig):
         """Settings of Tune-A-Video. What a run file leaves out is the preset's; the defaults that are written
-        here are those of "released"."""
+        here are those of "released", but for `trains`."""
 
         presets = PRESETS
 
@@ -72,7 +81,8 @@ class TuneAVideoSession(OneShotSession):
 
     Raises:
         WeightsError: as `OneShotSession`; the UNet may be one that cannot be inflated.
-        RunFileError: `inflation.trains` names something that the UNet does not have.
+        RunFileError: `inflation.trains` names something that the UNet does not have, or that `trains:
+            released` does not know.
     """
 
     method: ClassVar[str] = TuneAVideo.name
@@ -84,7 +94,10 @@ class TuneAVideoSession(OneShotSession):
 
         super().__init__(config, device)
         structure = Inflation(self.pipeline.unet, config.inflation, device="meta")
-        self.trainable_parameters = structure.num_parameters
+        self.trainable_parameters = sum(p.numel() for p in self._learned(structure.trained).values())
+
+    def _learned(self, trained: Mapping[str, nn.Parameter]) -> Mapping[str, nn.Parameter]:
+        return trained if self._config.trains == "all" else learned_in_released_code(trained)
 
     def video_model(self, seed: int) -> VideoModel:
         """The inflated UNet; the seed is that of temporal attention."""
@@ -93,7 +106,7 @@ class TuneAVideoSession(OneShotSession):
         unet = self.pipeline.unet
         inflation = Inflation(unet, self._config.inflation, seed)
         return VideoModel(
-            trained=inflation.trained,
+            trained=self._learned(inflation.trained),
             # Prompts reach the UNet by its cross-attention; inflation has no other use for them.
             attached=lambda prompts: inflation.attached(unet, self._config.num_frames),
             to=inflation.to,

@@ -14,8 +14,14 @@ Diffusion was trained and published with:
   latent;
 - timesteps are shifted by one (`steps_offset=1`): 50 steps are 981, 961, ..., 1.
 
-They are fixed here rather than read from the checkpoint's scheduler file, which may be that of another
-sampler (PNDM for Stable Diffusion 1.x) and says nothing about DDIM.
+A checkpoint with a terminal SNR of zero (`rescale_betas_zero_snr` in its scheduler file) learned to begin at
+the last timestep, where the state is noise and nothing else. "Trailing" timesteps begin there (999, 979, ...,
+19 for 50 steps; Lin et al., "Common Diffusion Noise Schedules and Sample Steps are Flawed", WACV 2024,
+section 3.3). "Leading" ones are refused: state 981 of such a checkpoint holds some of the clip, which noise
+does not. Guidance is not rescaled, as that paper's section 3.4 would.
+
+The settings are fixed here rather than read from the checkpoint's scheduler file, which may be that of
+another sampler (PNDM for Stable Diffusion 1.x) and says nothing about DDIM.
 
 Deviations: none in the numbers (tests compare with diffusers). Coefficients are computed in float64 and
 latents are kept in float32 between the steps whatever the number format of the UNet; diffusers rounds both to
@@ -30,15 +36,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
 
 from ...core.errors import RunFileError, WeightsError
-from ..pipelines import Prediction
+from ..pipelines import Prediction, ends_in_noise
 
 if TYPE_CHECKING:
     import torch
 
 STEPS_OFFSET = 1
+
+Spacing = Literal["leading", "trailing"]
 
 
 @dataclass(frozen=True)
@@ -46,14 +56,16 @@ class DdimSchedule:
     """The timesteps of a sampling run and what a step does.
 
     Attributes:
-        alphas_cumprod: abar_t of every training timestep, falling, in (0, 1).
+        alphas_cumprod: abar_t of every training timestep, falling, in [0, 1); only the last may be 0.
         prediction: what the UNet predicts: the noise, the velocity or the clean latent.
         num_steps: DDIM steps.
+        spacing: where their timesteps lie.
     """
 
     alphas_cumprod: tuple[float, ...]
     prediction: Prediction
     num_steps: int
+    spacing: Spacing = "leading"
 
     def __post_init__(self) -> None:
         if self.prediction not in get_args(Prediction):
@@ -68,15 +80,47 @@ class DdimSchedule:
                 "change num_steps of the method in the run file",
             )
 
-    @property
-    def stride(self) -> int:
-        """Training timesteps between two DDIM steps."""
-        return len(self.alphas_cumprod) // self.num_steps
+    def for_sampling(self) -> DdimSchedule:
+        """This schedule, if clips can be sampled with it.
+
+        Raises:
+            RunFileError: the checkpoint begins at noise alone, and the timesteps begin later.
+            WeightsError: it does, and predicts the noise, which there says nothing about the clip.
+        """
+        if not ends_in_noise(self.alphas_cumprod):
+            return self
+        if self.prediction == "epsilon":
+            raise WeightsError(
+                "the checkpoint predicts the noise, and its last timestep is noise alone, which says nothing "
+                "about the clip",
+                "check prediction_type (v_prediction) and rescale_betas_zero_snr in "
+                "scheduler/scheduler_config.json of the pipeline",
+            )
+        if self.spacing == "leading":
+            raise RunFileError(
+                "the checkpoint has a terminal SNR of zero (rescale_betas_zero_snr): it begins at noise "
+                f"alone, timestep {len(self.alphas_cumprod) - 1}; leading timesteps begin at "
+                f"{self.timesteps[0]}",
+                "set timesteps: trailing for the method; an upscaler needs another checkpoint",
+            )
+        return self
 
     @property
     def timesteps(self) -> tuple[int, ...]:
-        """The timesteps at which the UNet is evaluated, falling: 981, 961, ..., 1 for 50 of 1000."""
-        return tuple(step * self.stride + STEPS_OFFSET for step in reversed(range(self.num_steps)))
+        """The timesteps at which the UNet is evaluated, falling: 981, 961, ..., 1 for 50 of 1000, or 999,
+        979, ..., 19 (trailing)."""
+        num_training = len(self.alphas_cumprod)
+        if self.spacing == "trailing":
+            ends = np.arange(num_training, 0, -num_training / self.num_steps)
+            return tuple(int(end) - 1 for end in np.round(ends))
+        stride = num_training // self.num_steps
+        return tuple(step * stride + STEPS_OFFSET for step in reversed(range(self.num_steps)))
+
+    def after(self, timestep: int) -> int:
+        """Where the step at a timestep leads: to the next one of the list; below 0 at its end."""
+        if self.spacing == "leading":
+            return timestep - len(self.alphas_cumprod) // self.num_steps
+        return max((other for other in self.timesteps if other < timestep), default=-1)
 
     def timestep_from_end(self, index: int) -> int:
         """The timestep `index` places before the last one: 0 is the last, num_steps - 1 the first."""
@@ -127,20 +171,21 @@ class DdimSchedule:
         return math.sqrt(abar) * noise_TCHW - math.sqrt(1.0 - abar) * clean_TCHW
 
     def step(self, prediction_TCHW: torch.Tensor, latents_TCHW: torch.Tensor, timestep: int) -> torch.Tensor:
-        """One DDIM step: from the state at `timestep` to the state one stride earlier, [T,C,H,W].
+        """One DDIM step: from the state at `timestep` to the state at the next one, [T,C,H,W].
 
         Args:
             prediction_TCHW: what the UNet gave for `latents_TCHW` at `timestep`, after guidance.
             latents_TCHW: the state at `timestep`.
         """
         clean_TCHW, noise_TCHW = self.clean_and_noise(prediction_TCHW, latents_TCHW, timestep)
-        earlier = self.alpha_bar(timestep - self.stride)
+        earlier = self.alpha_bar(self.after(timestep))
         return math.sqrt(earlier) * clean_TCHW + math.sqrt(1.0 - earlier) * noise_TCHW
 
     def inverse_step(
         self, prediction_TCHW: torch.Tensor, latents_TCHW: torch.Tensor, timestep: int
     ) -> torch.Tensor:
-        """One step of DDIM inversion: from one stride before `timestep` to the state there, [T,C,H,W].
+        """One step of DDIM inversion: to the state at `timestep` from the one that `step` leads to from
+        there, [T,C,H,W].
 
         `step` solved for its input, with the noise that the UNet finds in the earlier state in place of the
         noise in the state that is looked for. It undoes `step` exactly where the noise does not depend on the
@@ -148,10 +193,10 @@ class DdimSchedule:
 
         Args:
             prediction_TCHW: what the UNet gave for `latents_TCHW` at `timestep`.
-            latents_TCHW: the state one stride before `timestep`.
+            latents_TCHW: the state that `step` leads to from `timestep`.
         """
         _, noise_TCHW = self.clean_and_noise(prediction_TCHW, latents_TCHW, timestep)
-        earlier, later = self.alpha_bar(timestep - self.stride), self.alpha_bar(timestep)
+        earlier, later = self.alpha_bar(self.after(timestep)), self.alpha_bar(timestep)
         clean_TCHW = (latents_TCHW - math.sqrt(1.0 - earlier) * noise_TCHW) / math.sqrt(earlier)
         return math.sqrt(later) * clean_TCHW + math.sqrt(1.0 - later) * noise_TCHW
 
@@ -172,12 +217,15 @@ class DdimSchedule:
         return self.alphas_cumprod[timestep] / before
 
 
-def schedule_of(alphas_cumprod: Sequence[float], prediction: str, num_steps: int) -> DdimSchedule:
+def schedule_of(
+    alphas_cumprod: Sequence[float], prediction: str, num_steps: int, spacing: Spacing = "leading"
+) -> DdimSchedule:
     """A schedule from a checkpoint's values, with their types checked."""
     return DdimSchedule(
         alphas_cumprod=tuple(float(value) for value in alphas_cumprod),
         prediction=prediction,  # type: ignore[arg-type]  # checked in __post_init__
         num_steps=num_steps,
+        spacing=spacing,
     )
 
 

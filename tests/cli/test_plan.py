@@ -52,15 +52,16 @@ def test_the_plan_as_json(run_file: Path) -> None:
     assert cell["estimate_bytes"] > 0
 
 
-def test_the_plan_says_what_a_data_set_says_of_itself(
+def test_the_plan_says_what_methods_and_data_sets_say_of_themselves(
     run_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = load_run_file(run_file)
     planned = make_plan(run, Store(run.store_dir, default_codec()))
     monkeypatch.setattr(planned.datasets[0].plugin, "notes", lambda: ("2 rows are left out",))
-    assert plan_data(planned, 1)["notes"] == ["words: 2 rows are left out"]
+    monkeypatch.setattr(planned.methods[0].plugin, "notes", lambda: "a single sentence", raising=False)
+    assert plan_data(planned, 1)["notes"] == ["drift: a single sentence", "words: 2 rows are left out"]
     print_plan(planned)
-    assert "words: 2 rows are left out" in capsys.readouterr().out
+    assert "drift: a single sentence\nwords: 2 rows are left out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("options", [["--limit", "1000"], []])

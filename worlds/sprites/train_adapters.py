@@ -42,6 +42,8 @@ from .write import write_world
 NUM_FRAMES = 16
 SIMDA_CLIPS, UPSCALER_CLIPS = 4000, 512
 ADAPTERS = AdapterConfig(spatial_bottleneck=1.0, temporal_bottleneck=1.0)
+AS_IN_THE_PAPER = AdapterConfig()
+"""The paper's bottlenecks and no layout prior: `train_simda(..., paper=True)`."""
 SIMDA_TRAINING = TrainingConfig(
     batch_size=2,
     learning_rate=1.5e-3,
@@ -73,6 +75,7 @@ def train_simda(
     preview_every_steps: int = 1000,
     training: TrainingConfig = SIMDA_TRAINING,
     num_previews: int = 16,
+    paper: bool = False,
 ) -> Path:
     """Trains (or resumes) the image model's adapters and writes them to `out`.
 
@@ -84,6 +87,7 @@ def train_simda(
             right, of 16: a glimpse, not a measurement.
         training: settings but for seed and steps.
         num_previews: clips of a preview; 0 for none.
+        paper: adapters as the paper has them: its bottlenecks, and no layout prior.
     """
     samples = _samples(work, {"train": num_clips, "validate": 16, "test": 16}, seed)
     model = load_pipeline(str(pipeline), device="cpu", dtype="float32")
@@ -95,11 +99,14 @@ def train_simda(
         quality = judged_clips(made, [scene for scene, _ in scenes])
         return {"motion": quality.value, "drawn": quality.settings["frames_drawn_as_prompted"]}
 
-    numbers = range(len(clips))
-    layout = fit_layout([clips.caption(i) for i in numbers], (clips.latents(i) for i in numbers))
-    adapters = Adapters(model.unet, ADAPTERS.model_copy(update={"layout_words": layout.words}), seed)
-    assert adapters.layout is not None
-    adapters.layout.set(layout)
+    if paper:
+        adapters = Adapters(model.unet, AS_IN_THE_PAPER, seed)
+    else:
+        numbers = range(len(clips))
+        layout = fit_layout([clips.caption(i) for i in numbers], (clips.latents(i) for i in numbers))
+        adapters = Adapters(model.unet, ADAPTERS.model_copy(update={"layout_words": layout.words}), seed)
+        assert adapters.layout is not None
+        adapters.layout.set(layout)
     preview = PreviewConfig(
         prompts=tuple(prompt for _, prompt in scenes),
         every_steps=preview_every_steps,

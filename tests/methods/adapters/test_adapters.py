@@ -10,6 +10,7 @@ import pydantic
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from torch import nn
 
 from reelbench.core.errors import WeightsError
 from reelbench.methods.adapters.adapters import (
@@ -83,6 +84,31 @@ def shaken(adapters: Adapters) -> Adapters:
         for buffer in adapters.layout.buffers():
             buffer.copy_(torch.randn(buffer.shape, generator=generator))
     return adapters
+
+
+def test_initial_biases_of_the_temporal_adapters_are_zero_or_torchs_default() -> None:
+    """The released code leaves them as torch's convolutions have them; W2 and Up stay at zero."""
+    unet = tiny_unet()
+    zero, released = (
+        Adapters(unet, AdapterConfig(temporal_bias=bias), seed=3)
+        for bias in ("zero", "random")  # type: ignore[arg-type]
+    )
+    assert PRESETS["released"].temporal_bias == "random"
+    for name, adapter in zero.temporal.items():
+        other: Any = released.temporal[name]
+        width, inner = other.up.out_channels, other.down.out_channels
+        convolutions = (
+            (other.down.bias, nn.Conv3d(width, inner, 1)),
+            (other.depthwise_bias, nn.Conv3d(inner, inner, (3, 1, 1), groups=inner)),
+        )
+        for bias, theirs in convolutions:
+            fan_in, _ = nn.init._calculate_fan_in_and_fan_out(theirs.weight)
+            assert 0.5 < bias.abs().max() * fan_in**0.5 <= 1
+        for found, expected in zip(adapter.parameters(), other.parameters(), strict=True):
+            if not torch.equal(found, expected):
+                assert not found.any()
+        assert not other.up.weight.any()
+        assert not other.up.bias.any()
 
 
 @pytest.fixture(scope="module")

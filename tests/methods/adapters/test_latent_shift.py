@@ -67,6 +67,22 @@ def test_t0_and_t1_scale_with_the_number_of_steps(num_steps: int, states: tuple[
     assert Text2VideoZero.Config(num_steps=num_steps).states() == states
 
 
+@pytest.mark.parametrize(("num_steps", "numbers"), [(20, (1, 2)), (25, (1, 3)), (12, (1, 2)), (2, (1, 2))])
+def test_few_steps_are_told_with_the_steps_that_t0_and_t1_become(
+    num_steps: int, numbers: tuple[int, int]
+) -> None:
+    """Counted from the noise: the authors' 50 have two steps before t1, these none."""
+    (note,) = Text2VideoZero(Text2VideoZero.Config(num_steps=num_steps)).notes()
+    assert f"of {num_steps} steps, t1 is number {numbers[0]} and t0 number {numbers[1]}" in note
+    assert ("kept apart" in note) == (num_steps <= 12)
+    assert "50 steps they are number 3 and 6" in note
+
+
+def test_many_steps_and_chosen_states_need_no_note() -> None:
+    for settings in ({"num_steps": 26}, {"num_steps": 50}, {"num_steps": 20, "t0": 3, "t1": 19}):
+        assert Text2VideoZero(Text2VideoZero.Config(**settings)).notes() == ()
+
+
 @pytest.mark.parametrize("num_steps", range(2, 120))
 def test_t0_and_t1_are_in_order_for_every_number_of_steps(num_steps: int) -> None:
     t0, t1 = Text2VideoZero.Config(num_steps=num_steps).states()

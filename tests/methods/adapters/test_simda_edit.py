@@ -108,7 +108,7 @@ def test_every_adapter_learns(pipeline_folder: str, checkpointing: bool) -> None
     """Without weight decay what has no gradient stays as it is; the last layers are zero at first, so the
     layers before them learn from the second update on."""
     settings = {"steps": 3, "weight_decay": 0.0, "gradient_checkpointing": checkpointing}
-    ready = session(pipeline_folder, tuning=settings)
+    ready = session(pipeline_folder, trains="all", tuning=settings)
     before = ready.video_model(7).stored()
     after = load(ready.tune(reference(), SOURCE, 7))
     assert [name for name, tensor in before.items() if torch.equal(tensor, after[name])] == []
@@ -126,7 +126,8 @@ def test_it_begins_with_given_adapters_and_leaves_them_as_they_are(
         assert made.keys() == given.keys()
         for name, tensor in made.items():
             torch.testing.assert_close(tensor, given[name], atol=1e-9, rtol=0)
-    changed = load(session(pipeline_folder, adapters=str(trained_adapters)).tune(reference(), SOURCE, 0))
+    ready = session(pipeline_folder, adapters=str(trained_adapters), trains="all")
+    changed = load(ready.tune(reference(), SOURCE, 0))
     moved = {name for name in given if not torch.equal(changed[name], given[name])}
     assert {name for name in given if name.split(".")[0] != "layout"} == moved
 

@@ -160,6 +160,15 @@ class TestSchedule:
             earlier = found
         assert torch.allclose(state, clean, atol=1e-5)
 
+    def test_timesteps_that_leave_noise_alone_out_are_refused(self) -> None:
+        """A checkpoint of zero terminal SNR begins there; one that is not may begin anywhere."""
+        from diffusers import CogVideoXDDIMScheduler
+
+        settings: dict[str, Any] = {"prediction_type": "v_prediction", "timestep_spacing": "leading"}
+        with pytest.raises(WeightsError, match=r"begins at noise alone, timestep 999; .* begins at 800"):
+            schedule_of(CogVideoXDDIMScheduler(**settings, rescale_betas_zero_snr=True), 5)
+        assert schedule_of(CogVideoXDDIMScheduler(**settings), 5).timesteps[0] == 800
+
     def test_noise_cannot_be_predicted_from_noise_alone(self) -> None:
         with pytest.raises(WeightsError, match="noise alone"):
             VideoSchedule((0.5, 0.0), 1.0, "epsilon", (1, 0))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
+import pydantic
 import pytest
 import torch
 
 from reelbench.methods.noise import draw, independent_noise
 from reelbench.methods.zero_shot.zs2 import (
+    Zs2,
     blend,
     closed_form_alpha,
     dependency_noise,
@@ -129,3 +132,27 @@ def test_the_random_stage_keeps_the_draw_nearest_to_lambda() -> None:
     draws = [draw(SHAPE, 0, "draw", index) for index in range(10)]
     errors = [abs(kl(fresh, previous).item() - 1.6) for fresh in draws]
     assert nearest_draw(previous, draws, 1.6) is draws[errors.index(min(errors))]
+
+
+@pytest.mark.parametrize("kind", ["closed-form", "two-stage-search"])
+def test_each_frame_may_have_its_own_lambda(kind: Any) -> None:
+    """The paper's lambda_i: a frame resembles the one before it by its own value."""
+    own = (0.01, 0.5, 0.0 if kind == "closed-form" else 0.05, 5.0)
+    noise = dependency_noise(0, 5, SHAPE, own, kind=kind)
+    found = divergences(noise)
+    assert found[0] == pytest.approx(0.01, abs=0.01)
+    assert found[1] == pytest.approx(0.5, abs=0.05)
+    assert found[2] == pytest.approx(own[2], abs=0.01)
+    assert found[3] > 1.4
+    equal = dependency_noise(0, 5, SHAPE, (0.1,) * 4, kind=kind)
+    assert torch.equal(equal, dependency_noise(0, 5, SHAPE, 0.1, kind=kind))
+
+
+def test_a_list_of_lambdas_has_one_for_each_frame_from_the_second_on() -> None:
+    config = Zs2.Config.model_validate({"lambda": [0.01, 0.2], "num_frames": 3})
+    assert config.lambda_ == (0.01, 0.2)
+    assert Zs2.Config.model_validate(config.model_dump(mode="json")) == config
+    with pytest.raises(pydantic.ValidationError, match="lambda has 2 values for 5 frames"):
+        Zs2.Config.model_validate({"lambda": [0.01, 0.2], "num_frames": 5})
+    with pytest.raises(pydantic.ValidationError):
+        Zs2.Config.model_validate({"lambda": [0.01, -0.2], "num_frames": 3})
