@@ -30,7 +30,7 @@ from pydantic import Field
 
 from ..core.errors import DatasetError, VideoError
 from ..core.types import ClipRef
-from .lists.annotation import find_file, load_json_list, plain_name, shown
+from .lists.annotation import expanded, find_file, load_json_list, plain_name, shown
 from .lists.text_file import read_text
 from .prediction_list import Listing, PredictionDataset, PredictionListConfig
 from .video import frame_files
@@ -82,7 +82,7 @@ class Bridge(PredictionDataset):
     @cached_property
     def _video_root(self) -> Path:
         given = self.config.video_root
-        return self._root / _FRAMES if given is None else Path(given).expanduser()
+        return self._root / _FRAMES if given is None else expanded(given)
 
     def _read(self) -> Listing:
         path = self._path_list()
@@ -105,7 +105,7 @@ class Bridge(PredictionDataset):
     def _path_list(self) -> Path:
         if self.config.path_list is None:
             return find_file(self._root, (PATH_LIST,), _LIST_FOLDERS, self.what)
-        return self._root / Path(self.config.path_list).expanduser()
+        return self._root / expanded(self.config.path_list)
 
     def _check_numbers(self) -> None:
         """Refuse pictures before `first_frame`, which the window would pass over, by the first clip there."""

@@ -31,6 +31,7 @@ from ..core.types import Sample
 from .edit_list import EDIT_KINDS, EditingConfig, EditingDataset, EditKind
 from .lists.annotation import (
     caption_text,
+    expanded,
     field,
     id_name,
     is_missing,
@@ -126,13 +127,13 @@ class Davis(EditingDataset):
     @cached_property
     def _prompts(self) -> Path:
         require_folder(self._root, self.what)
-        path = self._root / Path(self.config.prompts).expanduser()
+        path = self._root / expanded(self.config.prompts)
         if not is_file(path):
             for other in (path.with_suffix(suffix) for suffix in (*_TABLES, *_YAML)):
                 if is_file(other):
                     return other
             raise DatasetError(
-                f"{self.what}: the file of edited captions {str(path)!r} does not exist",
+                f"{self.what}: the file of edited captions {str(path)!r:.400} does not exist",
                 f"DAVIS has none: write one with the columns {', '.join(COLUMNS)}, and set `prompts`",
             )
         return path

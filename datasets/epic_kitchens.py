@@ -32,7 +32,7 @@ from pydantic import Field, field_validator
 
 from ..core.errors import DatasetError
 from ..core.types import ClipRef
-from .lists.annotation import caption_text, find_file, plain_name
+from .lists.annotation import caption_text, expanded, find_file, plain_name
 from .lists.table_file import read_rows
 from .prediction_list import Listing, PredictionDataset, PredictionListConfig
 from .video import seer_stride
@@ -95,7 +95,7 @@ class EpicKitchens100(PredictionDataset):
 
     @cached_property
     def _video_root(self) -> Path:
-        base = self._root if self.config.video_root is None else Path(self.config.video_root).expanduser()
+        base = self._root if self.config.video_root is None else expanded(self.config.video_root)
         return base / _FRAMES if (base / _FRAMES).is_dir() else base
 
     def _read(self) -> Listing:

@@ -29,8 +29,9 @@ from pydantic import Field
 from ..core.errors import DatasetError
 from ..core.types import Sample
 from .edit_list import EDIT_KINDS, EditingConfig, EditingDataset, EditKind
-from .lists.annotation import caption_text, find_file, id_name, is_missing
+from .lists.annotation import caption_text, expanded, find_file, id_name, is_missing
 from .lists.table_file import read_rows
+from .lists.text_file import is_folder
 
 Part = Literal["DAVIS_480p", "youtube_480p", "videvo_480p"]
 PARTS: tuple[Part, ...] = ("DAVIS_480p", "youtube_480p", "videvo_480p")
@@ -107,6 +108,8 @@ class LoveuTgve(EditingDataset):
         try:
             return find_file(self._root, SHEETS, _FOLDERS, self.what)
         except DatasetError:
+            if not is_folder(self._root):
+                raise
             like = [path for folder in _FOLDERS for path in sorted((self._root / folder).glob("LOVEU-TGVE*"))]
             sheets = [path for path in like if path.suffix.lower() in _SUFFIXES]
             if len(sheets) == 1:
@@ -134,7 +137,7 @@ class LoveuTgve(EditingDataset):
     def _folder(self, row: _Row) -> Path:
         """Where the frames of a video lie (else the video itself), or are expected."""
         given = self.config.video_root
-        base = self._sheet.parent if given is None else Path(given).expanduser()
+        base = self._sheet.parent if given is None else expanded(given)
         parts = (row.part,) if row.part else PARTS
         places = [base / part / "480p_frames" / row.name for part in parts]
         videos = [base / part / "480p_videos" / f"{row.name}.mp4" for part in parts]

@@ -33,7 +33,7 @@ from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError
 from ..core.seeds import derive_seed
 from ..core.types import ClipRef, Sample
-from .lists.annotation import find_file, require_folder
+from .lists.annotation import expanded, find_file, require_folder
 from .msrvtt_captions import Caption, CaptionFile, is_blank, read_caption_file
 from .sample_list import ListedDataset, natural_rank, shuffled_rank
 
@@ -160,7 +160,7 @@ class MsrVtt(ListedDataset):
     @cached_property
     def _video_root(self) -> Path:
         given = self.config.video_root
-        return self._root if given is None else Path(given).expanduser()
+        return self._root if given is None else expanded(given)
 
     @property
     def _candidates(self) -> tuple[str, ...]:
@@ -213,7 +213,7 @@ class MsrVtt(ListedDataset):
         if self.config.annotation is None:
             return read_caption_file(find_file(self._root, names, _ANNOTATION_FOLDERS, what, _UNFIT))
         require_folder(self._root, self.what)
-        return read_caption_file(self._root / Path(self.config.annotation).expanduser())
+        return read_caption_file(self._root / expanded(self.config.annotation))
 
     def _read_official(self) -> tuple[dict[str, list[_Row]], tuple[str, ...]]:
         """The captions of each clip of the split, sorted by sen_id where the file has some."""

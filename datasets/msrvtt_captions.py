@@ -23,6 +23,7 @@ from .lists.annotation import caption_text, field, is_missing, plain_name, shown
 from .lists.entries import load_data, numbered
 from .lists.table_file import RowFault, table_rows
 from .lists.table_header import WantedColumn, loose_name
+from .lists.text_file import names_shown
 
 CLIP = ("video_id", "video", "clip_name", "image_id", "videoid", "video_name", "vid", "name")
 CAPTION = ("caption", "captions", "sentence", "sentences", "golden_caption", "golden_captions", "text", "cap")
@@ -80,7 +81,7 @@ class CaptionFile:
         if marks and not is_all_train:
             wanted = [clip for clip in self.clips if marks[clip] == split]
             if not wanted:
-                there = ", ".join(sorted({f"{mark:.40}" for mark in self.marks.values()})[:8])
+                there = names_shown(sorted(set(self.marks.values())))
                 raise DatasetError(f"{self.path}: no clip of split {split!r}; splits there: {there}")
             return wanted, None
         odd = next((clip for clip, found in by_number.items() if found is None), None)
@@ -234,9 +235,8 @@ def _from_table(path: Path) -> Iterator[Caption]:
 def _first(entry: Mapping[str, Any], names: Sequence[str], what: str, where: str) -> Any:
     name = next((name for name in names if name in entry), None)
     if name is None:
-        there = ", ".join(f"{key!s:.40}" for key in list(entry)[:12])
         raise DatasetError(
-            f"{where}: no {what}; there: {there or 'nothing'}",
+            f"{where}: no {what}; there: {names_shown(entry)}",
             f"any of these names will do: {', '.join(names)}",
         )
     return entry[name]

@@ -19,6 +19,7 @@ from ..core.errors import DatasetError
 from ..core.hashing import digest
 from ..core.seeds import derive_seed
 from ..core.types import Sample
+from .lists.annotation import expanded
 
 
 class ListedDataset(Dataset):
@@ -79,7 +80,7 @@ class ListedDataset(Dataset):
 
     @cached_property
     def _root(self) -> Path:
-        return Path(self.config.root).expanduser()
+        return expanded(self.config.root)
 
     def _names_in(self, folder: Path) -> frozenset[str] | None:
         """The names in a folder; None when there is no such folder.
@@ -93,8 +94,9 @@ class ListedDataset(Dataset):
                     self._listings[folder] = frozenset(entry.name for entry in entries)
             except (FileNotFoundError, NotADirectoryError):
                 self._listings[folder] = None
-            except OSError as error:
-                raise DatasetError(f"{self.what}: cannot list {folder}: {error.strerror}") from error
+            except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
+                why = error.strerror if isinstance(error, OSError) else error
+                raise DatasetError(f"{self.what}: cannot list {folder!s:.400}: {why}") from error
         return self._listings[folder]
 
     def _is_there(self, path: Path) -> bool:

@@ -33,7 +33,16 @@ from pydantic import Field, model_validator
 
 from ..core.errors import DatasetError
 from ..core.types import ClipRef
-from .lists.annotation import caption_text, field, find_file, id_name, load_json, require_folder, shown
+from .lists.annotation import (
+    caption_text,
+    expanded,
+    field,
+    find_file,
+    id_name,
+    load_json,
+    require_folder,
+    shown,
+)
 from .lists.entries import load_data, numbered
 from .lists.table_file import read_rows
 from .prediction_list import Listing, PredictionDataset, PredictionListConfig
@@ -96,7 +105,7 @@ class SomethingSomethingV2(PredictionDataset):
     @cached_property
     def _video_root(self) -> Path:
         if self.config.video_root is not None:
-            return Path(self.config.video_root).expanduser()
+            return expanded(self.config.video_root)
         # "videos" may hold the unpacked folder beside other things, the root its annotation only.
         for folder in (self._root / name for name in _VIDEO_FOLDERS):
             if any(name.lower().endswith(_SUFFIXES) for name in self._names_in(folder) or ()):
@@ -135,7 +144,7 @@ class SomethingSomethingV2(PredictionDataset):
         split = self.config.split
         if self.config.annotation is not None:
             require_folder(self._root, self.what)
-            return self._root / Path(self.config.annotation).expanduser()
+            return self._root / expanded(self.config.annotation)
         names = (f"{split}.json", f"something-something-v2-{split}.json")
         return find_file(self._root, names, _ANNOTATION_FOLDERS, what, _UNFIT)
 

@@ -29,8 +29,9 @@ from pydantic import Field
 from ..core.contracts import FrozenConfig
 from ..core.errors import DatasetError
 from ..core.types import ClipRef, Sample
-from .lists.annotation import caption_text, find_file, id_name, is_missing, plain_name
+from .lists.annotation import caption_text, expanded, find_file, id_name, is_missing, plain_name
 from .lists.table_file import read_rows
+from .lists.text_file import is_folder
 from .sample_list import ListedDataset, natural_rank, shuffled_rank
 
 _LIST_FOLDERS = ("", "metadata", "annotation", "annotations", "WebVid", "webvid")
@@ -108,7 +109,7 @@ class WebVid(ListedDataset):
     @cached_property
     def _video_root(self) -> Path:
         if self.config.video_root is not None:
-            return Path(self.config.video_root).expanduser()
+            return expanded(self.config.video_root)
         videos = self._root / "videos"
         return videos if videos.is_dir() else self._root
 
@@ -201,7 +202,8 @@ class WebVid(ListedDataset):
         try:
             return [find_file(self._root, (name,), _LIST_FOLDERS, what)]
         except DatasetError:
-            parts = sorted(self._root.glob(f"data/{part}/partitions/*.csv")) if size == "10M" else []
+            folder = self._root / "data" / part / "partitions"
+            parts = sorted(folder.glob("*.csv")) if size == "10M" and is_folder(folder) else []
             if not parts:
                 raise
             return parts

@@ -207,6 +207,8 @@ def _from_json(path: Path) -> list[CaptionRow]:
         elif odd := [value for value in (name, source) if not _is_id(value)]:
             what = f"a name or source must be a text or a number, got {shown(odd[0], 60)}"
             faults.append(_Fault(where, what, "write it as a text"))
+        elif name is not None and not _id(name):
+            faults.append(_Fault(where, "the name is empty", "fill it in, or take it out"))
         else:
             texts = [caption.strip() for caption in captions]
             rows += [CaptionRow(_id(name) or text, text, _id(source), name is None) for text in texts]
@@ -255,7 +257,7 @@ def _is_id(value: Any) -> bool:
 def _id(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return "" if value is None else str(value)
+    return "" if value is None else str(value).strip()
 
 
 def _is_storable(text: str) -> bool:

@@ -20,7 +20,7 @@ import yaml
 
 from ...core.errors import DatasetError, nearest
 from ...core.yaml_text import load_yaml
-from .text_file import is_file, is_folder, read_text
+from .text_file import is_file, is_folder, names_shown, read_text
 
 MISSING = frozenset(["", "nan", "none", "null", "<na>", "#n/a"])
 """How tables write that a value is missing (pandas, Excel), in lower case."""
@@ -28,6 +28,21 @@ MISSING = frozenset(["", "nan", "none", "null", "<na>", "#n/a"])
 _LONGEST_MISSING = max(map(len, MISSING))
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+
+
+def expanded(path: str) -> Path:
+    """A path of a setting, "~" as the home folder.
+
+    Raises:
+        DatasetError: "~name" of nobody.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DatasetError(
+            f"the path {path!r:.400} begins with the home folder of a user that does not exist",
+            "write './~...' for a folder of such a name",
+        ) from error
 
 
 def require_folder(folder: Path, what: str, setting: str = "root") -> None:
@@ -275,11 +290,9 @@ def field(entry: object, name: str, kind: type, where: str) -> Any:
     if not isinstance(entry, dict):
         raise DatasetError(f"{where}: expected an object, got {_type_name(entry)}")
     if name not in entry:
-        names = [key for key in entry if isinstance(key, str) and len(key) <= 40]
-        close = nearest(name, names)
+        close = nearest(name, [key for key in entry if isinstance(key, str) and len(key) < 40])
         hint = f"did you mean {close!r}?" if close else None
-        there = ", ".join(names[:_NUM_NAMES]) + (", ..." if len(entry) > _NUM_NAMES else "")
-        raise DatasetError(f"{where}: the field {name!r} is missing; there: {there or 'none'}", hint)
+        raise DatasetError(f"{where}: the field {name!r} is missing; there: {names_shown(entry)}", hint)
     value = entry[name]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise DatasetError(
@@ -287,8 +300,6 @@ def field(entry: object, name: str, kind: type, where: str) -> Any:
         )
     return value
 
-
-_NUM_NAMES = 12
 
 _JSON_NAMES: dict[type, str] = {
     dict: "an object",

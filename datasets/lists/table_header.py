@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.errors import DatasetError, nearest
+from .text_file import names_shown
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
@@ -128,13 +129,15 @@ def _check_columns(
     header = [name.strip() for name in table.header]
     for column, place in zip(columns, table.places, strict=True):
         if place is None and column.is_needed:
-            unused = [name for index, name in enumerate(header) if index not in table.places and name]
+            unused = [
+                name for place, name in enumerate(header) if place not in table.places and 0 < len(name) < 40
+            ]
             close = nearest(column.name, unused)
             hint = f"rename {close!r} to {column.name!r}" if close else None
             if column.names:
                 hint = f"any of these names will do: {', '.join(column.names)}"
             raise DatasetError(
-                f"{path}, line 1: the column {column.name!r} is missing; there: {', '.join(header)}",
+                f"{path}, line 1: the column {column.name!r} is missing; there: {names_shown(header)}",
                 hint or f"expected the columns {', '.join(c.name for c in columns if c.is_needed)}",
             )
         if place is not None:

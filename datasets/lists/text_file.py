@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from ...core.errors import DatasetError
@@ -14,6 +15,8 @@ MOST_BYTES = 1 << 28
 
 LONGEST_LINE = 1 << 24
 """Characters of a line that is read on its own; a disk image or a video often has not a single line end."""
+
+_NUM_NAMES, _LONGEST_NAME = 16, 40
 
 _LINE_END = re.compile(rb"\r\n?|\n")
 
@@ -68,6 +71,12 @@ def read_text(path: Path) -> str:
     """
     require_readable_size(path)
     return "".join(text_lines(path, longest=MOST_BYTES))
+
+
+def names_shown(names: Iterable[object]) -> str:
+    """The first few of the names of columns or fields, for a message: cut, and odd characters escaped."""
+    shown = [repr(str(name)[:_LONGEST_NAME])[1:-1] for name in islice(names, _NUM_NAMES + 1)]
+    return ", ".join(shown[:_NUM_NAMES]) + (", ..." if len(shown) > _NUM_NAMES else "") or "none"
 
 
 def is_file(path: Path) -> bool:

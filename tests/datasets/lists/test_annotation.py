@@ -14,10 +14,14 @@ from reelbench.datasets.lists.annotation import (
     caption_text,
     field,
     find_file,
+    id_name,
+    is_missing,
     load_json,
     load_yaml_list,
     plain_name,
+    shown,
 )
+from reelbench.datasets.lists.text_file import names_shown
 
 
 def test_json_with_and_without_a_byte_order_mark(tmp_path: Path) -> None:
@@ -95,6 +99,11 @@ def test_names_that_are_not_plain(name: Any) -> None:
         plain_name(name, "video_id", "file.json, videos[3]")
 
 
+def test_values_that_are_missing() -> None:
+    assert all(map(is_missing, ["", "  ", "nan", " NaN ", "None", "NULL", "<NA>", "#N/A"]))
+    assert not any(map(is_missing, ["a", "nan bread", "nothing", "none of them"]))
+
+
 def test_captions() -> None:
     assert caption_text("日本語 🎬", "here") == "日本語 🎬"
     with pytest.raises(DatasetError, match="the caption must be a string, got null"):
@@ -124,6 +133,49 @@ def test_find_file_takes_the_first_and_says_where_it_looked(tmp_path: Path) -> N
         find_file(tmp_path, ("a.json",), ("", "sub"), "X")
     with pytest.raises(DatasetError, match=r"the root folder .*nowhere' does not exist"):
         find_file(tmp_path / "nowhere", ("a.json",), ("",), "X")
+
+
+def test_find_file_names_what_people_have_instead(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a_v1.json").touch()
+    with pytest.raises(DatasetError, match=r"looked in \./, sub/; '.*sub/a_v1\.json' is an older release"):
+        find_file(tmp_path, ("a.json",), ("", "sub"), "X", {"*_v1.json": "an older release"})
+
+
+def test_ids_that_became_numbers() -> None:
+    for value in (7, 7.0, "7", "7.0", " 7 "):
+        assert id_name(value, "id", "here") == "7"
+    assert id_name("a.0", "id", "here") == "a.0"
+    for odd in (True, 7.5, float("nan"), 10**30, None, [], "7.0.0/", ""):
+        with pytest.raises(DatasetError, match="is not a plain name"):
+            id_name(odd, "id", "here")
+
+
+def test_what_a_message_shows_is_short_whatever_the_value() -> None:
+    deep: Any = "x"
+    for _ in range(100_000):
+        deep = [deep]
+    wide: Any = ["x"] * 9
+    for _ in range(30):
+        wide = [wide] * 9
+    for value in (deep, wide, "x" * 10**6, {"k" * 1000: deep}, 1 << 100_000, [1 << 100_000], b"x" * 1000):
+        assert len(shown(value)) <= 80
+    assert shown({"a": [1, "b"]}) == "{'a': [1, 'b']}"
+    assert names_shown(["a", "\ud83d", "x" * 100, 7]) == rf"a, \ud83d, {'x' * 40}, 7"
+    assert names_shown(map(str, range(1000))).endswith(", 15, ...")
+    while isinstance(deep, list):  # taken apart, since letting go of it all at once is as deep
+        (deep,) = deep
+
+
+@pytest.mark.parametrize("name", registry.names("datasets"))
+@pytest.mark.parametrize("root", ["a" * 5000, "a\0b", "~nobody-of-this-name/x", "/dev/null", "a/" * 3000])
+def test_a_root_that_cannot_be_is_refused_in_one_line(name: str, root: str) -> None:
+    cls = registry.get("datasets", name)
+    config = cls.Config(root=root)
+    for settings in (config, config.model_copy(update={"root": "/", "video_root": root, "prompts": root})):
+        with pytest.raises(DatasetError) as caught:
+            list(cls(settings))
+        assert len(caught.value.message) < 700
 
 
 @pytest.mark.parametrize("name", registry.names("datasets"))

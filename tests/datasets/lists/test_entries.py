@@ -75,8 +75,8 @@ def test_files_beyond_the_bounds_are_refused_before_they_are_read(
     path = write(tmp_path / "a.json", json.dumps(ROWS))
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "a.parquet")
     monkeypatch.setattr(text_file, "MOST_BYTES", 20)
-    monkeypatch.setattr(entries, "_MOST_ROWS", 1)
+    monkeypatch.setattr(entries, "MOST_BYTES", 1)
     with pytest.raises(DatasetError, match="a file of its kind is read at once"):
         load_data(path, "a list")
-    with pytest.raises(DatasetError, match="2 rows with"):
+    with pytest.raises(DatasetError, match="MiB of text"):
         load_data(tmp_path / "a.parquet", "a list")
