@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 from ..core.errors import ReelbenchError, nearest
 from ..core.extras import missing_extra
-from . import contact_sheet, doctor, evaluate, ls, plan, report, run, status
+from . import contact_sheet, doctor, evaluate, ls, plan, report, run, status, verify
 from .lazy import LazyGroup
 from .logs import LoggedCommand
 from .terminal import INTERRUPTED, TERMINATED
@@ -169,6 +169,7 @@ app.command("report", cls=LoggedCommand)(report.report)
 app.command("evaluate", cls=LoggedCommand)(evaluate.evaluate)
 app.command("contact-sheet", cls=LoggedCommand)(contact_sheet.contact_sheet)
 app.command("ls")(ls.ls)
+app.command("verify")(verify.verify)
 app.command("doctor")(doctor.doctor)
 
 

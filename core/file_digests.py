@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from .atomic_write import write_text_atomic
 from .hashing import digest_file
+
+_STAMP = re.compile(r"(.*)\|(\d+)\|(\d+)", re.DOTALL)
+"""Path, size and modification time, without the name of a fact behind them."""
 
 
 class FileDigests:
@@ -48,6 +52,20 @@ class FileDigests:
             OSError: the file cannot be read.
         """
         return self._remembered(path, f"|{name}", find)
+
+    def known_files(self) -> dict[Path, dict[tuple[int, int], str]]:
+        """Every file whose digest is remembered: by size and modification time (ns), the digest."""
+        found: dict[Path, dict[tuple[int, int], str]] = {}
+        for stamp, value in self._known.items():
+            if match := _STAMP.fullmatch(stamp):
+                found.setdefault(Path(match[1]), {})[int(match[2]), int(match[3])] = value
+        return found
+
+    def forget(self, path: Path) -> None:
+        """Remember nothing of a file, neither its digest nor what else is known of it."""
+        kept = {stamp: value for stamp, value in self._known.items() if not stamp.startswith(f"{path}|")}
+        self._changed = self._changed or len(kept) < len(self._known)
+        self._known = kept
 
     def _remembered(self, path: Path, name: str, find: Callable[[], str]) -> str:
         stat = path.stat()

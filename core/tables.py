@@ -350,8 +350,9 @@ def read_table(folder: Path, name: str) -> pa.Table:
         )
     try:
         table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StoreError(f"cannot read {path}: {error}", "delete it and run `reelbench run` again") from error
+    except Exception as error:  # damaged bytes lead Arrow's reader to errors of any class
+        why = (str(error) or type(error).__name__).splitlines()[0][:300]
+        raise StoreError(f"cannot read {path}: {why}", "delete it and run `reelbench run` again") from error
     version = (table.schema.metadata or {}).get(b"reelbench.schema_version", b"?").decode()
     if version != SCHEMA_VERSION:
         raise StoreError(

@@ -17,5 +17,6 @@ that cannot be read is moved to quarantine and counts as missing: the work is do
 
 from .clips import ClipCodec, check_clip
 from .store import Store
+from .verification import Finding, Verification
 
-__all__ = ["ClipCodec", "Store", "check_clip"]
+__all__ = ["ClipCodec", "Finding", "Store", "Verification", "check_clip"]

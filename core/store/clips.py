@@ -68,6 +68,15 @@ class Clips(WorkFolders[ClipRecord]):
         """The video for browsers."""
         return self.folder(key) / "preview.mp4"
 
+    def write_preview(self, key: str, frames: Frames, fps: float) -> None:
+        """Write the video for browsers anew.
+
+        Raises:
+            StoreError: it cannot be written (a full disk).
+        """
+        with writing(self.folder(key)):
+            self._codec.write_preview(self.preview_path(key), frames, fps)
+
     def put(self, key: str, frames: Frames, fps: float, **fields: Any) -> ClipRecord:
         """Store a clip: video, preview, then the record.
 

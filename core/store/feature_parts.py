@@ -63,6 +63,15 @@ class FeatureParts:
                 found |= {key: part[key] for key in part if key in wanted and key not in found}
         return found
 
+    def part_files(self) -> list[Path]:
+        """The part files of all extractors, sorted."""
+        found = (self._files.root / "features").glob("*/*.parquet")
+        return sorted(path for path in found if not is_temporary(path))
+
+    def check(self, path: Path) -> int:
+        """Read a part file whole: how many features it holds. A damaged one goes to quarantine."""
+        return len(self._read(path) or {})
+
     def _parts(self, extractor: str) -> dict[Path, set[str]]:
         """The keys in each part file that is there and sound."""
         known = self._known.setdefault(extractor, {})

@@ -21,12 +21,16 @@ class StoreFiles:
     Args:
         read_only: nothing is made or moved; the folder need not be there.
 
+    Attributes:
+        damaged: each file that was found to be damaged, and why.
+
     Raises:
         StoreError: it cannot be made.
     """
 
     def __init__(self, root: Path, read_only: bool) -> None:
         self.root = root
+        self.damaged: list[tuple[Path, str]] = []
         self._read_only = read_only
         try:
             if read_only:
@@ -48,6 +52,7 @@ class StoreFiles:
         Raises:
             StoreError: it cannot be moved.
         """
+        self.damaged.append((path, reason))
         if self._read_only:
             return
         target = self.root / "quarantine" / f"{time.time_ns()}-{path.parent.name[:16]}-{path.name}"

@@ -29,7 +29,7 @@ class Store:
     def __init__(self, root: Path, codec: ClipCodec, *, read_only: bool = False) -> None:
         self.root = Path(root)
         self._codec = codec
-        self._read_only = read_only
+        self.read_only = read_only
         self.files = StoreFiles(self.root, read_only)
         self.clips = Clips(self.files, codec)
         self.artifacts = Artifacts(self.files)
@@ -97,4 +97,4 @@ class Store:
     def digests(self, kind: str) -> FileDigests:
         """The remembered digests of files ("weights", "videos"); of a store that is only read they are not
         written."""
-        return FileDigests(self.root / "cache" / f"{kind}_digests.json", read_only=self._read_only)
+        return FileDigests(self.root / "cache" / f"{kind}_digests.json", read_only=self.read_only)

@@ -35,6 +35,10 @@ class WorkFolders(Generic[Record]):
         """The file that was made."""
         return self.folder(key) / self._content
 
+    def keys(self) -> list[str]:
+        """The keys of all folders, whatever they hold, sorted."""
+        return sorted(folder.name for folder in (self._files.root / self._kind).glob("??/" + "?" * 64))
+
     def record(self, key: str) -> Record | None:
         """The record of a key, None when there is none or it was damaged (and is now in quarantine)."""
         path = self.folder(key) / "record.json"

@@ -18,6 +18,7 @@ from reelbench.cli.main import app
 RUN_FILE = ["RUN_FILE", "--limit", "--only", "--output"]
 
 COMMANDS = {
+    "verify": ["PLACE", "--output", "--quarantine", "--json"],
     "plan": [*RUN_FILE, "--json", "--online"],
     "run": [*RUN_FILE, "--against"],
     "status": RUN_FILE,

@@ -1,0 +1,159 @@
+"""`reelbench verify`: is what is stored still what was written, and are the sources those that were read?"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import JsonOption, OutputOption, load, relative, shell_path
+
+if TYPE_CHECKING:
+    from ..core.store import Finding, Verification
+
+_NUM_SHOWN = 20
+_WORDS = {"clip": "clips", "tuning": "tunings", "video": "source files", "weights": "weight files"}
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What is verified.
+
+    Attributes:
+        store: its folder.
+        tables: the folders of tables that belong to it.
+        again: the command that makes again what is damaged.
+    """
+
+    store: Path
+    tables: tuple[Path, ...]
+    again: str
+
+
+def verify(
+    place: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PLACE",
+            help="A run file, the --output of `reelbench evaluate`, a folder of results in it, or a store.",
+        ),
+    ],
+    output: OutputOption = None,
+    quarantine: Annotated[
+        bool,
+        typer.Option(
+            "--quarantine",
+            help="Move what is damaged aside and forget changed sources, so that the next run or evaluation "
+            "makes up for it; previews are written anew.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check stored clips, tunings, features and tables, and the sources they were made of, by their digests.
+
+    Exit code 0: all is as it was; 1: something is damaged or changed; 2: nothing to verify there.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from ..core.store import Store, Verification
+    from ..datasets.video import default_codec
+    from ..evaluation.progress import EvaluationProgress
+
+    found = _place(place, output)
+    verification = Verification(Store(found.store, default_codec(), read_only=not quarantine))
+    checks = verification.checks()
+    with (
+        EvaluationProgress("verify", len(checks), quiet=as_json) as bar,
+        ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
+    ):
+        for _ in pool.map(lambda check: check(), checks):
+            bar.advance(1, 0)
+    verification.finish()
+    verification.findings += _tables(found.tables, verification)
+    if as_json:
+        typer.echo(json.dumps(_as_data(verification), indent=1))
+    else:
+        _print(verification, found, quarantine)
+    if verification.findings:
+        raise typer.Exit(1)
+
+
+def _place(place: Path, output: Path | None) -> _Place:
+    """The store that a path names, and what belongs to it.
+
+    Raises:
+        ReelbenchError: nothing of the kind is there.
+    """
+    from ..core.errors import StoreError
+    from ..evaluation.result_folder import INPUTS, STORE
+
+    if not place.is_dir():
+        run = load(place, None, None, output)
+        if not run.store_dir.is_dir():
+            command = f"reelbench run {shell_path(place)}"
+            raise StoreError(f"there is no store yet: {relative(run.store_dir)}", f"{command} makes it")
+        return _Place(run.store_dir, (run.run_dir / "tables",), f"`reelbench run {shell_path(place)}`")
+    if any((place / kind).is_dir() for kind in ("clips", "features", "artifacts")):
+        return _Place(place, (), "The run or evaluation that it is from")
+    folder = place.parent if (place / INPUTS).is_file() else place
+    if (folder / STORE).is_dir():
+        results = [place] if folder != place else sorted(path.parent for path in folder.glob(f"*/{INPUTS}"))
+        tables = tuple(path / "tables" for path in results)
+        return _Place(folder / STORE, tables, "The same `reelbench evaluate`")
+    raise StoreError(
+        f"nothing to verify in {str(place)!r}: it is neither a store nor the output of an evaluation",
+        "give a run file, the folder that was --output (evaluations), or a store",
+    )
+
+
+def _tables(folders: tuple[Path, ...], verification: Verification) -> list[Finding]:
+    """The tables that cannot be read."""
+    from ..core.errors import StoreError
+    from ..core.store import Finding
+    from ..core.tables import SCHEMAS, read_table
+
+    findings = []
+    for folder in folders:
+        for path in sorted(folder.glob("*.parquet")):
+            if path.stem in SCHEMAS:
+                verification.checked["table"] += 1
+                try:
+                    read_table(folder, path.stem)
+                except StoreError as error:
+                    findings.append(Finding("table", path, error.message))
+    return findings
+
+
+def _print(verification: Verification, place: _Place, quarantine: bool) -> None:
+    for finding in verification.findings[:_NUM_SHOWN]:
+        typer.secho(f"{finding.kind}: {relative(finding.path)}: {finding.reason}", fg="red")
+    if (more := len(verification.findings) - _NUM_SHOWN) > 0:
+        typer.secho(f"... and {more} more; --json lists them all", fg="red")
+    if verification.gone:
+        typer.secho(
+            f"note: {len(verification.gone)} source files are no longer where they were read "
+            f"({relative(verification.gone[0])}, ...); what was made of them is sound",
+            fg="yellow",
+        )
+    counts = [f"{num} {_WORDS.get(kind, kind)}" for kind, num in sorted(verification.checked.items()) if num]
+    typer.echo(f"{relative(place.store)}: {', '.join(counts) or 'nothing'} checked")
+    if not verification.findings:
+        typer.secho("all is as it was written", fg="green")
+        return
+    kept = "" if quarantine else " after `reelbench verify --quarantine`, which moves it aside"
+    typer.echo(f"{len(verification.findings)} damaged or changed. {place.again} makes it again{kept}.")
+
+
+def _as_data(verification: Verification) -> dict[str, object]:
+    return {
+        "checked": dict(verification.checked),
+        "findings": [
+            {"kind": finding.kind, "path": str(finding.path), "reason": finding.reason}
+            for finding in verification.findings
+        ],
+        "gone": [str(path) for path in verification.gone],
+    }

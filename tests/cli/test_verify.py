@@ -1,0 +1,178 @@
+"""`reelbench verify`: damage to whatever is stored, and changed sources, are found and made up for."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from reelbench.cli.main import app
+from reelbench.core.hashing import digest
+from reelbench.core.store import Store
+from reelbench.datasets.video import default_codec, write_lossless
+from reelbench.evaluation import evaluate
+
+CLIP, TUNING, FAILED = digest("clip"), digest("tuning"), digest("failed")
+FIELDS: dict[str, Any] = {"method_key": digest("method"), "prompt": "a red circle", "seed": 7}
+
+
+def frames(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+
+
+def verify(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["verify", *map(str, arguments)], catch_exceptions=False)
+
+
+def findings(*arguments: object) -> dict[str, str]:
+    """What is found, by kind: the reason."""
+    result = verify(*arguments, "--json")
+    found = {item["kind"]: item["reason"] for item in json.loads(result.stdout)["findings"]}
+    assert result.exit_code == (1 if found else 0), result.output
+    return found
+
+
+def flip(path: Path, at: float = 0.5) -> None:
+    """Change a byte and leave size and time as they were, as failing disks do."""
+    stat, data = path.stat(), bytearray(path.read_bytes())
+    data[int(len(data) * at)] ^= 0xFF
+    path.write_bytes(data)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A clip, a tuning, features and a failure."""
+    store = Store(tmp_path / "store", default_codec())
+    store.clips.put(CLIP, frames(0), 8.0, sample_id="one", **FIELDS)
+    store.artifacts.put(TUNING, b"weights" * 100, source="video1", **FIELDS)
+    features = {digest(index): np.random.default_rng(index).normal(size=(4, 8)) for index in range(3)}
+    store.features.put("i3d", features)
+    store.put_failure(FAILED, ValueError("too short"))
+    return store
+
+
+def test_what_is_as_it_was_written_is_said_to_be(store: Store) -> None:
+    result = verify(store.root)
+    assert result.exit_code == 0, result.output
+    assert "1 clips, 3 features, 1 tunings checked" in result.output
+    assert "all is as it was written" in result.output
+
+
+def part(store: Store) -> Path:
+    (path,) = store.features.part_files()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "words"),
+    [
+        ("clip", lambda store: store.clips.path(CLIP), "clip.mkv"),
+        ("clip", lambda store: store.clips.folder(CLIP) / "record.json", "malformed|unreadable"),
+        ("tuning", lambda store: store.artifacts.path(TUNING), "digest"),
+        ("tuning", lambda store: store.artifacts.folder(TUNING) / "record.json", "malformed|unreadable"),
+        ("features", part, "damaged feature part"),
+        ("failure", lambda store: store.files.path("failures", FAILED, ".json"), "unreadable failure"),
+    ],
+)
+@pytest.mark.parametrize("how", ["flipped", "cut", "emptied"])
+def test_damage_is_found_and_set_aside(
+    store: Store, kind: str, path: Callable[[Store], Path], words: str, how: str
+) -> None:
+    damaged = path(store)
+    if how == "flipped":
+        flip(damaged, 0.02 if damaged.suffix == ".json" else 0.5)
+    else:
+        damaged.write_bytes(damaged.read_bytes()[: 40 if how == "cut" else 0])
+    before = sorted(store.root.rglob("*"))
+    found = findings(store.root)
+    assert list(found) == [kind]
+    assert re.search(words, found[kind])
+    assert sorted(store.root.rglob("*")) == before  # looking changes nothing
+    assert "--quarantine" in verify(store.root).output
+    assert list(findings(store.root, "--quarantine")) == [kind]
+    assert findings(store.root) == {}
+    assert any((store.root / "quarantine").iterdir())
+
+
+@pytest.mark.parametrize("how", ["gone", "cut"])
+def test_a_preview_is_written_anew(store: Store, how: str) -> None:
+    path = store.clips.preview_path(CLIP)
+    data = path.read_bytes()
+    path.unlink() if how == "gone" else path.write_bytes(data[:100])
+    assert list(findings(store.root)) == ["preview"]
+    findings(store.root, "--quarantine")
+    assert path.read_bytes() == data
+    assert findings(store.root) == {}
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Path:
+    """An evaluation of three clips, in the folder "out"."""
+    folder = tmp_path / "made"
+    folder.mkdir()
+    for index, name in enumerate("abc"):
+        write_lossless(folder / f"{name}.mkv", frames(index), 8.0)
+    evaluate(folder, output=tmp_path / "out", metrics="temporal_flickering")
+    return tmp_path / "out"
+
+
+def test_a_clip_that_is_damaged_after_it_was_measured_is_noticed(measured: Path) -> None:
+    assert findings(measured) == {}
+
+    def scores() -> list[float]:
+        again = evaluate(measured.parent / "made", output=measured, metrics="temporal_flickering")
+        return list(again.scores["value"])
+
+    clip, before = measured.parent / "made" / "b.mkv", scores()
+    flip(clip)
+    assert findings(measured) == {"video": "holds other bytes than were read, at the same size and time"}
+    assert "reelbench evaluate" in verify(measured).output
+    assert scores() == before  # nothing else would notice: digests are remembered by size and time
+    findings(measured, "--quarantine")
+    assert scores() != before
+    assert findings(measured) == {}
+
+
+@pytest.mark.parametrize("how", ["cut", "replaced"])
+def test_sources_that_changed_since_are_named(measured: Path, how: str) -> None:
+    clip = measured.parent / "made" / "b.mkv"
+    if how == "cut":
+        clip.write_bytes(clip.read_bytes()[:500])
+    else:
+        write_lossless(clip, frames(9), 8.0)
+    (results,) = (path.parent for path in measured.glob("*/inputs.json"))
+    for place in (measured, results, measured / "store"):
+        assert findings(place) == {"video": "changed since it was read"}
+    assert "b.mkv" in verify(measured).output
+
+
+def test_sources_that_were_only_touched_or_are_gone_are_no_damage(measured: Path) -> None:
+    os.utime(measured.parent / "made" / "a.mkv")
+    assert findings(measured) == {}
+    shutil.rmtree(measured.parent / "made")
+    result = verify(measured)
+    assert result.exit_code == 0
+    assert "3 source files are no longer where they were read" in result.output
+
+
+def test_damaged_tables_are_found(measured: Path) -> None:
+    (table,) = measured.glob("*/tables/scores.parquet")
+    table.write_bytes(table.read_bytes()[:-300])
+    assert list(findings(measured)) == ["table"]
+
+
+def test_nothing_to_verify_is_an_error_with_words(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "missing.yaml", tmp_path / "missing"):
+        result = verify(place)
+        assert result.exit_code == 2
+        assert "error:" in result.output
+        assert "->" in result.output
