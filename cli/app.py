@@ -169,7 +169,7 @@ app.command("report", cls=LoggedCommand)(report.report)
 app.command("evaluate", cls=LoggedCommand)(evaluate.evaluate)
 app.command("contact-sheet", cls=LoggedCommand)(contact_sheet.contact_sheet)
 app.command("ls")(ls.ls)
-app.command("verify")(verify.verify)
+app.command("verify", cls=LoggedCommand)(verify.verify)
 app.command("doctor")(doctor.doctor)
 
 
