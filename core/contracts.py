@@ -337,6 +337,13 @@ class SetMetric(Metric):
 
     level: ClassVar[Level] = "set"
     min_n: ClassVar[int] = 2
+    warn_below_n: ClassVar[int] = 0
+    """With fewer clips on a side no value is marked as the best."""
+    references: ClassVar[str | None] = None
+    """"others" where no clip is held against its own reference."""
+    others: ClassVar[str | None] = None
+    """The metric of this kind that holds no clip against its own reference, if there is one: it is measured,
+    too, where methods saw a part of their reference. It reads the same features; a subclass names its own."""
 
     @abstractmethod
     def compute(

@@ -169,6 +169,11 @@ class SummaryRow:
     coverage: float
     """n / samples asked for, 0 to 1."""
     n_reference: int | None = None
+    warn_below_n: int | None = None
+    """Of a set metric: with fewer clips on a side its values are not ranked."""
+    references: str | None = None
+    """Of a set metric: "own" where clips were made from a part of the references that they are held against,
+    "others" where none is held against its own."""
     signature: str | None = None
     notes: str | None = None
     """One per line."""
@@ -338,7 +343,7 @@ def plain_rows(folder: Path, name: str) -> list[dict[str, Any]]:
 
 
 def read_table(folder: Path, name: str) -> pa.Table:
-    """Read a table of a run.
+    """Read a table of a run; columns that it was written without are null.
 
     Raises:
         StoreError: it is not there, cannot be read, or is of another schema version.
@@ -359,4 +364,7 @@ def read_table(folder: Path, name: str) -> pa.Table:
             f"{path} is of schema version {version}, this Reelbench reads {SCHEMA_VERSION}",
             "run `reelbench run` again: the tables are rebuilt from the store",
         )
+    for column in SCHEMAS.get(name, ()):
+        if column.name not in table.schema.names:  # of an earlier Reelbench
+            table = table.append_column(column, pa.nulls(len(table), column.type))
     return table

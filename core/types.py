@@ -34,6 +34,15 @@ class Conditioning(StrEnum):
     TEXT_AND_REFERENCE = "text + reference video"
 
 
+FRAMES_GIVEN = "first frames"
+"""Conditioning of clips without a method, of which is known that their first frames were given."""
+
+
+def saw_its_reference(conditioning: str) -> bool:
+    """Whether a clip was made from a part of its own reference, so that the two are no independent clips."""
+    return conditioning in (Conditioning.TEXT_AND_FRAMES, Conditioning.TEXT_AND_REFERENCE, FRAMES_GIVEN)
+
+
 @dataclass(frozen=True)
 class ClipRef:
     """Where a reference clip lies; nothing is decoded until it is asked for.

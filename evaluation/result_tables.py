@@ -10,7 +10,7 @@ from ..core.hashing import canonical_json, digest
 from ..core.run_file import RunFile
 from ..core.store import Store
 from ..core.tables import ClipRow, RunRow, Tables
-from ..core.types import Features
+from ..core.types import FRAMES_GIVEN, Features
 from ..stages.measuring import Measuring
 from ..stages.provenance import hardware, provenance_json
 from ..stages.scoring.observations import FeatureCell, Observation, Observations, System
@@ -43,10 +43,12 @@ def write_results(
 
     generated, references = _generated_rows(run, matching, facts), _reference_rows(run, matching, facts)
     tables = Tables(clips=[*generated.values(), *references.values()])
+    given = any(item.sample.num_context_frames for item in matching.samples)
+    conditioning = FRAMES_GIVEN if given and matching.has_pairs else NOT_STATED
     observations = Observations(
         run=run.name,
         systems=tuple(
-            System(entry.label, entry.name, "1", canonical_json(entry.config), NOT_STATED)
+            System(entry.label, entry.name, "1", canonical_json(entry.config), conditioning)
             for entry in run.methods
         ),
         splits={run.datasets[0].label: ""},

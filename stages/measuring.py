@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
@@ -15,7 +15,7 @@ from ..core.hashing import digest
 from ..core.records import ClipRecord
 from ..core.sources import source_digest
 from ..core.store import Store
-from ..core.types import Sample
+from ..core.types import Sample, saw_its_reference
 from ..core.weights import WeightsFinder
 from ..datasets.video import Reading
 from ..metrics.build import (
@@ -97,6 +97,23 @@ class Measuring:
     def set_metrics(self) -> list[SetMetric]:
         """The metrics of a set of clips against another one."""
         return [cast("SetMetric", metric) for metric in self.metrics if metric.level == "set"]
+
+    @cached_property
+    def _others(self) -> dict[str, SetMetric]:
+        found = {}
+        for metric in self.set_metrics:
+            name = vars(type(metric)).get("others")  # a subclass may compute something else
+            if name is not None and name not in {metric.name for metric in self.metrics}:
+                found[metric.name] = cast("SetMetric", build_metric(name, self.protocol))
+        return found
+
+    def set_metrics_of(self, conditionings: Iterable[str]) -> list[SetMetric]:
+        """The set metrics of clips whose methods saw so much: where one saw a part of its reference, each
+        metric beside the one of its kind that holds no clip against its own reference."""
+        if not any(map(saw_its_reference, conditionings)):
+            return self.set_metrics
+        pairs = [(metric, self._others.get(metric.name)) for metric in self.set_metrics]
+        return [metric for pair in pairs for metric in pair if metric is not None]
 
     def generated_roles(self) -> tuple[str, ...]:
         """Extractors that generated clips go through."""

@@ -19,6 +19,10 @@ WARN_BELOW_N = 400
 MAX_GROUPS = 20
 FEW_GROUPS = 16
 
+MIN_TIED = 8
+TIED_FROM = 0.1
+"""Correlation of clips with their own references from which a note says so; at 0.3 FVD is 10% smaller."""
+
 
 @dataclass(frozen=True)
 class FeatureSets:
@@ -27,6 +31,8 @@ class FeatureSets:
     Attributes:
         generated_ND, reference_MD: float64, finite, at least two rows (one where that was allowed), one D.
         group_N, group_M: the jackknife group of each row; a source has one group on both sides.
+        half_N, half_M: 0 or 1; a source is in one half on both sides, and each group is in both halves.
+        source_N, source_M: the number of each row's source, one numbering for both sides.
         num_groups: 0 when there are too few sources to leave any out.
         num_sources: distinct sources on the generated side.
         notes: what a reader of the number must know.
@@ -36,6 +42,10 @@ class FeatureSets:
     reference_MD: Floats
     group_N: Ints
     group_M: Ints
+    half_N: Ints
+    half_M: Ints
+    source_N: Ints
+    source_M: Ints
     num_groups: int
     num_sources: int
     notes: tuple[str, ...]
@@ -56,6 +66,8 @@ def check_sets(
     reference_groups: Sequence[str],
     min_n: int = 2,
     needed_for: str = "a covariance",
+    is_halved: bool = False,
+    holds_own: bool = True,
 ) -> FeatureSets:
     """Check two sets of features and deal their sources to jackknife groups.
 
@@ -65,6 +77,8 @@ def check_sets(
         groups, reference_groups: the source video of each row.
         min_n: clips that each side must have.
         needed_for: why so many, for the message.
+        is_halved: the metric is computed of halves of the sides.
+        holds_own: it holds clips against their own references, too.
 
     Raises:
         MetricError: wrong shapes, fewer than `min_n` clips on a side, NaN or infinite features.
@@ -76,10 +90,22 @@ def check_sets(
             f"{metric}: generated features have {x.shape[1]} dimensions, reference features {y.shape[1]}; "
             "both sides must come from one extractor"
         )
-    notes = [*_small_n_notes(metric, len(x), len(y)), *_duplicate_notes(x, y)]
-    dealt = group_sources([*groups, *reference_groups], MAX_GROUPS)
-    group_x = np.array([dealt[source] for source in groups], dtype=np.int64)
-    group_y = np.array([dealt[source] for source in reference_groups], dtype=np.int64)
+    # 40 places give 20 groups of two halves each; places of one group follow at a distance of 20.
+    dealt = group_sources([*groups, *reference_groups], 2 * MAX_GROUPS)
+    place_x, place_y = (
+        np.array([dealt[source] for source in side], dtype=np.int64) for side in (groups, reference_groups)
+    )
+    group_x, group_y = place_x % MAX_GROUPS, place_y % MAX_GROUPS
+    half_x, half_y = ((place + place // MAX_GROUPS) % 2 for place in (place_x, place_y))
+    number = {source: index for index, source in enumerate(dealt)}
+    source_x, source_y = (
+        np.array([number[source] for source in side], dtype=np.int64) for side in (groups, reference_groups)
+    )
+    notes = [
+        *_small_n_notes(metric, len(x), len(y), is_halved),
+        *_duplicate_notes(x, y),
+        *([] if not holds_own else _tied_notes(metric, x, y, source_x, source_y)),
+    ]
     num_groups = min(len(dealt), MAX_GROUPS)
     largest_x = np.bincount(group_x, minlength=num_groups).max()
     largest_y = np.bincount(group_y, minlength=num_groups).max()
@@ -88,7 +114,10 @@ def check_sets(
         num_groups = 0
     elif num_groups < FEW_GROUPS:
         notes.append(f"{num_groups} jackknife groups, fewer than {FEW_GROUPS}: the standard error is rough")
-    return FeatureSets(x, y, group_x, group_y, num_groups, len(set(groups)), tuple(notes))
+    return FeatureSets(
+        x, y, group_x, group_y, half_x, half_y, source_x, source_y,
+        num_groups, len(set(groups)), tuple(notes),
+    )  # fmt: skip
 
 
 def _check_side(
@@ -118,11 +147,13 @@ def _check_side(
     return array
 
 
-def _small_n_notes(metric: str, n: int, m: int) -> list[str]:
+def _small_n_notes(metric: str, n: int, m: int, is_halved: bool) -> list[str]:
     notes = []
-    if min(n, m) < WARN_BELOW_N:
+    warn_below = WARN_BELOW_N * (2 if is_halved else 1)
+    if min(n, m) < warn_below:
+        halves = ", in two halves" if is_halved else ""
         notes.append(
-            f"N = {n} generated, {m} reference: below {WARN_BELOW_N} {metric} is unreliable; "
+            f"N = {n} generated, {m} reference{halves}: below {warn_below} {metric} is unreliable; "
             "compare only values of the same N"
         )
     if n != m:
@@ -139,6 +170,36 @@ def _duplicate_notes(x: Floats, y: Floats) -> list[str]:
                 f"{repeated} {side} clips repeat another one's features: they add to N, not to the rank"
             )
     return notes
+
+
+def own_pairs(source_N: Ints, source_M: Ints) -> tuple[Ints, Ints]:
+    """[P], [P] rows of the two sides that share a source: each clip with its own references."""
+    order = np.argsort(source_M, kind="stable")
+    first = np.searchsorted(source_M[order], source_N, side="left")
+    count = np.searchsorted(source_M[order], source_N, side="right") - first
+    rows = np.repeat(np.arange(len(source_N)), count)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
+    return rows, order[np.repeat(first, count) + within]
+
+
+def _tied_notes(metric: str, x: Floats, y: Floats, source_x: Ints, source_y: Ints) -> list[str]:
+    """Said where clips are tied to their own references by more than chance: the correlation of their
+    features, about the means and pooled over dimensions, against that with the next clip's reference."""
+    rows, columns = own_pairs(source_x, source_y)
+    if len(rows) < MIN_TIED:
+        return []
+    a, b = x[rows] - x[rows].mean(axis=0), y[columns] - y[columns].mean(axis=0)
+    norm = float(np.sqrt(np.vdot(a, a) * np.vdot(b, b)))
+    if norm == 0:
+        return []
+    others = np.einsum("pd,pd->p", a, np.roll(b, 1, axis=0))
+    correlation, by_chance = np.vdot(a, b) / norm, others.std() * np.sqrt(len(rows)) / norm
+    if correlation < max(TIED_FROM, 3 * by_chance):
+        return []
+    return [
+        f"clips follow their own references (correlation {correlation:.1f} of the features), which makes "
+        f"{metric} smaller than between independent clips, also where the distribution is wrong"
+    ]
 
 
 def set_estimate(

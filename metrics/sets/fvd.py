@@ -16,7 +16,7 @@ from ...core.types import Estimate
 from ..settings import FrechetSettings
 from .features import MAX_GROUPS, FeatureSets, Floats, Ints, set_estimate
 from .frechet import frechet_distance, frechet_svd, frechet_without_each_group
-from .paired_sets import PairedSetMetric
+from .paired_sets import PairedSetMetric, Swaps
 from .swaps import FrechetSwaps
 
 
@@ -36,6 +36,7 @@ class Fvd(PairedSetMetric):
     higher_is_better: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ("i3d",)
     label: ClassVar[str] = "FVD"
+    others: ClassVar[str | None] = "fvd_others"
 
     def __init__(self, protocol: Any) -> None:
         super().__init__(protocol)
@@ -73,7 +74,7 @@ class Fvd(PairedSetMetric):
             notes = ("standard error and bias by the exact formula in float64",)
         left_out = self._left_out(sets) if sets.num_groups else None
         estimate = set_estimate(value, sets, left_out, jackknife_value=exact, notes=notes)
-        return _without_interval(estimate, x.shape[1]) if min(len(x), len(y)) < x.shape[1] else estimate
+        return without_interval(estimate, x.shape[1]) if min(len(x), len(y)) < x.shape[1] else estimate
 
     def _of_single(self, sets: FeatureSets) -> Estimate:
         """A side of one clip: its covariance is taken as zero, which leaves ||mu_g - mu_r||^2 and the other
@@ -94,7 +95,7 @@ class Fvd(PairedSetMetric):
         x, y, ddof = sets.generated_ND, sets.reference_MD, self._settings.ddof
         return frechet_without_each_group(x, y, sets.group_N, sets.group_M, sets.num_groups, ddof)
 
-    def _swaps(self, one: FeatureSets, other: FeatureSets, source_N: Ints) -> FrechetSwaps:
+    def _swaps(self, one: FeatureSets, other: FeatureSets, source_N: Ints) -> Swaps:
         ddof = self._settings.ddof
         return FrechetSwaps(one.generated_ND, other.generated_ND, one.reference_MD, source_N, ddof)
 
@@ -106,9 +107,10 @@ class FvdVideoMae(Fvd):
     unit: ClassVar[str] = "squared VideoMAE features"
     needs: ClassVar[tuple[str, ...]] = ("videomae",)
     label: ClassVar[str] = "FVD (VideoMAE)"
+    others: ClassVar[str | None] = "fvd_videomae_others"
 
 
-def _without_interval(estimate: Estimate, num_dimensions: int) -> Estimate:
+def without_interval(estimate: Estimate, num_dimensions: int) -> Estimate:
     """The estimate where the correction of its bias is known to fall short."""
     if estimate.low is None:
         return estimate

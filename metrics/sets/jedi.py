@@ -35,6 +35,7 @@ class JediMmd(Kvd):
     unit: ClassVar[str] = "100 x MMD squared"
     needs: ClassVar[tuple[str, ...]] = ("vjepa",)
     label: ClassVar[str] = "JEDi MMD (V-JEPA 2)"
+    others: ClassVar[str | None] = "jedi_mmd_others"
 
     def __init__(self, protocol: Any) -> None:
         super().__init__(protocol)

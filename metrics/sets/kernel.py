@@ -29,6 +29,8 @@ class KernelSums:
         xx_GG, yy_GG, xy_GG: sums over all pairs (i in g, j in h), the diagonals among them.
         diagonal_x_G, diagonal_y_G: sums of k(x_i, x_i) and k(y_i, y_i).
         count_x_G, count_y_G: rows in each group.
+        own_G, own_count_G: sums of k(x_i, y_j) and numbers of the pairs that are left out of the mean between
+            the sides; zeros where all pairs enter.
     """
 
     xx_GG: Floats
@@ -38,6 +40,8 @@ class KernelSums:
     diagonal_y_G: Floats
     count_x_G: Ints
     count_y_G: Ints
+    own_G: Floats
+    own_count_G: Ints
 
     def mmd(self, unbiased: bool = True, without: int | None = None) -> float:
         """MMD^2 of everything, or without one group on both sides.
@@ -50,11 +54,13 @@ class KernelSums:
         within_x, within_y, between = (
             float(sums[np.ix_(keep, keep)].sum()) for sums in (self.xx_GG, self.yy_GG, self.xy_GG)
         )
+        between -= float(self.own_G[keep].sum())
+        num_between = n * m - int(self.own_count_G[keep].sum())
         if unbiased:
             within_x -= float(self.diagonal_x_G[keep].sum())
             within_y -= float(self.diagonal_y_G[keep].sum())
-            return within_x / (n * (n - 1)) + within_y / (m * (m - 1)) - 2.0 * between / (n * m)
-        return within_x / n**2 + within_y / m**2 - 2.0 * between / (n * m)
+            return within_x / (n * (n - 1)) + within_y / (m * (m - 1)) - 2.0 * between / num_between
+        return within_x / n**2 + within_y / m**2 - 2.0 * between / num_between
 
 
 @one_thread
@@ -68,6 +74,7 @@ def kernel_sums(
     degree: int = 3,
     gamma: float | None = None,
     coef0: float = 1.0,
+    own: tuple[Ints, Ints] | None = None,
 ) -> KernelSums:
     """The kernel's sums between groups.
 
@@ -75,6 +82,8 @@ def kernel_sums(
         generated_ND, reference_MD: finite float64.
         group_N, group_M: group of each row, in [0, num_groups); all zeros when nothing is left out.
         degree, gamma, coef0: of the kernel; gamma None means 1/D.
+        own: rows of the two sides whose pairs are left out of the mean between the sides; both rows of a pair
+            are in one group.
     """
     gamma = 1.0 / generated_ND.shape[1] if gamma is None else gamma
     x, counts_x = _by_group(generated_ND, group_N, num_groups)
@@ -97,6 +106,8 @@ def kernel_sums(
                 out[g] += running[high] - running[low]
         return np.triu(out) + np.triu(out, 1).T if symmetric else out
 
+    rows, columns = own if own is not None else (np.empty(0, np.int64), np.empty(0, np.int64))
+    products = np.einsum("pd,pd->p", generated_ND[rows], reference_MD[columns])
     return KernelSums(
         xx_GG=sums(x, counts_x, x, counts_x, symmetric=True),
         yy_GG=sums(y, counts_y, y, counts_y, symmetric=True),
@@ -105,6 +116,10 @@ def kernel_sums(
         diagonal_y_G=_diagonal(y, counts_y, degree, gamma, coef0),
         count_x_G=counts_x,
         count_y_G=counts_y,
+        own_G=np.bincount(
+            group_N[rows], weights=_power(gamma * products + coef0, degree), minlength=num_groups
+        ).astype(np.float64),
+        own_count_G=np.bincount(group_N[rows], minlength=num_groups),
     )
 
 

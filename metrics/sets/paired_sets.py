@@ -20,7 +20,7 @@ from ...core.errors import MetricError
 from ...core.seeds import generator
 from ...core.statistics import group_jackknife, t_interval
 from ...core.types import Estimate
-from .features import FeatureSets, Floats, Ints, check_sets
+from .features import WARN_BELOW_N, FeatureSets, Floats, Ints, check_sets
 
 MAX_SWAPS = 999
 MIN_SWAPS = 199
@@ -150,8 +150,11 @@ class PairedSetMetric(SetMetric):
     A subclass computes on checked sets; see the members that begin with an underscore.
     """
 
+    warn_below_n: ClassVar[int] = WARN_BELOW_N
     needed_for: ClassVar[str] = "a covariance"
     """Why each side must have `min_n` clips, for the message."""
+    is_halved: ClassVar[bool] = False
+    """Whether the value is one of two halves, each of half as many clips."""
     comparison_notes: tuple[str, ...] = ()
     """What the reader of a comparison must know."""
 
@@ -171,9 +174,9 @@ class PairedSetMetric(SetMetric):
         Raises:
             MetricError: wrong shapes, too few clips, NaN or infinite features.
         """
-        return self._estimate(self._checked(generated_ND, reference_ND, groups, reference_groups))
+        return self._estimate(self._checked(generated_ND, reference_ND, groups, reference_groups, self.min_n))
 
-    def value(self, generated_ND: np.ndarray, reference_ND: np.ndarray) -> float:
+    def value(self, generated_ND: np.ndarray, reference_ND: np.ndarray) -> float | None:
         """The number alone, without its uncertainty, of features that were checked."""
         return self._value(self._prepared(generated_ND), self._prepared(reference_ND))
 
@@ -258,7 +261,17 @@ class PairedSetMetric(SetMetric):
         min_n: int = 2,
     ) -> FeatureSets:
         ours, theirs = self._prepared(generated_ND), self._prepared(reference_ND)
-        return check_sets(self.label, ours, theirs, groups, reference_groups, min_n, self.needed_for)
+        return check_sets(
+            self.label,
+            ours,
+            theirs,
+            groups,
+            reference_groups,
+            min_n,
+            self.needed_for,
+            self.is_halved,
+            holds_own=self.references != "others",
+        )
 
     def _prepared(self, features_ND: np.ndarray) -> Floats:
         """Features as the formula takes them."""

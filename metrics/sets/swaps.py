@@ -124,6 +124,7 @@ class KernelSwaps:
     Args:
         degree, gamma, coef0: of the polynomial kernel; gamma None means 1/D.
         unbiased: without the diagonals.
+        own: rows of a system and of the reference whose pairs are left out of the mean between them.
     """
 
     @one_thread
@@ -138,6 +139,7 @@ class KernelSwaps:
         gamma: float | None,
         coef0: float,
         unbiased: bool,
+        own: tuple[Ints, Ints] | None = None,
     ) -> None:
         scale = 1.0 / a_ND.shape[1] if gamma is None else gamma
         pooled = np.concatenate([a_ND, b_ND])
@@ -146,7 +148,12 @@ class KernelSwaps:
         self._kernel *= scale
         self._kernel += coef0
         np.power(self._kernel, degree, out=self._kernel)
-        self._to_reference = ((pooled @ reference_MD.T * scale + coef0) ** degree).mean(axis=1)
+        to_reference = (pooled @ reference_MD.T * scale + coef0) ** degree
+        if own is not None:
+            rows, columns = own
+            to_reference[rows, columns] = to_reference[rows + len(a_ND), columns] = 0.0
+        num_pairs = a_ND.shape[0] * len(reference_MD) - (0 if own is None else len(own[0]))
+        self._to_reference = to_reference.sum(axis=1) / num_pairs
         self._source_N, self._unbiased = source_N, unbiased
         self._diagonal = np.diag(self._kernel).copy()
 
@@ -170,4 +177,4 @@ class KernelSwaps:
             within = (within - member_PN @ self._diagonal) / (n * (n - 1))
         else:
             within = within / n**2
-        return np.asarray(within - 2.0 * (member_PN @ self._to_reference) / n)
+        return np.asarray(within - 2.0 * (member_PN @ self._to_reference))

@@ -22,7 +22,17 @@ CONTENT_TAG = "reelbench.content_key"
 COMPLETE_TAG = "reelbench.artifacts"
 """Set last, to a digest of the artifacts: a run that carries it is logged to its end."""
 
-_NUMBERS = ("standard_error", "low", "high", "n", "num_sources", "n_reference", "coverage", "num_failures")
+_NUMBERS = (
+    "standard_error",
+    "low",
+    "high",
+    "bias_corrected",
+    "n",
+    "num_sources",
+    "n_reference",
+    "coverage",
+    "num_failures",
+)
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,8 @@ def _child(rows: list[Row], run: Row) -> Record:
             tags[f"undefined.{name}"] = why_missing(row)[:MAX_TAG]
             continue
         metrics[name] = float(row["value"])
+        if row.get("references"):
+            tags[f"references.{name}"] = row["references"]
         metrics |= {f"{name}.{column}": float(row[column]) for column in _NUMBERS if is_value(row[column])}
     params = {
         column: str(first[column])

@@ -177,7 +177,7 @@ def _metric_plots(section: MethodTable) -> list[DotPlot]:
                 cell, saw = row.cells[index], f"Saw: {group.conditioning}"
                 if cell.value is not None:
                     marks.append(
-                        Mark(row.method, cell.text, cell.value, cell.low, cell.high, saw, cell.is_best)
+                        Mark(row.method, cell.shown, cell.value, cell.low, cell.high, saw, cell.is_best)
                     )
         plots.append(dot_plot(column.heading, marks))
     return [plot for plot in plots if plot is not None]

@@ -98,5 +98,5 @@ def published_markdown(table: PublishedTable, write: Write = escape_markdown) ->
 
 def _cell(cell: ValueCell, write: Write) -> str:
     """The best in bold, with its marks."""
-    text = f"**{cell.text}**" if cell.is_best else cell.text
+    text = f"**{cell.shown}**" if cell.is_best else cell.shown
     return f"{text} {write(marks_text(cell.marks))}".rstrip()

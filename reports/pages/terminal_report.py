@@ -57,7 +57,7 @@ def _grid(section: MethodTable, part: Sequence[int]) -> Table:
         for row in group.rows:
             # Text, never str: rich would read brackets in a name as its markup.
             cells = [
-                Text(cell.text, style="bold" if cell.is_best else "")
+                Text(cell.shown, style="bold" if cell.is_best else "")
                 + Text(marks_text(cell.marks), style="dim")
                 for cell in row.cells
             ] + [Text(text) for text in section.count_cells(row)]
@@ -85,7 +85,7 @@ def _column_parts(section: MethodTable, width: int) -> list[list[int]]:
 def _column_widths(section: MethodTable) -> list[int]:
     """Of each column the widest cell, or word of the heading."""
     lines = [
-        [*(cell.text + marks_text(cell.marks) for cell in row.cells), *section.count_cells(row)]
+        [*(cell.shown + marks_text(cell.marks) for cell in row.cells), *section.count_cells(row)]
         for group in section.groups
         for row in group.rows
     ]

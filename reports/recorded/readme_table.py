@@ -9,7 +9,14 @@ from ...core.errors import ReelbenchError
 from ...core.markdown import escape_markdown, table_head, table_line
 from ...core.tables import PROVENANCE_COLUMNS
 from ..tables.comparison import comparison_table
-from ..tables.lead import NO_TEST, NOT_TOLD_APART, legend_bold
+from ..tables.lead import (
+    NO_TEST,
+    NOT_TOLD_APART,
+    OWN_REFERENCES,
+    TOO_FEW,
+    legend_bold,
+    legend_corrected,
+)
 from ..tables.measurement import DASH, format_interval
 from ..tables.method_table import MethodTable, ValueCell
 from ..tables.run_tables import RunTables
@@ -22,6 +29,7 @@ END = "<!-- End of the table that is made from docs/benchmark. -->"
 
 _LEGEND = "Under each value its 95% interval, or ± one standard error where it has none."
 
+_LEADS = (OWN_REFERENCES, TOO_FEW, NOT_TOLD_APART, NO_TEST)
 _SHOWN_FACTS = ("Protocol", "Samples", "Reference clips")
 
 
@@ -96,10 +104,9 @@ def _section(section: MethodTable, title: str) -> str:
             ]
             lines.append(table_line([escape_markdown(row.method), *cells]))
     facts = dict(section.facts)
-    lines += ["", f"{_LEGEND} {legend_bold(section.columns)}", ""]
-    lines += [
-        f"- {name}: {escape_markdown(facts[name])}" for name in (NOT_TOLD_APART, NO_TEST) if name in facts
-    ]
+    legend = f"{_LEGEND} {legend_corrected(section.columns)}{legend_bold(section.columns)}"
+    lines += ["", legend, ""]
+    lines += [f"- {name}: {escape_markdown(facts[name])}" for name in _LEADS if name in facts]
     shown = [f"{name}: {escape_markdown(facts[name])}" for name in _SHOWN_FACTS if name in facts]
     lines.append(f"- {'. '.join(shown)}.")
     texts = section.footnotes
@@ -121,5 +128,7 @@ def _cell(cell: ValueCell) -> str:
     value, _, error = cell.text.partition(" ± ")
     text = f"**{value}**" if cell.is_best else value
     if cell.low is not None and cell.high is not None:
-        return f"{text}<br><sub>{format_interval(cell.low, cell.high, cell.standard_error)}</sub>"
+        corrected = f"({cell.corrected}) " if cell.corrected else ""
+        interval = format_interval(cell.low, cell.high, cell.standard_error)
+        return f"{text}<br><sub>{corrected}{interval}</sub>"
     return f"{text}<br><sub>± {error}</sub>" if error else text

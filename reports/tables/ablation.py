@@ -25,7 +25,7 @@ from .run_tables import (
     titles,
 )
 
-ABLATION_METRICS = ("fvd", "kvd", "psnr", "ssim", "lpips")
+ABLATION_METRICS = ("fvd_others", "kvd_others", "fvd", "kvd", "psnr", "ssim", "lpips")
 """The metrics of the table, in its order. Those that a run does not measure are left out."""
 
 _Settings = Mapping[str, str]

@@ -7,10 +7,10 @@ Methods stand in groups by what they saw, and the best value is marked within a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ...core.types import Conditioning
-from .lead import UNRANKED, PairedTests, counted_lead, lead_facts, measured_lead
+from ...core.types import Conditioning, saw_its_reference
+from .lead import OWN_LABEL, UNRANKED, PairedTests, counted_lead, lead_facts, measured_lead
 from .measurement import finite, format_count, format_measurement, is_value
 from .method_table import Column, Group, Lead, MethodRow, MethodTable, TablePart, ValueCell
 from .run_tables import Row, order_key
@@ -24,6 +24,9 @@ _MISSING_COST = {
     "tuning_memory_gib": "nothing is tuned on the references",
     "trainable_parameters": "no number of trained parameters is recorded",
 }
+
+
+OWN_NOTE = "own references: the clips were made from a part of the references that they are held against"
 
 
 class Footnotes:
@@ -94,7 +97,7 @@ def method_table(
         columns=columns,
         parts=built,
         shows_n=shows_n,
-        facts=(*lead_facts([column.label for column in columns], built[0].groups), *facts),
+        facts=(*lead_facts(columns, built[0].groups), *facts),
         footnotes=footnotes.texts,
         settings=settings,
         values=values or {},
@@ -135,6 +138,10 @@ def _columns(rows: Sequence[Row], footnotes: Footnotes) -> tuple[Column, ...]:
         is_cost = row["level"] == "cost"
         higher_is_better = None if is_cost and row["unit"] != COUNTED else row["higher_is_better"]
         label = row["label"] or metric
+        measured = {_references(one) for one in (row, *others) if is_value(one["value"])}
+        references = measured.pop() if len(measured) == 1 else ""
+        if references == "own":
+            label += OWN_LABEL
         # The papers' tables give no units for quality; the unit of a cost is the half of it.
         unit = f" ({row['unit']})" if is_cost and row["unit"] else ""
         arrow = "" if higher_is_better is None else " ↑" if higher_is_better else " ↓"
@@ -145,6 +152,8 @@ def _columns(rows: Sequence[Row], footnotes: Footnotes) -> tuple[Column, ...]:
                 heading=f"{label}{unit}{arrow}",
                 higher_is_better=higher_is_better,
                 level=row["level"] or "",
+                references=references,
+                has_corrected=any(_corrected(one) for one in (row, *others)),
                 marks=footnotes.marks(shared),
             )
         )
@@ -184,6 +193,8 @@ def _lead(
     found = {method: of.get(column.metric) for method, of in methods.items()}
     rows = {method: row for method, row in found.items() if row is not None and is_value(row["value"])}
     values = {method: row["value"] for method, row in rows.items()}
+    if column.level == "set" and any(_references(row) == "own" for row in rows.values()):
+        return Lead(is_own=True)
     if len(rows) < 2 or column.higher_is_better is None:
         return UNRANKED
     if column.level == "cost":
@@ -192,7 +203,12 @@ def _lead(
     if column.level == "set" and len({(row["n"], row["n_reference"]) for row in rows.values()}) > 1:
         footnotes.marks([f"{column.metric}: depends on the number of samples, which differs: no best marked"])
         return UNRANKED
-    return measured_lead(column.metric, column.higher_is_better, values, tests)
+    corrected = {m: row["bias_corrected"] for m, row in rows.items() if _has_correction(row)}
+    ranked = corrected if len(corrected) == len(rows) else values
+    lead = measured_lead(column.metric, column.higher_is_better, ranked, tests)
+    warn_below = max(row.get("warn_below_n") or 0 for row in rows.values())
+    fewest = min(min(row["n"] or 0, row["n_reference"] or 0) for row in rows.values()) if warn_below else 0
+    return replace(lead, marked=(), too_few=warn_below) if fewest < warn_below else lead
 
 
 def _method_row(
@@ -209,9 +225,15 @@ def _method_row(
             marks = footnotes.marks([why_missing(row, column.metric)])
             cells.append(ValueCell(format_measurement(None), marks=marks))
             continue
-        marks = tuple(mark for mark in footnotes.marks(note_lines(row)) if mark not in column.marks)
+        notes = note_lines(row)
+        if _references(row) == "own" and column.references != "own":
+            notes.append(OWN_NOTE)
+        marks = tuple(mark for mark in footnotes.marks(notes) if mark not in column.marks)
         numbers = {name: finite(row[name]) for name in ("value", "standard_error", "low", "high")}
-        cells.append(ValueCell(_text(row), **numbers, is_best=lead.best == method, marks=marks))
+        is_best = method in lead.marked
+        cells.append(
+            ValueCell(_text(row), **numbers, corrected=_corrected(row), is_best=is_best, marks=marks)
+        )
     measured = [row for row in rows.values() if row["level"] != "cost"]
     counts = [row["n"] for row in measured if row["n"] is not None]
     coverages = [row["coverage"] for row in measured if is_value(row["coverage"])]
@@ -222,6 +244,29 @@ def _text(row: Row) -> str:
     if row["unit"] == COUNTED:
         return format_count(row["value"])
     return format_measurement(row["value"], row["standard_error"])
+
+
+def _references(row: Row) -> str:
+    """ "own", "others" or "": whose references a set metric's clips were held against."""
+    if given := row.get("references"):
+        return str(given)
+    # Tables made before this was recorded.
+    return "own" if row["level"] == "set" and saw_its_reference(row["conditioning"] or "") else ""
+
+
+def _has_correction(row: Row) -> bool:
+    """Whether a set metric's estimated bias may be taken out of its value: not where it has no interval,
+    since the correction is known to fall short there."""
+    has_one = row["level"] == "set" and is_value(row.get("bias_corrected"))
+    return has_one and not (row.get("interval") or "none").startswith("none")
+
+
+def _corrected(row: Row) -> str:
+    """The value without its estimated bias; "" where there is none or it reads the same."""
+    if not _has_correction(row):
+        return ""
+    text = format_measurement(row["bias_corrected"], row["standard_error"]).partition(" ")[0]
+    return text if text != _text(row).partition(" ")[0] else ""
 
 
 def span(values: Iterable[int]) -> str:

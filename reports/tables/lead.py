@@ -1,9 +1,11 @@
-"""Which value of a column may be called the best: one rule for every table, plot and format.
+"""Which values of a column may be called the best: one rule for every table, plot and format.
 
-A value leads if it is better than that of *each* other method that saw the same, each time by the paired test
-of the `comparisons` table after Holm's correction: as the test is paired, a value farther away than the
-runner-up's can be the one that cannot be told apart. Where there is no such value nothing is marked, and the
-methods that cannot be told from the best value are named instead.
+Marked are the best value among methods that saw the same and those that the paired test of the `comparisons`
+table does not tell from it after Holm's correction, where it tells at least one: as the test is paired, a
+value farther away than the runner-up's can be the one that cannot be told apart. Set metrics are ordered by
+their values without the estimated bias where all have one, and a difference counts only if it has the same
+sign without its bias. Nothing is marked below the metric's warning N, and where clips are held against
+references that they were made from.
 """
 
 from __future__ import annotations
@@ -16,20 +18,33 @@ from .method_table import Column, Group, Lead
 from .run_tables import Row
 
 _LEGEND_BOLD = (
-    "Bold: better than every other method that saw the same, by the paired test (Holm over all metrics and "
-    f"pairs, {ALPHA:.0%})"
+    "Bold: the best value of those that saw the same, and all that the paired test does not tell from "
+    f"it, where it tells any (Holm over all metrics and pairs, {ALPHA:.0%})"
 )
 _LEGEND_COUNTED = "; of trained parameters: fewer than all others"
+_LEGEND_CORRECTED = (
+    "In parentheses: the value without its estimated bias, around which its interval lies and by which it is "
+    "ranked. "
+)
 
 NOT_TOLD_APART = f"Not told apart (paired test, Holm, {ALPHA:.0%})"
 NO_TEST = "No paired test, so nothing marked"
+TOO_FEW = "Too few clips to mark anything"
+OWN_LABEL = " (own references)"
+OWN_REFERENCES = "Own references, so not ranked"
 
 UNRANKED = Lead()
 
 
 def legend(columns: Iterable[Column]) -> str:
     """What stands under a table of these columns."""
-    return f"Values ± one standard error. {legend_bold(columns)}"
+    columns = list(columns)
+    return f"Values ± one standard error. {legend_corrected(columns)}{legend_bold(columns)}"
+
+
+def legend_corrected(columns: Iterable[Column]) -> str:
+    """What values in parentheses are; "" where no column has any."""
+    return _LEGEND_CORRECTED if any(column.has_corrected for column in columns) else ""
 
 
 def legend_bold(columns: Iterable[Column]) -> str:
@@ -79,18 +94,27 @@ def measured_lead(
             continue
         if found is not None:
             difference, row = found
-            if row["p_holm"] <= ALPHA and sign * difference > 0 and values[method] != values[leader]:
+            is_told = row["p_holm"] <= ALPHA and values[method] != values[leader]
+            if is_told and sign * difference > 0 and _keeps_its_sign(row):
                 continue
             if is_value(row["min_detectable"]):
                 detectable.append(row["min_detectable"])
         shared.append(method)
-    alone = len(shared) == 1
+    tells_any = len(shared) < len(values)
     return Lead(
-        best=leader if alone and len(untested) == 1 else None,
-        shared=() if alone else tuple(shared),
+        marked=tuple(shared) if tells_any and len(untested) == 1 else (),
+        shared=() if len(shared) == 1 else tuple(shared),
         detectable=max(detectable, default=None),
         untested=() if len(untested) == 1 else tuple(untested),
     )
+
+
+def _keeps_its_sign(row: Row) -> bool:
+    """Whether the difference of a set metric has the same sign without its bias, around which the interval
+    lies."""
+    if row["level"] != "set" or not (is_value(row["low"]) and is_value(row["high"])):
+        return True
+    return bool((row["low"] + row["high"]) * row["difference"] > 0)
 
 
 def counted_lead(values: Mapping[str, float], texts: Mapping[str, str]) -> Lead:
@@ -104,26 +128,50 @@ def counted_lead(values: Mapping[str, float], texts: Mapping[str, str]) -> Lead:
         return UNRANKED
     first, second, *_ = sorted(values, key=lambda method: values[method])
     is_alone = values[first] < values[second] and texts[first] != texts[second]
-    return Lead(best=first if is_alone else None)
+    return Lead(marked=(first,) if is_alone else ())
 
 
-def lead_facts(labels: Sequence[str], groups: Sequence[Group]) -> list[tuple[str, str]]:
-    """(name, text) lines that name the differences that are none, and those that nothing tests.
-
-    Args:
-        labels: of the columns.
-    """
+def lead_facts(columns: Sequence[Column], groups: Sequence[Group]) -> list[tuple[str, str]]:
+    """(name, text) lines that name what is not ranked and why, the differences that are none, and those that
+    nothing tests."""
+    own: dict[str, list[str]] = {}
+    few: dict[str, None] = {}
     shared, untested = [], []
-    for index, label in enumerate(labels):
+    for index, column in enumerate(columns):
         for group in groups:
             lead = group.leads[index]
+            if lead.is_own:
+                saw = f" of methods that saw {group.conditioning}" if len(groups) > 1 else ""
+                own.setdefault(saw, []).append(column.label.removesuffix(OWN_LABEL))
+            if lead.too_few:
+                few[f"{column.label} below N = {lead.too_few}"] = None
             if lead.shared:
                 known = f" (detectable: {format_rounded(lead.detectable)})" if lead.detectable else ""
-                shared.append(f"{label}: {_names(lead.shared, group, groups)}{known}")
+                shared.append(f"{column.label}: {_names(lead.shared, group, groups)}{known}")
             if lead.untested:
-                untested.append(f"{label}: {_names(lead.untested, group, groups)}")
-    facts = [(NOT_TOLD_APART, "; ".join(shared)), (NO_TEST, "; ".join(untested))]
+                untested.append(f"{column.label}: {_names(lead.untested, group, groups)}")
+    facts = [
+        (OWN_REFERENCES, _own_text(own, columns) if own else ""),
+        (TOO_FEW, ", ".join(few)),
+        (NOT_TOLD_APART, "; ".join(shared)),
+        (NO_TEST, "; ".join(untested)),
+    ]
     return [(name, text) for name, text in facts if text]
+
+
+def _own_text(own: Mapping[str, Sequence[str]], columns: Sequence[Column]) -> str:
+    what = "; ".join(f"{', '.join(labels)}{saw}" for saw, labels in own.items())
+    others = [column.label for column in columns if column.references == "others"]
+    instead = (
+        f"compare methods by {' and '.join(others)}"
+        if others
+        else "methods are told apart by values against the references of other clips"
+    )
+    return (
+        f"{what}: the clips were made from a part of the very references that they are held "
+        "against, and closeness to these makes the values smaller even where the distribution is wrong; "
+        f"{instead}"
+    )
 
 
 def _names(methods: Sequence[str], group: Group, groups: Sequence[Group]) -> str:

@@ -16,6 +16,8 @@ class Column:
         heading: label, a cost's unit, and the arrow of the better direction.
         higher_is_better: None where nothing may be ranked.
         level: "set", "clip" or "cost".
+        references: "own" or "others", see `core.tables.SummaryRow`; "" where it does not matter.
+        has_corrected: whether any value stands beside one without its estimated bias.
         marks: numbers of the footnotes that hold for the whole column.
     """
 
@@ -24,6 +26,8 @@ class Column:
     heading: str
     higher_is_better: bool | None
     level: str
+    references: str = ""
+    has_corrected: bool = False
     marks: tuple[int, ...] = ()
 
     @property
@@ -39,7 +43,8 @@ class ValueCell:
     Attributes:
         text: "298.1 ± 5.3", or a dash.
         value, standard_error, low, high: the numbers; None where there is none.
-        is_best: better than each other method that saw the same, see `lead`.
+        corrected: the value without its estimated bias, "" where there is none or it reads the same.
+        is_best: the best of the methods that saw the same, or not told from it, see `lead`.
         marks: numbers of its footnotes.
     """
 
@@ -48,8 +53,14 @@ class ValueCell:
     standard_error: float | None = None
     low: float | None = None
     high: float | None = None
+    corrected: str = ""
     is_best: bool = False
     marks: tuple[int, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """ "298.1 ± 5.3 (290.4)": the text with the corrected value."""
+        return f"{self.text} ({self.corrected})" if self.corrected else self.text
 
 
 @dataclass(frozen=True)
@@ -67,17 +78,22 @@ class Lead:
     """Who has the best value of one column, among methods that saw the same.
 
     Attributes:
-        best: the method whose value is marked; None where none is better than each other one.
+        marked: the methods whose values are marked: the best and those that cannot be told from it; none
+            where nothing can be told from the best, or may be ranked.
         shared: the method of the best value and those that cannot be told from it, from best to worst; empty
             where there is none, and where nothing is ranked.
         detectable: the true difference that the least sure test behind `shared` would find with 80% power.
         untested: the method of the best value and those that no test compares with it.
+        too_few: the N below which the metric's values are not marked, where they are below; else 0.
+        is_own: the clips are held against references that they were made from, and not ranked.
     """
 
-    best: str | None = None
+    marked: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     detectable: float | None = None
     untested: tuple[str, ...] = ()
+    too_few: int = 0
+    is_own: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The table of text-video prediction: methods against FVD and KVD on every data set.
 
 The shape of the papers' tables (Seer Table 1, FCA): a row for each method, FVD and KVD of each data set side
-by side. One table for each protocol: values are smaller where the given frames are measured, too.
+by side. Values of different protocols never share a table: they are smaller where the given frames are
+measured, too.
 """
 
 from __future__ import annotations
@@ -17,8 +18,13 @@ from .comparison import counts_differ, section_facts
 from .method_table import MethodTable
 from .run_tables import Row, RunTables, json_object, protocol_text
 
-PREDICTION_METRICS = ("fvd", "kvd")
-"""The metrics of the table, in its order."""
+_METRICS_OF = {
+    "": ("fvd_others", "kvd_others"),
+    ", own references as in the papers": ("fvd", "kvd"),
+}
+"""The metrics of the tables, in their order, by what the titles say of them."""
+
+PREDICTION_METRICS = tuple(name for names in _METRICS_OF.values() for name in names)
 
 _GIVEN_FRAMES = {
     "keep": "those that were given are among them, equal on both sides where a method shows them, which "
@@ -72,29 +78,32 @@ def _num_given(name: str, given: dict[str, Any]) -> int:
 
 
 def prediction_tables(run: RunTables) -> tuple[MethodTable, ...]:
-    """The prediction tables of a run, one for each protocol; none where nothing is predicted.
+    """The prediction tables of a run; none where nothing is predicted. Of each protocol one against the
+    references of other clips, by which methods are told apart, and one as the papers print it.
 
     Raises:
         StoreError: a table is missing or cannot be read.
         ValueError: two all-seeds rows claim the same cell.
     """
     data = prediction_data(run.rows("runs"))
-    rows = [row for row in run.summary if row["metric"] in PREDICTION_METRICS]
-    rows_of: dict[tuple[str, str], dict[str, list[Row]]] = {}
-    for row in sorted(rows, key=lambda row: PREDICTION_METRICS.index(row["metric"])):
-        key = (row["protocol"] or "", row["protocol_digest"] or "")
-        rows_of.setdefault(key, {}).setdefault(row["dataset"], []).append(row)
+    rows_of: dict[tuple[tuple[str, str], str], dict[str, list[Row]]] = {}
+    for about, metrics in _METRICS_OF.items():
+        rows = [row for row in run.summary if row["metric"] in metrics]
+        for row in sorted(rows, key=lambda row: metrics.index(row["metric"])):
+            key = (row["protocol"] or "", row["protocol_digest"] or "")
+            rows_of.setdefault((key, about), {}).setdefault(row["dataset"], []).append(row)
     tables = []
-    for key, by_dataset in sorted(rows_of.items()):
+    for (key, about), by_dataset in sorted(rows_of.items()):
         parts = [(item, by_dataset[item.label]) for item in data if item.label in by_dataset]
         if parts:
             tests = [row for other, rows in run.comparisons.items() if other[2:] == key for row in rows]
-            tables.append(_table(key, parts, run.method_order, tests))
+            tables.append(_table(key, about, parts, run.method_order, tests))
     return tuple(tables)
 
 
 def _table(
     key: tuple[str, str],
+    about: str,
     parts: Sequence[tuple[PredictionData, Sequence[Row]]],
     method_order: Sequence[str],
     comparisons: Iterable[Row],
@@ -107,7 +116,7 @@ def _table(
     ]
     tests = [{**row, "metric": f"{row['dataset']} {row['metric']}"} for row in comparisons]
     return method_table(
-        f"protocol {key[0] or '(none)'}",
+        f"protocol {key[0] or '(none)'}{about}",
         key[0],
         [PartRows(rows, tests)],
         method_order,

@@ -11,6 +11,7 @@ from ...core.contracts import Metric, SetMetric
 from ...core.errors import MetricError
 from ...core.statistics import ALPHA, holm, mean_estimate, min_detectable, sign_flip_test
 from ...core.tables import ComparisonRow, ScoreRow
+from ...core.types import saw_its_reference
 from ...metrics.sets.paired_sets import PairedComparison
 from ..measuring import Measuring
 from .metric_calls import Defects, MetricDefectError, set_comparison
@@ -83,7 +84,11 @@ def _compared(
         for a, b in pairs:
             if (found := _compare_clips(mine, a.label, b.label)) is not None:
                 yield metric, a, b, found
-    for set_metric, (a, b) in itertools.product(measuring.set_metrics, pairs):
+    set_metrics = measuring.set_metrics_of(observations.conditionings(dataset))
+    names = {metric.name for metric in set_metrics}
+    for set_metric, (a, b) in itertools.product(set_metrics, pairs):
+        if saw_its_reference(a.conditioning) and set_metric.others in names:
+            continue  # closeness to one's own references would count as a merit; the other metric compares
         try:
             found = _compare_sets(set_metric, observations, dataset, a.label, b.label)
         except MetricDefectError as error:

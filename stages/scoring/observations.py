@@ -78,6 +78,10 @@ class Observations:
                 found.setdefault((item.clip.method, item.clip.dataset, seed), []).append(item)
         return found
 
+    def conditionings(self, dataset: str) -> set[str]:
+        """What the systems saw that have clips of a data set."""
+        return {system.conditioning for system in self.systems if self.of(system.label, dataset)}
+
     def references_of(self, dataset: str) -> list[Observation]:
         """The reference clips of a data set."""
         return [item for item in self.references if item.clip.dataset == dataset]

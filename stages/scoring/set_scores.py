@@ -80,7 +80,10 @@ def over_seeds(of_seeds: Sequence[Scored]) -> Scored:
         return *there[0], ""
     per_seed = [estimate for _, estimate in there]
     errors = [item.standard_error for item in per_seed if item.standard_error is not None]
-    corrected = [item.bias_corrected for item in per_seed if item.bias_corrected is not None]
+    # Without an interval the correction is known to fall short.
+    corrected = [
+        item.bias_corrected for item in per_seed if item.bias_corrected is not None and item.low is not None
+    ]
     values = [item.value for item in per_seed]
     spread = f"standard deviation between {len(per_seed)} seeds: {float(np.std(values, ddof=1)):.3g}"
     estimate = replace(

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...core.contracts import Metric, SetMetric
 from ...core.tables import ScoreRow, SummaryRow
+from ...core.types import saw_its_reference
 from ..measuring import Measuring
 from .clip_scores import Scored, mean_score
 from .metric_calls import Defects, offers_comparison, signature_of
@@ -78,7 +79,7 @@ def summary_rows(
             for cell in cells:
                 scored = mean_score(clip_metric, [row for row in mine if cell.seed in (None, row.seed)])
                 rows.append(_row(clip_metric, measuring, cell, scored, 0, defects))
-        for set_metric in measuring.set_metrics:
+        for set_metric in measuring.set_metrics_of(observations.conditionings(cells[0].dataset)):
             rows += _set_rows(set_metric, measuring, cells, defects)
     return rows
 
@@ -102,6 +103,11 @@ def _set_rows(
         num_there += len(generated.ids)
         yield _row(metric, measuring, cell, of_seeds[-1], len(generated.ids), defects)
     yield _row(metric, measuring, cells[-1], over_seeds(of_seeds), num_there, defects)
+
+
+def _about_the_set(metric: SetMetric, cell: SummaryCell) -> dict[str, int | str | None]:
+    own = "own" if saw_its_reference(cell.system.conditioning) else None
+    return {"warn_below_n": metric.warn_below_n or None, "references": metric.references or own}
 
 
 def _row(
@@ -150,6 +156,7 @@ def _row(
         num_failures=asked - n,
         coverage=n / asked if asked else 0.0,
         n_reference=n_reference,
+        **(_about_the_set(metric, cell) if isinstance(metric, SetMetric) else {}),
         signature=signature_of(metric, measuring.protocol, weights, n, n_reference),
         notes="\n".join(filter(None, notes)),
         score_key=key,

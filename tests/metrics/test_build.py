@@ -28,6 +28,11 @@ MORE = [
     "fvd_videomae",
     "kvd_videomae",
     "jedi_mmd",
+    "fvd_others",
+    "kvd_others",
+    "fvd_videomae_others",
+    "kvd_videomae_others",
+    "jedi_mmd_others",
 ]
 PIXELS = [
     "psnr",
@@ -172,8 +177,9 @@ def test_every_metric_without_weights_is_named_with_the_reason(clean: Protocol, 
         refuse_unavailable(metrics, {"vjepa": str(tmp_path / "none")})
     message = str(caught.value)
     assert "pickscore: no weights are named: give `weights: {pickscore: <PickScore_v1" in message
-    assert "fvd_videomae, kvd_videomae: no weights are named: give `weights: {videomae:" in message
-    assert f"jedi_mmd: no weights at {tmp_path / 'none'}" in message
+    videomae = "fvd_videomae, kvd_videomae, fvd_videomae_others, kvd_videomae_others"
+    assert f"{videomae}: no weights are named: give `weights: {{videomae:" in message
+    assert f"jedi_mmd, jedi_mmd_others: no weights at {tmp_path / 'none'}" in message
     assert "clipsim" not in message
     assert message.count("pickscore: no weights") == 1
 

@@ -41,6 +41,7 @@ def _summary_row(**values: Any) -> dict[str, Any]:
         "low": 287.8, "high": 308.5, "interval": "jackknife over sources", "n": 16, "num_sources": 8,
         "num_failures": 0, "coverage": 1.0, "n_reference": 16, "signature": "i3d:1 fvd:1",
         "hardware": "2 CPU cores", "notes": None, "score_key": "5" * 64, "bias_corrected": None,
+        "warn_below_n": None, "references": None,
     }  # fmt: skip
     unknown = set(values) - set(row)
     assert not unknown, unknown
@@ -52,13 +53,14 @@ def _comparison_row(**values: Any) -> dict[str, Any]:
     row: dict[str, Any] = {
         "run": "demo", "metric": "fvd", "protocol": PROTOCOL, "protocol_digest": PROTOCOL_DIGEST,
         "dataset": "sprites", "split": "test", "conditioning": "text", "method_a": "text2video-zero",
-        "method_b": "zs2", "level": "set", "difference": 21.5, "standard_error": 6.0, "low": 9.0,
-        "high": 34.0, "p_value": 0.012, "p_holm": 0.036, "family": "6 comparisons", "min_detectable": 18.0,
+        "method_b": "zs2", "level": "set", "difference": 21.5, "standard_error": 6.0,
+        "p_value": 0.012, "p_holm": 0.036, "family": "6 comparisons", "min_detectable": 18.0,
         "num_pairs": 16, "num_sources": 8, "test": "swap", "notes": None,
     }  # fmt: skip
-    unknown = set(values) - set(row)
+    unknown = set(values) - {*row, "low", "high"}
     assert not unknown, unknown
-    return row | values
+    row |= values
+    return {"low": row["difference"] - 12.5, "high": row["difference"] + 12.5} | row
 
 
 def _full_comparisons() -> list[dict[str, Any]]:

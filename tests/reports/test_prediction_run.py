@@ -84,12 +84,12 @@ def summary(tables_folder: Path) -> list[dict[str, Any]]:
 
 
 def test_every_method_has_fvd_and_kvd_on_every_data_set(tables_folder: Path) -> None:
-    (table,) = prediction_tables(RunTables(tables_folder))
-    assert [column.heading for column in table.columns] == [
-        f"sprites-{name} {metric} ↓"
-        for name in ("ssv2", "bridge", "epic-kitchens-100")
-        for metric in ("FVD", "KVD")
-    ]
+    others, papers = prediction_tables(RunTables(tables_folder))
+    names = ("ssv2", "bridge", "epic-kitchens-100")
+    for table, whose in ((others, "others'"), (papers, "own")):
+        assert [column.heading for column in table.columns] == [
+            f"sprites-{name} {metric} ({whose} references) ↓" for name in names for metric in ("FVD", "KVD")
+        ]
     (group,) = table.groups
     assert group.conditioning == "text + first frames"
     assert [row.method for row in group.rows] == ["repeat-last-frame", "larger"]
@@ -105,7 +105,7 @@ def test_every_method_has_fvd_and_kvd_on_every_data_set(tables_folder: Path) -> 
 
 
 def test_the_facts_say_what_was_given_and_measured(tables_folder: Path) -> None:
-    (table,) = prediction_tables(RunTables(tables_folder))
+    _, table = prediction_tables(RunTables(tables_folder))
     facts = dict(table.facts)
     digest = read_table(tables_folder, "runs").to_pylist()[0]["protocol_digest"]
     assert facts["Protocol"] == f"seer ({digest[:12]})"
@@ -131,10 +131,12 @@ def test_variants_differ_in_what_was_set(tables_folder: Path) -> None:
     for table in tables:
         assert table.settings == ("height", "width")
         assert table.values == {"repeat-last-frame": ("32", "32"), "larger": ("48", "48")}
-        assert [column.metric for column in table.columns] == ["fvd", "kvd", "psnr", "ssim"]
-        assert all(
-            cell.value is not None for group in table.groups for row in group.rows for cell in row.cells
-        )
+        names = [column.metric for column in table.columns]
+        assert names == ["fvd_others", "kvd_others", "fvd", "kvd", "psnr", "ssim"]
+        rows = [row for group in table.groups for row in group.rows]
+        # Two clips have no two halves with a covariance.
+        assert all(row.cells[0].value is None for row in rows)
+        assert all(cell.value is not None for row in rows for cell in row.cells[2:])
 
 
 def test_both_reports_have_the_tables(tables_folder: Path, tmp_path: Path) -> None:
@@ -159,7 +161,9 @@ def test_a_run_reproduces_its_own_recorded_tables(tables_folder: Path, tmp_path:
     assert (len(found.rows), found.num_reproduced, found.num_compared) == (12, 24, 24)
     assert found.is_whole
     (note,) = found.notes
-    assert note.startswith("FVD and KVD: not compared")
+    assert note.startswith(
+        "FVD and FVD (others' references) and KVD and KVD (others' references): not compared"
+    )
     text = readme_table(tmp_path)
     assert text.count("| repeat-last-frame |") == text.count("| larger |") == 3
     assert "Sampling" not in text

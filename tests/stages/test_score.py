@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,14 @@ from reelbench.stages.scoring.comparisons import comparison_rows
 from reelbench.stages.scoring.curves import curve_rows
 from reelbench.stages.scoring.metric_calls import Defects
 from reelbench.stages.scoring.observations import FeatureCell, Observation, Observations, System
+from reelbench.stages.scoring.summary import summary_rows
 
 D = 4
 SPECTRUM = np.arange(1, D + 1) ** -0.5
+
+
+I3D = {"i3d": SimpleNamespace(weight_digests={})}
+"""Weights of nobody, of which rows of the summary name the digests."""
 
 
 def features(n: int, seed: int, shift: float = 0.0) -> np.ndarray:
@@ -36,6 +42,7 @@ def score(
     protocol: dict[str, Any] | None = None,
     seeds: tuple[int, ...] = (0,),
     gaps: Collection[tuple[str, int, int]] = (),
+    extractors: Mapping[str, Any] | None = None,
 ) -> tuple[Measuring, Observations]:
     """Measuring and observations of methods {label: (conditioning, {seed: features [N, D]})}.
 
@@ -51,7 +58,7 @@ def score(
         for index, row in enumerate(rows)
     ]
     references = [observation(index, row) for index, row in enumerate(reference)]
-    measuring = Measuring(parsed, tuple(build_metric(name, parsed) for name in metrics), {})
+    measuring = Measuring(parsed, tuple(build_metric(name, parsed) for name in metrics), extractors or {})
     everything = Observations("r", systems, {"data": "test"}, seeds, tuple(observed), tuple(references))
     return measuring, everything
 
@@ -175,3 +182,36 @@ def test_curves_of_nothing_are_empty() -> None:
     sides = {"a": (TEXT, {0: features(3, 0)})}
     gaps = {("a", 0, index) for index in range(3)}
     assert curves(sides, features(3, 1), gaps=gaps) == []
+
+
+def test_where_methods_saw_frames_they_are_compared_against_the_references_of_other_clips() -> None:
+    """B keeps to its own references with the wrong deviation; A has the right one and keeps to nothing."""
+    reference, fresh = features(60, 0), features(60, 1)
+    followed = 1.15 * (0.95 * reference + np.sqrt(1 - 0.95**2) * features(60, 2))
+    saw = Conditioning.TEXT_AND_FRAMES
+    methods = {"a": (saw, {0: fresh}), "b": (saw, {0: followed})}
+    measuring, everything = score(methods, reference, metrics=("fvd", "kvd"), extractors=I3D)
+    rows = summary_rows(measuring, everything, [], Defects())
+    found = {(row.metric, row.method): row for row in rows if row.seed is None}
+    assert found["fvd", "b"].value < found["fvd", "a"].value  # what misleads
+    assert found["fvd_others", "b"].value > found["fvd_others", "a"].value
+    assert {row.metric: row.references for row in rows} == {
+        "fvd": "own", "kvd": "own", "fvd_others": "others", "kvd_others": "others",
+    }  # fmt: skip
+    assert {row.metric: row.warn_below_n for row in rows} == {
+        "fvd": 400, "kvd": 400, "fvd_others": 800, "kvd_others": 400,
+    }  # fmt: skip
+    compared = comparison_rows(measuring, everything, [], Defects())
+    assert [row.metric for row in compared] == ["fvd_others", "kvd_others"]
+    assert all(row.difference < 0 for row in compared)
+    # Named in the run file, they are not measured twice; a text alone leaves things as they were.
+    measuring, everything = score(methods, reference, metrics=("kvd", "kvd_others"), extractors=I3D)
+    rows = summary_rows(measuring, everything, [], Defects())
+    assert sorted((row.metric, row.method) for row in rows if row.seed is None) == [
+        ("kvd", "a"), ("kvd", "b"), ("kvd_others", "a"), ("kvd_others", "b"),
+    ]  # fmt: skip
+    text = {label: (Conditioning.TEXT, made) for label, (_, made) in methods.items()}
+    measuring, everything = score(text, reference, extractors=I3D)
+    rows = summary_rows(measuring, everything, [], Defects())
+    assert {(row.metric, row.references) for row in rows} == {("fvd", None)}
+    assert [row.metric for row in comparison_rows(measuring, everything, [], Defects())] == ["fvd"]

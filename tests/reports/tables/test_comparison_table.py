@@ -24,14 +24,17 @@ GOLDEN = """\
 | --- | ---: | ---: | ---: |
 | *Saw: text* |  |  |  |
 | ddim-frames | 298.1 ± 5.3 | 0.2945 ± 0.0012 | 0.510 ± 0.012 |
-| text2video-zero | 276.6 ± 5.3 | 0.3055 ± 0.0012 | 0.910 ± 0.012 |
-| zs2 | 255.1 ± 5.3 | **0.3165 ± 0.0012** | 1.310 ± 0.012 |
+| text2video-zero | **276.6 ± 5.3** | 0.3055 ± 0.0012 | 0.910 ± 0.012 |
+| zs2 | **255.1 ± 5.3** | **0.3165 ± 0.0012** | 1.310 ± 0.012 |
 | *Saw: text + reference video* |  |  |  |
-| tune-a-video | 233.6 ± 5.3 | 0.3275 ± 0.0012 | 1.710 ± 0.012 |
+| tune-a-video | 233.6 ± 5.3 \\[1\\] | 0.3275 ± 0.0012 | 1.710 ± 0.012 |
 
-Values ± one standard error. Bold: better than every other method that saw the same, by the paired test \
-(Holm over all metrics and pairs, 5%).
+Values ± one standard error. Bold: the best value of those that saw the same, and all that the paired test \
+does not tell from it, where it tells any (Holm over all metrics and pairs, 5%).
 
+- Own references, so not ranked: FVD of methods that saw text + reference video: the clips were made from a \
+part of the very references that they are held against, and closeness to these makes the values smaller even \
+where the distribution is wrong; methods are told apart by values against the references of other clips
 - Not told apart (paired test, Holm, 5%): FVD: zs2 and text2video-zero (detectable: 18)
 - Protocol: fvd-demo-16x64 (af8a2851503d)
 - Samples: 16 clips per method, of 8 source videos, 1 seed
@@ -39,6 +42,7 @@ Values ± one standard error. Bold: better than every other method that saw the 
 - Intervals: group jackknife (FVD); t, clustered on source (CLIPSIM)
 - Signatures: fvd\\|v1\\|af8a2851 (FVD); clipsim\\|v1\\|af8a2851 (CLIPSIM)
 - Hardware: 2 CPU cores
+- \\[1\\] own references: the clips were made from a part of the references that they are held against
 """
 
 
@@ -70,7 +74,7 @@ def test_best_is_marked_within_a_conditioning_only(
 ) -> None:
     # tune-a-video has the best values of all, but it is alone in having seen the video.
     table = build(full_summary, comparisons=full_comparisons)
-    assert best_methods(table) == {("zs2", "clipsim")}
+    assert best_methods(table) == {("zs2", "clipsim"), ("zs2", "fvd"), ("text2video-zero", "fvd")}
 
 
 def test_tests_of_another_protocol_or_data_set_mark_nothing(
