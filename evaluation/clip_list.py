@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from ..core.errors import EvaluationError
+from ..datasets.lists.annotation import expanded
+from ..datasets.lists.text_file import is_file, is_folder
 from ..datasets.video import ANIMATION_SUFFIXES, PICTURE_SUFFIXES, is_animation
 
 VIDEO_SUFFIXES = frozenset(
@@ -121,11 +123,11 @@ def find_clips(folder: Path) -> dict[str, StoredClip]:
         EvaluationError: no such folder, no clip in it, two clips of one name (a.mp4 and a.mkv), a folder that
             cannot be listed, or a name that is not UTF-8.
     """
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
+    folder = expanded(str(folder))
+    if not is_folder(folder):
+        what = "is a file, not a folder" if is_file(folder) else "does not exist"
         raise EvaluationError(
-            f"the folder of clips {str(folder)!r} {what}", "give the folder that holds the videos"
+            f"the folder of clips {str(folder)!r:.400} {what}", "give the folder that holds the videos"
         )
     found: dict[str, StoredClip] = {}
     for clip in _walk(folder, "", ()):
@@ -148,7 +150,7 @@ def find_clips(folder: Path) -> dict[str, StoredClip]:
 def other_files(folder: Path) -> list[str]:
     """Names of files in a folder and below it that are no clips by their endings and may have been meant as
     such, sorted."""
-    folder, found = Path(folder).expanduser(), []
+    folder, found = expanded(str(folder)), []
     for above, _, names in os.walk(folder):
         endings = {name: Path(name).suffix.lower() for name in names if name[0] != "."}
         known = VIDEO_SUFFIXES | PICTURE_SUFFIXES | SIDE_SUFFIXES | ANIMATION_SUFFIXES
@@ -176,9 +178,9 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
         raise EvaluationError(f"cannot list the folder {str(folder)!r}: {error.strerror}") from error
     has_pictures = has_videos = False
     animated: dict[str, bool] = {}
-    for name, is_folder in listed:
+    for name, holds_more in listed:
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - ten thousand Paths take a second
-        if is_folder:
+        if holds_more:
             yield from _walk(folder / name, f"{prefix}{name}/", (*above, here))
         elif suffix.lower() in VIDEO_SUFFIXES or _is_animation(folder / name, suffix.lower(), animated):
             has_videos = True

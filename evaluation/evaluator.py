@@ -21,6 +21,7 @@ from ..core.errors import EvaluationError, StoreError
 from ..core.run_file import DatasetEntry, MethodEntry, RunFile
 from ..core.store import Store
 from ..core.types import Features
+from ..datasets.lists.annotation import expanded
 from ..metrics.build import build_metric, extractors_needed, refuse_unavailable
 from ..metrics.protocol import Protocol, load_protocol
 from ..stages.extraction import extract
@@ -118,8 +119,8 @@ def evaluate(
     matching = match_systems(
         found,
         references,
-        Path(captions) if captions is not None else None,
-        Path(pairs) if pairs is not None else None,
+        expanded(str(captions)) if captions is not None else None,
+        expanded(str(pairs)) if pairs is not None else None,
         limit=limit,
         num_context_frames=context_frames,
     )
@@ -204,7 +205,7 @@ def _extract(work: WorkList, context: WorkerContext, progress: bool) -> None:
 def _systems(generated: PathLike | Sequence[PathLike]) -> dict[str, Path]:
     """Label -> folder; labels are the folders' names, with their parents' where those are alike."""
     # One folder is one system, however it is spelt: a/../a, a/.
-    folders = [Path(os.path.normpath(Path(item).expanduser())) for item in _as_list(generated)]
+    folders = [Path(os.path.normpath(expanded(str(item)))) for item in _as_list(generated)]
     if not folders:
         raise EvaluationError("no folder of generated clips was given")
     for depth in range(1, 1 + max(len(folder.absolute().parts) for folder in folders)):

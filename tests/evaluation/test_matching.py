@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reelbench.core.errors import EvaluationError
+from reelbench.core.errors import DatasetError, EvaluationError
 from reelbench.evaluation.clip_list import StoredClip, find_clips
 from reelbench.evaluation.matching import EvaluationSample, Matched, count_duplicates, match
 
@@ -77,6 +77,11 @@ def test_no_folder_no_clip(tmp_path: Path) -> None:
         find_clips(tmp_path / "nowhere")
     with pytest.raises(EvaluationError, match=r"a\.mp4' is a file, not a folder"):
         find_clips(touch(tmp_path, "a.mp4") / "a.mp4")
+    for name in ("a" * 5000, "a\0b"):
+        with pytest.raises(EvaluationError, match="does not exist"):
+            find_clips(tmp_path / name)
+    with pytest.raises(DatasetError, match="the home folder of a user that does not exist"):
+        find_clips(Path("~nobody-of-this-name/clips"))
     with pytest.raises(EvaluationError, match="no clip in") as caught:
         find_clips(touch(tmp_path / "empty", "notes.txt"))
     assert ".webm" in str(caught.value.hint)

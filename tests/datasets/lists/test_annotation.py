@@ -146,6 +146,7 @@ def test_ids_that_became_numbers() -> None:
     for value in (7, 7.0, "7", "7.0", " 7 "):
         assert id_name(value, "id", "here") == "7"
     assert id_name("a.0", "id", "here") == "a.0"
+    odd: Any
     for odd in (True, 7.5, float("nan"), 10**30, None, [], "7.0.0/", ""):
         with pytest.raises(DatasetError, match="is not a plain name"):
             id_name(odd, "id", "here")
