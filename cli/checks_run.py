@@ -135,7 +135,10 @@ def _part_datasets(run: RunFile, every_video: bool) -> Iterator[Check]:
         if num_opened:
             found += f", {num_opened} videos opened" + ("" if every_video else " (--data opens all)")
         if faults:
-            yield Check(BAD, what, f"{found}; {len(faults)} cannot be used:{_listed(faults)}")
+            # Videos of such lists are taken down; whoever cannot get them anymore leaves them out.
+            has_way = getattr(getattr(dataset, "config", None), "skip_missing", None) is False
+            way = " (skip_missing leaves out what is not there)" if has_way else ""
+            yield Check(BAD, what, f"{found}; {len(faults)} cannot be used{way}:{_listed(faults)}")
         else:
             yield Check(GOOD, what, found)
         for note in notes:

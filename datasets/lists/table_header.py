@@ -13,6 +13,11 @@ from .text_file import names_shown
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
+_LONGEST_HEADER = 1 << 16
+
+_SEPARATOR = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
+"""What Excel understands, and writes, before the header."""
+
 
 @dataclass(frozen=True)
 class WantedColumn:
@@ -71,14 +76,23 @@ def open_table(
             delimiter makes sense of the header.
     """
     names = ", ".join(column.name for column in columns if column.is_needed)
-    first = next((line for line in lines if line.strip()), None)
+    written = (line for line in lines if line.strip())
+    first = next(written, None)
+    if first is not None and (separator := _SEPARATOR.fullmatch(first)) is not None:
+        first = next(written, None)
+        delimiters = separator[1] if separator[1] in delimiters else delimiters
     if first is None:
         raise DatasetError(f"{path} is empty; expected a header with the columns {names}")
-    while first.count('"') % 2:  # a name with a line break
+    is_open = first.count('"') % 2 == 1
+    while is_open:  # a name with a line break
         more = next(lines, None)
-        if more is None:
-            raise DatasetError(f"{path}, line 1: a double quote of the header is never closed")
+        if more is None or len(first) > _LONGEST_HEADER:
+            raise DatasetError(
+                f"{path}, line 1: a double quote of the header is never closed: {first.strip()!r:.80}",
+                "close it, or take it out",
+            )
         first += more
+        is_open ^= more.count('"') % 2 == 1
     tables, is_broken = [], False
     for delimiter in delimiters:
         try:

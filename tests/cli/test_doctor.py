@@ -61,6 +61,9 @@ def test_the_doctor_says_what_a_list_left_out(tmp_path: Path, write_run_file: Ca
     output = CliRunner().invoke(app, ["doctor", str(run_file)]).output
     assert "! data set webvid: 2 of 4 rows are left out: they have no videoid or no page_dir" in output
     assert "! data set webvid: 1 of 4 rows are left out: their caption is blank" in output
+    (tmp_path / "videos" / "000000_000050" / "1.mp4").rename(tmp_path / "videos" / "000000_000050" / "9.mp4")
+    output = CliRunner().invoke(app, ["doctor", str(run_file)]).output
+    assert "1 cannot be used (skip_missing leaves out what is not there):\n    1: there is no" in output
 
 
 def test_the_doctor_looks_at_the_videos(clips: Path) -> None:

@@ -251,3 +251,21 @@ def test_lists_as_their_authors_publish_them(tmp_path: Path) -> None:
         text = "key,vid_key,video_id,sentence\nret0,msr9770,video9770,a person speaks\n"
         path = write(tmp_path / "1k-A.csv", text.replace(",", delimiter))
         assert rows_of(path, "video_id", "sentence") == [(2, ("video9770", "a person speaks"))]
+
+
+@pytest.mark.parametrize(("first", "delimiter"), [("sep=;", ";"), ('"sep=,"', ","), ("SEP=\t", "\t")])
+def test_the_line_with_which_excel_names_its_delimiter_is_no_header(
+    tmp_path: Path, first: str, delimiter: str
+) -> None:
+    rows = [["id", "name"], ["1", "a"]]
+    text = "\r\n".join([first, *(delimiter.join(row) for row in rows), ""])
+    (tmp_path / "t.csv").write_text(text, newline="")
+    assert list(read_rows(tmp_path / "t.csv", ("id", "name"))) == [(3, ("1", "a"))]
+
+
+def test_a_quote_that_the_header_leaves_open_is_found_before_the_end_of_a_long_list(tmp_path: Path) -> None:
+    """Each line was counted again with all before it: a list of a million rows took for ever."""
+    path = tmp_path / "t.csv"
+    path.write_text('id,"name\n' + "1,some caption\n" * 300_000)
+    with pytest.raises(DatasetError, match=r"line 1: a double quote of the header is never closed: 'id,"):
+        list(read_rows(path, ("id", "name")))
