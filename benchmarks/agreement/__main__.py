@@ -11,6 +11,7 @@ computed, not of what was learned. `tests/metrics/test_agreement.py` holds every
 from __future__ import annotations
 
 import argparse
+import json
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from row import ROWS, Row
 
 from reelbench.core.markdown import table_head, table_line
 
+RELEASED = Path(__file__).with_name("released_code.json")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "agreement.md"
 
 STAGES = ("decode", "resize", "network", "moments", "distance", "metric", "statistics")
@@ -50,7 +52,42 @@ def page(found: list[tuple[Row, float]]) -> str:
         values = (f"{difference:.1e}", f"{row.bound:g}")
         lines.append(table_line([row.stage, row.ours, row.against, *values, row.unit]))
     names = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    return "\n".join([*lines, "", f"Measured on a CPU with {names}.", ""])
+    lines += ["", f"Measured on a CPU with {names}.", "", *released_code()]
+    return "\n".join([*lines, ""])
+
+
+def released_code() -> list[str]:
+    """The section about what `benchmarks/released_code.py` recorded."""
+    columns = {
+        "levels": "frames (levels)",
+        "fvd_frames": "FVD by their frames",
+        "fvd_16": "FVD, 16 clips",
+        "distance_64": "distance, N = 64",
+        "distance_600": "distance, N = 600",
+        "kvd_16": "KVD, 16 clips",
+        "consistency": "consistency",
+    }
+    lines = [
+        "## Protocols beside the released code",
+        "",
+        "Recorded by `benchmarks/released_code.py FOLDER --write`, which runs functions of the released",
+        "files on the same clips, with the same random I3D; the files are not part of this repository.",
+        "Frames: the largest difference of what reaches the network, over real clips of six sizes and",
+        "generated ones, on a scale of 0 to 255. FVD by their frames: of 16 clips a side, with the exact",
+        "root for both, so what their frames alone change; FVD, 16 clips: with their distance, too, of which",
+        "that of TATS, VideoGPT, LVDM and Seer is rough (SVD in float32). The other columns are relative,",
+        "consistency is absolute.",
+        "Where a difference comes from, and what was only read, is on the pages of the",
+        "[protocols](protocols.md).",
+        "",
+        *table_head(["protocol", "version, digest", "repository", *columns.values()], "lllrrrrrrr"),
+    ]
+    for name, found in json.loads(RELEASED.read_text()).items():
+        values = [f"{found[key]:.1e}" if key in found else "" for key in columns]
+        lines.append(
+            table_line([f"[`{name}`](protocols/{name}.md)", found["protocol"], found["repository"], *values])
+        )
+    return lines
 
 
 def main() -> None:

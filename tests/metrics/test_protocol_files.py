@@ -142,3 +142,18 @@ def test_the_page_holds_the_table_of_the_files() -> None:
     assert page_with_tables(text) == text
     for name in protocol_names():
         assert f"`{name}`" in text
+
+
+def test_every_protocol_has_a_page() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in (docs / "protocols").glob("*.md")}
+    assert set(pages) == set(protocol_names())
+    overview = (docs / "protocols.md").read_text(encoding="utf-8")
+    for name, text in pages.items():
+        assert f"(protocols/{name}.md)" in overview
+        headings = [line for line in text.splitlines() if line.startswith("#")]
+        expected = [f"# `{name}`", "## Steps", "## What is known", "## A folder against itself"]
+        assert headings == expected, name
+        assert "\nWhose: " in text
+        goes_apart = load_protocol(name).of_references() != load_protocol(name)
+        assert ("FVD is not 0" in text) == goes_apart, name

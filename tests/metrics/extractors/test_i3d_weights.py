@@ -172,7 +172,7 @@ def test_a_program_keeps_its_own_epsilon(program: Path) -> None:
         None,
         None,
     )
-    assert set(info.serves) == {"clean", "predicted", "tf-reference", "stylegan-v"}
+    assert set(info.serves) == {"clean", "common-metrics", "predicted", "tf-reference", "stylegan-v"}
     assert "pins its digest" in info.caution
 
 
