@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import (
@@ -32,6 +32,8 @@ from .plain_faults import refuse_boolean
 from .types import Conditioning, Estimate, Features, Frames, Level, Resources, Sample, WeightsRef
 from .weights import why_missing
 from .weights_format import WeightsFormat
+
+Rows = Literal["clip", "frames", "transitions"]
 
 
 class FrozenConfig(BaseModel):
@@ -232,6 +234,13 @@ class Extractor(Plugin):
     and its reference, of the same number of frames; sizes may differ)."""
     weights_role: ClassVar[str | None] = None
     """The key of its weights in a run file; None for its own name."""
+    rows: ClassVar[Rows] = "clip"
+    """What its features are of: the clip as a whole, each frame ([T, ...]), or each frame and the next.
+    Where the protocol fixes the number of frames (set and pair metrics), a shorter clip is refused for a
+    feature of the whole clip, and measured on the frames that it has otherwise."""
+    reads_at_fps: ClassVar[float | None] = None
+    """The rate at which it reads a generated clip: every max(1, round(stored rate / this))-th frame, as
+    VBench does; None for all frames."""
     weights_format: ClassVar[WeightsFormat | None] = None
     """What its weights must be; None where it has none. With a format its Config has a field `weights`: their
     location by default, or "" where a run has to name them."""

@@ -81,8 +81,9 @@ class WorkList:
         content = self._generated_content(measuring, role, clip, sample, partner)
         together = partner if partner is not None and self._join_pairs else clip
         source = self._generated_input(measuring, role, clip, sample, partner)
+        fps = self._measured_fps(measuring, clip)
         return self._feature(
-            measuring, role, content, together, (clip,), (source,), sample.num_context_frames
+            measuring, role, content, together, (clip,), (source,), sample.num_context_frames, fps=fps
         )
 
     def reference(self, measuring: Measuring, role: str, clip: StoredClip, sample: Sample) -> FeatureRef:
@@ -125,12 +126,14 @@ class WorkList:
         sources: tuple[Input, ...],
         num_context_frames: int,
         extractor: PlannedExtractor | None = None,
+        fps: float | None = None,
     ) -> FeatureRef:
         """A feature by its content; unless a file of its clips is unreadable, it is work to be done.
 
         Args:
             together: what is read together is called by this clip, or by these words.
             extractor: where it is not the one that generated clips go through.
+            fps: at which the frames that are read of a generated clip follow each other.
         """
         errors = [error for clip in clips if (error := self._facts[clip].error) is not None]
         failure = FailureInfo(type="VideoError", message=errors[-1]) if errors else None
@@ -143,7 +146,7 @@ class WorkList:
             label = together if isinstance(together, str) else together.name
             group = self._groups.setdefault(together, _Group(label))
             inputs = tuple(group.place(source) for source in sources)
-            cut = measuring.cut(role, num_context_frames)
+            cut = measuring.cut(role, num_context_frames, fps)
             group.wanted.append(Wanted(role, spec.session_key, key, inputs, cut))
         return FeatureRef(key, content, failure)
 
@@ -162,7 +165,16 @@ class WorkList:
             data["rate"] = self._rate(measuring, clip)
         elif self._is_read_as_reference(measuring, role, clip):
             data["as_reference"] = [self._rate(measuring, clip), self._start(measuring, sample, partner)]
-        return measuring.generated_content(role, digest(data), sample.num_context_frames)
+        fps = self._measured_fps(measuring, clip)
+        return measuring.generated_content(role, digest(data), sample.num_context_frames, fps)
+
+    def _measured_fps(self, measuring: Measuring, clip: StoredClip) -> float | None:
+        """The rate at which the frames that are read of a generated clip follow each other, where it is
+        known."""
+        sampling = measuring.protocol.sampling
+        if sampling.generated_rate == "protocol" and sampling.fps is not None:
+            return sampling.fps
+        return self._frame_rate if clip.kind == "frames" else self._facts[clip].fps
 
     def _reference_content(self, measuring: Measuring, clip: StoredClip, sample: Sample) -> str:
         content = measuring.reference_content(sample, self._file_digest(clip))
@@ -209,10 +221,12 @@ class WorkList:
             fps=sampling.fps if by_rate else None,
             start=self._start(measuring, sample, partner) if as_reference else "first",
         )
-        return self._input(clip, reading, may_be_short=measuring.fills or not as_reference)
+        may_be_short = measuring.fills or not as_reference or cut.may_be_short
+        return self._input(clip, reading, may_be_short=may_be_short)
 
     def _reference_input(self, measuring: Measuring, clip: StoredClip, sample: Sample) -> Input:
-        return self._input(clip, measuring.reference_reading(sample), may_be_short=measuring.fills)
+        may_be_short = measuring.reads_short(sample.num_context_frames)
+        return self._input(clip, measuring.reference_reading(sample), may_be_short)
 
     def _input(self, clip: StoredClip, reading: Reading, may_be_short: bool) -> Input:
         fps = self._frame_rate if clip.kind == "frames" else None

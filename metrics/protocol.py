@@ -22,14 +22,17 @@ from ..core.weights import split_pin
 from ..core.yaml_text import load_yaml
 from .settings import (
     ClipSettings,
+    DinoSettings,
     FlowSettings,
     FrechetSettings,
     I3dSettings,
+    InceptionSettings,
     KernelSettings,
     PairSettings,
     ResizeSettings,
     Sampling,
     Settings,
+    TrackingSettings,
     VideoFeatureSettings,
 )
 
@@ -55,15 +58,19 @@ class Protocol(Settings):
     vjepa: VideoFeatureSettings = VideoFeatureSettings()
     flow: FlowSettings = FlowSettings()
     pair: PairSettings = PairSettings()
+    inception: InceptionSettings = InceptionSettings()
+    dino: DinoSettings = DinoSettings()
+    tracking: TrackingSettings = TrackingSettings()
 
     @cached_property
     def digest(self) -> str:
         """sha256 of the settings (64 hex characters); name, version, description and weights do not count."""
-        return digest({name: getattr(self, name).digest_data() for name in _SECTIONS})
+        used = [name for name in _LATER if getattr(self, name) != type(self).model_fields[name].default]
+        return digest({name: getattr(self, name).digest_data() for name in (*_SECTIONS, *used)})
 
     def of_references(self) -> Protocol:
         """The protocol as reference clips go through it; see `ResizeSettings.reference_resize`."""
-        sections = {name: getattr(self, name) for name in _SECTIONS}
+        sections = {name: getattr(self, name) for name in (*_SECTIONS, *_LATER)}
         return self.model_copy(
             update={n: s.of_references() for n, s in sections.items() if isinstance(s, ResizeSettings)}
         )
@@ -151,3 +158,7 @@ def parse_protocol(data: Any, where: str = "protocol") -> Protocol:
 
 
 _SECTIONS = ("sampling", "i3d", "clip", "frechet", "kernel", "videomae", "vjepa", "flow", "pair")
+
+_LATER = ("inception", "dino", "tracking")
+"""Sections that came after protocols had been used: they count where they differ from their defaults, so
+that a protocol that does not name them is the one that it was."""

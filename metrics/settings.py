@@ -153,8 +153,9 @@ class ResizeStep(Settings):
     size: int | Literal["model"] = "model"
     """Side of the square result in pixels; "model" is the input size of the backbone. Files may write
     "resolution" where their section names one."""
-    geometry: Literal["squash", "short-side-crop"] = "squash"
-    """Squash to a square, or scale the short side and cut out the centre."""
+    geometry: Literal["squash", "short-side-crop", "short-side"] = "squash"
+    """Squash to a square, or scale the short side and cut out the centre, or keep all of it ("short-side",
+    for backbones that take other shapes than squares)."""
     filter: Literal["bilinear", "bicubic"] = "bilinear"
     antialias: bool = True
     """Widen the filter when shrinking. Without it frames alias, and FVD moves."""
@@ -171,8 +172,8 @@ class ResizeStep(Settings):
     clamp: bool = True
     """Values below 0 and above 255 (bicubic filters overshoot) are set to these after the step."""
     long_side: Literal["truncate", "round", "ceil", "ceil-scale"] = "truncate"
-    """short-side-crop: how the scaled long side becomes a whole number. "ceil-scale" rounds up the side times
-    the scale, as scripts do, whose last bit makes it 1 more at some sizes."""
+    """short-side-crop, short-side: how the scaled long side becomes a whole number. "ceil-scale" rounds up
+    the side times the scale, as scripts do, whose last bit makes it 1 more at some sizes."""
     crop_offset: Literal["round", "floor"] = "round"
     """short-side-crop: how half of what is cut off becomes a whole number (round: half to even)."""
 
@@ -207,6 +208,8 @@ class ResizeStep(Settings):
             parts.append("unclamped")
         if self.geometry == "short-side-crop":
             parts.append(f"{self.long_side}/{self.crop_offset}")
+        if self.geometry == "short-side":
+            parts.append(self.long_side)
         return "-".join(parts)
 
 
@@ -375,6 +378,45 @@ class VideoFeatureSettings(ResizeSettings):
     def describe(self) -> str:
         """For signatures."""
         return f"{self.describe_resize()}|normalise:{self.normalise}"
+
+
+class InceptionSettings(ResizeSettings):
+    """From frames to Inception-v3 features, for FID. The default is clean-fid's."""
+
+    resize: tuple[ResizeStep, ...] = Field(default=(ResizeStep(filter="bicubic"),), min_length=1)
+    """Applied in order; the last one must be of size "model" (299 pixels)."""
+    values: Literal["minus-128", "unit"] = "minus-128"
+    """How values 0 to 255 become about -1 to 1: (x - 128) / 128, as in TensorFlow's graph, torch-fidelity and
+    clean-fid, or 2 x / 255 - 1, as in pytorch-fid."""
+
+    def describe(self) -> str:
+        """For signatures."""
+        return f"{self.describe_resize()}|values:{self.values}"
+
+
+class DinoSettings(ResizeSettings):
+    """From frames to DINO features. Values are normalised by ImageNet's mean and deviation."""
+
+    resize: tuple[ResizeStep, ...] = Field(default=(ResizeStep(geometry="short-side"),), min_length=1)
+    """Applied in order; the last one must be of size "model". The network takes any shape: its positions are
+    interpolated."""
+
+    def describe(self) -> str:
+        """For signatures."""
+        return self.describe_resize()
+
+
+class TrackingSettings(ResizeSettings):
+    """From frames to tracked points, for FVMD. The default is the released code's for folders of frames."""
+
+    resize: tuple[ResizeStep, ...] = Field(default=(ResizeStep(size=256, quantise="round"),), min_length=1)
+    """Applied in order; the last one must give 256 pixels, in which velocities are measured."""
+
+    sizes: ClassVar[tuple[int | str, ...]] = (256,)
+
+    def describe(self) -> str:
+        """For signatures."""
+        return self.describe_resize()
 
 
 class FlowSettings(Settings):

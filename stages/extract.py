@@ -79,7 +79,7 @@ def generated_items(
             continue
         inputs: list[Input] = [StoredInput(record)]
         wanted = [
-            _wanted(measuring, role, measuring.generated_key(role, record, sample), (0,), sample)
+            _wanted(measuring, role, measuring.generated_key(role, record, sample), (0,), sample, record.fps)
             for role in measuring.generated_roles()
         ]
         if pair_roles and sample.reference is not None:
@@ -202,11 +202,22 @@ def extract_shards(
     return shards
 
 
-def _wanted(measuring: Measuring, role: str, key: str, inputs: tuple[int, ...], sample: Sample) -> Wanted:
-    cut = measuring.cut(role, sample.num_context_frames)
+def _wanted(
+    measuring: Measuring,
+    role: str,
+    key: str,
+    inputs: tuple[int, ...],
+    sample: Sample,
+    fps: float | None = None,
+) -> Wanted:
+    cut = measuring.cut(role, sample.num_context_frames, fps)
     return Wanted(role, measuring.extractors[role].session_key, key, inputs, cut)
 
 
 def _reference_input(sample: Sample, measuring: Measuring) -> VideoInput:
     assert sample.reference is not None
-    return VideoInput(sample.reference, measuring.reference_reading(sample), may_be_short=measuring.fills)
+    return VideoInput(
+        sample.reference,
+        measuring.reference_reading(sample),
+        may_be_short=measuring.reads_short(sample.num_context_frames),
+    )

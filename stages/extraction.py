@@ -190,7 +190,11 @@ def _argument(want: Wanted, contents: Sequence[Content | Exception]) -> Any:
     if isinstance(chosen[0], str):
         return chosen[0]
     frames: list[Frames] = [want.cut.of(content) for content in chosen if isinstance(content, np.ndarray)]
-    return frames[0] if len(frames) == 1 else tuple(frames)
+    if len(frames) == 1:
+        return frames[0]
+    # Clips of a pair that may be short are compared on the frames that both have.
+    both = min(map(len, frames)) if want.cut.may_be_short else None
+    return tuple(clip[:both] for clip in frames)
 
 
 def _call(session: Any, arguments: list[Any]) -> list[Features | Exception]:

@@ -67,16 +67,21 @@ class Cut:
         skip: how many first frames are left out (the context of a prediction task).
         num_frames: how many are taken after them; None for all.
         fill: where there are fewer, the last one is repeated.
+        may_be_short: where there are fewer, those there are will do.
+        every: of the frames behind the skipped ones, every so many.
     """
 
     skip: int = 0
     num_frames: int | None = None
     fill: bool = False
+    may_be_short: bool = False
+    every: int = 1
 
     @property
     def num_needed(self) -> int:
         """A clip of fewer frames is refused."""
-        return self.skip + (1 if self.num_frames is None or self.fill else self.num_frames)
+        any_will_do = self.num_frames is None or self.fill or self.may_be_short
+        return self.skip + (1 if any_will_do else self.num_frames or 0)
 
     def of(self, frames: Frames) -> Frames:
         """The frames [T, H, W, 3] that are measured.
@@ -89,10 +94,12 @@ class Cut:
                 f"the clip has {len(frames)} frames, of which the first {self.skip} are the given ones",
                 "leave it out, or name fewer context frames",
             )
-        kept = frames[self.skip :]
+        kept = frames[self.skip :: self.every]
         if self.num_frames is None:
             return kept
         if len(kept) < self.num_frames:
+            if self.may_be_short and not self.fill:
+                return kept
             if not self.fill:
                 given = f" after the {self.skip} given ones" if self.skip else ""
                 raise MetricError(

@@ -15,7 +15,7 @@ from ..core.hashing import digest
 from ..core.records import ClipRecord
 from ..core.sources import source_digest
 from ..core.store import Store
-from ..core.types import Sample, saw_its_reference
+from ..core.types import Features, Sample, saw_its_reference
 from ..core.weights import WeightsFinder
 from ..datasets.video import Reading
 from ..metrics.build import (
@@ -149,23 +149,44 @@ class Measuring:
             for name, value in extractor.weight_digests.items()
         }
 
+    def reads_short(self, num_context_frames: int) -> bool:
+        """Whether a reference of fewer frames than the protocol measures is read all the same: short clips
+        are filled up, or some extractor takes the frames that there are."""
+        return self.fills or any(
+            self.cut(role, num_context_frames).may_be_short for role in self.compared_roles()
+        )
+
     @property
     def fills(self) -> bool:
         """Whether short clips are filled up."""
         return self.protocol.sampling.short_clips == "repeat-last"
+
+    def is_short(self, role: str, features: Features) -> bool:
+        """Whether a set or pair metric's features by frame are of fewer frames than the protocol measures."""
+        rows = type(self.extractors[role].plugin).rows
+        if rows == "clip" or role not in (*self.reference_roles(), *self.pair_roles()):
+            return False
+        return len(features) + (rows == "transitions") < self.protocol.sampling.num_frames
 
     def num_skipped(self, num_context_frames: int) -> int:
         """How many first frames are left out on both sides: those that the method was given, unless the
         protocol measures them too."""
         return num_context_frames if self.protocol.sampling.context_frames == "drop" else 0
 
-    def cut(self, role: str, num_context_frames: int) -> Cut:
+    def cut(self, role: str, num_context_frames: int, fps: float | None = None) -> Cut:
         """Which frames an extractor reads. The two sides of set and pair metrics must be alike: as many as
-        the protocol says; all of them where only clip metrics ask for the features."""
-        skip = self.num_skipped(num_context_frames)
+        the protocol says, or those there are where features are by frame; all of them where only clip metrics
+        ask for the features. Predicted frames get harder one by one, so of these there must be enough.
+
+        Args:
+            fps: at which the frames follow each other; None where it is not known.
+        """
+        skip, extractor = self.num_skipped(num_context_frames), type(self.extractors[role].plugin)
         if role in self.compared_roles():
-            return Cut(skip, self.protocol.sampling.num_frames, self.fills)
-        return Cut(skip)
+            may_be_short = not num_context_frames and extractor.rows != "clip"
+            return Cut(skip, self.protocol.sampling.num_frames, self.fills, may_be_short)
+        wanted = extractor.reads_at_fps
+        return Cut(skip, every=1 if wanted is None or fps is None else max(1, round(fps / wanted)))
 
     def reading(self, sample: Sample) -> dict[str, Any]:
         """How the reference clip of a sample is read: arguments of `datasets.video.Reading`. With context
@@ -198,18 +219,21 @@ class Measuring:
         such."""
         return Reading(**{**self.reading(sample), "num_given": sample.num_context_frames})
 
-    def generated_content(self, role: str, frames: str, num_context_frames: int) -> str:
+    def generated_content(
+        self, role: str, frames: str, num_context_frames: int, fps: float | None = None
+    ) -> str:
         """Digest of what an extractor reads of a generated clip.
 
         Args:
             frames: digest that identifies all the clip's frames.
+            fps: at which they follow each other.
         """
-        return digest({"frames": frames, **_cut_data(self.cut(role, num_context_frames))})
+        return digest({"frames": frames, **_cut_data(self.cut(role, num_context_frames, fps))})
 
     def generated_key(self, role: str, record: ClipRecord, sample: Sample) -> str:
         """Key of the features of a stored clip."""
         assert record.content_digest is not None
-        content = self.generated_content(role, record.content_digest, sample.num_context_frames)
+        content = self.generated_content(role, record.content_digest, sample.num_context_frames, record.fps)
         return self.extractors[role].key(content)
 
     def pair_key(self, role: str, record: ClipRecord, sample: Sample, reference: str) -> str:
@@ -250,6 +274,8 @@ def _cut_data(cut: Cut) -> dict[str, Any]:
         data["skip"] = cut.skip
     if cut.fill and cut.num_frames is not None:
         data["fill"] = True
+    if cut.every > 1:
+        data["every"] = cut.every
     return data
 
 

@@ -41,8 +41,8 @@ def mismatches(
 def _too_few_to_measure(
     method: PlannedMethod, dataset: PlannedDataset, measuring: Measuring | None
 ) -> Iterator[MismatchError]:
-    """Clips that are shorter than what metrics read; none for a method that does not say how long its clips
-    are."""
+    """Clips that are too short for every metric of the run; where some can measure them, the cells of the
+    others say why they cannot. None for a method that does not say how long its clips are."""
     num_frames = getattr(method.plugin.config, "num_frames", None)
     if measuring is None or not isinstance(num_frames, int):
         return
@@ -54,7 +54,7 @@ def _too_few_to_measure(
     }
     needed = max(read.values(), default=0)
     metrics = [m.name for m in measuring.metrics if any(read.get(role, 0) > num_frames for role in m.needs)]
-    if not metrics:
+    if len(metrics) < len(measuring.metrics) or not metrics:
         return
     after = f" after the {given} given ones" if given else ""
     yield MismatchError(

@@ -1,8 +1,9 @@
 """Frame consistency: how alike the frames of a clip are to CLIP, by three definitions.
 
 All pairs, as the LOVEU-TGVE challenge and the Tune-A-Video line compute it; consecutive frames, as
-FateZero does; and first and previous frame, as VBench's background consistency. A static clip scores 1 on
-all; a drifting one scores lower on all pairs, so they never share a column.
+FateZero does; and first and previous frame, as VBench's background consistency, and its subject consistency
+with DINO's features. A static clip scores 1 on all; a drifting one scores lower on all pairs, so they never
+share a column.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class _FrameConsistency(ClipMetric):
     needs: ClassVar[tuple[str, ...]] = ("clip_image",)
 
     def _frames(self, features: Mapping[str, Features]) -> Floats:
-        frames_TD = unit_rows(self.label, features, "clip_image", 2)
+        frames_TD = unit_rows(self.label, features, self.needs[0], 2)
         if len(frames_TD) < 2:
             raise MetricError(f"{self.label}: a clip of {len(frames_TD)} frame has no pair of frames")
         return frames_TD
@@ -86,3 +87,16 @@ class FrameConsistencyFirstAndPrevious(_FrameConsistency):
         to_previous = np.einsum("td,td->t", frames[1:], frames[:-1])
         to_first = frames[1:] @ frames[0]
         return float(((to_previous.clip(min=0.0) + to_first.clip(min=0.0)) / 2.0).mean())
+
+
+class SubjectConsistency(FrameConsistencyFirstAndPrevious):
+    """The same mean over DINO's features of whole frames, 0 to 1, higher is better.
+
+    VBench's subject consistency for one clip; as there, clips count alike here and by their transitions in
+    VBench on one GPU. Under the protocol `vbench` frames are resized as it does: the short side to 224,
+    nothing cut off.
+    """
+
+    name: ClassVar[str] = "subject_consistency"
+    needs: ClassVar[tuple[str, ...]] = ("dino",)
+    label: ClassVar[str] = "Subject consistency"

@@ -122,7 +122,8 @@ def resize_frames(
         device: where to compute.
 
     Returns:
-        float32 [T, 3, model_size, model_size], 0 to 255.
+        float32 [T, 3, model_size, model_size], 0 to 255; the longer side is longer where the last step's
+        geometry is "short-side".
 
     Every frame is treated alone, so the result does not depend on the clip's other frames.
     """

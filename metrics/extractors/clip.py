@@ -2,7 +2,8 @@
 
 Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (2021), by
 open_clip. Features are L2-normalised, so that a cosine is an inner product. Frames are resized as the
-protocol says and normalised with the model's own mean and deviation.
+protocol says and normalised with the model's own mean and deviation. CLIP-FID alone reads features at
+their own length.
 
 Captions have three extractors on one model: `clip_text` (CLIPSIM), `clip_text_depicts` (CLIPScore, which puts
 words before the caption), and `clip_text_scaled` (textual alignment, in the model's own logits).
@@ -19,7 +20,7 @@ from pydantic import model_validator
 from ...core.contracts import Extractor, FrozenConfig
 from ...core.types import Resources, WeightsRef
 from ..settings import ClipSettings, ResizeStep
-from .clip_model import ClipFrames, ClipModel, ClipTextSession, load_clip, shared_model
+from .clip_model import ClipFrames, ClipImageSession, ClipModel, ClipTextSession, load_clip, shared_model
 from .clip_weights import CLIP_FOLDER, split_location, weights_ref
 
 
@@ -65,6 +66,21 @@ class ClipImage(_Clip, ClipFrames):
         resize: tuple[ResizeStep, ...] = ClipSettings().resize
 
     name: ClassVar[str] = "clip_image"
+
+
+class ClipImageRaw(ClipImage):
+    """CLIP features of every frame at their own length, for CLIP-FID: video -> float32 [T, D]."""
+
+    name: ClassVar[str] = "clip_image_raw"
+
+    @classmethod
+    def describe(cls, protocol: Any) -> str:
+        """The resize, and that features keep their length."""
+        return f"{super().describe(protocol)}|length:own"
+
+    def load(self, device: str) -> ClipImageSession:
+        """As `ClipImage.load`, of features as the model gives them."""
+        return ClipImageSession(self._model(device), self.config.resize, unit=False)
 
 
 class ClipText(_Clip):

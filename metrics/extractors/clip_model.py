@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ...core.contracts import Extractor, ExtractorSession
+from ...core.contracts import Extractor, ExtractorSession, Rows
 from ...core.errors import MetricError, WeightsError
 from ...core.types import Features, Frames
 from ...core.weights import resolve, split_pin
@@ -71,6 +71,7 @@ class ClipFrames(Extractor):
     """Frames through a CLIP, resized as the protocol's `clip` section says; a subclass gives the model."""
 
     modality: ClassVar[str] = "video"
+    rows: ClassVar[Rows] = "frames"
 
     @classmethod
     def protocol_settings(cls, protocol: Any) -> dict[str, Any]:
@@ -94,11 +95,12 @@ class ClipFrames(Extractor):
 class ClipImageSession(ExtractorSession):
     """One forward pass for at most 16 frames of one clip: a clip's features depend on that clip only."""
 
-    def __init__(self, model: ClipModel, resize: Sequence[ResizeStep]) -> None:
-        self._model, self._resize = model, tuple(resize)
+    def __init__(self, model: ClipModel, resize: Sequence[ResizeStep], *, unit: bool = True) -> None:
+        """`unit` features have length 1; others are as the model gives them."""
+        self._model, self._resize, self._unit = model, tuple(resize), unit
 
     def extract_one(self, item: Frames) -> Features:
-        """Unit features float32 [T, D] of a clip.
+        """Features float32 [T, D] of a clip.
 
         Raises:
             MetricError: a clip is not uint8 [T, H, W, 3] with at least one frame.
@@ -112,8 +114,10 @@ class ClipImageSession(ExtractorSession):
             for start in range(0, len(item), _FRAMES_AT_ONCE):
                 frames_THWC = item[start : start + _FRAMES_AT_ONCE]
                 frames_TCHW = resize_frames(frames_THWC, self._resize, model.image_size, model.device)
-                encoded_TD = model.encode_image(normalise(frames_TCHW, model.mean, model.std))
-                parts.append(torch.nn.functional.normalize(encoded_TD.float(), dim=-1).cpu().numpy())
+                encoded_TD = model.encode_image(normalise(frames_TCHW, model.mean, model.std)).float()
+                if self._unit:
+                    encoded_TD = torch.nn.functional.normalize(encoded_TD, dim=-1)
+                parts.append(encoded_TD.cpu().numpy())
         return np.concatenate(parts)
 
 

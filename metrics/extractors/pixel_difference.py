@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ...core.contracts import Extractor, ExtractorSession, FrozenConfig
+from ...core.contracts import Extractor, ExtractorSession, FrozenConfig, Rows
 from ...core.types import Features, Frames, Resources
 from .backbone import check_frames
 
@@ -28,6 +28,7 @@ class PixelDifference(Extractor):
     name: ClassVar[str] = "pixel_difference"
     version: ClassVar[str] = "1"
     modality: ClassVar[str] = "video"
+    rows: ClassVar[Rows] = "transitions"
 
     @classmethod
     def describe(cls, protocol: Any) -> str:

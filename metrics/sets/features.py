@@ -68,6 +68,7 @@ def check_sets(
     needed_for: str = "a covariance",
     is_halved: bool = False,
     holds_own: bool = True,
+    noun: str = "clips",
 ) -> FeatureSets:
     """Check two sets of features and deal their sources to jackknife groups.
 
@@ -79,12 +80,13 @@ def check_sets(
         needed_for: why so many, for the message.
         is_halved: the metric is computed of halves of the sides.
         holds_own: it holds clips against their own references, too.
+        noun: what a row is the feature of.
 
     Raises:
         MetricError: wrong shapes, fewer than `min_n` clips on a side, NaN or infinite features.
     """
-    x = _check_side(metric, "generated", generated_ND, groups, min_n, needed_for)
-    y = _check_side(metric, "reference", reference_MD, reference_groups, min_n, needed_for)
+    x = _check_side(metric, "generated", generated_ND, groups, min_n, needed_for, noun)
+    y = _check_side(metric, "reference", reference_MD, reference_groups, min_n, needed_for, noun)
     if x.shape[1] != y.shape[1]:
         raise MetricError(
             f"{metric}: generated features have {x.shape[1]} dimensions, reference features {y.shape[1]}; "
@@ -102,9 +104,9 @@ def check_sets(
         np.array([number[source] for source in side], dtype=np.int64) for side in (groups, reference_groups)
     )
     notes = [
-        *_small_n_notes(metric, len(x), len(y), is_halved),
-        *_duplicate_notes(x, y),
-        *([] if not holds_own else _tied_notes(metric, x, y, source_x, source_y)),
+        *(small_n_notes(metric, len(x), len(y), is_halved) if noun == "clips" else ()),
+        *_duplicate_notes(x, y, noun),
+        *([] if not holds_own or noun != "clips" else tied_notes(metric, x, y, source_x, source_y)),
     ]
     num_groups = min(len(dealt), MAX_GROUPS)
     largest_x = np.bincount(group_x, minlength=num_groups).max()
@@ -121,33 +123,40 @@ def check_sets(
 
 
 def _check_side(
-    metric: str, side: str, features: np.ndarray, sources: Sequence[str], min_n: int, needed_for: str
+    metric: str,
+    side: str,
+    features: np.ndarray,
+    sources: Sequence[str],
+    min_n: int,
+    needed_for: str,
+    noun: str,
 ) -> Floats:
     array = np.asarray(features)
     if array.ndim != 2 or array.shape[1] < 1:
         raise MetricError(f"{metric}: {side} features must be [N, D], got shape {list(array.shape)}")
     if len(array) < min_n:
         raise MetricError(
-            f"{metric}: {len(array)} clips on the {side} side; at least {min_n} are needed"
+            f"{metric}: {len(array)} {noun} on the {side} side; at least {min_n} are needed"
             + (f" for {needed_for}" if min_n > 1 else ""),
             "measure more clips, or leave out the metric; FVD takes one clip by `single_clip: no-covariance` "
             "of a protocol (`reelbench evaluate --allow-small`)",
         )
     if len(sources) != len(array):
-        raise MetricError(f"{metric}: {len(array)} {side} clips but {len(sources)} source ids")
+        raise MetricError(f"{metric}: {len(array)} {side} {noun} but {len(sources)} source ids")
     array = array.astype(np.float64)
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
         bad = np.flatnonzero(~finite)
         raise MetricError(
-            f"{metric}: {len(bad)} of {len(array)} {side} clips have NaN or infinite features "
+            f"{metric}: {len(bad)} of {len(array)} {side} {noun} have NaN or infinite features "
             f"(first: row {bad[0]})",
             "make these features again; NaN usually comes from half precision or damaged weights",
         )
     return array
 
 
-def _small_n_notes(metric: str, n: int, m: int, is_halved: bool) -> list[str]:
+def small_n_notes(metric: str, n: int, m: int, is_halved: bool = False) -> list[str]:
+    """What to say of small and of unequal numbers of clips."""
     notes = []
     warn_below = WARN_BELOW_N * (2 if is_halved else 1)
     if min(n, m) < warn_below:
@@ -161,13 +170,13 @@ def _small_n_notes(metric: str, n: int, m: int, is_halved: bool) -> list[str]:
     return notes
 
 
-def _duplicate_notes(x: Floats, y: Floats) -> list[str]:
+def _duplicate_notes(x: Floats, y: Floats, noun: str) -> list[str]:
     notes = []
     for side, array in (("generated", x), ("reference", y)):
         repeated = len(array) - len({row.tobytes() for row in array})
         if repeated:
             notes.append(
-                f"{repeated} {side} clips repeat another one's features: they add to N, not to the rank"
+                f"{repeated} {side} {noun} repeat another one's features: they add to N, not to the rank"
             )
     return notes
 
@@ -182,7 +191,7 @@ def own_pairs(source_N: Ints, source_M: Ints) -> tuple[Ints, Ints]:
     return rows, order[np.repeat(first, count) + within]
 
 
-def _tied_notes(metric: str, x: Floats, y: Floats, source_x: Ints, source_y: Ints) -> list[str]:
+def tied_notes(metric: str, x: Floats, y: Floats, source_x: Ints, source_y: Ints) -> list[str]:
     """Said where clips are tied to their own references by more than chance: the correlation of their
     features, about the means and pooled over dimensions, against that with the next clip's reference."""
     rows, columns = own_pairs(source_x, source_y)

@@ -74,7 +74,8 @@ class Fvd(PairedSetMetric):
             notes = ("standard error and bias by the exact formula in float64",)
         left_out = self._left_out(sets) if sets.num_groups else None
         estimate = set_estimate(value, sets, left_out, jackknife_value=exact, notes=notes)
-        return without_interval(estimate, x.shape[1]) if min(len(x), len(y)) < x.shape[1] else estimate
+        too_few = min(len(x), len(y)) < x.shape[1]
+        return without_interval(estimate, x.shape[1], self.noun) if too_few else estimate
 
     def _of_single(self, sets: FeatureSets) -> Estimate:
         """A side of one clip: its covariance is taken as zero, which leaves ||mu_g - mu_r||^2 and the other
@@ -110,12 +111,12 @@ class FvdVideoMae(Fvd):
     others: ClassVar[str | None] = "fvd_videomae_others"
 
 
-def without_interval(estimate: Estimate, num_dimensions: int) -> Estimate:
+def without_interval(estimate: Estimate, num_dimensions: int, noun: str = "clips") -> Estimate:
     """The estimate where the correction of its bias is known to fall short."""
     if estimate.low is None:
         return estimate
     note = (
-        f"fewer clips than the {num_dimensions} feature dimensions: only a part of the bias is corrected, "
+        f"fewer {noun} than the {num_dimensions} feature dimensions: only a part of the bias is corrected, "
         "the distance of the distributions is likely smaller, and no interval is given (differences between "
         "methods have one)"
     )
@@ -123,6 +124,7 @@ def without_interval(estimate: Estimate, num_dimensions: int) -> Estimate:
         estimate,
         low=None,
         high=None,
-        interval="none (fewer clips than dimensions); standard error: delete-a-group jackknife over sources",
+        interval=f"none (fewer {noun} than dimensions); "
+        "standard error: delete-a-group jackknife over sources",
         notes=(*estimate.notes, note),
     )

@@ -155,6 +155,8 @@ class PairedSetMetric(SetMetric):
     """Why each side must have `min_n` clips, for the message."""
     is_halved: ClassVar[bool] = False
     """Whether the value is one of two halves, each of half as many clips."""
+    noun: ClassVar[str] = "clips"
+    """What a row of the features is of."""
     comparison_notes: tuple[str, ...] = ()
     """What the reader of a comparison must know."""
 
@@ -271,6 +273,7 @@ class PairedSetMetric(SetMetric):
             self.needed_for,
             self.is_halved,
             holds_own=self.references != "others",
+            noun=self.noun,
         )
 
     def _prepared(self, features_ND: np.ndarray) -> Floats:

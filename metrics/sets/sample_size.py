@@ -64,7 +64,7 @@ def size_curve(
 
     Args:
         value_of: the metric of two sets, as a number.
-        generated_ND, reference_MD: finite features.
+        generated_ND, reference_MD: features, finite or as `value_of` takes them; the last axis is D.
         groups, reference_groups: the source of each row; a source goes to the same part on both sides.
     """
     sources = [*groups, *reference_groups]
@@ -90,7 +90,7 @@ def size_curve(
             )
         )
         num_parts *= 2
-    return SizeCurve(tuple(points), _at_infinity(points, generated_ND.shape[1]))
+    return SizeCurve(tuple(points), _at_infinity(points, generated_ND.shape[-1]))
 
 
 def _at_infinity(points: Sequence[SizePoint], num_dimensions: int) -> float | None:

@@ -16,7 +16,7 @@ from ...metrics.sets.paired_sets import PairedComparison
 from ..measuring import Measuring
 from .metric_calls import Defects, MetricDefectError, set_comparison
 from .observations import Observations, System
-from .set_scores import set_side
+from .set_scores import set_side, stack
 
 
 def comparison_rows(
@@ -157,6 +157,6 @@ def _compare_sets(
     if len(shared) < metric.min_n or len(references.ids) < metric.min_n:
         return None
     source_of = dict(zip(sides[0][0].ids, sides[0][0].sources, strict=True))
-    of_a, of_b = ([np.stack([values[name] for name in shared]) for values in runs] for runs in values_of)
+    of_a, of_b = ([stack([values[name] for name in shared]) for values in runs] for runs in values_of)
     sources = [source_of[name] for name in shared]
     return set_comparison(metric, of_a, of_b, references.stacked, sources, references.sources)

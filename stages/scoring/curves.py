@@ -70,8 +70,8 @@ def _curve(metric: SetMetric, generated: SetSide, references: SetSide) -> SizeCu
     try:
         return size_curve(
             value_of,
-            generated.stacked.astype(np.float64),
-            references.stacked.astype(np.float64),
+            generated.stacked,
+            references.stacked,
             generated.sources,
             references.sources,
         )

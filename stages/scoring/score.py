@@ -12,6 +12,7 @@ from .comparisons import comparison_rows
 from .curves import curve_rows
 from .metric_calls import Defects
 from .observations import Observation, Observations, feature_rows
+from .short_clips import ShortClips
 from .summary import summary_rows
 
 
@@ -23,13 +24,13 @@ def score(
     Args:
         observations: all but the generated clips.
         chunks: the generated clips, some at a time: features of single frames are held for one chunk only,
-            since for thousands of clips they would fill the memory. What set metrics read (one vector a clip)
-            is held for all.
+            since for thousands of clips they would fill the memory. What set metrics read is held for all:
+            one vector a clip, of FID one for each measured frame.
 
     Returns:
         The rows of all tables but `clips` and `runs`, and what defects of metrics cost.
     """
-    defects = Defects()
+    defects, short = Defects(), ShortClips(measuring)
     set_roles = measuring.reference_roles()
     features = feature_rows(measuring, observations)
     scores: list[ScoreRow] = []
@@ -37,6 +38,8 @@ def score(
     for chunk in chunks:
         part = replace(observations, generated=tuple(chunk), references=())
         scores += score_rows(measuring, part, defects)
+        for item in chunk:
+            short.count(item)
         features |= feature_rows(measuring, part)
         generated += [
             replace(item, features={role: item.features[role] for role in set_roles if role in item.features})
@@ -45,7 +48,7 @@ def score(
     observations = replace(observations, generated=tuple(generated))
     comparisons = comparison_rows(measuring, observations, scores, defects)
     curves = curve_rows(measuring, observations, defects)
-    summary = summary_rows(measuring, observations, scores, defects)
+    summary = summary_rows(measuring, observations, scores, defects, short)
     tables = Tables(
         features=list(features.values()),
         scores=scores,

@@ -27,11 +27,29 @@ class SetSide:
     sources: tuple[str, ...] = ()
     values: tuple[Features, ...] = ()
     keys: tuple[str, ...] = ()
+    why: str = ""
+    """Why the first of the clips without features has none; empty where all have them."""
 
     @property
     def stacked(self) -> np.ndarray:
-        """The features, [N, D]; at least one clip has to be there."""
-        return np.stack(self.values)
+        """The features of all clips; see `stack`."""
+        return stack(self.values)
+
+
+def stack(values: Sequence[Features]) -> np.ndarray:
+    """Features of clips as one array, [N, D], or [N, T, D] of features by frame: a clip of fewer frames than
+    another ends in rows of NaN. At least one clip has to be there.
+
+    Raises:
+        MetricError: shapes differ otherwise.
+    """
+    shapes = {value.shape for value in values}
+    if len(shapes) == 1:
+        return np.stack(values)
+    if {len(shape) for shape in shapes} != {2} or len({shape[1] for shape in shapes}) > 1:
+        raise MetricError(f"the features of the clips have different shapes: {sorted(map(list, shapes))}")
+    most = max(len(value) for value in values)
+    return np.stack([np.pad(v, ((0, most - len(v)), (0, 0)), constant_values=np.nan) for v in values])
 
 
 def set_side(metric: SetMetric, items: Sequence[Observation]) -> SetSide:
@@ -42,18 +60,30 @@ def set_side(metric: SetMetric, items: Sequence[Observation]) -> SetSide:
         for item in sorted(items, key=lambda item: item.clip.sample_id)
         if (cell := item.features.get(role)) is not None and cell.values is not None
     ]
-    return SetSide(*zip(*found, strict=True))
+    failures = [
+        cell.failure.message
+        for item in items
+        if (cell := item.features.get(role)) is not None and cell.values is None and cell.failure is not None
+    ]
+    why = failures[0] if failures else ""
+    return SetSide(
+        ids=tuple(item[0] for item in found),
+        sources=tuple(item[1] for item in found),
+        values=tuple(item[2] for item in found),
+        keys=tuple(item[3] for item in found),
+        why=why,
+    )
 
 
 def set_score(metric: SetMetric, generated: SetSide, references: SetSide, defects: Defects) -> Scored:
     """The value of a system's clips of one seed."""
     if not generated.ids or not references.ids:
-        return (
-            None,
-            None,
+        reason = (
             f"{len(generated.ids)} generated and {len(references.ids)} reference clips have features, "
-            f"{metric.name} needs {metric.min_n} on each side",
+            f"{metric.name} needs {metric.min_n} on each side"
         )
+        side = references if generated.ids else generated
+        return None, None, "\n".join(filter(None, [reason, side.why]))
     members = [f"generated:{key}" for key in generated.keys] + [f"reference:{key}" for key in references.keys]
     try:
         estimate = set_estimate(

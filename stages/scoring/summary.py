@@ -15,6 +15,7 @@ from .clip_scores import Scored, mean_score
 from .metric_calls import Defects, offers_comparison, signature_of
 from .observations import Observation, Observations, System
 from .set_scores import over_seeds, set_score, set_side
+from .short_clips import ShortClips
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,20 @@ def summary_cells(observations: Observations) -> Iterator[tuple[SummaryCell, ...
 
 
 def summary_rows(
-    measuring: Measuring, observations: Observations, scores: Sequence[ScoreRow], defects: Defects
+    measuring: Measuring,
+    observations: Observations,
+    scores: Sequence[ScoreRow],
+    defects: Defects,
+    short: ShortClips | None = None,
 ) -> list[SummaryRow]:
     """The rows of all metrics.
 
     Args:
         scores: of the clip metrics; see `score_rows`.
         defects: what a metric's defects cost comparisons and curves is noted beside its values.
+        short: noted beside values, too; None for none.
     """
+    short = short or ShortClips(measuring)
     by_cell: dict[tuple[str, str, str], list[ScoreRow]] = {}
     for score in scores:
         by_cell.setdefault((score.metric, score.method, score.dataset), []).append(score)
@@ -78,14 +85,18 @@ def summary_rows(
             mine = by_cell.get((clip_metric.name, cells[0].system.label, cells[0].dataset), [])
             for cell in cells:
                 scored = mean_score(clip_metric, [row for row in mine if cell.seed in (None, row.seed)])
-                rows.append(_row(clip_metric, measuring, cell, scored, 0, defects))
+                rows.append(_row(clip_metric, measuring, cell, scored, 0, defects, short))
         for set_metric in measuring.set_metrics_of(observations.conditionings(cells[0].dataset)):
-            rows += _set_rows(set_metric, measuring, cells, defects)
+            rows += _set_rows(set_metric, measuring, cells, defects, short)
     return rows
 
 
 def _set_rows(
-    metric: SetMetric, measuring: Measuring, cells: Sequence[SummaryCell], defects: Defects
+    metric: SetMetric,
+    measuring: Measuring,
+    cells: Sequence[SummaryCell],
+    defects: Defects,
+    short: ShortClips,
 ) -> Iterator[SummaryRow]:
     """The rows of a set metric; the one of all seeds is made from the others."""
     observations = cells[0].observations
@@ -101,8 +112,8 @@ def _set_rows(
             estimate = replace(estimate, notes=(*estimate.notes, note))
         of_seeds.append((key, estimate, reason))
         num_there += len(generated.ids)
-        yield _row(metric, measuring, cell, of_seeds[-1], len(generated.ids), defects)
-    yield _row(metric, measuring, cells[-1], over_seeds(of_seeds), num_there, defects)
+        yield _row(metric, measuring, cell, of_seeds[-1], len(generated.ids), defects, short)
+    yield _row(metric, measuring, cells[-1], over_seeds(of_seeds), num_there, defects, short)
 
 
 def _about_the_set(metric: SetMetric, cell: SummaryCell) -> dict[str, int | str | None]:
@@ -117,6 +128,7 @@ def _row(
     scored: Scored,
     num_there: int,
     defects: Defects,
+    short: ShortClips,
 ) -> SummaryRow:
     """A metric's row.
 
@@ -137,6 +149,8 @@ def _row(
     }
     notes = [*(estimate.notes if estimate else [reason]), *defects.notes(metric.name, cell.dataset)]
     notes += [f"{cell.dataset}: {note}" for note in cell.observations.data_notes.get(cell.dataset, ())]
+    if estimate:
+        notes.append(short.note(metric.name, cell.system.label, cell.dataset, cell.seed))
     return cell.row(
         metric=metric.name,
         label=metric.label,

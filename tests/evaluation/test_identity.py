@@ -131,7 +131,9 @@ def test_both_sides_are_read_by_the_rate_that_they_state(
 
 
 def test_clips_too_short_at_their_rate_say_so_and_what_to_do(measure_pair: Callable[..., Any]) -> None:
-    result = measure_pair(24.0, 16)
+    result = measure_pair(24.0, 16, metrics=["fvd", "psnr"])
+    (noted,) = result.summary.loc[result.summary["metric"] == "psnr", "notes"].unique()
+    assert "2 of 2 clips have fewer than 16 frames beside their reference" in noted  # measured on 6
     failures = {failure["cause"] for failure in as_json_data(result)["failures"]}
     assert any("gives 6 of the 16 frames asked for (stride 1 at 8 fps)" in text for text in failures)
     (note,) = (text for text in result.problems if "states 24 frames a second" in text)
@@ -168,7 +170,7 @@ def measure_pair(tmp_path: Path) -> Callable[..., Any]:
         return evaluate(
             tmp_path / "made",
             reference=tmp_path / "real",
-            metrics="psnr",
+            metrics=settings.pop("metrics", "psnr"),
             output=tmp_path / "out",
             device="cpu",
             workers=1,

@@ -28,7 +28,7 @@ DIGESTS = {
     "stylegan-v": ("2", "80e98556cd307c9c873b011ba761b6ea50589e4ba56ba87ea66ad6b09d25e11b"),
     "tats": ("3", "4c41ab1b5765583d70dc64a94b9078d0c0cee2e61eded3fac7c7c94002756c93"),
     "tf-reference": ("2", "50b706b45c15b92cfd1cda5812eebfd521723d6767d41dbf7deb785b9a2758b1"),
-    "vbench": ("3", "c176c53cc0a93151bce802e9e67390932e94f6ad4e25a24c1754c96518a72ab3"),
+    "vbench": ("4", "10a64e653284dd2a996d38e188522ebba6fc70a1c3d54d6747c26b02b084f9ba"),
     "videogpt": ("3", "007300e1dbf13661c0aa76aaed238d8dd8911425be4c997148a46fc17c744d52"),
 }
 """A change here changes every key and every table: raise the file's version with it."""

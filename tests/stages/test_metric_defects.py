@@ -94,7 +94,7 @@ def scored(*metrics: type[Any]) -> tuple[Tables, Defects]:
 
 def extractor() -> PlannedExtractor:
     class Plugin:
-        version = "1"
+        version, rows = "1", "clip"
 
     return PlannedExtractor("i3d", Plugin(), {})
 

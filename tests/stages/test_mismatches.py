@@ -27,9 +27,9 @@ class TestTheFramesThatAreMeasured:
     def test_more_than_the_method_makes_are_refused_with_the_numbers(self, world: Any) -> None:
         world.write(PROMPTS)
         methods = [world.method("Noise", config=config(world, num_frames=8))]
-        (fault,) = faults(world, methods=methods, metrics=["fvd", "clipsim"])
+        (fault,) = faults(world, methods=methods, metrics=["fvd", "kvd"])
         assert "method 'noise' makes clips of 8 frames, and the protocol 'clean' measures 16 on" in fault
-        assert "data set 'folder': fvd could measure none" in fault
+        assert "data set 'folder': fvd, kvd could measure none" in fault
         assert "set num_frames of the method to at least 16" in fault
         assert not world.generated()
 
@@ -38,6 +38,8 @@ class TestTheFramesThatAreMeasured:
         [
             (16, {}),
             (8, {"metrics": ["clipsim"]}),
+            (8, {"metrics": ["fvd", "clipsim"]}),  # the cells of FVD say why they are empty
+            (8, {"metrics": ["fvd", "psnr"]}),  # measured on 8 frames, beside the reference's first 8
             (8, {"protocol": "filling"}),
         ],
     )

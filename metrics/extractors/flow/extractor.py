@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from ....core.contracts import Extractor, ExtractorSession, FrozenConfig
+from ....core.contracts import Extractor, ExtractorSession, FrozenConfig, Rows
 from ....core.errors import MetricError, WeightsError
 from ....core.types import Features, Resources, WeightsRef
 from ....core.weights import resolve, why_missing
@@ -30,6 +30,7 @@ class FlowExtractor(Extractor):
 
     Config: ClassVar[type[FlowConfig]] = FlowConfig
     version: ClassVar[str] = "1"
+    rows: ClassVar[Rows] = "transitions"
     weights_role: ClassVar[str] = "raft"
     weights_format = RAFT
 

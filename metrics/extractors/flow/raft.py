@@ -1,8 +1,9 @@
 """Optical flow by RAFT, with weights from a local file.
 
 Teed and Deng, "RAFT: Recurrent All-Pairs Field Transforms for Optical Flow" (2020), as torchvision has it
-(raft_large, raft_small). The weights are torchvision's state dict: the file, or a folder with one file
-`raft*.pth` or `raft*.safetensors`. The authors' own files have other names of tensors and are refused.
+(raft_large, raft_small), which is the authors' network under other names of tensors. The weights are
+torchvision's state dict or the authors' (`raft-things.pth`, whose names are translated): the file, or a
+folder with one file `raft*.pth` or `raft*.safetensors`.
 
 20 updates, as VBench's and EvalCrafter's scripts run the authors' network (torchvision's default is 12).
 
@@ -11,6 +12,7 @@ Shape suffixes: B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +36,10 @@ _SMALLEST = 128
 """Pixels a side: the correlation pyramid halves the features, which have 1/8 of the size, three times."""
 
 
-_HINT = "torchvision's state dict of raft_large or raft_small is expected, as raft*.pth or raft*.safetensors"
+_HINT = (
+    "torchvision's state dict of raft_large or raft_small, or the authors' (raft-things.pth), is expected, "
+    "as raft*.pth or raft*.safetensors"
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class _RaftFile(WeightsFormat):
         return (name,)
 
 
-RAFT = _RaftFile("file or folder of torchvision's RAFT")
+RAFT = _RaftFile("file or folder of RAFT, torchvision's or the authors'")
 
 
 def load_raft(location: Path) -> Any:
@@ -64,12 +69,52 @@ def load_raft(location: Path) -> Any:
     from torchvision.models.optical_flow import raft_large, raft_small
 
     path = location.joinpath(*RAFT.files(local_tree(location)))
-    tensors = read_tensors(path)
+    tensors = _as_torchvision(read_tensors(path))
     # The small network enlarges its flow without a learned mask.
     build = raft_large if any(name.startswith("mask_predictor.") for name in tensors) else raft_small
     with torch.device("meta"):  # no random weights are drawn, only to be thrown away
         network = build(weights=None, progress=False)
     return load_into(network, tensors, f"{path} does not fit {build.__name__}", _HINT)
+
+
+_RENAMED = (
+    (r"^fnet\.", "feature_encoder."),
+    (r"^cnet\.", "context_encoder."),
+    (r"^(\w+_encoder)\.conv1\.", r"\1.convnormrelu.0."),
+    (r"^(\w+_encoder)\.norm1\.", r"\1.convnormrelu.1."),
+    (r"^(\w+_encoder)\.conv2\.", r"\1.conv."),
+    (r"(\.layer\d\.\d)\.conv(\d)\.", r"\1.convnormrelu\2.0."),
+    (r"(\.layer\d\.\d)\.norm([12])\.", r"\1.convnormrelu\2.1."),
+    (r"^update_block\.encoder\.conv([cf])(\d)\.", r"update_block.motion_encoder.conv@\1\2.0."),
+    (r"@c", "corr"),
+    (r"@f", "flow"),
+    (r"^update_block\.encoder\.conv\.", "update_block.motion_encoder.conv.0."),
+    (r"^update_block\.gru\.conv([zrq])([12])\.", r"update_block.recurrent_block.convgru\2.conv\1."),
+    (r"^update_block\.gru\.conv([zrq])\.", r"update_block.recurrent_block.convgru1.conv\1."),
+    (r"^update_block\.mask\.0\.", "mask_predictor.convrelu.0."),
+    (r"^update_block\.mask\.2\.", "mask_predictor.conv."),
+)
+_TWICE = re.compile(r"\.layer\d\.\d\.norm[34]\.")
+"""The authors' blocks hold the norm of their shortcut under a second name."""
+
+
+def _as_torchvision(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under torchvision's names; those that have them stay as they are."""
+    if not any(name.removeprefix("module.").startswith("fnet.") for name in tensors):
+        return tensors
+    is_small = not any(name.removeprefix("module.").startswith("update_block.mask.") for name in tensors)
+    renamed = {}
+    for name, value in tensors.items():
+        name = name.removeprefix("module.")
+        # In a bottleneck the third norm is a layer's own, and the fourth the shortcut's.
+        if _TWICE.search(name) and not (is_small and ".norm3." in name):
+            continue
+        if is_small:
+            name = re.sub(r"(\.layer\d\.\d)\.norm3\.", r"\1.convnormrelu3.1.", name)
+        for pattern, replacement in _RENAMED:
+            name = re.sub(pattern, replacement, name)
+        renamed[name] = value
+    return renamed
 
 
 class RaftFlow:
@@ -86,6 +131,13 @@ class RaftFlow:
 
     def __call__(self, first_HWC: Frame, second_HWC: Frame) -> FlowField:
         """As `optical_flow.FlowFunction`."""
+        height, width = first_HWC.shape[:2]
+        (top, _), (left, _) = _padding(height), _padding(width)
+        flow_HWC = self.padded(first_HWC, second_HWC)
+        return np.ascontiguousarray(flow_HWC[top : top + height, left : left + width])
+
+    def padded(self, first_HWC: Frame, second_HWC: Frame) -> FlowField:
+        """The flow of the frames with their repeated edges, of the size that the network saw."""
         from torch.nn import functional
 
         height, width = first_HWC.shape[:2]
@@ -96,8 +148,7 @@ class RaftFlow:
                 for frame in (first_HWC, second_HWC)
             ]
             flow_BCHW = self._network(*pair, num_flow_updates=NUM_UPDATES)[-1]
-            flow_CHW = flow_BCHW[0, :, top : top + height, left : left + width]
-            return np.ascontiguousarray(flow_CHW.permute(1, 2, 0).float().cpu().numpy())
+            return np.ascontiguousarray(flow_BCHW[0].permute(1, 2, 0).float().cpu().numpy())
 
     def _pixels(self, frame_HWC: Frame) -> Tensor:
         import torch
@@ -107,7 +158,12 @@ class RaftFlow:
         return frame_CHW[None] / 127.5 - 1.0
 
 
+def padded_length(length: int) -> int:
+    """The least multiple of 8 that is not smaller."""
+    return -(-length // _STRIDE) * _STRIDE
+
+
 def _padding(length: int) -> tuple[int, int]:
     """Pixels before and after."""
-    missing = max(_SMALLEST, -(-length // _STRIDE) * _STRIDE) - length
+    missing = max(_SMALLEST, padded_length(length)) - length
     return missing // 2, missing - missing // 2

@@ -49,14 +49,6 @@ class I3dLogits(Extractor):
     modality: ClassVar[str] = "video"
     weights_format = I3D
 
-    def __init__(self, config: Config) -> None:
-        if config.num_frames is not None and config.num_frames < MIN_FRAMES:
-            raise MetricError(
-                f"I3D needs at least {MIN_FRAMES} frames, the protocol measures {config.num_frames}",
-                f"set sampling.num_frames to {MIN_FRAMES} or more, or leave out FVD and KVD",
-            )
-        super().__init__(config)
-
     @classmethod
     def protocol_settings(cls, protocol: Any) -> dict[str, Any]:
         """Frames, resize and epsilon."""
@@ -77,7 +69,16 @@ class I3dLogits(Extractor):
         return Resources(vram_gib=4.0)
 
     def load(self, device: str) -> I3dSession:
-        """The network, or the program where the location pins one."""
+        """The network, or the program where the location pins one.
+
+        Raises:
+            MetricError: the protocol measures fewer frames than the network needs.
+        """
+        if self.config.num_frames is not None and self.config.num_frames < MIN_FRAMES:
+            raise MetricError(
+                f"I3D needs at least {MIN_FRAMES} frames, the protocol measures {self.config.num_frames}",
+                f"set sampling.num_frames to {MIN_FRAMES} or more, or leave out FVD and KVD",
+            )
         path, epsilon = resolve(self.config.weights, I3D), self.config.batchnorm_epsilon
         network: InceptionI3d | I3dProgram
         if detect_format(path) == "torchscript":

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ....core.contracts import Extractor, ExtractorSession, FrozenConfig
+from ....core.contracts import Extractor, ExtractorSession, FrozenConfig, Rows
 from ....core.errors import MetricError
 from ....core.types import Features, Frames, Resources
 from ...settings import PairSettings
@@ -32,6 +32,7 @@ class PairedExtractor(Extractor):
         resize: PairResize = PairSettings().resize
 
     modality: ClassVar[str] = "pair"
+    rows: ClassVar[Rows] = "frames"
 
     @classmethod
     def protocol_settings(cls, protocol: Any) -> dict[str, Any]:
