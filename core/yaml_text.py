@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 _MERGE = "tag:yaml.org,2002:merge"
+_MANY = 10_000
 
 
 class DoubledKeyError(yaml.YAMLError):
@@ -58,6 +59,13 @@ class _UniqueKeys(yaml.SafeLoader):
                 where = f"in lines {', '.join(lines)} and {last}"
                 self._doubled.append(f"the key {keys[0].value!r:.80} stands {times} in one mapping, {where}")
         return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        if len(node.value) > _MANY:
+            # Merges of merges repeat their pairs, nine times nine times ...: of each the last one counts.
+            pairs = {(id(key), id(value)): (key, value) for key, value in reversed(node.value)}
+            node.value = list(pairs.values())[::-1]
 
     def compose_document(self) -> Any:
         node = super().compose_document()

@@ -169,7 +169,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_MOST_YAML = 1 << 24
+_MOST_YAML = 1 << 21
 
 
 def load_yaml_list(path: Path) -> list[Any]:
@@ -290,7 +290,7 @@ def field(entry: object, name: str, kind: type, where: str) -> Any:
     if not isinstance(entry, dict):
         raise DatasetError(f"{where}: expected an object, got {_type_name(entry)}")
     if name not in entry:
-        close = nearest(name, [key for key in entry if isinstance(key, str) and len(key) < 40])
+        close = nearest(name, [key for key in entry if isinstance(key, str) and len(key) < 40][:200])
         hint = f"did you mean {close!r}?" if close else None
         raise DatasetError(f"{where}: the field {name!r} is missing; there: {names_shown(entry)}", hint)
     value = entry[name]

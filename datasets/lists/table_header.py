@@ -14,6 +14,7 @@ from .text_file import names_shown
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 _LONGEST_HEADER = 1 << 16
+_NUM_COMPARED = 200
 
 _SEPARATOR = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
 """What Excel understands, and writes, before the header."""
@@ -146,7 +147,7 @@ def _check_columns(
             unused = [
                 name for place, name in enumerate(header) if place not in table.places and 0 < len(name) < 40
             ]
-            close = nearest(column.name, unused)
+            close = nearest(column.name, unused[:_NUM_COMPARED])
             hint = f"rename {close!r} to {column.name!r}" if close else None
             if column.names:
                 hint = f"any of these names will do: {', '.join(column.names)}"

@@ -207,6 +207,11 @@ BOMB = "- &a [x]\n" + "".join(
 )
 """YAML of 2 kB that has 9^30 leaves when it is written out."""
 
+MERGE_BOMB = "- &b0 {k: v}\n" + "".join(
+    f"- &b{i} {{<<: [" + ", ".join([f"*b{i - 1}"] * 9) + "]}\n" for i in range(1, 41)
+)
+"""The same with keys that are merged: 9^40 of them, all alike."""
+
 
 @pytest.mark.parametrize(
     ("text", "message"),
@@ -221,6 +226,7 @@ BOMB = "- &a [x]\n" + "".join(
         ("[" * 3000, "not valid YAML"),
         (f"{BOMB}- {{video: *b29}}\n", "entry 0: expected an object, got a list"),
         (f"- {{video: a, x: {{y: &a [x]}}}}\n{BOMB.replace('&a [x]', '*a')}", "'source_prompt' is missing"),
+        (f"{MERGE_BOMB}- {{<<: *b40, video: bear}}\n", "entry 0: the field 'video' is missing; there: k"),
         ("- &top {video: *top}\n", "entry 0: 'video' must be a string, got an object {'video': {"),
     ],
 )
@@ -229,3 +235,15 @@ def test_yaml_that_would_exhaust_the_machine_is_refused(root: Path, text: str, m
     with pytest.raises(DatasetError, match=message) as caught:
         len(open_(root, prompts="edits.yaml"))
     assert len(str(caught.value)) < 1000
+
+
+def test_merged_keys_mean_what_they_did(root: Path) -> None:
+    lines = ["- &base", "  video: bear", "  source_prompt: a bear", "  edit: object", "  prompt: a lion"]
+    lines += ["- <<: *base", "  prompt: a dog", "- <<: [{edit: style}, *base]", "  prompt: drawn", ""]
+    (root / "edits.yaml").write_text("\n".join(lines))
+    data = open_(root, prompts="edits.yaml")
+    assert [(s.id, s.prompt) for s in data] == [
+        ("bear:object", "a lion"),
+        ("bear:object-2", "a dog"),
+        ("bear:style", "drawn"),
+    ]
