@@ -34,7 +34,7 @@ from ..core.errors import DatasetError
 from ..core.seeds import derive_seed
 from ..core.types import ClipRef, Sample
 from .lists.annotation import expanded, find_file, require_folder
-from .msrvtt_captions import Caption, CaptionFile, is_blank, read_caption_file
+from .msrvtt_captions import Caption, CaptionFile, read_caption_file
 from .sample_list import ListedDataset, natural_rank, shuffled_rank
 
 _ANNOTATION_FOLDERS = (
@@ -230,18 +230,22 @@ class MsrVtt(ListedDataset):
         for video_id, captions in of_clips.items():
             texts = _numbered(file.path, captions)
             rows[video_id] = [
-                _Row(video_id, str(id), caption.text) for id, caption in texts if not is_blank(caption)
+                _Row(video_id, str(id), caption.text) for id, caption in texts if caption.text.strip()
             ]
             num_blank += len(texts) - len(rows[video_id])
-            if not rows[video_id]:
-                raise DatasetError(
-                    f"{file.path}: the clip {video_id!r} of split {split!r} has no caption in `sentences`",
-                    "the file may be incomplete: copy it again",
-                )
+        silent = [video_id for video_id, captions in rows.items() if not captions]
+        if len(silent) == len(rows):
+            raise DatasetError(
+                f"{file.path}: none of the {len(rows)} clips of split {split!r} has a caption, such as "
+                f"{silent[0]!r}",
+                "the file may be incomplete: copy it again",
+            )
         notes = [note] if note else []
         if num_blank:
             notes.append(f"{num_blank} blank captions are left out")
-        return rows, tuple(notes)
+        if silent:
+            notes.append(f"{len(silent)} of {len(rows)} clips are left out: they have no caption")
+        return {video_id: captions for video_id, captions in rows.items() if captions}, tuple(notes)
 
     def _read_1k_a(self) -> tuple[dict[str, list[_Row]], tuple[str, ...]]:
         """The one caption of each clip of the 1k-A list."""
@@ -254,7 +258,7 @@ class MsrVtt(ListedDataset):
                     f"{where}: the clip {caption.video_id!r} stands there twice",
                     "the 1k-A list gives one caption a clip; name the list itself in `annotation`",
                 )
-            if is_blank(caption):
+            if not caption.text.strip():
                 raise DatasetError(f"{where}: the sentence of {caption.video_id!r} is blank")
             id = "0" if caption.id is None else str(caption.id)
             rows[caption.video_id] = [_Row(caption.video_id, id, caption.text)]

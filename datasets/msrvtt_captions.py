@@ -214,7 +214,7 @@ def _from_entries(path: Path, kind: str, entries: Sequence[Any], marks: dict[str
             marks[video_id] = split or entry["split"]
         for text in texts:
             id = _caption_id(number, where) if len(texts) == 1 else None
-            yield Caption(place, video_id, id, caption_text(text, where))
+            yield Caption(place, video_id, id, _text(text, where))
 
 
 def _from_table(path: Path) -> Iterator[Caption]:
@@ -229,7 +229,13 @@ def _from_table(path: Path) -> Iterator[Caption]:
         line, (video_id, text, key) = found
         where = f"{path}, line {line}"
         id = plain_name(key, "key", where) if key.strip() else None
-        yield Caption(f"line {line}", _video_id(video_id, where), id, caption_text(text, where))
+        yield Caption(f"line {line}", _video_id(video_id, where), id, _text(text, where))
+
+
+def _text(value: object, where: str) -> str:
+    """A caption of a list that went through other hands: "" where it says "nan" for none."""
+    text = caption_text(value, where)
+    return "" if is_missing(text) else text
 
 
 def _first(entry: Mapping[str, Any], names: Sequence[str], what: str, where: str) -> Any:
@@ -258,8 +264,3 @@ def _caption_id(value: object, where: str) -> int | str | None:
     if isinstance(value, str):
         return plain_name(value, "sen_id", where)
     raise DatasetError(f"{where}: 'sen_id' must be a whole number, got {shown(value)}")
-
-
-def is_blank(caption: Caption) -> bool:
-    """Whether there is no text; "nan" is what tables have for none."""
-    return is_missing(caption.text)

@@ -337,7 +337,11 @@ SENTENCE = {"video_id": "video7010", "sen_id": 1, "caption": "a dog"}
             "no split is marked, and 'clip1' is none of video0 to video9999",
         ),
         ({"videos": [{**ENTRY, "split": "valid"}]}, "no clip of split 'test'; splits there: valid"),
-        ({"sentences": [SENTENCE]}, "the clip 'video7011' .* has no caption"),
+        (
+            {"sentences": [{**SENTENCE, "video_id": "video1"}]},
+            "none of the 2 clips of split 'test' has a cap",
+        ),
+        ({"sentences": [{**SENTENCE, "caption": " "}]}, "none of the 2 clips of split 'test' has a caption"),
         ({"sentences": [{**SENTENCE, "video_id": "../../x"}]}, r"sentences\[0\]: video_id '../../x' is not"),
         ({"sentences": [{"video_id": "video7010", "sen_id": 1}]}, r"sentences\[0\]: the field 'caption'"),
         ({"sentences": [{**SENTENCE, "caption": 5}]}, "'caption' must be a string"),
@@ -365,6 +369,18 @@ def test_blank_captions_are_left_out_and_said(root: Path) -> None:
     assert len(data) == 39
     assert data.notes() == ("1 blank captions are left out",)
     assert open_(root, split="train").notes() == ()
+
+
+def test_clips_without_a_caption_are_left_out_and_said(root: Path) -> None:
+    info = make_info(range(7010, 7013), "test", captions_each=2)
+    info["sentences"][0]["caption"], info["sentences"][1]["caption"] = "", " "
+    del info["sentences"][2:4]
+    (root / "test_videodatainfo.json").write_text(json.dumps(info))
+    assert sources(open_(root)) == ["video7012"]
+    assert open_(root).notes() == (
+        "2 blank captions are left out",
+        "2 of 3 clips are left out: they have no caption",
+    )
 
 
 def test_captions_in_any_script_and_of_any_length_come_through_as_they_are(root: Path) -> None:
@@ -470,6 +486,16 @@ def test_every_form_gives_the_captions_of_the_official_split(tmp_path: Path, nam
     assert len({sample.id for sample in data}) == 4
     by_number = "the split is told by the clips' numbers"
     assert [by_number in note for note in data.notes()] == [True] * (name != "by_split.json")
+
+
+def test_what_other_programs_write_for_no_caption_is_none(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("video_id,caption\nvideo7010,nan\nvideo7010,a dog\nvideo7011,NaN\n")
+    data = open_form(tmp_path, "list.csv")
+    assert captions_of(data) == {"video7010": ["a dog"]}
+    assert data.notes()[1:] == (
+        "2 blank captions are left out",
+        "1 of 2 clips are left out: they have no caption",
+    )
 
 
 def test_lines_of_json_parquet_and_tables_are_read_as_the_list_is(tmp_path: Path) -> None:
