@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from stat import S_ISREG
 
 from .atomic_write import write_text_atomic
 from .hashing import digest_file
@@ -69,6 +71,8 @@ class FileDigests:
 
     def _remembered(self, path: Path, name: str, find: Callable[[], str]) -> str:
         stat = path.stat()
+        if not S_ISREG(stat.st_mode):  # a pipe or a device would be read for ever
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         stamp = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}{name}"
         if stamp not in self._known:
             self._known[stamp] = find()

@@ -173,7 +173,7 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
         if here in above:
             return
         with os.scandir(folder) as entries:
-            listed = sorted((entry.name, entry.is_dir()) for entry in entries if entry.name[0] != ".")
+            listed = sorted((entry.name, _is_folder(entry)) for entry in entries if entry.name[0] != ".")
     except OSError as error:
         raise EvaluationError(f"cannot list the folder {str(folder)!r}: {error.strerror}") from error
     has_pictures = has_videos = False
@@ -191,6 +191,14 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
         # The folder that was given has no name below itself; it is called as it was called.
         name = prefix.rstrip("/") or Path(os.path.abspath(folder)).name  # noqa: PTH100 - resolves no link
         yield StoredClip(_readable(folder, without_video_suffix(name)), folder, "frames")
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder; a link that leads round in a circle is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _is_animation(path: Path, suffix: str, animated: dict[str, bool]) -> bool:

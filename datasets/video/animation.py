@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +20,7 @@ from av.video.frame import VideoFrame
 from PIL import Image
 
 from ...core.errors import VideoError
+from .bounds import refuse_large
 from .frame_selection import Shown
 
 ANIMATION_SUFFIXES = frozenset({".webp", ".png", ".avif"})
@@ -27,11 +29,7 @@ _NO_TIME_MS = 100
 
 def is_animation(path: Path) -> bool:
     """Whether a file of a picture's ending is animated; False for one that cannot be read."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(4096)
-    except OSError:
-        return False
+    start = _start(path, 4096)
     return (
         _is_webp(start)
         or start[4:12] == b"ftypavis"
@@ -41,15 +39,20 @@ def is_animation(path: Path) -> bool:
 
 def is_animated_webp(path: Path) -> bool:
     """Whether a file, whatever its ending, is animated WebP; False for one that cannot be read."""
+    return _is_webp(_start(path, 21))
+
+
+def _start(path: Path, num_bytes: int) -> bytes:
+    """The first bytes of a file; none where it cannot be read. A pipe is not waited for."""
     try:
-        with path.open("rb") as file:
-            return _is_webp(file.read(21))
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            return file.read(num_bytes) or b""
     except (OSError, ValueError):
-        return False
+        return b""
 
 
 def _is_webp(start: bytes) -> bool:
-    return start[:4] + start[8:16] == b"RIFFWEBPVP8X" and bool(start[20] & 2)
+    return start[:4] + start[8:16] == b"RIFFWEBPVP8X" and len(start) > 20 and bool(start[20] & 2)
 
 
 def webp_frames(path: Path) -> Iterator[Shown[VideoFrame]]:
@@ -92,6 +95,7 @@ def webp_times(path: Path) -> list[Shown[None]]:
 
 def _webp_durations_ms(path: Path, data: bytes) -> list[int]:
     """How long each frame of an animated WebP is shown: 24 bits behind its place and size, chunk by chunk."""
+    refuse_large(path, *(int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27)))
     durations_ms, at = [], 12
     while at + 8 <= len(data):
         kind, size = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")

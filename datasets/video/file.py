@@ -27,6 +27,7 @@ from av.video.stream import VideoStream
 
 from ...core.errors import VideoError
 from .animation import is_animated_webp, webp_frames, webp_times
+from .bounds import LIMITS, refuse_large, refuse_special
 from .frame_selection import TOLERANCE_S, Shown
 from .pictures import SideTransparency, reason
 
@@ -34,9 +35,9 @@ from .pictures import SideTransparency, reason
 # take any text for a video stay out.
 _CONTAINERS = (
     "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,apng,mxf,nut,dv,rm,ivf,yuv4mpegpipe,"
-    "h264,hevc,obu,m4v,mpegvideo,mjpeg,mpjpeg"
+    "h264,hevc,obu,m4v,mpegvideo,mjpeg"
 )
-_RAW_STREAMS = ("h264", "hevc", "obu", "m4v", "mpegvideo", "mjpeg", "mpjpeg")
+_RAW_STREAMS = ("h264", "hevc", "obu", "m4v", "mpegvideo", "mjpeg")
 
 # Tags in another encoding than UTF-8 are no reason to refuse the pictures; PyAV 19 takes them without a word.
 _ANY_TAGS: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -58,6 +59,7 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         VideoError: missing, empty, not a video, audio only, or in a codec that this build cannot read.
     """
     try:
+        refuse_special(path)
         size = path.stat().st_size if path.is_file() else None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
@@ -73,7 +75,10 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
         container = av.open(f"file:{path}", "r", container_options=options, **_ANY_TAGS)
     except (av.FFmpegError, ValueError) as error:
-        raise VideoError(f"{str(path)!r} is not a readable video ({reason(error)})", DAMAGED_HINT) from error
+        # What is not among the containers ends as an invalid argument.
+        is_other = isinstance(error, av.ArgumentError)
+        why = "its content is of a kind that is not read as a video" if is_other else reason(error)
+        raise VideoError(f"{str(path)!r} is not a readable video ({why})", DAMAGED_HINT) from error
     with container:
         streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
         if not streams:
@@ -84,6 +89,8 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         stream = streams[chosen_stream(streams)]
         if stream.codec_context is None:
             raise VideoError(f"{str(path)!r} is in a codec that this build of FFmpeg cannot read")
+        refuse_large(path, stream.codec_context.width, stream.codec_context.height)
+        stream.codec_context.options = LIMITS  # what is inside may state another size
         stream.codec_context.thread_count = 1  # many videos are read side by side
         yield container, stream
 
@@ -244,6 +251,7 @@ def _decoded(
             for frame in frames:
                 if frame.is_corrupt:
                     raise VideoError(f"{str(path)!r}: frame {num_decoded} is damaged", DAMAGED_HINT)
+                refuse_large(path, frame.width, frame.height)
                 transparency.attach(frame)
                 if by_order:
                     shown = Shown(end_s, end_s + 1 / _steady_rate(stream), frame)

@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from ...core.errors import VideoError
 from ...core.transparency import over_background
+from .bounds import LIMITS, refuse_large, refuse_special
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
@@ -32,8 +33,10 @@ def read_picture(path: Path) -> np.ndarray:
         VideoError: damaged, of several pictures, or of values that have no 8-bit form.
     """
     try:
+        refuse_special(path)
         data = path.read_bytes()
         with Image.open(io.BytesIO(data)) as opened:
+            refuse_large(path, *opened.size)
             if opened.format == "PNG":
                 opened.verify()  # the checksums: reading alone misses some changed bytes
         with Image.open(io.BytesIO(data)) as opened:
@@ -42,6 +45,8 @@ def read_picture(path: Path) -> np.ndarray:
             num_pictures = 1 if opened.format == "MPO" else getattr(opened, "n_frames", 1)
             opened.load()
             image: Image.Image = ImageOps.exif_transpose(opened)
+    except VideoError:
+        raise
     except Exception as error:  # Pillow's readers let through whatever damaged bytes lead them to
         if isinstance(error, UnidentifiedImageError):
             reason = "its bytes are of no known format"  # Pillow names the buffer that holds them
@@ -87,6 +92,7 @@ def _from_wide_colour(path: Path, data: bytes, format_: str, orientation: int) -
     """16-bit colour, or grey with transparency, to 8-bit RGB."""
     try:
         decoder = av.VideoCodecContext.create(_WIDE_CODECS[format_], "r")
+        decoder.options = LIMITS
         frame = [*decoder.decode(av.Packet(data)), *decoder.decode(None)][0]
         if frame.format.name not in _WIDE_COLOUR:
             raise ValueError(f"stored as {frame.format.name}")

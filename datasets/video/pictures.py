@@ -22,6 +22,7 @@ from av.video.stream import VideoStream
 
 from ...core.errors import VideoError
 from ...core.transparency import over_background
+from .bounds import LIMITS
 
 
 class SideTransparency:
@@ -44,6 +45,7 @@ class SideTransparency:
             return
         if self._decoder is None:
             self._decoder = av.VideoCodecContext.create(self._codec, "r")
+            self._decoder.options = LIMITS
             self._decoder.thread_count = 1  # each packet gives its picture at once
         for picture in self._decoder.decode(av.Packet(data)):
             self._waiting[packet.pts] = picture
