@@ -59,7 +59,7 @@ def _cost_rows(cell: SummaryCell) -> list[SummaryRow]:
 
 
 def _mean(known: Sequence[tuple[ClipRow, float]]) -> dict[str, float | int | str | None]:
-    interval = "95% t, clustered on source"
+    interval = "95% t, clustered on source, widened for skewness from 20 sources on"
     if not known:
         return {"interval": interval}
     found = mean_estimate([value for _, value in known], [clip.source for clip, _ in known])

@@ -188,3 +188,36 @@ def test_the_resolution_is_the_smallest_p() -> None:
         sign_flip_test(np.arange(1.0, 21.0), ids, max_flips=500),
     ):
         assert test.p_value == pytest.approx(test.resolution)
+
+
+def test_the_interval_of_skewed_values_reaches_to_their_tail_and_is_the_ts_without_skewness() -> None:
+    values = np.random.default_rng(0).lognormal(-0.5, 1.0, 40)
+    sources = [str(index) for index in range(40)]
+    found = mean_estimate(values, sources)
+    low, high = t_interval(found.value, found.standard_error, 39)
+    assert found.low == pytest.approx(low)
+    assert found.high > high + 0.1 * found.standard_error
+    mirrored = mean_estimate(-values, sources)
+    assert (-mirrored.high, -mirrored.low) == pytest.approx((found.low, found.high), rel=1e-12)
+    even = mean_estimate(np.concatenate([values, -values]), [str(index) for index in range(80)])
+    assert (even.low, even.high) == pytest.approx(t_interval(0.0, even.standard_error, 79), abs=1e-9)
+    few = mean_estimate(values[:19], sources[:19])
+    assert (few.low, few.high) == t_interval(few.value, few.standard_error, 18)
+    assert mean_estimate(np.ones(20), sources[:20]).low == 1.0
+
+
+@pytest.mark.parametrize(("kind", "least"), [("skewed", 0.91), ("normal", 0.92), ("outliers", 0.92)])
+def test_the_interval_holds_the_mean_of_skewed_values_more_often_than_the_ts(kind: str, least: float) -> None:
+    hits, of_t = [], []
+    sources = [str(index) for index in range(30)]
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        values = rng.lognormal(-0.5, 1.0, 30) if kind == "skewed" else 1 + rng.normal(size=30)
+        if kind == "outliers":
+            values += np.where(rng.random(30) < 0.03, rng.normal(0, 8, 30), 0)
+        found = mean_estimate(values, sources)
+        low, high = t_interval(found.value, found.standard_error, 29)
+        hits.append(found.low <= 1 <= found.high)
+        of_t.append(low <= 1 <= high)
+    assert np.mean(hits) > least
+    assert np.mean(hits) >= np.mean(of_t) + (0.02 if kind == "skewed" else 0)
