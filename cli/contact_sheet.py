@@ -32,11 +32,17 @@ def contact_sheet(
             "--dataset", metavar="NAME", help="Which data set; default: the first.", show_default=False
         ),
     ] = None,
+    samples: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sample", metavar="ID", help="A prompt to draw, by its id, in place of the first; repeatable."
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Which run seed; default: the smallest.", show_default=False)
     ] = None,
 ) -> None:
-    """Draw the first prompts of a run: the reference and each method's clip, frame by frame."""
+    """Draw prompts of a run, the first or chosen ones: the reference and each clip, frame by frame."""
     from ..reports.pages.contact_sheet import write_contact_sheet
     from ..stages.results import tables_dir
 
@@ -50,5 +56,6 @@ def contact_sheet(
         dataset=dataset,
         methods=methods,
         seed=seed,
+        samples=samples or (),
     )
     typer.echo(f"Contact sheet: {relative(path.absolute())}")

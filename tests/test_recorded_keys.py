@@ -33,6 +33,7 @@ DIGESTS = {
     "i3d": "15dacb47de4c0e79721a2ce6d337d06c42e0c34e44e7c8109ed6ba0dab74b43e",
     "lora": "6637a592daa5932a9603388cf8d571e3de40d72b0e7eed39120c65322f1ff5d3",
     "simda": "2a96e913fdd68aa7b0a595950e7d293cd8947e1a27bb8e6f51e279d0fca1509e",
+    "simda-paper": "43bff9805f0f1aef9ef7bd7624b6a59ceb30ea72c334dea3205278ed35838efc",
     "t2i": "d260fbbb2e9a278e7743014fb4add0e90fddce829b8cd69b98a633337598ebd6",
     "upscaler": "74980fd84fe939ea6e9f56f082ffd7d3bdcaf6328cf4c02c4279b834b29a1c4f",
     "upscaler-simda": "825be2ca0fbd88cdfc256f4a963a446c522cee3791f4e61fd21db7a620b1785e",

@@ -50,6 +50,7 @@ def write_contact_sheet(
     dataset: str | None = None,
     methods: Sequence[str] = (),
     seed: int | None = None,
+    samples: Sequence[str] = (),
     tile_px: int = 112,
 ) -> Path:
     """Write a PNG of the first prompts of a run.
@@ -62,6 +63,7 @@ def write_contact_sheet(
         dataset: which data set; None takes the first.
         methods: which methods, in order; none for all, in the run file's order.
         seed: which run seed; None takes the smallest.
+        samples: ids of the prompts to draw, in order, in place of the first ones.
         tile_px: about how wide a frame is drawn.
 
     Returns:
@@ -69,7 +71,7 @@ def write_contact_sheet(
 
     Raises:
         ReelbenchError: `out_png` is not named *.png, or the run has no clips to show.
-        UnknownNameError: it has no such data set or method.
+        UnknownNameError: it has no such data set, method or sample.
     """
     if out_png.suffix.lower() != ".png":
         raise ReelbenchError(f"a contact sheet is a PNG, and {out_png} is not named as one", "give FILE.png")
@@ -78,7 +80,8 @@ def write_contact_sheet(
             f"expected at least 1 prompt, 1 column and 16 px, got {num_prompts}, {num_columns} and {tile_px}"
         )
     run = RunTables(tables_folder)
-    prompts = clips_by_prompt(run.rows("clips"), num_prompts, seed)
+    clips = run.rows("clips")
+    prompts = clips_by_prompt(clips, len(clips) if samples else num_prompts, seed)
     datasets = list(dict.fromkeys(prompt.dataset for prompt in prompts))
     if not datasets:
         wanted = "" if seed is None else f" of seed {seed}"
@@ -89,7 +92,12 @@ def write_contact_sheet(
         )
     if dataset is not None and dataset not in datasets:
         raise unknown_name("data set", dataset, datasets)
-    prompts = [prompt for prompt in prompts if prompt.dataset == (dataset or datasets[0])][:num_prompts]
+    prompts = [prompt for prompt in prompts if prompt.dataset == (dataset or datasets[0])]
+    by_id = {prompt.sample_id: prompt for prompt in prompts}
+    for sample in samples:
+        if sample not in by_id:
+            raise unknown_name("sample", sample, by_id)
+    prompts = [by_id[sample] for sample in samples] or prompts[:num_prompts]
     known = methods_of(prompts, run.method_order)
     for method in methods:
         if method not in known:

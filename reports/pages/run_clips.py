@@ -1,6 +1,7 @@
 """The clips of a run, arranged to be looked at: for each prompt, the reference and every method.
 
-Prompts are the first ones of the table, in its order, so nobody picks the good ones.
+Prompts are the first ones of the table, in its order, so nobody picks the good ones without saying so
+(`reelbench contact-sheet --sample`).
 """
 
 from __future__ import annotations

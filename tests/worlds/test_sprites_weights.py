@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import reelbench
 from reelbench.worlds.sprites import commands, quality
 from reelbench.worlds.sprites.scene import MOTIONS
 
@@ -26,10 +27,21 @@ def test_weights_are_small_enough_to_commit() -> None:
 
 def test_recorded_quality_covers_the_models_that_are_shipped() -> None:
     recorded = json.loads((WEIGHTS / "quality.json").read_text())
-    assert set(recorded) == {"t2i", "clip", "i3d", "simda", "upscaler", "cogvideox", "fca", "lora"}
+    assert set(recorded) == set(commands.MODELS)
     for entry in recorded.values():
         assert entry["reached"] == (entry["value"] >= entry["bar"])
     assert recorded["t2i"]["num"] >= 200
+
+
+def test_readme_says_of_simda_with_and_without_its_layout_prior_what_was_recorded() -> None:
+    recorded = json.loads((WEIGHTS / "quality.json").read_text())
+    readme = (Path(reelbench.__file__).resolve().parent / "README.md").read_text(encoding="utf-8")
+    for name in ("simda", "simda-paper"):
+        value, num = recorded[name]["value"], recorded[name]["num"]
+        drawn = recorded[name]["settings"]["frames_drawn_as_prompted"]
+        (line,) = (line for line in readme.splitlines() if f"(`{name}`)" in line and line.count("|") == 6)
+        assert f"| {round(value * num)} of {num} | {drawn:.0%} |" in line
+        assert f"| {commands.STEPS[name]:,} |" in line
 
 
 def test_open_clip_loads_the_clip_and_it_picks_captions() -> None:

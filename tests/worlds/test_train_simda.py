@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from reelbench.core.types import Sample
+from reelbench.methods.adapters.adapters import PRESETS, load_adapters
 from reelbench.methods.adapters.simda import SimDA
+from reelbench.methods.stable_diffusion.pipeline import load_pipeline
 from reelbench.worlds.sprites.commands import WEIGHTS
 from reelbench.worlds.sprites.motion_quality import JUDGED_MOTIONS, judged_clips, motion_scenes
 from reelbench.worlds.sprites.render import render
@@ -44,7 +47,8 @@ def test_real_clips_pass_the_judge_and_shuffled_ones_do_not() -> None:
     assert sum(shuffled.faults.values()) >= 10
 
 
-def test_from_clips_on_disk_to_adapters_that_the_method_loads(tmp_path: Path) -> None:
+@pytest.mark.parametrize("paper", [False, True])
+def test_from_clips_on_disk_to_adapters_that_the_method_loads(tmp_path: Path, paper: bool) -> None:
     out = tmp_path / "weights"
     tiny = SIMDA_TRAINING.model_copy(update={"precision": "float32"})
     file = train_simda(
@@ -57,15 +61,26 @@ def test_from_clips_on_disk_to_adapters_that_the_method_loads(tmp_path: Path) ->
         preview_every_steps=9,
         training=tiny,
         num_previews=0,
+        paper=paper,
     )
     assert file == out / "adapters.safetensors"
     log = [json.loads(line) for line in (tmp_path / "training" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["step"] == 2
     config = SimDA.Config(weights=str(WEIGHTS / "t2i"), adapters=str(out), num_steps=2, num_frames=16)
-    session = SimDA(config).load("cpu")
+    session: Any = SimDA(config).load("cpu")
     frames = next(session.generate([Sample("a", motion_scenes(1)[0][1], "a")], None, [0]))
     assert frames.shape == (16, 64, 64, 3)
     assert session.describe()["trainable_parameters"] > 0
+    assert (session.adapters.config == PRESETS["paper"]) == paper
+
+
+def test_the_committed_adapters_are_those_of_the_paper_or_have_wider_parts_and_a_layout_prior() -> None:
+    unet = load_pipeline(str(WEIGHTS / "t2i"), device="cpu").unet
+    paper = load_adapters(WEIGHTS / "simda-paper", unet)
+    assert paper.config == PRESETS["paper"]
+    ours = load_adapters(WEIGHTS / "simda", unet)
+    assert ours.config.layout_words
+    assert ours.num_parameters > 3 * paper.num_parameters
 
 
 @pytest.mark.skipif(not (WEIGHTS / "simda").is_dir(), reason="no adapters have been committed")

@@ -19,15 +19,15 @@ app = typer.Typer(
 WEIGHTS = Path(__file__).parent / "weights"
 BASIC = ("t2i", "clip", "i3d")
 """What `all` means: the models that the others are trained on or measured with."""
-MODELS = (*BASIC, "simda", "upscaler", "cogvideox", "fca", "lora")
+MODELS = (*BASIC, "simda", "simda-paper", "upscaler", "cogvideox", "fca", "lora")
 # Steps that fit two hours on two CPU cores together, but for the three trainings of the upscaler, which take
 # half an hour of one core; see docs/embedded-models.md.
-STEPS = {"vae": 2600, "t2i": 4600, "clip": 1300, "i3d": 2000, "simda": 5000}
+STEPS = {"vae": 2600, "t2i": 4600, "clip": 1300, "i3d": 2000, "simda": 5000, "simda-paper": 1200}
 STEPS |= {"upscaler-vae": 2400, "upscaler": 2600, "upscaler-simda": 700}
 STEPS |= {"cogvideox-vae": 2200, "cogvideox-decoder": 2500, "cogvideox": 6500, "fca": 3500, "lora": 3500}
 
 
-_MODELS_HELP = "t2i, clip, i3d, simda, upscaler, cogvideox, fca, lora or all (the first three)."
+_MODELS_HELP = "t2i, clip, i3d, simda, simda-paper, upscaler, cogvideox, fca, lora or all (the first three)."
 
 
 def _models(name: str) -> tuple[str, ...]:
@@ -92,10 +92,11 @@ def train(
             from .train_clip import save_clip, train_clip
 
             save_clip(train_clip(work, seed, steps or STEPS["clip"]), out / "clip")
-        elif name == "simda":
+        elif name in ("simda", "simda-paper"):
             from .train_adapters import train_simda
 
-            train_simda(work / "simda", seed, steps or STEPS["simda"], out / "t2i", out / "simda")
+            paper = name == "simda-paper"
+            train_simda(work / name, seed, steps or STEPS[name], out / "t2i", out / name, paper=paper)
         elif name == "upscaler":
             from .train_adapters import train_upscaler_adapters
             from .train_upscaler import train_image_upscaler
@@ -149,10 +150,10 @@ def quality(
             measured[name] = measures.i3d_quality(weights / "i3d")
         elif name == "clip":
             measured[name] = measures.clip_quality(weights / "clip")
-        elif name == "simda":
+        elif name in ("simda", "simda-paper"):
             from .motion_quality import motion_quality
 
-            adapters = {"adapters": str((weights / "simda").resolve())}
+            adapters = {"adapters": str((weights / name).resolve())}
             measured[name] = motion_quality(
                 "simda", pipeline=str((weights / "t2i").resolve()), config=adapters
             )

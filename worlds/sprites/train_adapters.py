@@ -43,7 +43,7 @@ NUM_FRAMES = 16
 SIMDA_CLIPS, UPSCALER_CLIPS = 4000, 512
 ADAPTERS = AdapterConfig(spatial_bottleneck=1.0, temporal_bottleneck=1.0)
 AS_IN_THE_PAPER = AdapterConfig()
-"""The paper's bottlenecks and no layout prior: `train_simda(..., paper=True)`."""
+"""The paper's bottlenecks and no layout prior, of the model "simda-paper"."""
 SIMDA_TRAINING = TrainingConfig(
     batch_size=2,
     learning_rate=1.5e-3,

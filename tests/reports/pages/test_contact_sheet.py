@@ -51,6 +51,25 @@ def test_a_row_for_each_method_and_a_block_for_each_prompt(
     assert sizes[2][0] - sizes[0][0] == 4 * (32 + 3)
 
 
+def test_prompts_may_be_chosen_in_any_order(make_tables: Callable[..., Path], tmp_path: Path) -> None:
+    """The second one alone is the lower block of the first two; given twice and turned it is above."""
+    tables = make_tables()
+    ids = [row["sample_id"] for row in read_table(tables, "clips").to_pylist() if row["side"] == "generated"]
+    first, second = list(dict.fromkeys(ids))[:2]
+
+    def drawn(*samples: str) -> np.ndarray:
+        to = write_contact_sheet(tables, tmp_path / "sheet.png", 2, 2, tile_px=32, samples=samples)
+        with Image.open(to) as sheet:
+            return np.asarray(sheet.convert("RGB"))
+
+    assert np.array_equal(drawn(first, second), drawn())
+    assert not np.array_equal(drawn(second, first), drawn())
+    alone = drawn(second)
+    assert np.array_equal(alone[-100:], drawn()[-100:])
+    with pytest.raises(UnknownNameError, match="nowhere"):
+        drawn("nowhere")
+
+
 def test_a_failed_clip_leaves_a_message(make_tables: Callable[..., Path], tmp_path: Path) -> None:
     tables = make_tables()
     whole = write_contact_sheet(tables, tmp_path / "a.png", 1, 2, methods=["zs2"])
