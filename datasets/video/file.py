@@ -28,6 +28,7 @@ from av.video.stream import VideoStream
 from ...core.errors import VideoError
 from .animation import is_animated_webp, webp_frames, webp_times
 from .bounds import LIMITS, refuse_large, refuse_special
+from .cropping import crops_in_container
 from .frame_selection import TOLERANCE_S, Shown
 from .pictures import SideTransparency, reason
 
@@ -90,6 +91,12 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         if stream.codec_context is None:
             raise VideoError(f"{str(path)!r} is in a codec that this build of FFmpeg cannot read")
         refuse_large(path, stream.codec_context.width, stream.codec_context.height)
+        if crops_in_container(path, stream.codec_context.width, stream.codec_context.height):
+            raise VideoError(
+                f"{str(path)!r}: its container crops the pictures of its codec (clean aperture, PixelCrop), "
+                "which versions of ffmpeg do and do not",
+                "crop them for good with ffmpeg 7.1 or later: ffmpeg -i IN OUT",
+            )
         stream.codec_context.options = LIMITS  # what is inside may state another size
         stream.codec_context.thread_count = 1  # many videos are read side by side
         yield container, stream
