@@ -18,7 +18,7 @@ EncodeVideo = Callable[..., Path]
 
 
 def with_clean_aperture(path: Path, width: Fraction, height: Fraction) -> Path:
-    """The MP4 file with a `clap` box in its sample entry; the boxes around it grow. Its index is at its end."""
+    """The MP4 file with a `clap` box in its sample entry; the boxes around it grow. Its index is last."""
     data = bytearray(path.read_bytes())
     around, at = [], 0
     for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
