@@ -36,6 +36,7 @@ def main() -> None:
         ("KVD", ["truth", "own references", "corrected", "holds", "others' references"], values("kvd")),
         ("Seer's centred KVD", ["truth", "value", "corrected", "holds"], centred),
         ("right and free, or wrong and tied by 0.9: the right one first", RANKED, ranking),
+        ("wrong and tied by 0.9 less right and tied by 0.3", ["truth", "found", "holds"], differences),
     ):
         print("", *table_head([title, *headings], "lr"), sep="\n")
         for cells in rows(replicates):
@@ -126,6 +127,27 @@ def ranking(replicates: int) -> Iterator[tuple[str, ...]]:
                     first.append(a.bias_corrected < b.bias_corrected)
             firsts.append(first)
         yield f"D = {d}, N = {n}", *(f"{100 * column:.0f}%" for column in np.mean(firsts, axis=0))
+
+
+def differences(replicates: int) -> Iterator[tuple[str, ...]]:
+    """The difference of two systems against others' references, and how often its interval holds it."""
+    protocol = load_protocol("clean")
+    for d, n, shape, ours, real in cases():
+        if shape == "right" or n < 64:
+            continue
+        ids = [f"s{k}" for k in range(n)]
+        for name in ("fvd", "kvd"):
+            metric, true = build_metric(f"{name}_others", protocol), truth(name, ours, real)
+            found, hits = [], []
+            for number in range(replicates):
+                rng = generator("difference", d, n, number)
+                wrong, y = tied(rng, ours, real, n, 0.9)
+                noise = rng.normal(size=y.shape) * real.scale_D
+                right = real.shift + 0.3 * (y - real.shift) + np.sqrt(1 - 0.3**2) * noise
+                compared = metric.compare([wrong], [right], y, ids, ids, max_swaps=1)
+                found.append(compared.difference)
+                hits.append(compared.low <= true <= compared.high)
+            yield f"{metric.label}, D = {d}, N = {n}", f"{true:.3g}", spread(np.array(found)), share(hits)
 
 
 def spread(column: np.ndarray) -> str:

@@ -102,7 +102,7 @@ class Measuring:
     def _others(self) -> dict[str, SetMetric]:
         found = {}
         for metric in self.set_metrics:
-            name = vars(type(metric)).get("others")  # a subclass may compute something else
+            name = counterpart(metric)
             if name is not None and name not in {metric.name for metric in self.metrics}:
                 found[metric.name] = cast("SetMetric", build_metric(name, self.protocol))
         return found
@@ -265,6 +265,14 @@ class Measuring:
     def prompt_content(prompt: str) -> str:
         """Digest of a prompt, which is the content of a text input."""
         return digest({"text": prompt})
+
+
+def counterpart(metric: SetMetric) -> str | None:
+    """The name of the metric that a set metric's own class gives as `others`: what it inherits belongs to its
+    parent, and it may compute something else."""
+    own = next(cls for cls in type(metric).__mro__ if "name" in vars(cls))
+    name: str | None = vars(own).get("others")
+    return name
 
 
 def _cut_data(cut: Cut) -> dict[str, Any]:

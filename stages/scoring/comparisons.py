@@ -13,7 +13,7 @@ from ...core.statistics import ALPHA, holm, mean_estimate, min_detectable, sign_
 from ...core.tables import ComparisonRow, ScoreRow
 from ...core.types import saw_its_reference
 from ...metrics.sets.paired_sets import PairedComparison
-from ..measuring import Measuring
+from ..measuring import Measuring, counterpart
 from .metric_calls import Defects, MetricDefectError, set_comparison
 from .observations import Observations, System
 from .set_scores import set_side, stack
@@ -87,7 +87,7 @@ def _compared(
     set_metrics = measuring.set_metrics_of(observations.conditionings(dataset))
     names = {metric.name for metric in set_metrics}
     for set_metric, (a, b) in itertools.product(set_metrics, pairs):
-        if saw_its_reference(a.conditioning) and set_metric.others in names:
+        if saw_its_reference(a.conditioning) and counterpart(set_metric) in names:
             continue  # closeness to one's own references would count as a merit; the other metric compares
         try:
             found = _compare_sets(set_metric, observations, dataset, a.label, b.label)

@@ -178,3 +178,25 @@ def measure_pair(tmp_path: Path) -> Callable[..., Any]:
         )
 
     return run
+
+
+@pytest.mark.parametrize("protocol", ["clean", "predicted", "stylegan-v", "cd-fvd"])
+@pytest.mark.parametrize("context_frames", [0, 3])
+def test_pictures_of_a_stated_rate_and_given_frames_are_alike_on_both_sides(
+    tmp_path: Path, protocol: str, context_frames: int
+) -> None:
+    for seed, name in enumerate("ab"):
+        (tmp_path / "clips").mkdir(exist_ok=True)
+        write_pictures(tmp_path / "clips" / name, moving_noise(seed, 60, (25, 31)))
+    result = evaluate(
+        tmp_path / "clips",
+        reference=tmp_path / "clips",
+        protocol=protocol,
+        metrics="psnr",
+        frame_rate=24.0,
+        context_frames=context_frames,
+        output=tmp_path / "out",
+        device="cpu",
+        workers=1,
+    )
+    assert set(result.scores["value"]) == {MAX_PSNR_DB}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +15,7 @@ from reelbench.core.types import Conditioning
 from reelbench.metrics.build import build_metric
 from reelbench.metrics.protocol import parse_protocol
 from reelbench.metrics.sets.frechet import frechet_distance
+from reelbench.metrics.sets.fvd import Fvd
 from reelbench.stages.measuring import Measuring
 from reelbench.stages.scoring.comparisons import comparison_rows
 from reelbench.stages.scoring.curves import curve_rows
@@ -215,3 +216,24 @@ def test_where_methods_saw_frames_they_are_compared_against_the_references_of_ot
     rows = summary_rows(measuring, everything, [], Defects())
     assert {(row.metric, row.references) for row in rows} == {("fvd", None)}
     assert [row.metric for row in comparison_rows(measuring, everything, [], Defects())] == ["fvd"]
+
+
+class MyDistance(Fvd):
+    """A plug-in that computes something of its own."""
+
+    name = "my_distance"
+
+    def _value(self, generated_ND: Any, reference_MD: Any) -> float:
+        return 2 * super()._value(generated_ND, reference_MD)
+
+
+def test_a_subclass_is_not_taken_for_what_its_parent_is_compared_by() -> None:
+    saw = Conditioning.TEXT_AND_FRAMES
+    methods = {label: (saw, {0: features(60, seed)}) for seed, label in enumerate("ab", 1)}
+    measuring, everything = score(methods, features(60, 0), metrics=("fvd",), extractors=I3D)
+    measuring = replace(measuring, metrics=(*measuring.metrics, MyDistance(measuring.protocol)))
+    assert [metric.name for metric in measuring.set_metrics_of([saw])] == ["fvd", "fvd_others", "my_distance"]
+    compared = comparison_rows(measuring, everything, [], Defects())
+    assert [row.metric for row in compared] == ["fvd_others", "my_distance"]
+    rows = summary_rows(measuring, everything, [], Defects())
+    assert {row.references for row in rows if row.metric == "my_distance"} == {"own"}
