@@ -409,7 +409,7 @@ class DinoSettings(ResizeSettings):
 class TrackingSettings(ResizeSettings):
     """From frames to tracked points, for FVMD. The default is the released code's for folders of frames."""
 
-    resize: tuple[ResizeStep, ...] = Field(default=(ResizeStep(size=256, quantise="round"),), min_length=1)
+    resize: tuple[ResizeStep, ...] = Field(default=(ResizeStep(size=256, quantise="pillow"),), min_length=1)
     """Applied in order; the last one must give 256 pixels, in which velocities are measured."""
 
     sizes: ClassVar[tuple[int | str, ...]] = (256,)

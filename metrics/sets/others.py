@@ -24,6 +24,7 @@ from ...core.types import Estimate
 from .features import WARN_BELOW_N, FeatureSets, Floats, Ints, own_pairs, set_estimate
 from .frechet import frechet_distance, frechet_without_each_group
 from .fvd import Fvd, FvdVideoMae, without_interval
+from .fvmd import Fvmd
 from .jedi import JediMmd
 from .kvd import Kvd, KvdVideoMae
 from .paired_sets import PairedSetMetric, Swaps
@@ -204,3 +205,10 @@ class JediMmdOthers(_KernelOfOthers, JediMmd):
 
     name: ClassVar[str] = "jedi_mmd_others"
     label: ClassVar[str] = "JEDi MMD (V-JEPA 2, others' references)"
+
+
+class FvmdOthers(_FrechetOfOthers, Fvmd):
+    """As `FvdOthers`, on FVMD's histograms of motion."""
+
+    name: ClassVar[str] = "fvmd_others"
+    label: ClassVar[str] = "FVMD (others' references)"

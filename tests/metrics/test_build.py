@@ -34,6 +34,8 @@ MORE = [
     "kvd_videomae_others",
     "jedi_mmd_others",
     "fid",
+    "fvmd",
+    "fvmd_others",
     "clip_fid",
     "subject_consistency",
     "dynamic_degree",
@@ -144,6 +146,7 @@ def test_protocols_with_too_few_frames_for_i3d_are_refused() -> None:
         "dino",
         "aesthetic",
         "fastest_motion",
+        "point_motion",
     ],
 )
 def test_extractors_without_default_weights_meet_the_contract(name: str, clean: Protocol) -> None:
@@ -186,7 +189,8 @@ def test_metrics_that_have_their_weights_are_let_through(clean: Protocol) -> Non
     metrics = [build_metric(name, clean) for name in (*NAMES, *MORE)]
     # Those of a hub may be fetched later.
     there = dict.fromkeys(
-        ("pickscore", "videomae", "vjepa", "inception", "dino", "raft", "aesthetic"), "owner/model-of-nobody"
+        ("pickscore", "videomae", "vjepa", "inception", "dino", "raft", "aesthetic", "pips"),
+        "owner/model-of-nobody",
     )
     refuse_unavailable(metrics, there)
     refuse_unavailable(metrics, {**there, "pipeline": "owner/model", "clip": "sprites/clip"})

@@ -1,0 +1,1 @@
+"""Points followed through a clip, and what FVMD makes of their motion."""
