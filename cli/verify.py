@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from ..core.store import Finding, Verification
 
 _NUM_SHOWN = 20
-_WORDS = {"clip": "clips", "tuning": "tunings", "video": "source files", "weights": "weight files"}
+_WORDS = {
+    "clip": "clips",
+    "tuning": "tunings",
+    "video": "source files",
+    "weights": "weight files",
+    "table": "tables",
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ def verify(
     if as_json:
         typer.echo(json.dumps(_as_data(verification), indent=1))
     else:
-        _print(verification, found, quarantine)
+        _print(verification, place, found, quarantine)
     if verification.findings:
         raise typer.Exit(1)
 
@@ -98,12 +104,12 @@ def _place(place: Path, output: Path | None) -> _Place:
             raise StoreError(f"there is no store yet: {relative(run.store_dir)}", f"{command} makes it")
         return _Place(run.store_dir, (run.run_dir / "tables",), f"`reelbench run {shell_path(place)}`")
     if any((place / kind).is_dir() for kind in ("clips", "features", "artifacts")):
-        return _Place(place, (), "The run or evaluation that it is from")
+        return _Place(place, (), "the run or evaluation that it is from")
     folder = place.parent if (place / INPUTS).is_file() else place
     if (folder / STORE).is_dir():
         results = [place] if folder != place else sorted(path.parent for path in folder.glob(f"*/{INPUTS}"))
         tables = tuple(path / "tables" for path in results)
-        return _Place(folder / STORE, tables, "The same `reelbench evaluate`")
+        return _Place(folder / STORE, tables, "the same `reelbench evaluate`")
     raise StoreError(
         f"nothing to verify in {str(place)!r}: it is neither a store nor the output of an evaluation",
         "give a run file, the folder that was --output (evaluations), or a store",
@@ -128,7 +134,7 @@ def _tables(folders: tuple[Path, ...], verification: Verification) -> list[Findi
     return findings
 
 
-def _print(verification: Verification, place: _Place, quarantine: bool) -> None:
+def _print(verification: Verification, given: Path, place: _Place, quarantine: bool) -> None:
     for finding in verification.findings[:_NUM_SHOWN]:
         typer.secho(f"{finding.kind}: {relative(finding.path)}: {finding.reason}", fg="red")
     if (more := len(verification.findings) - _NUM_SHOWN) > 0:
@@ -144,8 +150,8 @@ def _print(verification: Verification, place: _Place, quarantine: bool) -> None:
     if not verification.findings:
         typer.secho("all is as it was written", fg="green")
         return
-    kept = "" if quarantine else " after `reelbench verify --quarantine`, which moves it aside"
-    typer.echo(f"{len(verification.findings)} damaged or changed. {place.again} makes it again{kept}.")
+    first = "" if quarantine else f"`reelbench verify {shell_path(given)} --quarantine` sets damage aside; "
+    typer.echo(f"{len(verification.findings)} damaged or changed: {first}{place.again} makes up for it")
 
 
 def _as_data(verification: Verification) -> dict[str, object]:

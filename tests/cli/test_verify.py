@@ -176,3 +176,16 @@ def test_nothing_to_verify_is_an_error_with_words(tmp_path: Path) -> None:
         assert result.exit_code == 2
         assert "error:" in result.output
         assert "->" in result.output
+
+
+def test_a_run_file_stands_for_its_store_and_its_tables(store: Store, tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "configs" / "demo.yaml").read_text(encoding="utf-8")
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text(re.sub(r"(?m)^(output|store):.*$", "", text) + f"\noutput: {tmp_path}\n")
+    assert findings(run_file) == {}
+    flip(store.clips.path(CLIP))
+    tables = tmp_path / "demo" / "tables"
+    tables.mkdir(parents=True)
+    (tables / "clips.parquet").write_bytes(b"PAR1")
+    assert set(findings(run_file)) == {"clip", "table"}
+    assert f"reelbench run {run_file}" in verify(run_file).output.replace("\n", "")
