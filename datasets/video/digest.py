@@ -58,7 +58,10 @@ def is_transparent(path: Path) -> bool:
     Where the first frame has no transparency at all (few codecs have), no further frame is decoded.
     """
     start = _start(path)
-    if start[4:8] == b"ftyp" and start[8:] != b"qt  ":  # MP4: spares opening ten thousand files
+    if start[4:8] == b"ftyp" and start[8:] not in (
+        b"qt  ",
+        b"avis",
+    ):  # MP4: spares opening ten thousand files
         return False
     reader = RgbReader()
     try:

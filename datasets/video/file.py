@@ -243,6 +243,7 @@ def _decoded(
     last_dts: int | None = None
     latest: int | None = None
     transparency = SideTransparency(stream)
+    alpha = _alpha_frames(path, container, stream)
     try:
         for packet in container.demux(stream):
             if packet.is_corrupt:
@@ -260,6 +261,12 @@ def _decoded(
                     raise VideoError(f"{str(path)!r}: frame {num_decoded} is damaged", DAMAGED_HINT)
                 refuse_large(path, frame.width, frame.height)
                 transparency.attach(frame)
+                if alpha is not None:
+                    frame.opaque = next((item for item in alpha if item.pts == frame.pts), None)
+                    if frame.opaque is None:
+                        raise VideoError(
+                            f"{str(path)!r}: frame {num_decoded} lacks its transparency", DAMAGED_HINT
+                        )
                 if by_order:
                     shown = Shown(end_s, end_s + 1 / _steady_rate(stream), frame)
                 else:
@@ -282,6 +289,31 @@ def _decoded(
         raise VideoError(
             f"{str(path)!r} cannot be decoded beyond {num_decoded} frames ({reason(error)})", DAMAGED_HINT
         ) from error
+
+
+def _alpha_frames(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame] | None:
+    """The transparency of an AVIF sequence: a track of grey pictures beside that of the colours; None of all
+    other files."""
+    if container.metadata.get("major_brand") != "avis":
+        return None
+    size = (stream.codec_context.width, stream.codec_context.height)
+    for other in container.streams.video:
+        context = other.codec_context
+        is_grey = context is not None and (context.pix_fmt or "").startswith("gray")
+        if is_grey and other.frames == stream.frames and (context.width, context.height) == size:
+            return _frames_of(path, other.index)
+    return None
+
+
+def _frames_of(path: Path, index: int) -> Iterator[VideoFrame]:
+    """The frames of one track, read on their own."""
+    options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+    with av.open(f"file:{path}", "r", container_options=options, **_ANY_TAGS) as container:
+        track = container.streams[index]
+        assert isinstance(track, VideoStream)
+        track.codec_context.options = LIMITS
+        track.codec_context.thread_count = 1
+        yield from container.decode(track)
 
 
 def timestamps(

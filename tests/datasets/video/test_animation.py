@@ -187,6 +187,22 @@ def test_partial_frames_are_laid_over_each_other(tmp_path: Path, kind: str, seed
     assert np.abs(frames - shown(parts)).mean() <= 0.1
 
 
+def test_transparent_avif_lies_on_white(tmp_path: Path) -> None:
+    """Its transparency is a second track of grey pictures, beside two stills."""
+    pictures = np.zeros((6, 32, 32, 4), np.uint8)
+    pictures[..., 0], pictures[..., 3] = 200, 255
+    for index, picture in enumerate(pictures):
+        picture[8:24, 8:24, 3] = 50 * index
+    path = tmp_path / "clip.avif"
+    images = [Image.fromarray(picture) for picture in pictures]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=80, quality=95)
+    expected = np.stack([over_background(p[..., :3], p[..., 3] / 255) for p in pictures]).astype(int)
+    frames = read_clip(ClipRef(path))
+    assert np.abs(frames - expected).max() <= 6  # it is stored with loss
+    np.testing.assert_array_equal(read_clip(ClipRef(path, start_s=0.2)), frames[3:])
+    assert clip_digest(ClipRef(path), FileDigests(None)) != digest_file(path)
+
+
 @pytest.mark.parametrize("kind", WRITERS)
 def test_delays_that_vary_are_times(tmp_path: Path, kind: str) -> None:
     greys = [np.full((SIZE, SIZE, 4), 40 * index + 40, np.uint8) for index in range(4)]
