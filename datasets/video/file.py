@@ -285,7 +285,7 @@ def _decoded(
         # Only who wants more than there is gets here: some containers end without a word.
         if _is_whole(path, container, stream) is False:
             raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
-    except av.FFmpegError as error:
+    except (av.FFmpegError, ValueError) as error:  # PyAV raises ValueError for what it does not know
         raise VideoError(
             f"{str(path)!r} cannot be decoded beyond {num_decoded} frames ({reason(error)})", DAMAGED_HINT
         ) from error

@@ -14,6 +14,7 @@ from typing import Any
 import av
 import numpy as np
 from av.packet import Packet
+from av.sidedata.sidedata import Type as SideDataKind
 from av.video.codeccontext import VideoCodecContext
 from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
@@ -170,10 +171,10 @@ def _upright(path: Path, picture_HWC: np.ndarray, frame: VideoFrame) -> np.ndarr
     Raises:
         VideoError: turned by more than a degree from a quarter turn; the corners would be nobody's pixels.
     """
-    side_data: Any = frame.side_data.get("DISPLAYMATRIX")
-    if side_data is None:
+    matrix = _display_matrix(frame)
+    if matrix is None:
         return picture_HWC
-    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(side_data), np.int32)[:5])
+    a, b, c, d = matrix
     degrees = math.degrees(math.atan2(b, a))
     if 1 < degrees % 90 < 89:
         raise VideoError(
@@ -189,6 +190,26 @@ def _upright(path: Path, picture_HWC: np.ndarray, frame: VideoFrame) -> np.ndarr
     if d < 0:
         picture_HWC = picture_HWC[::-1]
     return picture_HWC
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int] | None:
+    """a, b, c and d of a frame's display matrix (of JPEG and TIFF, from EXIF); None where it has none."""
+    side_data: Any = frame.side_data.get("DISPLAYMATRIX")
+    if side_data is None:
+        return None
+    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(side_data), np.int32)[:5])
+    return a, b, c, d
+
+
+def _kind_without_a_name(cls: Any, value: int) -> Any:
+    """A kind of side data that PyAV does not know: version 18 gave up a frame for its EXIF."""
+    kind = object.__new__(cls)
+    kind._name_, kind._value_ = f"KIND_{value}", value
+    return kind
+
+
+_SIDE_DATA_KINDS: Any = SideDataKind
+_SIDE_DATA_KINDS._missing_ = classmethod(_kind_without_a_name)
 
 
 def reason(error: Exception) -> str:
