@@ -36,8 +36,9 @@ from sklearn.metrics.pairwise import polynomial_kernel
 from torch import Tensor
 from torchvision import transforms
 
-from reelbench.metrics.clips.consistency import FrameConsistencyFirstAndPrevious
-from reelbench.metrics.extractors.backbone import resize_frames
+from reelbench.metrics.clips.consistency import FrameConsistencyFirstAndPrevious, SubjectConsistency
+from reelbench.metrics.extractors.backbone import normalise, resize_frames
+from reelbench.metrics.extractors.frames.dino import MEAN, STD
 from reelbench.metrics.extractors.i3d.network import InceptionI3d
 from reelbench.metrics.protocol import Protocol, load_protocol
 from reelbench.metrics.sets.frechet import frechet_distance
@@ -326,7 +327,7 @@ def apart(a: float, b: float) -> float:
 
 
 def measure_vbench(released: Released) -> dict[str, Any]:
-    """Frames for CLIP, and background consistency, with a random linear encoder in CLIP's place."""
+    """Frames for CLIP and for DINO, and both consistencies, with a random linear encoder in their place."""
     weights = torch.randn(3 * 32 * 32, 64, generator=torch.Generator().manual_seed(0))
 
     def encode(images: Tensor) -> Tensor:
@@ -340,8 +341,16 @@ def measure_vbench(released: Released) -> dict[str, Any]:
         clip_transform=transform,
         **around,
     ).background_consistency
+    dino_transform = released.functions("VBench/vbench/utils.py", "dino_transform").dino_transform
+    of_subjects = released.functions(
+        "VBench/vbench/subject_consistency.py",
+        "subject_consistency",
+        dino_transform=dino_transform,
+        **around,
+    ).subject_consistency
     model = types.SimpleNamespace(encode_image=encode)
-    steps = load_protocol("vbench").clip.resize
+    vbench = load_protocol("vbench")
+    steps = vbench.clip.resize
     mean, deviation = (
         torch.tensor(values).view(3, 1, 1)
         for values in ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -356,6 +365,11 @@ def measure_vbench(released: Released) -> dict[str, Any]:
         value = FrameConsistencyFirstAndPrevious(load_protocol("vbench")).compute({"clip_image": encoded})
         theirs = consistency(model, None, [video], "cpu", False)[0]
         difference = max(difference, abs(value - theirs))
+        whole = normalise(resize_frames(frames, vbench.dino.resize, 224), MEAN, STD)
+        apart = (whole - dino_transform(224)(video)) * torch.tensor(STD).view(3, 1, 1)
+        levels = max(levels, float(apart.abs().max()) * 255)
+        subject = SubjectConsistency(vbench).compute({"dino": encode(whole).numpy()})
+        difference = max(difference, abs(subject - of_subjects(encode, [video], "cpu", False)[0]))
     return {"levels": levels, "consistency": difference}
 
 

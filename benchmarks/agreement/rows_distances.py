@@ -9,6 +9,8 @@ import mpmath
 import numpy as np
 from row import largest, relative, row
 
+from reelbench.metrics.protocol import load_protocol
+from reelbench.metrics.sets.fid import Fid
 from reelbench.metrics.sets.frechet import Moments, frechet_distance, frechet_without_each_group
 from reelbench.metrics.sets.kernel import polynomial_mmd
 
@@ -148,3 +150,30 @@ def distance_left_out() -> float:
     ours = frechet_without_each_group(x, y, group, group, 20)
     theirs = [frechet_distance(x[group != g], y[group != g]) for g in range(20)]
     return max(relative(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@row(
+    "distance",
+    "FID of the frames of 50 clips a side",
+    "torchmetrics' FrechetInceptionDistance, fed frame by frame, float64",
+    1e-9,
+    "relative",
+)
+def distance_fid() -> float:
+    import torch
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    class Given(torch.nn.Module):
+        num_features = 24
+
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            return features
+
+    theirs = FrechetInceptionDistance(feature=Given()).set_dtype(torch.float64)
+    x, y = (side.astype(np.float32) for side in features())
+    theirs.update(torch.from_numpy(x).double(), real=False)
+    theirs.update(torch.from_numpy(y).double(), real=True)
+    clips = [side.reshape(50, 6, 24) for side in (x, y)]
+    sources = [f"s{index}" for index in range(50)]
+    ours = Fid(load_protocol("clean")).compute(*clips, sources, sources).value
+    return relative(ours, float(theirs.compute()))

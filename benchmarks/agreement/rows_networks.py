@@ -148,3 +148,37 @@ def network_clip() -> float:
         ours = network.encode_image(frames, normalize=True)
         theirs = torch.nn.functional.normalize(other(pixel_values=frames).image_embeds, dim=-1)
     return largest(ours, theirs)
+
+
+@row(
+    "network",
+    "DINO's ViT (2 of 12 blocks, 128 wide), class token",
+    "transformers' ViT at the same weights",
+    1e-5,
+    "absolute",
+)
+def network_dino() -> float:
+    import tempfile
+    from pathlib import Path
+
+    import torch
+    from transformers import ViTConfig, ViTModel
+
+    from reelbench.metrics.extractors.frames.dino import load_dino
+
+    config = ViTConfig(
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=512,
+        image_size=224,
+        layer_norm_eps=1e-6,
+    )
+    with torch.random.fork_rng(), torch.inference_mode(), tempfile.TemporaryDirectory() as folder:
+        torch.manual_seed(0)
+        other = ViTModel(config).eval()
+        other.save_pretrained(folder)
+        frames = torch.randn(2, 3, 224, 224)
+        ours = load_dino(Path(folder))[0](frames)
+        theirs = other(pixel_values=frames).last_hidden_state[:, 0]
+    return largest(ours, theirs)

@@ -28,7 +28,7 @@ from .session import FrameSession
 if TYPE_CHECKING:
     from torch import Tensor
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 _HINT = "dino_vitbase16_pretrain.pth of DINO's authors, or a transformers folder such as facebook/dino-vitb16"
 
@@ -169,7 +169,7 @@ class DinoFeatures(Extractor):
                     "leave this clip or this metric out",
                 )
             features_TD: Tensor = network(
-                normalise(resize_frames(frames_THWC, resize, side, device), _MEAN, _STD)
+                normalise(resize_frames(frames_THWC, resize, side, device), MEAN, STD)
             )
             return features_TD
 
