@@ -62,7 +62,7 @@ def comparison_rows(
                     num_pairs=found.n,
                     num_sources=found.num_sources,
                     test=found.test,
-                    notes="\n".join([*found.notes, *_too_coarse(found.resolution, num)]),
+                    notes="\n".join([*found.notes, *_tied(metric, a), *_too_coarse(found.resolution, num)]),
                 )
             )
     return rows
@@ -98,6 +98,15 @@ def _compared(
         else:
             if found is not None:
                 yield set_metric, a, b, found
+
+
+def _tied(metric: Metric, system: System) -> list[str]:
+    """Said of a set metric that has no form against the references of other clips."""
+    if not isinstance(metric, SetMetric) or metric.references == "others":
+        return []
+    if not saw_its_reference(system.conditioning):
+        return []
+    return ["the clips were made from a part of these references: closeness to them counts as a merit here"]
 
 
 def _too_coarse(resolution: float, num_comparisons: int) -> list[str]:

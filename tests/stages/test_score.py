@@ -235,5 +235,6 @@ def test_a_subclass_is_not_taken_for_what_its_parent_is_compared_by() -> None:
     assert [metric.name for metric in measuring.set_metrics_of([saw])] == ["fvd", "fvd_others", "my_distance"]
     compared = comparison_rows(measuring, everything, [], Defects())
     assert [row.metric for row in compared] == ["fvd_others", "my_distance"]
+    assert ["closeness to them counts as a merit" in row.notes for row in compared] == [False, True]
     rows = summary_rows(measuring, everything, [], Defects())
     assert {row.references for row in rows if row.metric == "my_distance"} == {"own"}
