@@ -106,7 +106,7 @@ class SimDAEdit(OneShotMethod):
 
         temporal_bias: Literal["zero", "random"] = "zero"
         """Initial biases of untrained temporal adapters, but for their last layer's; random in the released
-        code."""
+        code, and so in its preset."""
 
         def tuning_settings(self) -> dict[str, Any]:
             """As for all one-shot methods, and whether there are adapters to begin with: keys hold their

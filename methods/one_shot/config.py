@@ -120,7 +120,8 @@ class OneShotConfig(PipelineConfig):
 
     trains: Trains = "all"
     """What of the trained parts learns: "all", or what learns in the released code, whose gradient
-    checkpointing leaves the down blocks without gradients (see `Trains`)."""
+    checkpointing leaves the down blocks without gradients; "released" in the preset of that name, which is
+    the one of a run file that names none."""
 
     tuning: TuningConfig = TuningConfig()
     """The training on the reference."""
