@@ -36,6 +36,7 @@ from sklearn.metrics.pairwise import polynomial_kernel
 from torch import Tensor
 from torchvision import transforms
 
+from reelbench.datasets.video import seer_squares
 from reelbench.metrics.clips.consistency import FrameConsistencyFirstAndPrevious, SubjectConsistency
 from reelbench.metrics.extractors.backbone import normalise, resize_frames
 from reelbench.metrics.extractors.frames.dino import MEAN, STD
@@ -180,9 +181,11 @@ def recipes(released: Released) -> dict[str, Callable[[], Recipe]]:
             [transforms.Resize(256), transforms.CenterCrop(256), transforms.ToTensor()]
         )
 
+        blend = released.functions("SeerVideoLDM/dataset/data_utils.py", "cast_num_frames").cast_num_frames
+
         def real(frames: Frames) -> Tensor:
             video = 2.0 * torch.stack([of_pictures(Image.fromarray(frame)) for frame in frames], 1) - 1.0
-            video = (video + 1.0) / 2.0
+            video = (blend(video, frames=NUM_FRAMES) + 1.0) / 2.0
             return generated((video.permute(1, 2, 3, 0).numpy() * 255).astype("uint8"))
 
         def generated(frames: Frames) -> Tensor:
@@ -221,8 +224,8 @@ def recipes(released: Released) -> dict[str, Callable[[], Recipe]]:
 # -- clips and networks ------------------------------------------------------------------------
 
 
-def clip(height: int, width: int, seed: int) -> Frames:
-    """A section of a photograph that moves, uint8 [T, height, width, 3]."""
+def clip(height: int, width: int, seed: int, num_frames: int = NUM_FRAMES) -> Frames:
+    """A section of a photograph that moves, uint8 [num_frames, height, width, 3]."""
     rng = np.random.default_rng(seed)
     photo = load_sample_images().images[seed % 2]
     tall, wide = photo.shape[:2]
@@ -230,7 +233,7 @@ def clip(height: int, width: int, seed: int) -> Frames:
     box_height = box_width * height / width
     place, speed = rng.uniform(0, 40, 2), rng.uniform(-3, 3, 2)
     frames = []
-    for t in range(NUM_FRAMES):
+    for t in range(num_frames):
         left = float(np.clip(place[0] + speed[0] * t, 0, wide - box_width))
         top = float(np.clip(place[1] + speed[1] * t, 0, tall - box_height))
         box = (left, top, left + box_width, top + box_height)
@@ -272,11 +275,13 @@ def measure(name: str, recipe: Recipe) -> dict[str, Any]:
     protocol = load_protocol(name)
     ways: list[tuple[Way, Way, list[Frames]]] = [
         (partial(ours, protocol), recipe.generated, []),
-        (partial(ours, protocol.of_references()), recipe.real, []),
+        (partial(ours_of_real, protocol), recipe.real, []),
     ]
     for seed in range(NUM_CLIPS):
         ways[0][2].append(noisy(clip(recipe.side, recipe.side, 100 + seed), seed))
-        ways[1][2].append(clip(*SIZES[seed % len(SIZES)], seed))
+        # Half of Seer's real clips are longer, and blended.
+        number = 40 if name == "seer" and seed % 2 else NUM_FRAMES
+        ways[1][2].append(clip(*SIZES[seed % len(SIZES)], seed, number))
     levels, sides = 0.0, []
     for mine, theirs, clips in ways:
         inputs = [(mine(frames), theirs(frames)) for frames in clips]
@@ -304,8 +309,15 @@ def measure(name: str, recipe: Recipe) -> dict[str, Any]:
 
 
 def ours(protocol: Protocol, frames: Frames) -> Tensor:
-    """The network's input [3, T, 224, 224], as the extractor makes it."""
+    """The network's input [3, T, 224, 224], as reader and extractor make it."""
     return resize_frames(frames, protocol.i3d.resize, 224).transpose(0, 1) / 127.5 - 1.0
+
+
+def ours_of_real(protocol: Protocol, frames: Frames) -> Tensor:
+    """As `ours`, of a real clip."""
+    if (side := protocol.sampling.blend_side) is not None:
+        frames = seer_squares(frames, NUM_FRAMES, side)
+    return ours(protocol.of_references(), frames)
 
 
 def fvd(protocol: Protocol, x: Tensor, y: Tensor) -> float:
@@ -385,13 +397,17 @@ class _Silent:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, help="checkouts of the released code")
+    parser.add_argument("--only", nargs="*", help="these protocols; others stay as they are recorded")
     parser.add_argument("--write", action="store_true", help=f"record the differences in {RECORD.name}")
     options = parser.parse_args()
     torch.set_grad_enabled(False)
     torch.set_num_threads(1)
     commits = json.loads((options.folder / "commits.json").read_text())
-    released, record = Released(options.folder), {}
+    released = Released(options.folder)
+    record = json.loads(RECORD.read_text()) if options.only else {}
     for name, make in sorted({**recipes(released), "vbench": None}.items()):
+        if options.only and name not in options.only:
+            continue
         recipe = None if make is None else make()
         repository = "VBench" if recipe is None else recipe.repository
         found = measure_vbench(released) if recipe is None else measure(name, recipe)

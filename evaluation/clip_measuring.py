@@ -89,7 +89,7 @@ class WorkList:
     def reference(self, measuring: Measuring, role: str, clip: StoredClip, sample: Sample) -> FeatureRef:
         """A feature of a reference clip; `sample` is the reference's own."""
         content = self._reference_content(measuring, clip, sample)
-        source = self._reference_input(measuring, clip, sample)
+        source = self._input(clip, measuring.set_reading(sample), may_be_short=measuring.fills)
         extractor = measuring.of_references(role)
         return self._feature(
             measuring, role, content, clip, (clip,), (source,), sample.num_context_frames, extractor

@@ -38,7 +38,7 @@ class Settings(BaseModel):
 class Sampling(Settings):
     """Which frames are measured."""
 
-    later = frozenset({"frames"})
+    later = frozenset({"frames", "blend_side"})
 
     num_frames: int = Field(default=16, ge=1)
     """Frames of a clip on both sides of a set metric. Clip metrics read every frame that was generated."""
@@ -48,6 +48,9 @@ class Sampling(Settings):
     with `stride: 1`: of long actions of Epic-Kitchens fewer frames enter, and the data set says how many. The
     frames that a method is given are the first ones of the blended clip; where `context_frames: drop`
     leaves them out, the clip is blended to as many frames more. A generated clip is never blended."""
+    blend_side: int | None = Field(default=None, ge=1)
+    """With `frames: seer`: reference clips of set metrics are brought to squares of this side before they are
+    blended, and are cut off to bytes as Seer does (`datasets.video.seer_squares`)."""
     fps: float | None = Field(default=8.0, gt=0)
     """Rate at which a reference video is read; None when `stride` is given."""
     stride: int | None = Field(default=None, ge=1)
@@ -83,6 +86,8 @@ class Sampling(Settings):
     @model_validator(mode="after")
     def _a_blend_takes_all_frames(self) -> Self:
         if self.frames == "exact":
+            if self.blend_side is not None:
+                raise ValueError(f"blend_side {self.blend_side} goes with frames 'seer'; frames is 'exact'")
             return self
         for name, allowed in (("stride", 1), ("start", "first"), ("generated_rate", "stored")):
             value = getattr(self, name)
@@ -138,7 +143,7 @@ class Sampling(Settings):
 
     def _describe_rate(self) -> str:
         if self.frames == "seer":
-            return "seer-blend"
+            return f"seer-blend{self.blend_side or ''}"
         return f"{self.fps:g}fps" if self.fps is not None else f"stride{self.stride}"
 
 

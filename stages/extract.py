@@ -122,7 +122,9 @@ def reference_items(
             Wanted(role, extractors[role].session_key, key, (0,), measuring.cut(role, given))
             for role, key in keys.items()
         )
-        yield ExtractItem(sample.source, (_reference_input(sample, measuring),), wanted)
+        reading = measuring.set_reading(sample)
+        source = VideoInput(sample.reference, reading, may_be_short=measuring.fills)
+        yield ExtractItem(sample.source, (source,), wanted)
 
 
 def reference_content(

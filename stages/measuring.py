@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -219,6 +219,10 @@ class Measuring:
         such."""
         return Reading(**{**self.reading(sample), "num_given": sample.num_context_frames})
 
+    def set_reading(self, sample: Sample) -> Reading:
+        """As `reference_reading`, for set metrics."""
+        return replace(self.reference_reading(sample), blend_side=self.protocol.sampling.blend_side)
+
     def generated_content(
         self, role: str, frames: str, num_context_frames: int, fps: float | None = None
     ) -> str:
@@ -250,7 +254,7 @@ class Measuring:
     def reference_content(self, sample: Sample, file_digest: str) -> str:
         """Digest of what is measured of a reference clip: its file, the window, and the choice of frames."""
         assert sample.reference is not None
-        skip = self.num_skipped(sample.num_context_frames)
+        skip, side = self.num_skipped(sample.num_context_frames), self.protocol.sampling.blend_side
         return digest(
             {
                 "file": file_digest,
@@ -258,6 +262,7 @@ class Measuring:
                 "reading": self.reading(sample),
                 **({"skip": skip} if skip else {}),
                 **({"fill": True} if self.fills else {}),
+                **({} if side is None else {"blend_side": side}),
             }
         )
 

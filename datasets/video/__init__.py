@@ -12,7 +12,7 @@ from .clips import ClipInfo, clip_digest, is_folder, probe, read_clip, read_clip
 from .frame_folder import frame_files, frame_gaps
 from .picture_file import PICTURE_SUFFIXES
 from .reading import MAX_CLIP_BYTES, Reading
-from .temporal_interpolation import seer_frames, seer_stride
+from .temporal_interpolation import seer_frames, seer_squares, seer_stride
 from .writing import default_codec, read_lossless, write_lossless, write_preview
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "read_lossless",
     "reference_clip",
     "seer_frames",
+    "seer_squares",
     "seer_stride",
     "write_lossless",
     "write_preview",

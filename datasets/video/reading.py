@@ -12,7 +12,7 @@ import numpy as np
 from ...core.errors import VideoError
 from ...core.types import Frames
 from .frame_selection import AtRate, Every, Shown, T, random_start
-from .temporal_interpolation import seer_frames
+from .temporal_interpolation import seer_frames, seer_squares
 
 MAX_CLIP_BYTES = 4 * 2**30
 """A reading whose frames would take more memory than this is refused."""
@@ -35,6 +35,7 @@ class Reading:
             read once more, but not decoded, for its timestamps.
         frames: "exact", or "seer": all frames of the window, or every `stride`-th, are blended to
             `num_frames` (`temporal_interpolation`). A shorter clip is no failure then: it ends in grey.
+        blend_side: with "seer": the clip is squares of this side, as Seer measures it (`seer_squares`).
         num_given: so many first frames are given to a method that predicts the others. A window that gives no
             frame behind them is too short, whatever is made of short ones. Changes no frame.
 
@@ -48,6 +49,7 @@ class Reading:
     start: Literal["first"] | int = "first"
     frames: Literal["exact", "seer"] = "exact"
     num_given: int = 0
+    blend_side: int | None = None
 
     def __post_init__(self) -> None:
         num_frames, stride, fps, start = self.num_frames, self.stride, self.fps, self.start
@@ -67,6 +69,10 @@ class Reading:
             raise VideoError(
                 "frames 'seer' blends all frames to num_frames: it needs that, and neither fps nor a seeded "
                 f"start; got num_frames {num_frames}, fps {fps}, start {start}"
+            )
+        if self.blend_side is not None and (self.frames != "seer" or self.blend_side < 1):
+            raise VideoError(
+                f"blend_side must be at least 1 and goes with frames 'seer'; got {self.blend_side}"
             )
         if self.num_given < 0 or (num_frames is not None and self.num_given >= num_frames):
             most = "" if num_frames is None else f" and less than num_frames, {num_frames}"
@@ -129,6 +135,8 @@ def clip_of(reading: Reading, pictures: list[np.ndarray]) -> Frames:
     if reading.frames == "exact":
         return clip_THW3
     assert reading.num_frames is not None  # a Reading without it is refused
+    if reading.blend_side is not None:
+        return seer_squares(clip_THW3, reading.num_frames, reading.blend_side)
     return seer_frames(clip_THW3, reading.num_frames)
 
 

@@ -4,8 +4,8 @@ Seer (arXiv 2303.14897) blends all frames of a reference to the wanted number by
 time: its real frames are blends of two neighbours where a clip is longer, and end in grey where it is shorter
 (its dataset/data_utils.py and dataset/epickitchen.py; see `docs/methods.md`). Exact frames are better.
 
-Where it differs from Seer: there, pictures are resized and cropped to 256 first, here a caller may blend
-first. Both are linear, so only the rounding differs.
+`seer_frames` is for methods and for any size: pictures are not resized first, so rounding differs from
+Seer's. `seer_squares` is what Seer measures, byte for byte up to float32's last digits.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from PIL import Image
 
 from ...core.errors import VideoError
 from ...core.types import Frames
@@ -60,3 +61,45 @@ def seer_frames(frames_THWC: Frames, num_frames: int) -> Frames:
         step_HWC = frames_THWC[after].astype(np.float64) - frames_THWC[before]
         clip_THWC[index] = frames_THWC[before] + (time - before) * step_HWC
     return clip_THWC
+
+
+def seer_squares(frames_THWC: Frames, num_frames: int, side: int) -> Frames:
+    """A real clip as Seer measures it: squares of `side` pixels, blended to `num_frames`, as bytes.
+
+    Pictures are resized by Pillow's bilinear so that the short side fits, and the centre is cut out as
+    torchvision does. Then all is float32: values of -1 to 1 are blended as in `seer_frames`, brought to 0 to
+    1, multiplied by 255 and cut off, which takes one from 63 of the 256 values that no blend changed.
+
+    Args:
+        frames_THWC: uint8 [T,H,W,3]. The result is uint8 [num_frames,side,side,3].
+
+    Raises:
+        VideoError: no frame, or `num_frames` below 1.
+    """
+    total, one = len(frames_THWC), np.float32(1)
+    if num_frames < 1 or not total:
+        raise VideoError(f"a clip of {total} frames cannot be made one of {num_frames}")
+    signed = [_square(frame, side).astype(np.float32) / 255 * 2 - one for frame in frames_THWC]
+    clip_THWC = np.full((num_frames, side, side, 3), PADDING, np.uint8)
+    scale = np.float32(total / num_frames)
+    for index in range(min(num_frames, total)):
+        if total <= num_frames:
+            blend_HWC = signed[index]
+        else:
+            time = max(np.float32(0), scale * np.float32(index + 0.5) - np.float32(0.5))
+            before = int(time)
+            weight = np.float32(time - before)
+            after = min(before + 1, total - 1)
+            blend_HWC = (one - weight) * signed[before] + weight * signed[after]
+        clip_THWC[index] = (blend_HWC + one) / 2 * 255
+    return clip_THWC
+
+
+def _square(frame_HWC: np.ndarray, side: int) -> np.ndarray:
+    picture = Image.fromarray(frame_HWC)
+    short, long = min(picture.size), side * max(picture.size) // min(picture.size)
+    size = (side, long) if picture.size[0] == short else (long, side)
+    if short != side:
+        picture = picture.resize(size, Image.Resampling.BILINEAR)
+    left, top = (round((length - side) / 2) for length in size)
+    return np.asarray(picture.crop((left, top, left + side, top + side)))

@@ -72,6 +72,7 @@ def test_a_typo_is_answered_with_the_nearest_name() -> None:
         ({"frechet": {"dtype": "float32"}}, "nuclear"),
         ({"version": "one"}, "version"),
         ({"sampling": {"frames": "blended"}}, "sampling.frames"),
+        ({"sampling": {"blend_side": 256}}, "blend_side 256 goes with frames 'seer'"),
         ({"sampling": {"frames": "seer"}}, r"stride must be 1; got None \(fps is 8\)"),
         ({"sampling": {"frames": "seer", "fps": 4}}, r"stride must be 1; got None \(fps is 4\)"),
         ({"sampling": {"frames": "seer", "stride": 2}}, "stride must be 1; got 2"),

@@ -19,6 +19,7 @@ from torch.nn.functional import interpolate
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as tv
 
+from reelbench.datasets.video import seer_squares
 from reelbench.metrics.extractors.backbone import resize_frames
 from reelbench.metrics.protocol import load_protocol, protocol_names
 
@@ -149,10 +150,13 @@ def test_every_protocol_has_its_recipe() -> None:
 @pytest.mark.parametrize("name", I3D)
 def test_frames_for_i3d(name: str, size: tuple[int, int]) -> None:
     frames, protocol = _frames(*size), load_protocol(name)
-    for recipe, steps in zip(
-        I3D[name], (protocol.i3d.resize, protocol.of_references().i3d.resize), strict=True
-    ):
-        assert (resize_frames(frames, steps, 224) - recipe(frames)).abs().max() < 1e-3
+    of_generated, of_references = I3D[name]
+    ours = resize_frames(frames, protocol.i3d.resize, 224)
+    assert (ours - of_generated(frames)).abs().max() < 1e-3
+    side = protocol.sampling.blend_side
+    read = frames if side is None else seer_squares(frames, len(frames), side)
+    ours = resize_frames(read, protocol.of_references().i3d.resize, 224)
+    assert (ours - of_references(frames)).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[1]}x{size[0]}")
@@ -191,9 +195,32 @@ def test_one_is_taken_from_63_levels() -> None:
     for name, side in (("tats", 128), ("videogpt", 128), ("lvdm", 256), ("seer", 256)):
         frames = np.ascontiguousarray(np.tile(levels, (1, side // 128, side // 128, 1)))
         steps: Any = [s for s in load_protocol(name).of_references().i3d.resize if "signed" in s.quantise]
-        lost = frames - resize_frames(frames, steps, 224).permute(0, 2, 3, 1).numpy()
+        if name == "seer":
+            kept = torch.from_numpy(seer_squares(frames, 1, side)).permute(0, 3, 1, 2)
+        else:
+            kept = resize_frames(frames, steps, 224)
+        lost = frames - kept.permute(0, 2, 3, 1).numpy()
         assert set(np.unique(lost)) == {0, 1}
         assert len(np.unique(frames[lost == 1])) == 63
+
+
+@pytest.mark.parametrize("num_frames", [2, 5, 7, 12])
+def test_seer_resizes_before_it_blends(num_frames: int) -> None:
+    """Squares of 256 by Pillow, blended by torch as floats of -1 to 1, cut off to bytes; grey at the end."""
+    frames = np.concatenate([_frames(240, 427)] * 4)[:num_frames]
+    frames = frames[:, :, :: -1 if num_frames % 2 else 1]
+    signed = _tensor(_pictures(frames)) / 255 * 2 - 1
+    if num_frames > 5:
+        whole = (5, 256, 256)
+        signed = interpolate(signed.permute(1, 0, 2, 3)[None], size=whole, mode="trilinear")[0].permute(
+            1, 0, 2, 3
+        )
+    expected = ((signed + 1) / 2 * 255).byte().permute(0, 2, 3, 1).numpy()
+    ours = seer_squares(np.ascontiguousarray(frames), 5, 256)
+    apart = np.abs(ours[: len(expected)].astype(int) - expected)
+    assert apart.max() <= 1
+    assert (apart > 0).mean() < (0.005 if num_frames > 5 else 1e-9)
+    assert (ours[num_frames:] == 127).all()
 
 
 def test_a_square_of_50_is_cut_at_its_lower_edge() -> None:

@@ -78,12 +78,16 @@ def test_a_method_is_given_the_first_frames_of_the_blended_clip(world: Any) -> N
 
 def test_what_is_measured_is_what_blended_clips_would_give(world: Any) -> None:
     world.write(PROMPTS, num_frames=37)
-    of_originals, _, _ = run(world)
-    exact, _, _ = run(world, changed(world.folder / "exact.yaml", "seer", frames="exact"))
+    blended = changed(world.folder / "blended.yaml", "seer", blend_side=None)
+    of_originals, _, _ = run(world, blended)
+    exact, _, _ = run(world, changed(world.folder / "exact.yaml", "seer", frames="exact", blend_side=None))
+    as_seer, _, _ = run(world)
+    assert values(as_seer)["psnr"] == values(of_originals)["psnr"]
+    assert values(as_seer)["fvd"] != values(of_originals)["fvd"]
     for name in PROMPTS:
         path = reference_video(world, name)
         write_lossless(path, seer_frames(read_lossless(path), 16), 8.0)
-    of_blends, _, _ = run(world)
+    of_blends, _, _ = run(world, blended)
     assert set(values(of_blends)) == {"fvd", "psnr"}
     assert values(of_originals) == values(of_blends)
     assert values(of_originals)["psnr"] != values(exact)["psnr"]
