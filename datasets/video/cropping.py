@@ -14,6 +14,9 @@ from typing import BinaryIO
 _MOST_BYTES = 2**24
 """So much of an index is looked through; what stands in front of its tables is far less."""
 
+_MOST_BOXES = 100_000
+"""Fragmented files have two for each fragment."""
+
 _CLAP = b"\0\0\0\x28clap"
 _SEGMENT, _TRACKS, _ENTRY, _VIDEO = 0x18538067, 0x1654AE6B, 0xAE, 0xE0
 _PIXEL_CROP = (0x54AA, 0x54BB, 0x54CC, 0x54DD)
@@ -32,8 +35,11 @@ def crops_in_container(path: Path, width: int, height: int) -> bool:
 
 def _clean_apertures(file: BinaryIO) -> Iterator[tuple[float, float] | None]:
     """Width and height of each clean aperture; None for one that says nothing (divided by zero)."""
-    at = 0
-    while file.seek(at) == at and len(head := file.read(16)) >= 8:
+    at, end = 0, file.seek(0, 2)
+    for _ in range(_MOST_BOXES):
+        file.seek(at)
+        if len(head := file.read(16)) < 8:
+            return
         size, kind = int.from_bytes(head[:4], "big"), head[4:8]
         if size == 1:
             size = int.from_bytes(head[8:], "big")
@@ -45,9 +51,9 @@ def _clean_apertures(file: BinaryIO) -> Iterator[tuple[float, float] | None]:
                 wide, by_wide, high, by_high = struct.unpack_from(">4i", index, found + 8)
                 yield (wide / by_wide, high / by_high) if by_wide and by_high else None
                 found = index.find(_CLAP, found + 40)
-        if size < 8:
-            return
         at += size
+        if size < 8 or at >= end:
+            return
 
 
 def _matroska_crops(file: BinaryIO) -> Iterator[bool]:

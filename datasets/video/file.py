@@ -46,6 +46,9 @@ _ANY_TAGS: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")
 _MOST_HELD_BACK = 16
 """So many frames H.264 and HEVC can hold back at most, until those that are shown before them are decoded."""
 
+_MOST_CHUNKS = 10_000
+"""So many chunks of an AVI file are passed over to the frames; there are a few."""
+
 DAMAGED_HINT = "the file may be cut off or damaged: copy it again, or leave it out"
 
 
@@ -428,7 +431,10 @@ def _avi_end(path: Path) -> int | None:
     """
     with path.open("rb") as file:
         at = 12
-        while file.seek(at) == at and len(head := file.read(12)) == 12:
+        for _ in range(_MOST_CHUNKS):
+            file.seek(at)
+            if len(head := file.read(12)) < 12:
+                return None
             size = int.from_bytes(head[4:8], "little")
             if head[:4] == b"LIST" and head[8:] == b"movi":
                 return at + 8 + size if 4 < size < 2**32 - 1 else None

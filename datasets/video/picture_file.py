@@ -19,7 +19,7 @@ from ...core.errors import VideoError
 from ...core.transparency import over_background
 from .bounds import LIMITS, refuse_large, refuse_special
 
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+PICTURE_SUFFIXES = frozenset({".avif", ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 
 _WIDE_GREY = {"I;16", "I;16B", "I;16L", "I;16N"}
 _WIDE_COLOUR = {"rgb48be", "rgb48le", "rgba64be", "rgba64le", "ya16be", "ya16le"}

@@ -265,7 +265,7 @@ def test_animated_pictures_are_clips_and_still_ones_are_not(tmp_path: Path) -> N
     (tmp_path / "other" / "ComfyUI_00003_.png").write_bytes(apng(random_parts(2, "apng")))
     images = [Image.fromarray(part.pixels).resize((16, 16)) for part in random_parts(0, "webp")]
     images[0].save(tmp_path / "sequence.avif", save_all=True, append_images=images[1:], duration=50)
-    for folder in ("frames_png", "frames_webp"):
+    for folder in ("frames_png", "frames_webp", "frames_avif"):
         (tmp_path / folder).mkdir()
         for index in range(3):
             images[index].save(tmp_path / folder / f"{index}.{folder[7:]}")
@@ -274,12 +274,15 @@ def test_animated_pictures_are_clips_and_still_ones_are_not(tmp_path: Path) -> N
     assert found == {
         "ComfyUI_00001_": "video",
         "ComfyUI_00002_": "video",
+        "frames_avif": "frames",
         "frames_png": "frames",
         "frames_webp": "frames",
         "other/ComfyUI_00003_": "video",
         "sequence": "video",
     }
     assert other_files(tmp_path) == []
+    for folder in ("frames_png", "frames_webp", "frames_avif"):
+        assert read_clip(ClipRef(tmp_path / folder)).shape == (3, 16, 16, 3)
 
 
 def test_what_is_no_animation_is_told(tmp_path: Path) -> None:

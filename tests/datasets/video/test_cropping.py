@@ -79,3 +79,19 @@ def test_matroska_crops_by_any_of_its_four_sides(
 def test_what_ffmpeg_writes_crops_nothing(tmp_path: Path, encode_video: EncodeVideo, suffix: str) -> None:
     codec = "libvpx" if suffix == ".webm" else "libx264"
     assert not crops_in_container(encode_video(tmp_path / f"clip{suffix}", 5, codec), 64, 32)
+
+
+@pytest.mark.parametrize(
+    "boxes",
+    [
+        b"\0\0\0\x08free" * 200_000,
+        b"\0\0\0\x01mdat" + b"\xff" * 8,
+        b"\0\0\0\x01moov" + b"\x7f" + b"\xff" * 7,
+        b"\0\0\0\0moov" + b"\0\0\0\x28clap" + b"\0" * 32,
+        b"\xff\xff\xff\xffmoov\0\0\0\x28clap" + b"\xff" * 20,
+    ],
+)
+def test_boxes_that_lead_nowhere_end(tmp_path: Path, boxes: bytes) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(b"\0\0\0\x10ftypisom\0\0\0\0" + boxes)
+    assert not crops_in_container(path, 64, 32)

@@ -57,6 +57,7 @@ def pictures() -> dict[str, bytes]:
         "progressive.jpeg": ("JPEG", "RGB", {"progressive": True}),
         "lossless.webp": ("WEBP", "RGBA", {"lossless": True}),
         "lossy.webp": ("WEBP", "RGB", {}),
+        "rgb.avif": ("AVIF", "RGB", {}),
         "rgb.bmp": ("BMP", "RGB", {}),
         "rgb.tif": ("TIFF", "RGB", {}),
         "lzw.tiff": ("TIFF", "RGB", {"compression": "tiff_lzw"}),
