@@ -173,7 +173,7 @@ def distance_fid() -> float:
     x, y = (side.astype(np.float32) for side in features())
     theirs.update(torch.from_numpy(x).double(), real=False)
     theirs.update(torch.from_numpy(y).double(), real=True)
-    clips = [side.reshape(50, 6, 24) for side in (x, y)]
+    generated, reference = (side.reshape(50, 6, 24) for side in (x, y))
     sources = [f"s{index}" for index in range(50)]
-    ours = Fid(load_protocol("clean")).compute(*clips, sources, sources).value
+    ours = Fid(load_protocol("clean")).compute(generated, reference, sources, sources).value
     return relative(ours, float(theirs.compute()))

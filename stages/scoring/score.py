@@ -42,7 +42,14 @@ def score(
             short.count(item)
         features |= feature_rows(measuring, part)
         generated += [
-            replace(item, features={role: item.features[role] for role in set_roles if role in item.features})
+            replace(
+                item,
+                features={
+                    role: cell
+                    for role, cell in item.features.items()
+                    if role in set_roles or cell.failure is not None  # why a value is missing
+                },
+            )
             for item in chunk
         ]
     observations = replace(observations, generated=tuple(generated))

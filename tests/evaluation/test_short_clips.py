@@ -63,6 +63,14 @@ def test_a_protocol_of_eight_frames_costs_fvd_alone(folders: dict[str, Path], tm
     assert "clips have fewer than" not in summary.loc["psnr", "notes"]
 
 
+def test_a_clip_metric_without_any_value_says_why_in_its_cell(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    write_lossless(tmp_path / "one" / "a.mkv", moving(0, 1), 8.0)
+    result = evaluate(tmp_path / "one", metrics=["temporal_flickering"], output=tmp_path / "out", workers=1)
+    (notes,) = result.summary.loc[result.summary["seed"].isna(), "notes"]
+    assert "pixel differences needs at least 2 frames, the clip has 1" in notes
+
+
 def test_a_cut_takes_what_there_is_where_it_may() -> None:
     frames = moving(0, 8, 4)
     assert len(Cut(0, 16, may_be_short=True).of(frames)) == 8
