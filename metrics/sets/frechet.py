@@ -12,7 +12,7 @@ Shape suffixes: N, M rows; D features; R rank.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,7 +95,7 @@ def frechet_without_each_group(
 
 
 class _LeftOut:
-    """(n, mean, factor) of one side without one group."""
+    """(n, mean, factor) of one side without one group; groups are asked for in order, each once."""
 
     def __init__(self, rows_ND: Floats, group_N: Ints, num_groups: int) -> None:
         self._rows, self._group = rows_ND, group_N
@@ -105,7 +105,7 @@ class _LeftOut:
 
     def factor(self, group: int) -> tuple[int, Floats, Floats]:
         if self._moments is not None:
-            moments = self._moments[group]
+            moments = next(self._moments)
             return moments.n, moments.mean_D, _scatter_factor(moments.scatter_DD)
         rows = self._rows[self._group != group]
         mean = rows.mean(axis=0)
@@ -145,24 +145,23 @@ class Moments:
         return Moments(n, mean, self.scatter_DD + other.scatter_DD + np.outer(scaled, scaled))
 
 
-def _moments_without_each_group(rows_ND: Floats, group_N: Ints, num_groups: int) -> list[Moments]:
-    """Moments of everything but group g, for each g.
+def _moments_without_each_group(rows_ND: Floats, group_N: Ints, num_groups: int) -> Iterator[Moments]:
+    """Moments of everything but group g, for g = 0, 1, ...
 
-    Made by merging prefixes with suffixes (3 G merges), never by subtraction, which would cancel.
+    Made by merging prefixes with suffixes (3 G merges), never by subtraction, which would cancel. Suffixes
+    are held for all groups, prefixes for one: at 2048 dimensions each takes 32 MiB.
     """
-    parts = [Moments.of(rows_ND[group_N == group]) for group in range(num_groups)]
-    before = _running(parts)
-    after = _running(parts[::-1])[::-1]
-    # before[g] holds groups 0..g-1, after[g + 1] holds groups g+1..G-1.
-    return [before[group].merge(after[group + 1]) for group in range(num_groups)]
 
+    def of_group(group: int) -> Moments:
+        return Moments.of(rows_ND[group_N == group])
 
-def _running(parts: Sequence[Moments]) -> list[Moments]:
-    d = len(parts[0].mean_D)
-    sums = [Moments(0, np.zeros(d), np.zeros((d, d)))]
-    for part in parts:
-        sums.append(sums[-1].merge(part))
-    return sums
+    suffixes = [Moments.of(rows_ND[:0])]
+    for group in range(num_groups - 1, 0, -1):
+        suffixes.append(suffixes[-1].merge(of_group(group)))
+    before = Moments.of(rows_ND[:0])
+    for group in range(num_groups):
+        yield before.merge(suffixes.pop())
+        before = before.merge(of_group(group))
 
 
 def _combine(shift_D: Floats, factor_x: Floats, factor_y: Floats, a: float, b: float) -> float:
