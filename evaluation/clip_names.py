@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ..core.errors import EvaluationError
@@ -16,6 +16,8 @@ _NUM_SHOWN = 3
 _SAMPLE_OF_PROMPT = re.compile(r"(.+)-[0-9]{1,4}", re.DOTALL)
 _CUT_AT = 180
 """Characters of a prompt that VBench-2.0 keeps in a file's name."""
+_SURELY_CUT = 40
+"""Characters of a name that, where its own caption begins with them, are that caption, cut."""
 
 
 def composed(name: str) -> str:
@@ -33,7 +35,8 @@ def with_clips_of_prompts(
     rows: Sequence[CaptionRow], names: Sequence[str], listed: str, problems: list[str]
 ) -> list[CaptionRow]:
     """The rows, those of prompts once for each clip that is called by them: `<prompt>-0`, `<prompt>-1`, ...,
-    in whatever folder, of long prompts the first 180 characters. The samples of a prompt are of one source.
+    in whatever folder, or `<prompt>/0`, of long prompts the first 180 characters. The samples of a prompt are
+    of one source.
     Of a list of prompts, those without a clip are left out; adds to `problems`.
 
     Raises:
@@ -43,9 +46,10 @@ def with_clips_of_prompts(
     prompts = {composed(row.name) for row in rows if row.is_prompt or row.name == row.caption}
     for name in sorted(set(names)) if prompts else ():
         last = name.rpartition("/")[2]
-        sample = _SAMPLE_OF_PROMPT.fullmatch(last)
+        candidates = (last, _numbered_stem(name), _folder(name))
         # A clip that is called as a prompt is that prompt's, even if it ends like a sample's number.
-        called.setdefault(last if last in prompts or sample is None else sample[1], []).append(name)
+        whose = next((text for text in candidates if text in prompts), _numbered_stem(name) or last)
+        called.setdefault(whose, []).append(name)
     cut = Counter(prompt[:_CUT_AT] for prompt in prompts)
     found: list[CaptionRow] = []
     silent = []
@@ -72,6 +76,44 @@ def with_clips_of_prompts(
     if silent:
         problems.append(counted(f"prompts of {listed} have no clip and are left out", silent))
     return found
+
+
+def sources_of_prompts(
+    captions_of: Mapping[str, Sequence[CaptionRow]], names: Iterable[str]
+) -> dict[str, str]:
+    """The prompt of each clip that is called by its own caption (`<prompt>-0`, `<prompt>/0`): its samples are
+    one source. Where clips are called so, those without a caption are of what stands in its place."""
+    found: dict[str, str] = {}
+    silent = set(names) - set(captions_of)
+    for place in (_numbered_stem, _folder):
+        called = {
+            name: composed(row.caption)
+            for name, rows in captions_of.items()
+            for row in rows
+            if (text := place(name)) is not None and _is_called(text, row.caption)
+        }
+        others = {name: text for name in silent if called and (text := place(name)) is not None}
+        found = {**others, **called, **found}
+    return found
+
+
+def _numbered_stem(name: str) -> str | None:
+    """What stands before the number of a sample, below its folders; None where there is none."""
+    sample = _SAMPLE_OF_PROMPT.fullmatch(name.rpartition("/")[2])
+    return sample[1] if sample is not None else None
+
+
+def _folder(name: str) -> str | None:
+    """The folder that a clip lies in; None for one at the top."""
+    return name.rpartition("/")[0].rpartition("/")[2] or None
+
+
+def _is_called(text: str, caption: str) -> bool:
+    """Whether a part of a name is the caption, or its beginning, whatever the case and what parts the words."""
+    name, wanted = (
+        " ".join(re.findall(r"\w+", composed(item).casefold().replace("_", " "))) for item in (text, caption)
+    )
+    return bool(name) and (name == wanted or (len(name) >= _SURELY_CUT and wanted.startswith(name)))
 
 
 def samples_of_prompts(names: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..core.errors import EvaluationError
 from .caption_files import CaptionRow, read_captions, read_pairs
 from .clip_list import StoredClip, without_video_suffix
-from .clip_names import composed, counted, samples_of_prompts, with_clips_of_prompts
+from .clip_names import composed, counted, samples_of_prompts, sources_of_prompts, with_clips_of_prompts
 
 _NUM_SHOWN = 3
 
@@ -28,7 +28,8 @@ class EvaluationSample:
         generated: None where a listed clip is not there.
         reference: the real clip that belongs to it.
         caption: None where there is none.
-        source: what standard errors are clustered on: as given, or the reference's name, or the clip's.
+        source: what standard errors are clustered on: as given, or the prompt that the clip is called by as
+            one of its samples, or the reference's name, or the clip's.
         is_listed: whether the captions or the pairs name it.
     """
 
@@ -81,11 +82,12 @@ def match(
             found.append(row)
     if repeated:
         problems.append(f"{repeated} rows of {_named(captions)} are there twice; each counts once")
+    prompt_of = sources_of_prompts(captions_of, (*ours, *real))
     if pairs is None:
-        drafts = _by_names(ours, real, captions_of)
+        drafts = _by_names(ours, real, captions_of, prompt_of)
         listed = set(captions_of)
     else:
-        drafts, listed = _by_pairs(pairs, ours, real, captions_of, problems)
+        drafts, listed = _by_pairs(pairs, ours, real, captions_of, prompt_of, problems)
     ids = Counter(draft.id for draft in drafts)
     if twice := sorted(name for name, count in ids.items() if count > 1):
         raise EvaluationError(
@@ -126,13 +128,16 @@ def _by_names(
     ours: Mapping[str, StoredClip],
     real: Mapping[str, StoredClip],
     captions_of: Mapping[str, Sequence[CaptionRow]],
+    prompt_of: Mapping[str, str],
 ) -> list[EvaluationSample]:
     drafts = []
     for name in sorted({*ours, *captions_of}):
         rows: Sequence[CaptionRow | None] = captions_of.get(name) or [None]
         for row in rows:
             caption, source = (row.caption, row.source) if row is not None else (None, "")
-            drafts.append((name, real.get(name), caption, source or name, row is not None))
+            drafts.append(
+                (name, real.get(name), caption, source or prompt_of.get(name, name), row is not None)
+            )
     return _numbered(drafts, ours)
 
 
@@ -141,6 +146,7 @@ def _by_pairs(
     ours: Mapping[str, StoredClip],
     real: Mapping[str, StoredClip],
     captions_of: Mapping[str, Sequence[CaptionRow]],
+    prompt_of: Mapping[str, str],
     problems: list[str],
 ) -> tuple[list[EvaluationSample], set[str]]:
     """The samples, and the names of the generated clips that the pairs list; adds to `problems`."""
@@ -158,6 +164,10 @@ def _by_pairs(
             f"{len(rows) - len(distinct)} rows of {_named(pairs)} are there twice; each counts once"
         )
     drafts = []
+    named_by_prompts = sources_of_prompts(
+        {row.generated: [CaptionRow(row.generated, row.caption)] for row in distinct if row.caption}, ()
+    )
+    prompt_of = {**named_by_prompts, **prompt_of}
     for row in distinct:
         name, partner = row.generated, row.reference or row.generated
         given: Sequence[CaptionRow] = captions_of.get(name) or captions_of.get(partner) or ()
@@ -165,7 +175,8 @@ def _by_pairs(
         if row.caption is not None or not found:
             found = [(row.caption, "")]
         for caption, source in found:
-            drafts.append((name, real.get(partner), caption, row.source or source or partner, True))
+            own = row.reference or prompt_of.get(name, name)
+            drafts.append((name, real.get(partner), caption, row.source or source or own, True))
     named = list(dict.fromkeys(row.reference for row in distinct if row.reference))
     if named and not real:
         problems.append(counted("references are named in the pairs, and no references are given", named))

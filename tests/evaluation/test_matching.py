@@ -458,3 +458,50 @@ def test_names_are_never_taken_for_prompts(tmp_path: Path) -> None:
     path = write(tmp_path / "c.json", json.dumps([{"name": "dog", "prompt": "a dog runs"}]))
     with pytest.raises(EvaluationError, match=r"no generated clip has a name that c\.json lists"):
         match(clips("dog-0", "dog-1"), None, path, None)
+
+
+@pytest.mark.parametrize("form", ["{}-{}", "{}/{}", "some/{}-000{}", "{}/seed_{}"])
+def test_clips_called_by_their_own_captions_are_one_source_a_prompt(tmp_path: Path, form: str) -> None:
+    """Captions by name, as people write them: five samples of a prompt are no five sources."""
+    prompts = ("a red car", "a blue car", "dogs, running!")
+    names = {
+        form.format(prompt.replace(",", "_"), number): prompt for prompt in prompts for number in range(5)
+    }
+    csv = "name,caption\n" + "".join(f'{name},"{prompt}"\n' for name, prompt in names.items())
+    pairs = csv.replace("name,", "generated,")
+    for path in (write(tmp_path / "c.csv", csv), write(tmp_path / "c.json", json.dumps(names))):
+        matched = match(clips(*names), None, path, None)
+        assert {sample.id: sample.source for sample in matched.samples} == names
+        assert matched.problems == ()
+    matched = match(clips(*names), None, None, write(tmp_path / "p.csv", pairs))
+    assert {sample.id: sample.source for sample in matched.samples} == names
+
+
+def test_a_source_column_and_pairs_say_otherwise_of_clips_called_by_their_captions(tmp_path: Path) -> None:
+    rows = "a car-0,a car,x\na car-1,a car,\na car-2,a car,\n"
+    matched = match(
+        clips("a car-0", "a car-1", "a car-2"),
+        None,
+        write(tmp_path / "c.csv", "name,caption,source\n" + rows),
+        None,
+    )
+    assert [sample.source for sample in matched.samples] == ["x", "a car", "a car"]
+    pairs = write(tmp_path / "p.csv", "generated,reference,caption\na car-0,r,a car\na car-1,s,a car\n")
+    matched = match(clips("a car-0", "a car-1"), clips("r", "s"), None, pairs)
+    assert [sample.source for sample in matched.samples] == ["r", "s"]
+
+
+def test_samples_of_a_prompt_that_the_list_lacks_are_one_source(tmp_path: Path) -> None:
+    """Metrics without captions measure them, too."""
+    for form, folder in (("{}-{}", ""), ("{}/{}", "deep/")):
+        names = [folder + form.format(prompt, number) for prompt in "abc" for number in range(5)]
+        path = write(tmp_path / "p.txt", "a\nb\n")
+        matched = match(clips(*names), None, path, None)
+        assert [sample.source for sample in matched.samples] == [x for x in "abc" for _ in range(5)]
+        assert matched.problems[0].startswith("5 clips have no caption")
+
+
+def test_clips_that_are_called_by_no_caption_are_sources_of_their_own(tmp_path: Path) -> None:
+    names = {"video-0": "a man sings", "video-1": "a man sings", "set/2": "a man"}
+    matched = match(clips(*names), None, write(tmp_path / "c.json", json.dumps(names)), None)
+    assert {sample.source for sample in matched.samples} == set(names)
