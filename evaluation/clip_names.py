@@ -109,7 +109,7 @@ def _folder(name: str) -> str | None:
 
 
 def _is_called(text: str, caption: str) -> bool:
-    """Whether a part of a name is the caption, or its beginning, whatever the case and what parts the words."""
+    """Whether a part of a name is the caption, or its beginning: by their words, whatever stands between."""
     name, wanted = (
         " ".join(re.findall(r"\w+", composed(item).casefold().replace("_", " "))) for item in (text, caption)
     )

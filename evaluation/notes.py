@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..core.weights import resolve
 from ..datasets.video import frame_gaps
@@ -19,13 +19,18 @@ REFERENCE = "the reference"
 _NUM_SHOWN = 3
 
 
-def weight_notes(measurings: Sequence[Measuring]) -> tuple[str, ...]:
+def weight_notes(measurings: Sequence[Measuring], roles: Collection[str] | None = None) -> tuple[str, ...]:
     """Warnings about the weights that measure: the embedded world's small models, another backbone than a
-    protocol's published numbers use, an I3D that does not serve a protocol."""
+    protocol's published numbers use, an I3D that does not serve a protocol.
+
+    Args:
+        roles: the extractors that are asked about, those of a metric; None for all.
+    """
     locations = {
         ref.name: ref.location
         for item in measurings
-        for extractor in item.extractors.values()
+        for role, extractor in item.extractors.items()
+        if roles is None or role in roles
         for ref in extractor.plugin.weights()
     }
     small = sorted(role for role, location in locations.items() if location.startswith("sprites/"))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from .. import __version__
+from ..core.contracts import Metric
 from ..core.hashing import canonical_json, digest
 from ..core.run_file import RunFile
 from ..core.store import Store
@@ -62,14 +63,21 @@ def write_results(
             Observation(row, lookup.cells(draft.references[clip])) for clip, row in references.items()
         )
         part, defects = score(measuring, replace(observations, references=real), lookup.chunks(generated))
-        notes = (*weight_notes([measuring]), *clip_notes([measuring], matching, facts, frame_rate))
+        about_clips = clip_notes([measuring], matching, facts, frame_rate)
+        of_metric = {name: weight_notes([measuring], roles) for name, roles in _needs(measuring).items()}
         part.summary = [
-            replace(row, notes="\n".join(filter(None, [row.notes, *notes])), hardware=hardware("cpu"))
+            replace(
+                row,
+                notes="\n".join(
+                    filter(None, [row.notes, *matching.problems, *of_metric[row.metric], *about_clips])
+                ),
+                hardware=hardware("cpu"),
+            )
             for row in part.summary
         ]
         tables.extend(part)
         num_failures += defects.num_cells
-        said |= dict.fromkeys(notes)
+        said |= dict.fromkeys((*weight_notes([measuring]), *about_clips))
     # Asked for and not there, unreadable, or without a value (one frame has no neighbour). A clip that has no
     # caption or reference was not asked about it.
     num_failures += sum(row.status != "done" for row in tables.clips)
@@ -80,6 +88,12 @@ def write_results(
     tables.write(evaluation.tables_dir)
     write_html_report(evaluation.tables_dir, run.run_dir / "report.html")
     return evaluation
+
+
+def _needs(measuring: Measuring) -> dict[str, tuple[str, ...]]:
+    """The extractors that each metric measures with."""
+    metrics: list[Metric] = [*measuring.clip_metrics, *measuring.set_metrics_of([FRAMES_GIVEN])]
+    return {metric.name: metric.needs for metric in metrics}
 
 
 class _Lookup:

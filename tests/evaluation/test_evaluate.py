@@ -274,6 +274,38 @@ def test_a_clip_that_only_the_captions_name_lowers_the_coverage(
     assert any("b" in problem for problem in result.problems)
 
 
+def test_what_does_not_fit_together_stands_in_the_rows_and_in_the_report(
+    measure: Callable[..., Any], folders: Any
+) -> None:
+    """As docs/evaluate.md promises: counted notes are not on the terminal only."""
+    rows = [*(f"{name},a clip called {name}" for name in "abcde"), "a,a clip called a", "gone,x"]
+    folders.captions.write_text("\n".join(["name,caption", *rows, ""]))
+    result = measure(metrics=["clipsim", "temporal_flickering"])
+    said = (
+        "1 rows of captions.csv are there twice; each counts once",
+        "1 listed clips are not there: gone",
+        "1 clips have no caption: f",
+    )
+    report = (result.folder / "report.html").read_text()
+    for note in said:
+        assert note in result.problems
+        assert all(
+            note in row(result, metric)["notes"].splitlines() for metric in ("clipsim", "temporal_flickering")
+        )
+        assert note in report
+
+
+def test_weights_are_named_beside_the_metrics_that_measure_with_them(measure: Callable[..., Any]) -> None:
+    result = measure(weights={}, metrics=["clipsim", "fvd", "temporal_flickering", "psnr"], limit=2)
+    small = {
+        metric: row(result, metric)["notes"] or ""
+        for metric in ("clipsim", "fvd", "temporal_flickering", "psnr")
+    }
+    assert "small models (clip)" in small["clipsim"]
+    assert "small models (i3d)" in small["fvd"]
+    assert "small models" not in small["temporal_flickering"] + small["psnr"]
+
+
 def test_clips_of_the_same_content_are_counted(measure: Callable[..., Any], folders: Any) -> None:
     shutil.copy(folders.generated / "a.mkv", folders.generated / "b.mkv")
     result = measure()
