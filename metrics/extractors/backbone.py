@@ -84,7 +84,7 @@ def load_into(network: Any, tensors: dict[str, Tensor], what: str, hint: str = "
     Raises:
         WeightsError: tensors are missing, too many, or of another shape.
     """
-    # Copies lie at addresses that torch chooses: where a file has its tensors changes the last bits otherwise.
+    # Copies lie where torch puts them: the place of a tensor in its file changes the last bits otherwise.
     tensors = {name: value.clone() for name, value in tensors.items()}
     try:
         network.load_state_dict(tensors, strict=True, assign=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ...core.atomic_write import write_text_atomic
@@ -19,7 +20,7 @@ from ..tables.lead import (
 )
 from ..tables.measurement import DASH, format_interval
 from ..tables.method_table import MethodTable, ValueCell
-from ..tables.run_tables import RunTables
+from ..tables.run_tables import Row, RunTables
 from .tables import read_recorded
 
 BEGIN = (
@@ -36,7 +37,8 @@ _SHOWN_FACTS = ("Protocol", "Samples", "Reference clips")
 def readme_table(folder: Path) -> str:
     """The comparison of recorded tables as Markdown (GitHub's, with `<br>` and `<sub>`).
 
-    Of costs the trained parameters alone. Notes on single values are left out.
+    Of costs the trained parameters alone. Notes on single values are left out. Of a set metric against the
+    clips' own references and against those of others, the one that its methods can be compared by.
 
     Args:
         folder: see `recorded.record_tables`; the tables of a run will do.
@@ -46,8 +48,28 @@ def readme_table(folder: Path) -> str:
     """
     summary = [row for row in read_recorded(folder, "summary") if row["metric"] not in PROVENANCE_COLUMNS]
     comparisons = read_recorded(folder, "comparisons")
-    sections = comparison_table(RunTables(folder, summary=summary, comparisons=comparisons)).sections
+    run = RunTables(folder, summary=_of_one_kind(summary), comparisons=comparisons)
+    sections = comparison_table(run).sections
     return "\n".join(_section(section, section.title if sections[1:] else "") for section in sections)
+
+
+def _of_one_kind(summary: Sequence[Row]) -> list[Row]:
+    """Without the rows of set metrics against own references, where all methods saw these; else without those
+    against others' references."""
+    kinds: dict[tuple[str, str, str], set[str]] = {}
+    for row in summary:
+        if row["level"] == "set":
+            kinds.setdefault(_set_metric(row), set()).add(row["references"] or "")
+
+    def is_shown(row: Row) -> bool:
+        others = (row["references"] or "") == "others"
+        return row["level"] != "set" or others == (kinds[_set_metric(row)] | {"own"} == {"own", "others"})
+
+    return [row for row in summary if is_shown(row)]
+
+
+def _set_metric(row: Row) -> tuple[str, str, str]:
+    return row["dataset"], row["protocol_digest"], row["metric"].removesuffix("_others")
 
 
 def update_readme(readme: Path, folder: Path) -> bool:

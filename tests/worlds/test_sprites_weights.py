@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 import reelbench
+from reelbench.reports.recorded.tables import read_recorded
+from reelbench.reports.tables.measurement import format_measurement
 from reelbench.worlds.sprites import commands, quality
 from reelbench.worlds.sprites.scene import MOTIONS
 
@@ -35,12 +37,22 @@ def test_recorded_quality_covers_the_models_that_are_shipped() -> None:
 
 def test_readme_says_of_simda_with_and_without_its_layout_prior_what_was_recorded() -> None:
     recorded = json.loads((WEIGHTS / "quality.json").read_text())
-    readme = (Path(reelbench.__file__).resolve().parent / "README.md").read_text(encoding="utf-8")
+    root = Path(reelbench.__file__).resolve().parent
+    readme = (root / "README.md").read_text(encoding="utf-8")
+
+    def measured(name: str) -> str:
+        folder = root / "docs" / "benchmark" / ("" if name == "simda" else name)
+        rows = [
+            row for row in read_recorded(folder, "summary") if row["method"] == name and row["seed"] is None
+        ]
+        found = {row["metric"]: format_measurement(row["value"], row["standard_error"]) for row in rows}
+        return f"{found['fvd']} | {found['clipsim']}"
+
     for name in ("simda", "simda-paper"):
         value, num = recorded[name]["value"], recorded[name]["num"]
         drawn = recorded[name]["settings"]["frames_drawn_as_prompted"]
-        (line,) = (line for line in readme.splitlines() if f"(`{name}`)" in line and line.count("|") == 6)
-        assert f"| {round(value * num)} of {num} | {drawn:.0%} |" in line
+        (line,) = (line for line in readme.splitlines() if f"(`{name}`)" in line and line.count("|") == 8)
+        assert f"| {round(value * num)} of {num} | {drawn:.0%} | {measured(name)} |" in line
         assert f"| {commands.STEPS[name]:,} |" in line
 
 

@@ -72,6 +72,23 @@ def test_the_table_is_short_and_marks_as_every_other(recorded: Path) -> None:
     assert readme_table(recorded) == TABLE
 
 
+@pytest.mark.parametrize(("with_text", "shown"), [(False, "others"), (True, "own")])
+def test_one_column_of_own_and_others_references(
+    make_tables: Callable[..., Path], summary_row: Any, tmp_path: Path, with_text: bool, shown: str
+) -> None:
+    """Where all methods saw their references, the one against others'; else the usual one."""
+    values = {"own": 11.5, "others": 22.5}
+    rows = [
+        summary_row(metric=f"fvd{'_others' * (kind == 'others')}", method=method, value=value, low=None, high=None,
+                    references=kind if kind == "others" or method == "fca" else None)
+        for method in ("fca", "zs2")[: 1 + with_text]
+        for kind, value in values.items()
+    ]  # fmt: skip
+    record_tables(make_tables(rows, videos=False), tmp_path / "recorded")
+    table = readme_table(tmp_path / "recorded")
+    assert [kind for kind, value in values.items() if str(value) in table] == [shown]
+
+
 def test_the_text_between_the_marks_is_replaced_and_nothing_else(recorded: Path, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"# A\n\n{BEGIN}\nold\n{END}\n\nafter\n", encoding="utf-8")
