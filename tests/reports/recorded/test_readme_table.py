@@ -79,8 +79,8 @@ def test_one_column_of_own_and_others_references(
     """Where all methods saw their references, the one against others'; else the usual one."""
     values = {"own": 11.5, "others": 22.5}
     rows = [
-        summary_row(metric=f"fvd{'_others' * (kind == 'others')}", method=method, value=value, low=None, high=None,
-                    references=kind if kind == "others" or method == "fca" else None)
+        summary_row(metric=f"fvd{'_others' * (kind == 'others')}", method=method, value=value,
+                    low=None, high=None, references=kind if kind == "others" or method == "fca" else None)
         for method in ("fca", "zs2")[: 1 + with_text]
         for kind, value in values.items()
     ]  # fmt: skip
