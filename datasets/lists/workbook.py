@@ -7,7 +7,7 @@ import io
 import warnings
 import zipfile
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,21 @@ from .text_file import MOST_BYTES, require_readable_size
 
 SUFFIX = ".xlsx"
 
+_MOST_ROWS = 1 << 20
+"""Of a sheet of Excel; here of all sheets up to the one that is read."""
+
 _MOST_COLUMNS = 200
 """Sheets that were formatted as a whole have 16,384 columns, all but the first few empty."""
 
 
 def workbook_lines(path: Path) -> Iterator[str]:
     """The rows of the first sheet that holds anything, each a line of CSV with commas (with more line ends
-    where a cell has some). Formulas count as the values that were saved with them, empty cells as "".
+    where a cell has some), an empty row a blank line. Formulas count as the values that were saved with them,
+    empty cells as "".
 
     Raises:
-        DatasetError: unreadable, no workbook, unpacked larger than MOST_BYTES, or openpyxl is not installed.
+        DatasetError: unreadable, no workbook, unpacked larger than MOST_BYTES, of more than _MOST_ROWS, or
+            openpyxl is not installed.
     """
     try:
         from openpyxl import load_workbook
@@ -41,7 +46,8 @@ def workbook_lines(path: Path) -> Iterator[str]:
             warnings.simplefilter("ignore")  # openpyxl tells of formats that it does not know
             book = load_workbook(path, read_only=True, data_only=True, keep_links=False)
             try:
-                rows = next((rows for sheet in book.worksheets if (rows := _rows(sheet))), [])
+                left = count(_MOST_ROWS, -1)
+                rows = next((rows for sheet in book.worksheets if (rows := _rows(path, sheet, left))), {})
             finally:
                 book.close()
     except DatasetError:
@@ -53,25 +59,32 @@ def workbook_lines(path: Path) -> Iterator[str]:
             f"{path} cannot be read as a workbook ({type(error).__name__}: {error!s:.80})",
             "save it again as .xlsx, or as CSV (UTF-8)",
         ) from error
-    for row in rows:
-        line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(row)
+    width, last = max(map(len, rows.values()), default=0), 0
+    for number, row in rows.items():
+        yield from repeat("\n", number - last - 1)
+        line, last = io.StringIO(), number
+        csv.writer(line, lineterminator="\n").writerow(row + [""] * (width - len(row)))
         yield line.getvalue()
 
 
-def _rows(sheet: Any) -> list[list[str]]:
-    """The cells as text; as many in each row as the longest one has. Row n of the sheet is element n - 1."""
+def _rows(path: Path, sheet: Any, left: Iterator[int]) -> dict[int, list[str]]:
+    """The cells of the rows that hold anything, as text, by the row's number; `left` counts down the rows."""
     sheet.reset_dimensions()  # what some programs write there is wrong
-    rows = []
-    for cells in sheet.iter_rows(values_only=True):
-        row = [_text(cell) for cell in islice(cells, _MOST_COLUMNS)]
+    rows = {}
+    for number, cells in enumerate(sheet.iter_rows(values_only=True, max_col=_MOST_COLUMNS), 1):
+        if next(left) <= 0:
+            raise DatasetError(
+                f"{path} has more than {_MOST_ROWS:,} rows, the most that a sheet of Excel has",
+                "delete the empty rows and sheets, or save the list as CSV (UTF-8)",
+            )
+        if cells.count(None) == len(cells):
+            continue
+        row = [_text(cell) for cell in cells]
         while row and not row[-1]:
             row.pop()
-        rows.append(row)
-    while rows and not rows[-1]:
-        rows.pop()
-    width = max(map(len, rows), default=0)
-    return [row + [""] * (width - len(row)) for row in rows]
+        if row:
+            rows[number] = row
+    return rows
 
 
 def _text(cell: Any) -> str:

@@ -85,3 +85,33 @@ def test_a_small_file_that_unpacks_to_a_large_one_is_refused_before_that(
     monkeypatch.setattr(workbook, "MOST_BYTES", 100_000)
     with pytest.raises(DatasetError, match="MiB when unpacked"):
         list(read_rows(path, COLUMNS))
+
+
+def with_rows(path: Path, xml: str) -> Path:
+    """A workbook of COLUMNS and a row, with rows of XML behind them."""
+    save(path, [list(COLUMNS), ["a", "b"]])
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part.replace(b"</sheetData>", xml.encode() + b"</sheetData>"))
+    return path
+
+
+CELL = '<c r="A{0}" t="inlineStr"><is><t>c</t></is></c><c r="B{0}" t="inlineStr"><is><t>d</t></is></c>'
+
+
+@pytest.mark.parametrize("number", ["1048577", "99999999999", "9" * 400, "1e300"])
+def test_rows_that_no_sheet_has_are_refused_before_they_are_counted(tmp_path: Path, number: str) -> None:
+    """1.5 kB took memory and time without end: the rows before one of a number are made up."""
+    path = with_rows(tmp_path / "s.xlsx", f'<row r="{number}">{CELL.format(3)}</row>')
+    with pytest.raises(
+        DatasetError, match=r"more than 1,048,576 rows|cannot be read as a workbook"
+    ) as caught:
+        list(read_rows(path, COLUMNS))
+    assert "CSV" in str(caught.value.hint)
+
+
+def test_the_last_row_of_a_sheet_has_its_number(tmp_path: Path) -> None:
+    path = with_rows(tmp_path / "s.xlsx", f'<row r="1048576">{CELL.format(1048576)}</row>')
+    assert list(read_rows(path, COLUMNS)) == [(2, ("a", "b")), (1048576, ("c", "d"))]
