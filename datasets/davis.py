@@ -38,6 +38,7 @@ from .lists.annotation import (
     load_yaml_list,
     plain_name,
     require_folder,
+    text_field,
 )
 from .lists.table_file import read_rows
 from .lists.text_file import is_file, text_lines
@@ -90,6 +91,8 @@ class Davis(EditingDataset):
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers should know about this list, one sentence each."""
         notes = []
+        if num_blank := self._read[1]:
+            notes.append(f"{num_blank} edits are left out: one of their captions is blank")
         if num_again := len(self._rows) - len(self._distinct):
             notes.append(f"{num_again} edits repeat another one and are left out")
         listed = self._listed
@@ -138,9 +141,13 @@ class Davis(EditingDataset):
             )
         return path
 
-    @cached_property
+    @property
     def _rows(self) -> list[_Row]:
-        """The edited captions, checked."""
+        return self._read[0]
+
+    @cached_property
+    def _read(self) -> tuple[list[_Row], int]:
+        """The edited captions, checked, and how many are left out because one is blank."""
         path = self._prompts
         if path.suffix.lower() in _YAML:
             entries = enumerate(load_yaml_list(path))
@@ -154,6 +161,8 @@ class Davis(EditingDataset):
                 "save the captions as one of these",
             )
         first: dict[str, _Row] = {}
+        num_read = len(rows)
+        rows = [row for row in rows if row.source_prompt and row.prompt]
         for row in rows:
             before = first.setdefault(row.video, row)
             if row.source_prompt != before.source_prompt:
@@ -162,7 +171,7 @@ class Davis(EditingDataset):
                     f"({row.source_prompt!r:.80} and {before.source_prompt!r:.80})",
                     "a video shows one thing: give all its edits the same source prompt",
                 )
-        return rows
+        return rows, num_read - len(rows)
 
     @cached_property
     def _distinct(self) -> list[_Row]:
@@ -197,19 +206,26 @@ def _video_of(line: str) -> str:
 
 
 def _from_yaml(where: str, entry: object) -> _Row:
-    return _row(where, *(field(entry, name, str, where) for name in COLUMNS))
+    reads = {"source_prompt": text_field, "prompt": text_field}  # a caption may be null
+    return _row(
+        where,
+        *(
+            reads[name](entry, name, where) if name in reads else field(entry, name, str, where)
+            for name in COLUMNS
+        ),
+    )
 
 
 def _row(where: str, video: str, source_prompt: str, edit: str, prompt: str) -> _Row:
+    """A row, with "" for a caption that is missing."""
     edit = edit.strip().lower()
     kind = next((kind for kind in EDIT_KINDS if kind == edit), None)
     if kind is None:
         close = nearest(edit, EDIT_KINDS)
         raise DatasetError(
             f"{where}: edit {edit!r:.80} is not one of {', '.join(EDIT_KINDS)}",
-            f"did you mean {close!r}?" if close else None,
+            f"did you mean {close!r}?" if close else "write one of these, or take the row out",
         )
-    for name, text in (("source_prompt", source_prompt), ("prompt", prompt)):
-        if is_missing(caption_text(text, where)):
-            raise DatasetError(f"{where}: {name} is blank")
-    return _Row(where, id_name(video, "video", where), source_prompt.strip(), kind, prompt.strip())
+    texts = (caption_text(text, where).strip() for text in (source_prompt, prompt))
+    source_prompt, prompt = ("" if is_missing(text) else text for text in texts)
+    return _Row(where, id_name(video, "video", where), source_prompt, kind, prompt)

@@ -241,6 +241,8 @@ class MsrVtt(ListedDataset):
                 "the file may be incomplete: copy it again",
             )
         notes = [note] if note else []
+        if num_strange := file.num_strange:
+            notes.append(f"{num_strange} sentences are left out: their clip is not among `videos`")
         if num_blank:
             notes.append(f"{num_blank} blank captions are left out")
         if silent:
@@ -258,13 +260,15 @@ class MsrVtt(ListedDataset):
                     f"{where}: the clip {caption.video_id!r} stands there twice",
                     "the 1k-A list gives one caption a clip; name the list itself in `annotation`",
                 )
-            if not caption.text.strip():
-                raise DatasetError(f"{where}: the sentence of {caption.video_id!r} is blank")
             id = "0" if caption.id is None else str(caption.id)
             rows[caption.video_id] = [_Row(caption.video_id, id, caption.text)]
-        if not rows:
-            raise DatasetError(f"{file.path} has a header but no rows")
-        return rows, ()
+        given = {video_id: of_clip for video_id, of_clip in rows.items() if of_clip[0].caption.strip()}
+        if not given:
+            raise DatasetError(f"{file.path} has a header but no rows with a sentence", "copy the file again")
+        num_blank = len(rows) - len(given)
+        return given, (f"{num_blank} of {len(rows)} clips are left out: they have no caption",) * (
+            num_blank > 0
+        )
 
 
 def _numbered(path: Path, captions: list[Caption]) -> list[tuple[int | str, Caption]]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..core.errors import DatasetError
-from .lists.annotation import caption_text, field, is_missing, plain_name, shown
+from .lists.annotation import caption_text, field, id_name, is_missing, plain_name, shown, text_field
 from .lists.entries import load_data, numbered
 from .lists.table_file import RowFault, table_rows
 from .lists.table_header import WantedColumn, loose_name
@@ -66,6 +66,12 @@ class CaptionFile:
     clips: list[str]
     marks: Mapping[str, str]
 
+    @property
+    def num_strange(self) -> int:
+        """How many captions are of clips that the file does not list."""
+        clips = set(self.clips)
+        return sum(caption.video_id not in clips for caption in self.captions)
+
     def clips_of(self, split: str) -> tuple[list[str], str | None]:
         """The clips of an official split, and what to say of how it was found.
 
@@ -75,14 +81,17 @@ class CaptionFile:
         Raises:
             DatasetError: none.
         """
-        marks = {clip: _SPLITS.get(mark, mark) for clip, mark in self.marks.items()}
+        marks = self.marks
         by_number = {clip: official_split(clip) for clip in self.clips}
         is_all_train = set(marks.values()) == {"train"} and set(by_number.values()) - {"train", None}
         if marks and not is_all_train:
             wanted = [clip for clip in self.clips if marks[clip] == split]
             if not wanted:
                 there = names_shown(sorted(set(self.marks.values())))
-                raise DatasetError(f"{self.path}: no clip of split {split!r}; splits there: {there}")
+                raise DatasetError(
+                    f"{self.path}: no clip of split {split!r}; splits there: {there}",
+                    "take another `split`, or name the file of this one in `annotation`",
+                )
             return wanted, None
         odd = next((clip for clip, found in by_number.items() if found is None), None)
         if odd is not None:
@@ -95,7 +104,8 @@ class CaptionFile:
         if not wanted:
             raise DatasetError(
                 f"{self.path} {why}, and by their numbers none of its {len(self.clips)} clips is of split "
-                f"{split!r}"
+                f"{split!r}",
+                "take another `split`, or name the file of this one in `annotation`",
             )
         return wanted, f"{self.path.name} {why}: the split is told by the clips' numbers"
 
@@ -119,8 +129,8 @@ def read_caption_file(path: Path) -> CaptionFile:
     """
     marks: dict[str, str] = {}
     if path.suffix.lower() in _TABLES:
-        captions = list(_from_table(path))
-        return CaptionFile(path, captions, _clips(captions), marks)
+        captions = list(_from_table(path, marks))
+        return _marked(path, captions, marks)
     data = load_data(path, "a JSON object or list with captions")
     if isinstance(data, list):
         lists = {"entry": data}
@@ -143,10 +153,33 @@ def read_caption_file(path: Path) -> CaptionFile:
         captions += _from_entries(path, kind, entries, marks)
     if not captions:
         raise DatasetError(f"{path} holds no caption", "copy the file again")
+    return _marked(path, captions, marks)
+
+
+def _marked(path: Path, captions: list[Caption], marks: Mapping[str, str]) -> CaptionFile:
     clips = _clips(captions)
     if marks and len(marks) < len(clips):
-        raise DatasetError(f"{path}: some clips have a split and some have none", "mark all of them, or none")
+        silent = next(clip for clip in clips if clip not in marks)
+        raise DatasetError(
+            f"{path}: some clips have a split and some have none, such as {silent!r}",
+            "mark all of them, or none",
+        )
     return CaptionFile(path, captions, clips, marks)
+
+
+def _mark(marks: dict[str, str], video_id: str, split: str, where: str) -> None:
+    """Note the split of a clip, as it is called here.
+
+    Raises:
+        DatasetError: another one was noted before.
+    """
+    name = split.strip().lower()
+    name = _SPLITS.get(name, name)
+    if marks.setdefault(video_id, name) != name:
+        raise DatasetError(
+            f"{where}: the clip {video_id!r} is of split {name!r:.60}, and above of {marks[video_id]!r:.60}",
+            "give all captions of a clip the same split",
+        )
 
 
 def _clips(captions: Sequence[Caption]) -> list[str]:
@@ -159,10 +192,12 @@ def _from_release(path: Path, data: Mapping[str, Any]) -> CaptionFile:
     has_split = any(isinstance(entry, dict) and "split" in entry for entry in videos)
     for index, entry in enumerate(videos):
         where = f"{path}, videos[{index}]"
-        video_id = plain_name(field(entry, "video_id", str, where), "video_id", where)
+        video_id = _video_id(field(entry, "video_id", object, where), where)
         if video_id in marks:
-            raise DatasetError(f"{where}: the clip {video_id!r} stands there twice")
-        marks[video_id] = field(entry, "split", str, where) if has_split else ""
+            raise DatasetError(
+                f"{where}: the clip {video_id!r} stands there twice", "delete one of the two entries"
+            )
+        _mark(marks, video_id, field(entry, "split", str, where) if has_split else "", where)
     if "sentences" not in data or data["sentences"] in ([], None):
         raise DatasetError(
             f"{path} has {len(marks)} clips and no sentences: it is the list that the challenge gave out "
@@ -181,15 +216,16 @@ def _sentence(path: Path, index: int, entry: Any) -> Caption:
     if isinstance(entry, dict):
         video_id, text, sen_id = entry.get("video_id"), entry.get("caption"), entry.get("sen_id")
         if type(video_id) is str and type(text) is str and type(sen_id) is int:
-            is_usual = text.isascii() and text.isprintable() and _NUMBERED.fullmatch(video_id)
+            is_usual = text.isascii() and text.isprintable() and not is_missing(text)
+            is_usual = is_usual and _NUMBERED.fullmatch(video_id) is not None
             if is_usual:
                 return Caption(place, video_id, sen_id, text)
     where = f"{path}, {place}"
     return Caption(
         place,
-        plain_name(field(entry, "video_id", str, where), "video_id", where),
+        _video_id(field(entry, "video_id", object, where), where),
         _caption_id(entry.get("sen_id"), where),
-        caption_text(field(entry, "caption", str, where), where),
+        _text(text_field(entry, "caption", where), where),
     )
 
 
@@ -211,25 +247,30 @@ def _from_entries(path: Path, kind: str, entries: Sequence[Any], marks: dict[str
         names = ("id", *_CAPTION_ID) if kind == "annotations" else _CAPTION_ID
         number = next((entry[name] for name in names if entry.get(name) is not None), None)
         if split or isinstance(entry.get("split"), str):
-            marks[video_id] = split or entry["split"]
+            _mark(marks, video_id, split or entry["split"], where)
         for text in texts:
             id = _caption_id(number, where) if len(texts) == 1 else None
             yield Caption(place, video_id, id, _text(text, where))
 
 
-def _from_table(path: Path) -> Iterator[Caption]:
+def _from_table(path: Path, marks: dict[str, str]) -> Iterator[Caption]:
+    """The captions of a table; adds to `marks` where rows have a split."""
     columns = [
         WantedColumn("video_id", CLIP),
         WantedColumn("sentence", CAPTION),
         WantedColumn("key", _CAPTION_ID, is_needed=False),
+        WantedColumn("split", is_needed=False),
     ]
     for found in table_rows(path, columns, (str, loose_name)):
         if isinstance(found, RowFault):
             raise DatasetError(f"{path}, line {found.line}: {found.what}", found.hint)
-        line, (video_id, text, key) = found
+        line, (given, text, key, split) = found
         where = f"{path}, line {line}"
         id = plain_name(key, "key", where) if key.strip() else None
-        yield Caption(f"line {line}", _video_id(video_id, where), id, _text(text, where))
+        video_id = _video_id(given, where)
+        if not is_missing(split):
+            _mark(marks, video_id, split, where)
+        yield Caption(f"line {line}", video_id, id, _text(text, where))
 
 
 def _text(value: object, where: str) -> str:
@@ -249,11 +290,10 @@ def _first(entry: Mapping[str, Any], names: Sequence[str], what: str, where: str
 
 
 def _video_id(value: object, where: str) -> str:
-    """A clip's id: "video0" of "video0", "video0.mp4" or 0."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10000:
-        return f"video{value}"
+    """A clip's id: "video0" of "video0", "video0.mp4", 0, "0" or "0.0"."""
     text = re.sub(r"\.(mp4|webm|avi|mkv)$", "", value.strip()) if isinstance(value, str) else value
-    return plain_name(text, "video_id", where)
+    name = id_name(text, "video_id", where)
+    return f"video{int(name)}" if re.fullmatch(r"[0-9]{1,4}", name) else name
 
 
 def _caption_id(value: object, where: str) -> int | str | None:

@@ -42,6 +42,7 @@ from .lists.annotation import (
     load_json,
     require_folder,
     shown,
+    text_field,
 )
 from .lists.entries import load_data, numbered
 from .lists.table_file import read_rows
@@ -157,7 +158,7 @@ class SomethingSomethingV2(PredictionDataset):
     def _template(self, entry: dict[str, Any], where: str) -> str:
         """An entry's template without its brackets."""
         if "template" in entry or "text" not in entry:
-            return _plain(caption_text(field(entry, "template", str, where), where))
+            return _plain(text_field(entry, "template", where))
         number = id_name(field(entry, "label", object, where), "label", where)
         if number not in self._classes:
             raise DatasetError(
@@ -196,7 +197,7 @@ class SomethingSomethingV2(PredictionDataset):
 def _label(entry: dict[str, Any], where: str) -> str:
     """An entry's label: what is in `text` where `label` is the number of a class."""
     name = "text" if "text" in entry and not isinstance(entry.get("label"), str) else "label"
-    return caption_text(field(entry, name, str, where), where).strip()
+    return text_field(entry, name, where).strip()
 
 
 def _plain(template: str) -> str:

@@ -8,6 +8,7 @@ expected.
 from __future__ import annotations
 
 import json
+import math
 import re
 import reprlib
 from collections import Counter
@@ -246,14 +247,20 @@ def is_missing(text: str) -> bool:
     return len(bare) <= _LONGEST_MISSING and bare.lower() in MISSING
 
 
-def caption_text(value: object, where: str) -> str:
-    """`value` when it is text that can be stored as UTF-8; blank text passes, as it is.
+def caption_text(value: object, where: str, what: str = "the caption") -> str:
+    """`value` when it is text that can be stored as UTF-8; blank text passes, as it is, and "" is what JSON
+    and YAML mark as missing (null, NaN).
 
     Raises:
         DatasetError: not a string, or with half a surrogate pair (a broken escape in JSON).
     """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
     if not isinstance(value, str):
-        raise DatasetError(f"{where}: the caption must be a string, got {_type_name(value)} {shown(value)}")
+        raise DatasetError(
+            f"{where}: {what} must be a string, got {_type_name(value)} {shown(value)}",
+            "write it as a text, or take it out",
+        )
     if "\0" in value:
         raise DatasetError(f"{where}: the caption {shown(value)} holds a NUL", "take it out")
     if not value.isascii():
@@ -296,9 +303,19 @@ def field(entry: object, name: str, kind: type, where: str) -> Any:
     value = entry[name]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise DatasetError(
-            f"{where}: {name!r} must be {_JSON_NAMES[kind]}, got {_type_name(value)} {shown(value)}"
+            f"{where}: {name!r} must be {_JSON_NAMES[kind]}, got {_type_name(value)} {shown(value)}",
+            f"write {_JSON_NAMES[kind]} there; if all entries are so, the file is of another form",
         )
     return value
+
+
+def text_field(entry: object, name: str, where: str) -> str:
+    """`entry[name]`, a text that can be stored; "" where it is null or NaN.
+
+    Raises:
+        DatasetError: as `field` and `caption_text`.
+    """
+    return caption_text(field(entry, name, object, where), where, repr(name))
 
 
 _JSON_NAMES: dict[type, str] = {

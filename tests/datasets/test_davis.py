@@ -121,8 +121,6 @@ def test_missing_videos_are_listed_and_a_wrong_folder_is_refused(root: Path) -> 
     [
         (("../bear", "x", "object", "y"), "line 2: video '../bear' is not a plain name"),
         (("bear", "x", "colour", "y"), "line 2: edit 'colour' is not one of style, object"),
-        (("bear", "x", "object", " "), "line 2: prompt is blank"),
-        (("bear", "", "object", "y"), "line 2: source_prompt is blank"),
         (("boat", "a ship", "object", "y"), "line 7: the source prompt of 'boat' differs"),
     ],
 )
@@ -200,6 +198,22 @@ def test_edits_that_stand_there_twice_count_once_and_are_said(root: Path) -> Non
     data = open_(root)
     assert ids(data) == IDS
     assert data.notes() == ("3 edits repeat another one and are left out",)
+
+
+def test_edits_without_a_caption_are_left_out_and_said(root: Path) -> None:
+    blank = [("bear", "a bear", "style", text) for text in ("", "nan")] + [("bear", " ", "style", "x")]
+    write_csv(root, [*EDITS, *blank])
+    entries = [dict(zip(COLUMNS, row, strict=True)) for row in EDITS]
+    entries += [
+        {**entries[0], "prompt": None},
+        {**entries[0], "source_prompt": None},
+        {**entries[0], "prompt": "nan"},
+    ]
+    (root / "edits.yaml").write_text(yaml.safe_dump(entries))
+    for prompts in ("edits.csv", "edits.yaml"):
+        data = open_(root, prompts=prompts)
+        assert ids(data) == IDS
+        assert data.notes() == ("3 edits are left out: one of their captions is blank",)
 
 
 BOMB = "- &a [x]\n" + "".join(

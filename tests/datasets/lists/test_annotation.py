@@ -106,8 +106,9 @@ def test_values_that_are_missing() -> None:
 
 def test_captions() -> None:
     assert caption_text("日本語 🎬", "here") == "日本語 🎬"
-    with pytest.raises(DatasetError, match="the caption must be a string, got null"):
-        caption_text(None, "here")
+    assert caption_text(None, "here") == caption_text(float("nan"), "here") == ""
+    with pytest.raises(DatasetError, match="the caption must be a string, got a whole number"):
+        caption_text(3, "here")
     with pytest.raises(DatasetError, match="half a surrogate pair"):
         caption_text("\ud83c", "here")
 
