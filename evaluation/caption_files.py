@@ -145,7 +145,7 @@ def _refuse(path: Path, faults: Sequence[_Fault]) -> None:
 
 
 def _from_table(path: Path, needed: Sequence[str], optional: Sequence[str]) -> list[tuple[str, ...]]:
-    """The values of the columns, stripped; "" where an optional column is not there or empty."""
+    """The values of the columns, stripped; "" where an optional column is not there, empty or "nan"."""
     roles = (*needed, *optional)
     columns = [WantedColumn(role, _SYNONYMS[role], is_needed=role in needed) for role in roles]
     rows, faults = [], []
@@ -164,7 +164,8 @@ def _from_table(path: Path, needed: Sequence[str], optional: Sequence[str]) -> l
             else:
                 continue
             faults.append(_Fault(f"line {line}", what, hint))
-        rows.append(values)
+        optional_values = ("" if is_missing(value) else value for value in values[len(needed) :])
+        rows.append((*values[: len(needed)], *optional_values))
     _refuse(path, faults)
     return rows
 
@@ -196,13 +197,16 @@ def _from_json(path: Path) -> list[CaptionRow]:
         columns = Counter(str(key).lower() for key in item)
         twice = [key for key, count in columns.items() if count > 1]
         name, given, source = (_pick(item, role) for role in ("name", "caption", "source"))
+        source = None if isinstance(source, str | float) and is_missing(str(source)) else source
         captions = given if isinstance(given, list) else [given]
         if twice:
             faults.append(_Fault(where, f"the field {twice[0]!r:.60} stands there twice", "keep one of them"))
+        elif given is None and _has(item, "caption"):
+            faults.append(_no_text(where, None))
         elif given is None or (name is None and has_names):
             names = f"names: {', '.join(_SYNONYMS['name'])}; captions: {', '.join(_SYNONYMS['caption'])}"
             faults.append(_Fault(where, f"an object has no name or no caption: {shown(item)}", names))
-        elif odd := [caption for caption in captions or [None] if not _is_text(caption)]:
+        elif odd := [caption for caption in captions or [[]] if not _is_text(caption)]:
             faults.append(_no_text(where, odd[0]))
         elif odd := [value for value in (name, source) if not _is_id(value)]:
             what = f"a name or source must be a text or a number, got {shown(odd[0], 60)}"
@@ -230,7 +234,7 @@ def _from_object(path: Path, data: Mapping[str, Any]) -> list[CaptionRow]:
             what = "the name holds half a surrogate pair or a NUL, which are no characters"
             faults.append(_Fault(f"{name!r:.60}", what, "write the whole character"))
         faults += [
-            _no_text(f"{name!r:.60}", caption) for caption in captions or [None] if not _is_text(caption)
+            _no_text(f"{name!r:.60}", caption) for caption in captions or [[]] if not _is_text(caption)
         ]
         rows += [CaptionRow(name, caption.strip()) for caption in captions if _is_text(caption)]
     _refuse(path, faults)
@@ -241,6 +245,10 @@ def _pick(item: Mapping[str, Any], role: str) -> Any:
     """The value of the first of a role's names that the object has; None where it has none."""
     lower = {str(key).lower(): value for key, value in item.items()}
     return next((lower[name] for name in _SYNONYMS[role] if lower.get(name) not in (None, "")), None)
+
+
+def _has(item: Mapping[str, Any], role: str) -> bool:
+    return any(str(key).lower() in _SYNONYMS[role] for key in item)
 
 
 def _is_text(value: Any) -> bool:
@@ -275,7 +283,8 @@ def _no_text(where: str, caption: Any) -> _Fault:
     if isinstance(caption, str) and not _is_storable(caption):
         what = "a caption holds half a surrogate pair or a NUL, which are no characters"
         return _Fault(where, f"{what}: {shown(caption, 60)}", "write the whole character, or take it out")
-    return _Fault(where, f"a caption must be a text, got {shown(caption, 60)}", "fill it in, or take it out")
+    what = "null" if caption is None else shown(caption, 60)
+    return _Fault(where, f"a caption must be a text, got {what}", "fill it in, or take it out")
 
 
 def _from_lines(path: Path) -> list[CaptionRow]:

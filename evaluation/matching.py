@@ -70,7 +70,8 @@ def match(
     """
     ours, real = _by_name(generated), _by_name(reference or {})
     rows = read_captions(captions) if captions is not None else []
-    problems: list[str] = []
+    has_sources = pairs is not None or any(row.source for row in rows)
+    problems = _without_source([row.source for row in rows], captions) if pairs is None else []
     rows = with_clips_of_prompts(rows, (*ours, *real), _named(captions), problems)
     captions_of: dict[str, list[CaptionRow]] = {}
     repeated = 0
@@ -105,8 +106,8 @@ def match(
         sources = {draft.source for draft in drafts}
         if len(sources) == 1:
             problems.append(
-                f"all clips have one source, {min(sources):.60}, so no error can be told: if that is no "
-                "video, take the field out"
+                f"all clips have one source, {min(sources):.60}, so no error can be told"
+                + (": if that is no video, take the field out" if has_sources else "")
             )
     has_captions = captions is not None or any(draft.caption is not None for draft in drafts)
     problems += _problems(drafts, ours, real, has_captions, pairs)
@@ -163,7 +164,7 @@ def _by_pairs(
         problems.append(
             f"{len(rows) - len(distinct)} rows of {_named(pairs)} are there twice; each counts once"
         )
-    drafts = []
+    drafts, sources = [], []
     named_by_prompts = sources_of_prompts(
         {row.generated: [CaptionRow(row.generated, row.caption)] for row in distinct if row.caption}, ()
     )
@@ -176,13 +177,24 @@ def _by_pairs(
             found = [(row.caption, "")]
         for caption, source in found:
             own = row.reference or prompt_of.get(name, name)
-            drafts.append((name, real.get(partner), caption, row.source or source or own, True))
+            sources.append(row.source or source)
+            drafts.append((name, real.get(partner), caption, sources[-1] or own, True))
+    problems += _without_source(sources, pairs)
     named = list(dict.fromkeys(row.reference for row in distinct if row.reference))
     if named and not real:
         problems.append(counted("references are named in the pairs, and no references are given", named))
     elif unknown := [name for name in named if name not in real]:
         problems.append(counted("references that the pairs name are not there", unknown))
     return _numbered(drafts, ours), {row.generated for row in distinct}
+
+
+def _without_source(sources: Sequence[str], path: Path | None) -> list[str]:
+    """What to say where some rows of a list have a source and some have none."""
+    silent = sources.count("")
+    if silent in (0, len(sources)):
+        return []
+    what = f"{silent} of {len(sources)} rows of {_named(path)} have no source"
+    return [f"{what}: they count by prompt, reference or clip"]
 
 
 def _numbered(

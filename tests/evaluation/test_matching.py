@@ -272,7 +272,10 @@ def test_pairs_carry_captions_and_sources_and_captions_fill_the_gaps(tmp_path: P
     matched = match(clips("g0", "g1", "g2", "g3"), clips("r0", "r1", "r2", "r3"), captions, pairs)
     assert captions_of(matched) == {"g0": "given", "g1": "by its name", "g2": "by reference", "g3": None}
     assert [sample.source for sample in matched.samples] == ["s", "t", "r2", "r3"]
-    assert matched.problems == ("1 clips have no caption: g3",)
+    assert matched.problems == (
+        "2 of 4 rows of p.csv have no source: they count by prompt, reference or clip",
+        "1 clips have no caption: g3",
+    )
 
 
 def test_pairs_take_every_caption_of_a_clip(tmp_path: Path) -> None:
@@ -505,3 +508,23 @@ def test_clips_that_are_called_by_no_caption_are_sources_of_their_own(tmp_path: 
     names = {"video-0": "a man sings", "video-1": "a man sings", "set/2": "a man"}
     matched = match(clips(*names), None, write(tmp_path / "c.json", json.dumps(names)), None)
     assert {sample.source for sample in matched.samples} == set(names)
+
+
+@pytest.mark.parametrize("missing", ["", "nan", "NaN ", "None"])
+def test_a_source_that_is_missing_is_none_and_is_counted(tmp_path: Path, missing: str) -> None:
+    """`nan`, as pandas writes it, was one source of all that had none."""
+    rows = f"a,x,s\nb,x,s\nc,y,{missing}\nd,z,{missing}\n"
+    table = write(tmp_path / "c.csv", "name,caption,source\n" + rows)
+    entries = [
+        dict(zip(("name", "caption", "source"), row.split(","), strict=True)) for row in rows.splitlines()
+    ]
+    if missing == "nan":
+        entries[2:] = [{**entries[2], "source": float("nan")}, {**entries[3], "source": None}]
+    pairs = write(tmp_path / "p.csv", "generated,caption,source\n" + rows)
+    for path in (table, write(tmp_path / "c.json", json.dumps(entries))):
+        matched = match(clips("a", "b", "c", "d"), None, path, None)
+        assert [sample.source for sample in matched.samples] == ["s", "s", "c", "d"]
+        assert any(text.startswith(f"2 of 4 rows of {path.name} have no source") for text in matched.problems)
+    matched = match(clips("a", "b", "c", "d"), None, None, pairs)
+    assert [sample.source for sample in matched.samples] == ["s", "s", "c", "d"]
+    assert any(text.startswith("2 of 4 rows of p.csv have no source") for text in matched.problems)
