@@ -31,8 +31,8 @@ class PredictionListConfig(FrozenConfig):
         subset: how many clips to draw, None for all.
         order: "shuffled" (seeded; every prefix is a random subset) or "id".
         seed: chooses the subset and the order.
-        skip_missing: leave out clips that are not there before the subset is drawn; the fingerprint then
-            follows what is there.
+        skip_missing: leave out clips that are not there (or dead links, or empty) before the subset is drawn;
+            the fingerprint then follows what is there.
         video_root: where the clips lie, when not in their place in `root`.
     """
 
@@ -143,9 +143,16 @@ class PredictionDataset(ListedDataset):
             )
         if config.skip_missing:
             self._require_any(clips)
-            there = [clip for clip in clips if self._is_there(clip.path)]
+            usable = {path: self._is_usable(path) for path in dict.fromkeys(clip.path for clip in clips)}
+            there = [clip for clip in clips if usable[clip.path]]
             if len(there) < len(clips):
                 notes.append(f"{len(clips) - len(there)} of {total} clips are left out: they are missing")
+            if not there:
+                raise DatasetError(
+                    f"{self.what}, split {self.split!r}: every clip is a dead link or empty, such as "
+                    f"{str(clips[0].path)!r} ({clips[0].where})",
+                    self.hint,
+                )
             clips = there
         clips = sorted(clips, key=lambda clip: shuffled_rank(config.seed, clip.sample.id))
         if config.subset is not None and len(clips) < config.subset:

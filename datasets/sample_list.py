@@ -20,6 +20,7 @@ from ..core.hashing import digest
 from ..core.seeds import derive_seed
 from ..core.types import Sample
 from .lists.annotation import expanded
+from .video import PICTURE_SUFFIXES
 
 
 class ListedDataset(Dataset):
@@ -101,6 +102,21 @@ class ListedDataset(Dataset):
 
     def _is_there(self, path: Path) -> bool:
         return path.name in (self._names_in(path.parent) or ())
+
+    def _is_usable(self, path: Path) -> bool:
+        """Whether a clip is there and may hold something: no dead link, no empty file, no folder that is called
+        like a video and has no picture. Asks the file system for each clip, where missing ones are left out."""
+        if not self._is_there(path):
+            return False
+        try:
+            if not path.is_dir():
+                return path.stat().st_size > 0
+            if not path.suffix:
+                return True
+            with os.scandir(path) as entries:
+                return any(entry.name.lower().endswith(tuple(PICTURE_SUFFIXES)) for entry in entries)
+        except OSError:
+            return False
 
 
 def shuffled_rank(seed: int, id: str) -> int:

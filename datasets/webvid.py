@@ -70,8 +70,9 @@ class WebVid(ListedDataset):
             subset: how many rows to draw, None for all.
             order: "shuffled" (seeded; every prefix is a random subset) or "id".
             seed: chooses the subset and the order.
-            skip_missing: leave out rows whose video is not there before the subset is drawn; costs one
-                listing for each page folder, and the fingerprint then follows what is there.
+            skip_missing: leave out rows whose video is not there (or a dead link, or empty) before the subset
+                is drawn; costs one listing for each page folder and a look at each video, and the
+                fingerprint then follows what is there.
             video_root: the folder of the page folders when it is not `root`/videos.
         """
 
@@ -152,7 +153,7 @@ class WebVid(ListedDataset):
             if is_missing(caption):
                 left["their caption is blank"] += 1
                 continue
-            if config.skip_missing and not self._is_there(self._video_path(row)):
+            if config.skip_missing and not self._is_usable(self._video_path(row)):
                 left["their video is missing"] += 1
                 absent = absent or row
                 continue

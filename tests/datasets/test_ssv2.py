@@ -43,7 +43,7 @@ def make_root(root: Path, count: int = 40) -> Path:
     (root / "test.json").write_text(json.dumps([{"id": "3000"}, {"id": "3001"}]))
     (root / "test-answers.csv").write_text("3001;Folding something\n3000;Moving something, quickly\n")
     for entry in entries:
-        (root / VIDEOS / f"{entry['id']}.webm").touch()
+        (root / VIDEOS / f"{entry['id']}.webm").write_bytes(b"x")
     return root
 
 
@@ -128,6 +128,24 @@ def test_missing_clips_stay_in_the_list_unless_left_out(root: Path) -> None:
     assert ids(skipping) == order[3:]
     assert skipping.notes() == ("3 of 40 clips are left out: they are missing",)
     assert len(open_(root, skip_missing=True, subset=37)) == 37
+
+
+def test_dead_links_empty_files_and_folders_without_pictures_are_left_out_as_missing(root: Path) -> None:
+    order = ids(open_(root))
+    paths = [root / VIDEOS / f"{id}.webm" for id in order]
+    for path in paths[:4]:
+        path.unlink()
+    paths[0].symlink_to(root / "gone.webm")
+    paths[1].touch()
+    paths[2].mkdir()
+    paths[3].symlink_to(paths[4])
+    data = open_(root, skip_missing=True)
+    assert ids(data) == order[3:]
+    assert data.notes() == ("3 of 40 clips are left out: they are missing",)
+    for path in paths[4:]:
+        path.write_bytes(b"")
+    with pytest.raises(DatasetError, match="every clip is a dead link or empty, such as"):
+        len(open_(root, skip_missing=True))
 
 
 @pytest.mark.parametrize("folder", ["", "videos", f"videos/{VIDEOS}"])

@@ -46,7 +46,7 @@ def make_root(root: Path, count: int = 60, name: str = "results_2M_val.csv") -> 
     for row in rows:
         folder = root / "videos" / row["page_dir"]
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{row['videoid']}.mp4").touch()
+        (folder / f"{row['videoid']}.mp4").write_bytes(b"x")
     return root
 
 
@@ -133,6 +133,9 @@ def test_dead_videos_stay_in_the_list_unless_left_out(root: Path) -> None:
     assert ids(skipping) == [videoid for videoid in order if videoid not in gone]
     assert skipping.missing() == []
     assert skipping.notes() == ("12 of 60 rows are left out: their video is missing",)
+    dead[0].symlink_to(root / "nowhere.mp4")
+    dead[1].touch()
+    assert open_(root, subset=None, skip_missing=True).notes() == skipping.notes()
     assert len(open_(root, subset=40, skip_missing=True)) == 40
 
 
