@@ -104,8 +104,8 @@ class ListedDataset(Dataset):
         return path.name in (self._names_in(path.parent) or ())
 
     def _is_usable(self, path: Path) -> bool:
-        """Whether a clip is there and may hold something: no dead link, no empty file, no folder that is called
-        like a video and has no picture. Asks the file system for each clip, where missing ones are left out."""
+        """Whether a clip is there and may hold something: no dead link, no empty file, no folder that is
+        called like a video and has no picture. Asks the file system for each clip."""
         if not self._is_there(path):
             return False
         try:
