@@ -5,12 +5,16 @@ Under each protocol I3D runs on real frames, which takes most of the file's twen
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import torchmetrics.functional.image.lpips as published
+import torchvision
 from PIL import Image
 
 from reelbench.datasets.video import write_lossless
@@ -23,7 +27,7 @@ RESOLUTION = "real clips are brought to the model's resolution and cut off to by
 NO_IDENTITY = {
     "lvdm": ({"fvd"}, RESOLUTION),
     "seer": (
-        {"fvd", "psnr", "ssim", "motion_alignment", "motion_correlation", "structure_kept"},
+        {"fvd", "psnr", "ssim", "lpips", "motion_alignment", "motion_correlation", "structure_kept"},
         "real clips are blended over their whole length and cut off to bytes, generated ones never",
     ),
     "tats": ({"fvd"}, RESOLUTION),
@@ -35,6 +39,7 @@ AT_IDENTITY = {
     "fvd": 0.0,
     "psnr": MAX_PSNR_DB,
     "ssim": 1.0,
+    "lpips": 0.0,
     "motion_alignment": 0.0,
     "motion_correlation": 1.0,
     "structure_kept": 1.0,
@@ -78,8 +83,20 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def lpips(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The published heads on AlexNet's layers at random weights."""
+    folder = tmp_path_factory.mktemp("lpips")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = torchvision.models.alexnet().features.state_dict()
+    torch.save({f"features.{name}": value for name, value in layers.items()}, folder / "alexnet-random.pth")
+    shutil.copy(Path(published.__file__).parent / "lpips_models" / "alex.pth", folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
 def measured(
-    clips: Path, weights: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    clips: Path, weights: dict[str, str], lpips: str, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[tuple[str, str], dict[str, Any]]:
     """The summary's rows by protocol and metric; of set metrics, which run a network, on two clips."""
     pair_metrics = [metric for metric in AT_IDENTITY if metric != "fvd"]
@@ -89,7 +106,7 @@ def measured(
             reference=clips,
             protocol=protocol_names(),
             metrics=metrics,
-            weights={"i3d": weights["i3d"]} if metrics == SET_METRICS else {},
+            weights={"i3d": weights["i3d"]} if metrics == SET_METRICS else {"lpips": lpips},
             output=tmp_path_factory.mktemp("out"),
             device="cpu",
             limit=limit,
