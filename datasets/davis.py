@@ -195,7 +195,7 @@ class Davis(EditingDataset):
             if line.strip()
         }
         if not names:
-            raise DatasetError(f"{path} names no video")
+            raise DatasetError(f"{path} names no video", "copy the file again")
         return frozenset(names)
 
 

@@ -148,7 +148,8 @@ def _window(start: str, stop: str, where: str) -> tuple[int, int]:
         match = _NUMBER.fullmatch(text.strip())
         if match is None:
             raise DatasetError(
-                f"{where}: {name} must be a frame number of at most 10 digits, got {text!r:.40}"
+                f"{where}: {name} must be a frame number of at most 10 digits, got {text!r:.40}",
+                "correct the line, or take it out",
             )
         numbers.append(int(match[1]))
     first, last = numbers

@@ -175,12 +175,13 @@ class LoveuTgve(EditingDataset):
             elif before._replace(line=line) == row:
                 num_again += 1
             else:
+                other = "caption" if before.part == row.part else "heading above it"
                 raise DatasetError(
-                    f"{where}: the video {name!r} stands in line {before.line} too, with other captions",
+                    f"{where}: the video {name!r} stands in line {before.line} too, with another {other}",
                     "delete one of the two lines",
                 )
         if not rows:
-            raise DatasetError(f"{path} has a header but no rows with captions")
+            raise DatasetError(f"{path} has a header but no rows with captions", "copy the file again")
         return list(rows.values()), num_blank_rows, num_blank_edits, num_again
 
 

@@ -281,10 +281,14 @@ def _numbered(path: Path, captions: list[Caption]) -> list[tuple[int | str, Capt
         where = f"{path}, {caption.place}"
         if id is None:
             raise DatasetError(
-                f"{where}: other captions of {caption.video_id!r} have a sen_id, this one has none"
+                f"{where}: other captions of {caption.video_id!r} have a sen_id, this one has none",
+                "give it one, or take all of them out",
             )
         if id in of_id:
-            raise DatasetError(f"{where}: sen_id {id} stands there twice for {caption.video_id!r}")
+            raise DatasetError(
+                f"{where}: sen_id {id} stands there twice for {caption.video_id!r}",
+                "delete one of the two entries",
+            )
         of_id[id] = caption
     if all(isinstance(id, int) for id in of_id):
         return sorted(of_id.items(), key=lambda item: int(item[0]))

@@ -303,4 +303,6 @@ def _caption_id(value: object, where: str) -> int | str | None:
         return int(value)
     if isinstance(value, str):
         return plain_name(value, "sen_id", where)
-    raise DatasetError(f"{where}: 'sen_id' must be a whole number, got {shown(value)}")
+    raise DatasetError(
+        f"{where}: 'sen_id' must be a whole number, got {shown(value)}", "correct it, or take all out"
+    )

@@ -97,7 +97,10 @@ class ListedDataset(Dataset):
                 self._listings[folder] = None
             except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
                 why = error.strerror if isinstance(error, OSError) else error
-                raise DatasetError(f"{self.what}: cannot list {folder!s:.400}: {why}") from error
+                raise DatasetError(
+                    f"{self.what}: cannot list {folder!s:.400}: {why}",
+                    "correct the path, or who may read the folder",
+                ) from error
         return self._listings[folder]
 
     def _is_there(self, path: Path) -> bool:

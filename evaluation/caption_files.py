@@ -321,7 +321,8 @@ def _from_folder(path: Path) -> list[CaptionRow]:
     if empty := [f"{row.name}.txt" for row in rows if not row.caption]:
         more = ", ..." if len(empty) > _NUM_SHOWN else ""
         raise EvaluationError(
-            f"{len(empty)} caption files in {str(path)!r} are empty: {', '.join(empty[:_NUM_SHOWN])}{more}"
+            f"{len(empty)} caption files in {str(path)!r} are empty: {', '.join(empty[:_NUM_SHOWN])}{more}",
+            "fill them in, or take them out",
         )
     return rows
 

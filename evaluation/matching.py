@@ -82,7 +82,7 @@ def match(
         else:
             found.append(row)
     if repeated:
-        problems.append(f"{repeated} rows of {_named(captions)} are there twice; each counts once")
+        problems.append(f"{repeated} rows of {_named(captions)} repeat another one and are left out")
     prompt_of = sources_of_prompts(captions_of, (*ours, *real))
     if pairs is None:
         drafts = _by_names(ours, real, captions_of, prompt_of)
@@ -162,7 +162,7 @@ def _by_pairs(
     distinct = list(dict.fromkeys(rows))
     if len(distinct) < len(rows):
         problems.append(
-            f"{len(rows) - len(distinct)} rows of {_named(pairs)} are there twice; each counts once"
+            f"{len(rows) - len(distinct)} rows of {_named(pairs)} repeat another one and are left out"
         )
     drafts, sources = [], []
     named_by_prompts = sources_of_prompts(

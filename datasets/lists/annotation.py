@@ -26,6 +26,9 @@ from .text_file import is_file, is_folder, names_shown, read_text
 MISSING = frozenset(["", "nan", "none", "null", "<na>", "#n/a"])
 """How tables write that a value is missing (pandas, Excel), in lower case."""
 
+_ANOTHER = "the file may be another one than is asked for, or of another form"
+_CORRECT = "correct it there, or write the list as CSV"
+
 _LONGEST_MISSING = max(map(len, MISSING))
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
@@ -111,7 +114,7 @@ def load_json(path: Path) -> dict[str, Any]:
     """
     value = _json_file(path, "a JSON object")
     if not isinstance(value, dict):
-        raise DatasetError(f"{path}: expected a JSON object at the top, got {_type_name(value)}")
+        raise DatasetError(f"{path}: expected a JSON object at the top, got {_type_name(value)}", _ANOTHER)
     return value
 
 
@@ -126,7 +129,9 @@ def load_json_list(path: Path, what: str) -> list[Any]:
     """
     value = _json_file(path, f"a JSON list of {what}")
     if not isinstance(value, list):
-        raise DatasetError(f"{path}: expected a JSON list of {what} at the top, got {shown(value, 40)}")
+        raise DatasetError(
+            f"{path}: expected a JSON list of {what} at the top, got {shown(value, 40)}", _ANOTHER
+        )
     return value
 
 
@@ -158,8 +163,9 @@ def parse_json(text: str, path: Path, line: int = 1) -> Any:
             f"{path}: not readable as JSON: brackets are nested deeper than a list's",
             "give the list itself; the file may be damaged",
         ) from error
-    except ValueError as error:  # two values of one name, a number of thousands of digits
-        raise DatasetError(f"{path}: not readable as JSON ({error})", "correct it there") from error
+    except ValueError as error:  # two values of one name, or what `int` says of a number without end
+        why = "a number has thousands of digits" if "int_max_str_digits" in str(error) else error
+        raise DatasetError(f"{path}: not readable as JSON ({why})", "correct it there") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -191,11 +197,15 @@ def load_yaml_list(path: Path) -> list[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise DatasetError(f"{path}{place}: not valid YAML ({error.problem or error.context})") from error
+        raise DatasetError(
+            f"{path}{place}: not valid YAML ({error.problem or error.context})", _CORRECT
+        ) from error
     except yaml.YAMLError as error:
-        raise DatasetError(f"{path}: not valid YAML ({error})") from error
+        raise DatasetError(f"{path}: not valid YAML ({error})", _CORRECT) from error
     if not isinstance(value, list):
-        raise DatasetError(f"{path}: expected a list at the top, got {_type_name(value)}")
+        raise DatasetError(
+            f"{path}: expected a list at the top, got {_type_name(value)}", "begin each entry with '- '"
+        )
     return value
 
 
@@ -295,7 +305,7 @@ def field(entry: object, name: str, kind: type, where: str) -> Any:
             another type.
     """
     if not isinstance(entry, dict):
-        raise DatasetError(f"{where}: expected an object, got {_type_name(entry)}")
+        raise DatasetError(f"{where}: expected an object, got {_type_name(entry)}", _ANOTHER)
     if name not in entry:
         close = nearest(name, [key for key in entry if isinstance(key, str) and len(key) < 40][:200])
         hint = f"did you mean {close!r}?" if close else None

@@ -9,9 +9,11 @@ from typing import Any
 
 from ...core.errors import DatasetError
 from .annotation import parse_json, shown
-from .text_file import MOST_BYTES, read_text, text_lines
+from .text_file import MOST_BYTES, read_text, refuse_stand_ins, text_lines
 
 JSON_LINES = (".jsonl", ".ndjson", ".jsonlines")
+
+_TABLES = (".csv", ".tsv", ".xlsx")
 
 _LOOKED_AT = 1 << 20
 """Characters of a `.json` that say whether it is lines of JSON."""
@@ -33,6 +35,11 @@ def load_data(path: Path, expected: str) -> Any:
         DatasetError: unreadable, empty, or not of that kind (with line and column).
     """
     suffix = path.suffix.lower()
+    if suffix in _TABLES:
+        raise DatasetError(
+            f"{path} is a table by its ending; expected {expected}",
+            "JSON, lines of JSON (.jsonl) and Parquet are read here: save it as one of these",
+        )
     if suffix == ".parquet":
         return _parquet(path)
     if suffix in JSON_LINES:
@@ -52,7 +59,10 @@ def numbered(path: Path, entries: Sequence[Any]) -> Iterator[tuple[str, dict[str
     for index, entry in enumerate(entries):
         where = f"{path}, entry {index}"
         if not isinstance(entry, dict):
-            raise DatasetError(f"{where}: expected an object, got {shown(entry)}")
+            raise DatasetError(
+                f"{where}: expected an object, got {shown(entry)}",
+                "the list may be another one than is asked for",
+            )
         yield where, entry
 
 
@@ -78,6 +88,7 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     num_bytes = 0
     try:
+        refuse_stand_ins(path)
         with pq.ParquetFile(path) as file:
             # Only what is text or a number, or lists of it: hubs keep videos in such files, too.
             names = [field.name for field in file.schema_arrow if _is_plain(field.type)]

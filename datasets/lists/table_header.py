@@ -10,11 +10,13 @@ from pathlib import Path
 
 from ...core.errors import DatasetError, nearest
 from .text_file import names_shown
+from .workbook import SUFFIX
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
 
 _LONGEST_HEADER = 1 << 16
 _NUM_COMPARED = 200
+_FIRST_SHEET = "; of a workbook the first sheet that holds anything is read: put the list there"
 
 _SEPARATOR = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)
 """What Excel understands, and writes, before the header."""
@@ -83,7 +85,14 @@ def open_table(
         first = next(written, None)
         delimiters = separator[1] if separator[1] in delimiters else delimiters
     if first is None:
-        raise DatasetError(f"{path} is empty; expected a header with the columns {names}")
+        raise DatasetError(
+            f"{path} is empty; expected a header with the columns {names}", "copy the file again"
+        )
+    if len(first) > _LONGEST_HEADER:
+        raise DatasetError(
+            f"{path}, line 1: of {len(first):,} characters, which no header has: {first[:80]!r}",
+            f"put a header with the columns {names} first, in a line of its own",
+        )
     is_open = first.count('"') % 2 == 1
     while is_open:  # a name with a line break
         more = next(lines, None)
@@ -149,11 +158,14 @@ def _check_columns(
             ]
             close = nearest(column.name, unused[:_NUM_COMPARED])
             hint = f"rename {close!r} to {column.name!r}" if close else None
-            if column.names:
+            if len(header) == 1 and "|" in header[0]:
+                hint = "put commas, semicolons or tabs between the columns, not '|'"
+            elif column.names:
                 hint = f"any of these names will do: {', '.join(column.names)}"
             raise DatasetError(
                 f"{path}, line 1: the column {column.name!r} is missing; there: {names_shown(header)}",
-                hint or f"expected the columns {', '.join(c.name for c in columns if c.is_needed)}",
+                (hint or f"expected the columns {', '.join(c.name for c in columns if c.is_needed)}")
+                + (_FIRST_SHEET if path.suffix.lower() == SUFFIX else ""),
             )
         if place is not None:
             count = [forms[-1](name) for name in header].count(forms[-1](header[place]))

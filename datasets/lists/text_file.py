@@ -20,6 +20,17 @@ _NUM_NAMES, _LONGEST_NAME = 16, 40
 
 _LINE_END = re.compile(rb"\r\n?|\n")
 
+_STAND_INS = {
+    b"version https://git-lfs": ("a pointer of Git LFS, not the file itself", "fetch the file: git lfs pull"),
+    b"/annex/objects/": ("a pointer of git-annex, not the file itself", "fetch the file: git annex get"),
+    b"<!doctype html": (
+        "a web page, not the file itself",
+        "download the file itself: the page may show an error",
+    ),
+    b"<html": ("a web page, not the file itself", "download the file itself: the page may show an error"),
+}
+"""What downloads leave in the place of a file, by how it begins (in lower case), and what to do."""
+
 _OTHER_KINDS = {
     b"PK\x03\x04": "a workbook (Excel, LibreOffice) or another zip archive",
     b"\xd0\xcf\x11\xe0": "a workbook of an old Excel",
@@ -73,6 +84,20 @@ def read_text(path: Path) -> str:
     return "".join(text_lines(path, longest=MOST_BYTES))
 
 
+def refuse_stand_ins(path: Path) -> None:
+    """Refuse what a download left in the place of a file of whatever kind.
+
+    Raises:
+        DatasetError: a pointer of Git LFS or git-annex, or a web page.
+        OSError: unreadable.
+    """
+    with path.open("rb") as file:
+        start = file.read(256).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    for mark, (kind, hint) in _STAND_INS.items():
+        if start.startswith(mark):
+            raise DatasetError(f"{path} is {kind}", hint)
+
+
 def names_shown(names: Iterable[object]) -> str:
     """The first few of the names of columns or fields, for a message: cut, and odd characters escaped."""
     shown = [repr(str(name)[:_LONGEST_NAME])[1:-1] for name in islice(names, _NUM_NAMES + 1)]
@@ -116,13 +141,14 @@ def require_readable_size(path: Path) -> None:
 
 def _unreadable(path: Path, error: OSError | ValueError) -> DatasetError:
     why = error.strerror if isinstance(error, OSError) else error  # a NUL in the name is a ValueError
-    return DatasetError(f"cannot read {path!s:.400}: {why}")
+    return DatasetError(f"cannot read {path!s:.400}: {why}", "correct the path, or who may read the file")
 
 
 def _refuse_other_kinds(path: Path) -> None:
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # opening a pipe waits for whoever fills it
         raise DatasetError(f"{path} is a device, a pipe or a socket, not a file", "write the list to a file")
+    refuse_stand_ins(path)
     with path.open("rb") as file:
         start = file.read(4)
     for mark, kind in _OTHER_KINDS.items():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import DatasetError
-from .text_file import MOST_BYTES, require_readable_size
+from .text_file import MOST_BYTES, refuse_stand_ins, require_readable_size
 
 SUFFIX = ".xlsx"
 
@@ -41,6 +41,7 @@ def workbook_lines(path: Path) -> Iterator[str]:
         ) from error
     require_readable_size(path)
     try:
+        refuse_stand_ins(path)
         _require_unpacked_size(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl tells of formats that it does not know

@@ -90,7 +90,7 @@ def test_of_a_long_action_every_so_many_frames_are_blended_as_seer_does(tmp_path
 
 @pytest.mark.parametrize(
     ("reader", "protocol"),
-    [(ClipReader("seer"), "seer"), (ClipReader(), "predicted"), (ClipReader(), "tats")],
+    [(ClipReader("seer"), "seer"), (ClipReader(), "predicted")],
 )
 def test_what_is_trained_on_is_what_the_protocol_reads(
     tmp_path: Path, reader: ClipReader, protocol: str

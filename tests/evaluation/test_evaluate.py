@@ -282,7 +282,7 @@ def test_what_does_not_fit_together_stands_in_the_rows_and_in_the_report(
     folders.captions.write_text("\n".join(["name,caption", *rows, ""]))
     result = measure(metrics=["clipsim", "temporal_flickering"])
     said = (
-        "1 rows of captions.csv are there twice; each counts once",
+        "1 rows of captions.csv repeat another one and are left out",
         "1 listed clips are not there: gone",
         "1 clips have no caption: f",
     )

@@ -229,7 +229,7 @@ def test_identical_rows_count_once_and_are_said(tmp_path: Path) -> None:
     path = write(tmp_path / "c.csv", "name,caption\na,one\na,one\na.mp4,one\nb,two\n")
     matched = match(clips("a", "b"), None, path, None)
     assert captions_of(matched) == {"a": "one", "b": "two"}
-    assert matched.problems == ("2 rows of c.csv are there twice; each counts once",)
+    assert matched.problems == ("2 rows of c.csv repeat another one and are left out",)
 
 
 def test_a_source_column_groups_clips(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_what_the_pairs_do_not_name_or_name_in_vain_is_said(tmp_path: Path) -> N
     matched = match(clips("a", "b", "take #2"), clips("r", "q"), None, pairs)
     assert references_of(matched.samples) == {"a": "r", "b": None, "lost": "r"}
     assert matched.problems == (
-        "1 rows of p.csv are there twice; each counts once",
+        "1 rows of p.csv repeat another one and are left out",
         "1 references that the pairs name are not there: gone",
         "1 listed clips are not there: lost",
         "1 clips are not named in p.csv and left out: take #2",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from reelbench.core import registry
 from reelbench.core.errors import DatasetError
+from reelbench.datasets.lists import annotation
 from reelbench.datasets.lists.annotation import (
     caption_text,
     field,
@@ -18,9 +20,12 @@ from reelbench.datasets.lists.annotation import (
     is_missing,
     load_json,
     load_yaml_list,
+    parse_json,
     plain_name,
     shown,
 )
+from reelbench.datasets.lists.entries import load_data
+from reelbench.datasets.lists.table_file import read_rows
 from reelbench.datasets.lists.text_file import names_shown
 
 
@@ -111,6 +116,65 @@ def test_captions() -> None:
         caption_text(3, "here")
     with pytest.raises(DatasetError, match="half a surrogate pair"):
         caption_text("\ud83c", "here")
+
+
+def test_every_refusal_of_a_list_says_what_to_do() -> None:
+    """An error without a hint leaves a user with a fault and no way on."""
+    root = Path(annotation.__file__).parents[2]
+    files = [
+        *root.glob("datasets/*.py"),
+        *root.glob("datasets/lists/*.py"),
+        root / "evaluation/caption_files.py",
+    ]
+    bare = [
+        f"{file.name}, line {node.lineno}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "id", "") in ("DatasetError", "EvaluationError")
+        and len(node.args) + len(node.keywords) < 2
+    ]
+    assert len(files) > 20
+    assert bare == []
+
+
+@pytest.mark.parametrize("name", ["c.json", "c.jsonl", "c.csv", "c.parquet", "c.xlsx"])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 123\n", "a pointer of Git LFS"),
+        ("/annex/objects/SHA256E-s1--0\n", "a pointer of git-annex"),
+        ("\ufeff\n <!DOCTYPE html><html>404</html>", "a web page"),
+        ("<HTML>404", "a web page"),
+    ],
+)
+def test_what_a_download_left_in_the_place_of_a_file_is_called_that(
+    tmp_path: Path, name: str, content: str, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(content, "utf-8")
+    with pytest.raises(DatasetError, match=f"{name} is {message}, not the file itself") as caught:
+        list(read_rows(path, ("name",))) if name in ("c.csv", "c.xlsx") else load_data(path, "a list")
+    assert "file" in str(caught.value.hint)
+
+
+def test_other_files_than_are_asked_for_are_called_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("id,label\n1,x\n")
+    with pytest.raises(
+        DatasetError, match=r"a\.csv is a table by its ending; expected a list of clips"
+    ) as caught:
+        load_data(path, "a list of clips")
+    assert "save it as one of these" in str(caught.value.hint)
+    path.write_text("name|caption\na|x\n")
+    with pytest.raises(DatasetError, match="the column 'name' is missing") as caught:
+        list(read_rows(path, ("name",)))
+    assert caught.value.hint == "put commas, semicolons or tabs between the columns, not '|'"
+    path.write_text(",".join(f"column{number}" for number in range(100_000)))
+    with pytest.raises(DatasetError, match=r"line 1: of 1,188,889 characters, which no header has"):
+        list(read_rows(path, ("name",)))
+    with pytest.raises(DatasetError, match=r"not readable as JSON \(a number has thousands of digits\)"):
+        parse_json(f"[{'9' * 6000}]", path)
 
 
 def test_fields() -> None:

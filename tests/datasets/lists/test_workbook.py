@@ -115,3 +115,10 @@ def test_rows_that_no_sheet_has_are_refused_before_they_are_counted(tmp_path: Pa
 def test_the_last_row_of_a_sheet_has_its_number(tmp_path: Path) -> None:
     path = with_rows(tmp_path / "s.xlsx", f'<row r="1048576">{CELL.format(1048576)}</row>')
     assert list(read_rows(path, COLUMNS)) == [(2, ("a", "b")), (1048576, ("c", "d"))]
+
+
+def test_a_first_sheet_of_another_kind_says_which_sheet_is_read(tmp_path: Path) -> None:
+    path = save(tmp_path / "s.xlsx", [["This sheet tells", "what"]], [list(COLUMNS), ["a", "b"]])
+    with pytest.raises(DatasetError, match="the column 'Video name' is missing") as caught:
+        list(read_rows(path, COLUMNS))
+    assert "the first sheet that holds anything is read: put the list there" in str(caught.value.hint)
