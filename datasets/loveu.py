@@ -175,7 +175,8 @@ class LoveuTgve(EditingDataset):
             elif before._replace(line=line) == row:
                 num_again += 1
             else:
-                other = "caption" if before.part == row.part else "heading above it"
+                is_alike = before._replace(line=line, part=part) == row
+                other = "heading above it" if is_alike else "caption"
                 raise DatasetError(
                     f"{where}: the video {name!r} stands in line {before.line} too, with another {other}",
                     "delete one of the two lines",

@@ -125,7 +125,7 @@ class SomethingSomethingV2(PredictionDataset):
         prompts = self._answers(what) if self.config.split == "test" else {}
         clips = []
         for where, entry in numbered(path, entries):
-            id = id_name(field(entry, "video_id" if "id" not in entry else "id", object, where), "id", where)
+            id = _clip_id(field(entry, "video_id" if "id" not in entry else "id", object, where), where)
             if self.config.split == "test":
                 if id not in prompts:
                     raise DatasetError(
@@ -185,13 +185,21 @@ class SomethingSomethingV2(PredictionDataset):
         rows = read_rows(path, ("id", "template"), has_header=False, delimiters=";")
         for line, (id, template) in rows:
             where = f"{path}, line {line}"
-            id, prompt = id_name(id, "id", where), _plain(caption_text(template, where))
+            id, prompt = _clip_id(id, where), _plain(caption_text(template, where))
             if answers.setdefault(id, prompt) != prompt:
                 raise DatasetError(
                     f"{where}: the clip {id!r} stands above with another template ({answers[id]!r:.60})",
                     "delete one of the two lines",
                 )
         return answers
+
+
+def _clip_id(value: object, where: str) -> str:
+    """A clip's id, "78687" of "78687.webm"."""
+    if isinstance(value, str):
+        stem, dot, suffix = value.strip().rpartition(".")
+        value = stem if dot + suffix.lower() in _SUFFIXES else value
+    return id_name(value, "id", where)
 
 
 def _label(entry: dict[str, Any], where: str) -> str:

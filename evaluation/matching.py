@@ -275,11 +275,14 @@ def _by_name(clips: Mapping[str, StoredClip]) -> dict[str, StoredClip]:
 
 def _key(name: str, *known: Collection[str]) -> str:
     """A name from a file as the clip is called: as it is where there is a clip of that name; else composed,
-    without a video's suffix or a leading "./"."""
+    without a video's suffix or a leading "./"; "1" of "1.0", as tables with gaps have it."""
     text = composed(name)
     if any(text in names for names in known):
         return text
-    return without_video_suffix(text.replace("\\", "/").removeprefix("./"))
+    bare = without_video_suffix(text.replace("\\", "/").removeprefix("./"))
+    number = bare.removesuffix(".0")
+    is_number = number.isdecimal() and any(number in names for names in known)
+    return number if is_number and not any(bare in names for names in known) else bare
 
 
 def _named(path: Path | None) -> str:

@@ -261,7 +261,8 @@ def test_blank_captions_are_left_out_and_said(root: Path) -> None:
         (["/etc", *captions("x")], "Video name '/etc' is not a plain name"),
         (["..", *captions("x")], "Video name '..' is not a plain name"),
         (["", *captions("x")], "Video name '' is not a plain name"),
-        (["swans", *captions("x")], "line 11: the video 'swans' stands in line 2 too"),
+        (["swans", *captions("x")], "line 11: the video 'swans' stands in line 2 too, with another caption"),
+        (["swans", *captions("swans")], "line 11: .* stands in line 2 too, with another heading above it"),
         (["x", "", *captions("x")[1:]], "'x' has edited captions and no 'Our GT caption'"),
     ],
 )

@@ -363,3 +363,13 @@ def test_labels_that_are_missing_are_left_out_and_said(root: Path) -> None:
     (root / "validation.json").write_text(json.dumps(entries))
     assert len(open_(root)) == 3
     assert open_(root).notes() == ("2 of 5 clips are left out: their caption is blank",)
+
+
+def test_ids_may_be_names_of_files(root: Path) -> None:
+    entries = make_entries(40)
+    expected = open_(root).fingerprint()
+    for index, entry in enumerate(entries):
+        entry["id"] += (".webm", ".MP4", "")[index % 3]
+    (root / "validation.json").write_text(json.dumps(entries))
+    assert open_(root).fingerprint() == expected
+    assert open_(root).missing() == []

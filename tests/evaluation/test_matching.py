@@ -528,3 +528,15 @@ def test_a_source_that_is_missing_is_none_and_is_counted(tmp_path: Path, missing
     matched = match(clips("a", "b", "c", "d"), None, None, pairs)
     assert [sample.source for sample in matched.samples] == ["s", "s", "c", "d"]
     assert any(text.startswith("2 of 4 rows of p.csv have no source") for text in matched.problems)
+
+
+def test_ids_that_a_table_made_floats_are_the_clips_called_by_the_number(tmp_path: Path) -> None:
+    path = write(tmp_path / "c.csv", "id,caption\n1.0,one\n2.0,two\n3.0.mp4,three\n")
+    assert captions_of(match(clips("1", "2", "3.0"), None, path, None)) == {
+        "1": "one",
+        "2": "two",
+        "3.0": "three",
+    }
+    assert match(clips("1", "take"), None, path, None).samples[1].id == "2.0"
+    pairs = write(tmp_path / "p.csv", "generated,reference\n1.0,7.0\n")
+    assert references_of(match(clips("1"), clips("7"), None, pairs).samples) == {"1": "7"}
