@@ -306,15 +306,19 @@ def to_table(name: str, rows: Sequence[Row | Mapping[str, Any]]) -> pa.Table:
         ValueError: a row has a column that the schema does not know.
     """
     schema = SCHEMAS[name]
-    full = []
-    for row in rows:
-        columns = row if isinstance(row, Mapping) else vars(row)
-        if extra := set(columns) - set(schema.names):
-            raise ValueError(f"table {name!r} has no column {sorted(extra)}; columns: {schema.names}")
-        full.append({column: columns.get(column) for column in schema.names})
-    keys = [column for column in _IDENTITY if column in schema.names]
-    full.sort(key=lambda row: tuple((row[key] is not None, str(row[key])) for key in keys))
-    table = pa.Table.from_pylist(full, schema=schema)
+    full = [row if isinstance(row, Mapping) else vars(row) for row in rows]
+    known = frozenset(schema.names)
+    for row in full:
+        if not known.issuperset(row):
+            raise ValueError(
+                f"table {name!r} has no column {sorted({*row} - known)}; columns: {schema.names}"
+            )
+    keys = [column for column in _IDENTITY if column in known]
+    full.sort(key=lambda row: tuple((row.get(key) is not None, str(row.get(key))) for key in keys))
+    # By columns: a dictionary of all columns for each row takes more memory than the rows.
+    table = pa.table(
+        [pa.array([row.get(field.name) for row in full], field.type) for field in schema], schema=schema
+    )
     return table.replace_schema_metadata(
         {"reelbench.table": name, "reelbench.schema_version": SCHEMA_VERSION}
     )
