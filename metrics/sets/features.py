@@ -111,8 +111,16 @@ def check_sets(
     num_groups = min(len(dealt), MAX_GROUPS)
     largest_x = np.bincount(group_x, minlength=num_groups).max()
     largest_y = np.bincount(group_y, minlength=num_groups).max()
-    if num_groups < 2 or len(x) - largest_x < 2 or len(y) - largest_y < 2:
-        notes.append(f"{len(dealt)} sources: too few to leave any out, no standard error")
+    few = [
+        f"{len(rows)} {side} {noun} of {len(set(of))} {'source' if len(set(of)) == 1 else 'sources'}"
+        for side, rows, of, largest in (
+            ("generated", x, groups, largest_x),
+            ("reference", y, reference_groups, largest_y),
+        )
+        if num_groups < 2 or len(rows) - largest < 2
+    ]
+    if few:
+        notes.append(f"{' and '.join(few)}: too few to leave any out, no standard error")
         num_groups = 0
     elif num_groups < FEW_GROUPS:
         notes.append(f"{num_groups} jackknife groups, fewer than {FEW_GROUPS}: the standard error is rough")

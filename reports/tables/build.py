@@ -91,6 +91,11 @@ def method_table(
         TablePart(_groups(title, part, columns, method_order, footnotes), part.title, part.count)
         for part in parts
     )
+    leads = [group.leads for part in built for group in part.groups]
+    columns = tuple(
+        replace(column, marks=tuple(sorted({*column.marks, *(m for lead in of for m in lead.marks)})))
+        for column, *of in zip(columns, *leads, strict=True)
+    )
     return MethodTable(
         title=title,
         protocol=protocol,
@@ -201,8 +206,8 @@ def _lead(
         # A method whose number is not recorded may have the fewest.
         return counted_lead(values, {m: _text(row) for m, row in rows.items()}) if rows == found else UNRANKED
     if column.level == "set" and len({(row["n"], row["n_reference"]) for row in rows.values()}) > 1:
-        footnotes.marks([f"{column.metric}: depends on the number of samples, which differs: no best marked"])
-        return UNRANKED
+        note = f"{column.label}: depends on the number of samples, which differs: no best marked"
+        return Lead(marks=footnotes.marks([note]))
     corrected = {m: row["bias_corrected"] for m, row in rows.items() if _has_correction(row)}
     ranked = corrected if len(corrected) == len(rows) else values
     lead = measured_lead(column.metric, column.higher_is_better, ranked, tests)
@@ -237,7 +242,7 @@ def _method_row(
     measured = [row for row in rows.values() if row["level"] != "cost"]
     counts = [row["n"] for row in measured if row["n"] is not None]
     coverages = [row["coverage"] for row in measured if is_value(row["coverage"])]
-    return MethodRow(method, tuple(cells), span(counts), _percent(min(coverages)) if coverages else "")
+    return MethodRow(method, tuple(cells), span(counts), _percents(coverages))
 
 
 def _text(row: Row) -> str:
@@ -273,6 +278,12 @@ def span(values: Iterable[int]) -> str:
     """ "16", or "12 to 16" where they differ; empty where there are none."""
     found = sorted(set(values))
     return " to ".join(str(value) for value in dict.fromkeys((*found[:1], *found[-1:])))
+
+
+def _percents(coverages: Sequence[float]) -> str:
+    """ "100%", or "0% to 100%" where metrics differ; empty where there are none."""
+    ends = [_percent(end(coverages)) for end in (min, max) if coverages]
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _percent(coverage: float) -> str:

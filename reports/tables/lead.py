@@ -27,7 +27,7 @@ _LEGEND_CORRECTED = (
     "ranked. "
 )
 
-NOT_TOLD_APART = f"Not told apart (paired test, Holm, {ALPHA:.0%})"
+NOT_TOLD_APART = f"Not told apart from the best value (paired test, Holm, {ALPHA:.0%})"
 NO_TEST = "No paired test, so nothing marked"
 TOO_FEW = "Too few clips to mark anything"
 OWN_LABEL = " (own references)"

@@ -42,7 +42,7 @@ def format_measurement(value: float | None, standard_error: float | None = None)
         return DASH
     if standard_error is None or not math.isfinite(standard_error) or standard_error < 0:
         return _fixed(value, _num_decimals(value, _DIGITS_WITHOUT_ERROR))
-    if standard_error <= _ROUNDING * abs(value):
+    if standard_error <= _ROUNDING * abs(value) or _fixed(standard_error, _LARGEST_NUM_DECIMALS) == "0":
         return f"{_fixed(value, _num_decimals(value, _DIGITS_WITHOUT_ERROR))} ± 0"
     num_decimals = _num_decimals(standard_error, 2)
     return f"{_fixed(value, num_decimals)} ± {_fixed(standard_error, num_decimals)}"
@@ -100,7 +100,7 @@ def format_p_value(p_value: float | None) -> str:
 def _num_decimals(value: float, num_digits: int) -> int:
     """Decimals that leave `num_digits` significant digits of `value`, never fewer than none."""
     if value == 0:
-        return num_digits - 1
+        return _LARGEST_NUM_DECIMALS  # a bare "0", as what is too small for any digit
     # Through the exponent form, since rounding may carry: 0.0996 has its two digits as 0.10.
     exponent = int(f"{abs(value):.{num_digits - 1}e}".partition("e")[2])
     return min(max(0, num_digits - 1 - exponent), _LARGEST_NUM_DECIMALS)

@@ -86,6 +86,7 @@ class Lead:
         untested: the method of the best value and those that no test compares with it.
         too_few: the N below which the metric's values are not marked, where they are below; else 0.
         is_own: the clips are held against references that they were made from, and not ranked.
+        marks: numbers of the footnotes that say why nothing is ranked; they stand at the heading.
     """
 
     marked: tuple[str, ...] = ()
@@ -94,6 +95,7 @@ class Lead:
     untested: tuple[str, ...] = ()
     too_few: int = 0
     is_own: bool = False
+    marks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

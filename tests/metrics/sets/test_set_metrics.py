@@ -124,6 +124,14 @@ def test_too_few_sources_give_a_value_without_error(
 
 
 @both
+def test_the_side_that_is_too_small_is_named(metric_class: type[Any], clean: Protocol) -> None:
+    x, y, _, sources = sets(20)
+    estimate = metric_class(clean).compute(x[:2], y, sources[:2], sources)
+    (note,) = (note for note in estimate.notes if "no standard error" in note)
+    assert note == "2 generated clips of 2 sources: too few to leave any out, no standard error"
+
+
+@both
 def test_two_clips_are_the_minimum(metric_class: type[Any], clean: Protocol) -> None:
     estimate = metric_class(clean).compute(*sets(2))
     assert np.isfinite(estimate.value)

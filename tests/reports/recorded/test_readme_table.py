@@ -38,7 +38,7 @@ metrics and pairs, 5%); of trained parameters: fewer than all others.
 - Own references, so not ranked: FVD of methods that saw text + reference video: the clips were made from a \
 part of the very references that they are held against, and closeness to these makes the values smaller even \
 where the distribution is wrong; methods are told apart by values against the references of other clips
-- Not told apart (paired test, Holm, 5%): FVD: zs2 and text2video-zero (detectable: 18)
+- Not told apart from the best value (paired test, Holm, 5%): FVD: zs2 and text2video-zero (detectable: 18)
 - Protocol: fvd-demo-16x64 (af8a2851503d). Samples: 16 clips per method, of 8 source videos, 1 seed. \
 Reference clips: 16.
 - \\[1\\] fewer clips than features

@@ -35,7 +35,7 @@ does not tell from it, where it tells any (Holm over all metrics and pairs, 5%).
 - Own references, so not ranked: FVD of methods that saw text + reference video: the clips were made from a \
 part of the very references that they are held against, and closeness to these makes the values smaller even \
 where the distribution is wrong; methods are told apart by values against the references of other clips
-- Not told apart (paired test, Holm, 5%): FVD: zs2 and text2video-zero (detectable: 18)
+- Not told apart from the best value (paired test, Holm, 5%): FVD: zs2 and text2video-zero (detectable: 18)
 - Protocol: fvd-demo-16x64 (af8a2851503d)
 - Samples: 16 clips per method, of 8 source videos, 1 seed
 - Reference clips: 16
@@ -112,7 +112,8 @@ def test_no_best_where_set_metrics_have_other_sample_counts(
         [summary_row(method="a", value=3.0, n=16), summary_row(method="b", value=2.0, n=12, coverage=0.75)]
     )
     assert best_methods(table) == set()
-    assert "number of samples, which differs" in comparison_markdown(table)
+    assert "- \\[1\\] FVD: depends on the number of samples, which differs" in comparison_markdown(table)
+    assert "| Method | FVD ↓ \\[1\\] |" in comparison_markdown(table)
     assert "No paired test" not in comparison_markdown(table)
 
 
@@ -220,6 +221,14 @@ def test_n_and_coverage_are_columns_only_where_they_matter(
     assert "| b | 298.1 ± 5.3 | 15 | 99.9% |" in comparison_markdown(partial)
     thirds = build([summary_row(method="a", n=4, coverage=4 / 6)])
     assert "| a | 298.1 ± 5.3 | 4 | 66.7% |" in comparison_markdown(thirds)
+
+
+def test_coverage_is_a_range_where_n_is_one(summary_row: Callable[..., dict[str, Any]]) -> None:
+    rows = [
+        summary_row(value=None, n=0, coverage=0.0),
+        summary_row(metric="psnr", label="PSNR", level="clip", n=4, coverage=1.0),
+    ]
+    assert "| 0 to 4 | 0% to 100% |" in comparison_markdown(build(rows))
 
 
 def test_the_legend_speaks_of_parameters_only_where_they_are_a_column(

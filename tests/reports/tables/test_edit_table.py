@@ -145,7 +145,7 @@ def test_what_is_not_told_apart_is_named_and_kinds_are_not_tested(edits: Tables)
     (table,) = build(edits)
     assert table.facts[:2] == (
         (
-            "Not told apart (paired test, Holm, 5%)",
+            "Not told apart from the best value (paired test, Holm, 5%)",
             "Textual alignment: simda-edit and tune-a-video (detectable: 18); "
             "Structure kept: simda-edit and tune-a-video (detectable: 18)",
         ),
@@ -174,7 +174,7 @@ def test_clips_that_failed_or_have_no_value_show_in_the_coverage(edits: Tables) 
     assert table.shows_n
     style, object_ = (part.groups[1].rows for part in table.parts[1:3])
     assert (style[1].method, style[1].n, style[1].coverage) == ("tune-a-video", "1", "50%")
-    assert (object_[0].method, object_[0].n, object_[0].coverage) == ("simda-edit", "0 to 2", "0%")
+    assert (object_[0].method, object_[0].n, object_[0].coverage) == ("simda-edit", "0 to 2", "0% to 100%")
     cell = cells(table, "Object", "simda-edit")["structure_kept"]
     assert cell.text == "–"
     assert [table.footnotes[mark - 1] for mark in cell.marks] == [

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 import reelbench.reports
-from reelbench.reports.tables.lead import PairedTests, counted_lead, lead_facts, measured_lead
+from reelbench.reports.tables.lead import (
+    NOT_TOLD_APART,
+    PairedTests,
+    counted_lead,
+    lead_facts,
+    measured_lead,
+)
 from reelbench.reports.tables.method_table import Column, Group, Lead, MethodRow
 
 Make = Callable[..., dict[str, Any]]
@@ -105,7 +111,7 @@ def test_facts_name_columns_methods_and_what_could_have_been_seen() -> None:
     columns = [column("fvd", "FVD"), column("kvd", "KVD")]
     assert lead_facts(columns, [text, frames]) == [
         (
-            "Not told apart (paired test, Holm, 5%)",
+            "Not told apart from the best value (paired test, Holm, 5%)",
             "FVD: all 4 that saw frames; KVD: b and c (detectable: 118)",
         ),
         ("No paired test, so nothing marked", "KVD: d, e and f"),
@@ -127,7 +133,7 @@ def test_facts_name_what_is_not_ranked_and_why() -> None:
     assert facts["Too few clips to mark anything"] == (
         "KVD below N = 400, FVD (others' references) below N = 800"
     )
-    assert facts["Not told apart (paired test, Holm, 5%)"] == "FVD (others' references): a and b"
+    assert facts[NOT_TOLD_APART] == "FVD (others' references): a and b"
 
 
 def test_no_report_imports_a_framework() -> None:

@@ -22,7 +22,9 @@ from reelbench.reports.tables.measurement import format_count, format_measuremen
         (0.294512, None, "0.2945"),
         (298.1324, math.nan, "298.1"),
         (123456.7, None, "123457"),
-        (0.0, None, "0.000"),
+        (0.0, None, "0"),
+        (0.0, 0.0, "0 ± 0"),
+        (2.5, 1.0e-10, "2.500 ± 0"),
         (2.5, 0.0, "2.500 ± 0"),
         (1.0, 1.0e-17, "1.000 ± 0"),  # what a sum of equal numbers leaves is no error
         (0.0, 3.0e-12, "0 ± 0"),  # below every digit that is shown
