@@ -72,11 +72,7 @@ def clip_notes(
     Args:
         frame_rate: of folders of frames, where it was given.
     """
-    systems = {
-        system: [item.generated[system] for item in matching.samples if system in item.generated]
-        for system in matching.systems
-    }
-    sides: dict[str, list[StoredClip]] = {**systems, REFERENCE: list(matching.references)}
+    sides = _sides(matching)
     notes: list[str] = []
     for name, clips in sides.items():
         repeated = count_duplicates(digest for clip in set(clips) if (digest := facts[clip].digest))
@@ -108,17 +104,16 @@ def clip_notes(
     sizes = {name: _counted(_size(facts[clip]) for clip in clips) for name, clips in sides.items()}
     if len(set(sizes.values())) > 1:
         notes.append("frame sizes differ: " + "; ".join(f"{name} {text}" for name, text in sizes.items()))
-    notes += _resolution_notes(measurings, sides, facts)
     return (*notes, *_rate_notes(measurings, sides, facts, frame_rate))
 
 
-def _resolution_notes(
-    measurings: Sequence[Measuring],
-    sides: Mapping[str, Sequence[StoredClip]],
-    facts: Mapping[StoredClip, ClipFacts],
-) -> list[str]:
-    """Protocols that bring real clips to the model's resolution expect generated ones to have it."""
+def resolution_notes(
+    measurings: Sequence[Measuring], matching: Matching, facts: Mapping[StoredClip, ClipFacts]
+) -> tuple[str, ...]:
+    """Protocols that bring real clips to the model's resolution expect generated ones to have it. This holds
+    for metrics that read I3D's features alone."""
     notes = []
+    sides = _sides(matching)
     for measuring in measurings:
         protocol = measuring.protocol
         side = protocol.i3d.resolution
@@ -132,7 +127,16 @@ def _resolution_notes(
                     f"published models; {system} has {sizes}. For FVD of a model of another resolution copy "
                     "the protocol's file and change i3d.resolution"
                 )
-    return notes
+    return tuple(notes)
+
+
+def _sides(matching: Matching) -> dict[str, list[StoredClip]]:
+    """The clips of each system, and of the reference."""
+    systems = {
+        system: [item.generated[system] for item in matching.samples if system in item.generated]
+        for system in matching.systems
+    }
+    return {**systems, REFERENCE: list(matching.references)}
 
 
 def _rate_notes(

@@ -19,7 +19,7 @@ from ..stages.scoring.score import score
 from .clip_list import StoredClip
 from .clip_measuring import FeatureRef
 from .matched_systems import Draft, Matching
-from .notes import clip_notes, weight_notes
+from .notes import clip_notes, resolution_notes, weight_notes
 from .result import Evaluation
 from .stored_clips import ClipFacts
 
@@ -64,7 +64,11 @@ def write_results(
         )
         part, defects = score(measuring, replace(observations, references=real), lookup.chunks(generated))
         about_clips = clip_notes([measuring], matching, facts, frame_rate)
-        of_metric = {name: weight_notes([measuring], roles) for name, roles in _needs(measuring).items()}
+        resolution = resolution_notes([measuring], matching, facts)
+        of_metric = {
+            name: (*weight_notes([measuring], roles), *(resolution if "i3d" in roles else ()))
+            for name, roles in _needs(measuring).items()
+        }
         part.summary = [
             replace(
                 row,
@@ -77,7 +81,7 @@ def write_results(
         ]
         tables.extend(part)
         num_failures += defects.num_cells
-        said |= dict.fromkeys((*weight_notes([measuring]), *about_clips))
+        said |= dict.fromkeys((*weight_notes([measuring]), *about_clips, *resolution))
     # Asked for and not there, unreadable, or without a value (one frame has no neighbour). A clip that has no
     # caption or reference was not asked about it.
     num_failures += sum(row.status != "done" for row in tables.clips)

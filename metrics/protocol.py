@@ -116,8 +116,8 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
 
     Raises:
         UnknownNameError: no shipped protocol has that name; the nearest one is the hint.
-        ProtocolError: the file is missing, is not YAML, or is not valid (unknown keys are answered with
-            the nearest valid one).
+        ProtocolError: the file is missing, is not YAML, is not valid (unknown keys are answered with the
+            nearest valid one), or has a shipped protocol's name and other settings.
 
     >>> load_protocol("clean").frechet.ddof
     1
@@ -138,7 +138,16 @@ def load_protocol(name_or_path: str | Path) -> Protocol:
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ProtocolError(f"the protocol {path} is not valid YAML: {error}") from error
-    return parse_protocol(data, where=f"protocol {path.name}")
+    protocol = parse_protocol(data, where=f"protocol {path.name}")
+    if path.parent != PROTOCOLS_DIR and protocol.name in protocol_names():
+        shipped = load_protocol(protocol.name)
+        if protocol.digest != shipped.digest:
+            raise ProtocolError(
+                f"protocol {path.name}: it is called {protocol.name!r} as a shipped protocol is, and its "
+                f"settings are others (digest {protocol.digest[:8]}, not {shipped.digest[:8]})",
+                f"give it a name of its own, for example `name: my-{protocol.name}`",
+            )
+    return protocol
 
 
 def parse_protocol(data: Any, where: str = "protocol") -> Protocol:

@@ -57,7 +57,7 @@ class Sampling(Settings):
     """Every so many frames of the reference video, whatever its rate; None when `fps` is given."""
     start: Literal["first", "seeded"] = "first"
     """The reference clip begins with its window's first frame, or at a place drawn by (seed, sample id)."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     """Of the places drawn by `start: seeded`."""
     context_frames: Literal["drop", "keep"] = "drop"
     """Prediction tasks: whether the frames the method was given are measured along with its own."""

@@ -156,6 +156,9 @@ def test_values_are_those_of_the_parts_put_together_by_hand(
         (note,) = (note for note in result.problems if "i3d.resolution" in note)
         assert "real clips are brought to 20x20" in note
         assert "generated has 32x32" in note
+        noted = result.summary[result.summary["notes"].str.contains("i3d.resolution")]
+        assert set(noted["metric"]) <= {"fvd", "kvd"} < set(result.summary["metric"])
+        assert "fvd" in set(noted["metric"])
 
 
 def test_the_second_call_reads_no_clip_and_gives_the_same_tables(

@@ -186,3 +186,21 @@ def test_another_backbone_than_the_published_one_is_named() -> None:
     assert loveu.weights_notes({}) == ()
     # What is only described cannot be compared.
     assert load_protocol("videogpt").weights_notes({"i3d": "sprites/i3d"}) == ()
+
+
+def test_a_file_with_a_shipped_name_and_other_settings_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text('{name: clean, version: "2", sampling: {num_frames: 12}}')
+    with pytest.raises(
+        ProtocolError, match="called 'clean' as a shipped protocol is, and its settings are others"
+    ):
+        load_protocol(path)
+    path.write_text('{name: clean, version: "1"}')  # the same settings are the same protocol
+    assert load_protocol(path).digest == load_protocol("clean").digest
+
+
+def test_a_negative_seed_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text('{name: mine, version: "1", sampling: {stride: 1, start: seeded, seed: -1}}')
+    with pytest.raises(ProtocolError, match=r"sampling.seed: .*-1"):
+        load_protocol(path)
