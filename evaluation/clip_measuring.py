@@ -7,7 +7,7 @@ decoded once. Clips of the same content have the same keys and are extracted onc
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..core.hashing import digest
@@ -104,13 +104,17 @@ class WorkList:
         partner: StoredClip,
         partner_sample: Sample,
     ) -> FeatureRef:
-        """A feature of a generated clip beside its reference."""
+        """A feature of a generated clip beside its reference.
+
+        Frames are paired from the first on, also where the protocol draws a place for its set metrics: in
+        clips of different lengths a drawn place is not the same.
+        """
         content = measuring.pair_content(
-            self._generated_content(measuring, role, clip, sample, partner),
-            self._reference_content(measuring, partner, partner_sample),
+            self._generated_content(measuring, role, clip, sample, None, start="first"),
+            self._reference_content(measuring, partner, partner_sample, start="first"),
         )
         sources = (
-            self._generated_input(measuring, role, clip, sample, partner),
+            self._generated_input(measuring, role, clip, sample, None, start="first"),
             self._reference_input(measuring, partner, partner_sample),
         )
         clips = (clip, partner)
@@ -157,14 +161,23 @@ class WorkList:
         return found if found is not None else digest({"unreadable": str(clip.path)})
 
     def _generated_content(
-        self, measuring: Measuring, role: str, clip: StoredClip, sample: Sample, partner: StoredClip | None
+        self,
+        measuring: Measuring,
+        role: str,
+        clip: StoredClip,
+        sample: Sample,
+        partner: StoredClip | None,
+        start: Literal["first"] | None = None,
     ) -> str:
         data: dict[str, object] = {"file": self._file_digest(clip)}
         sampling = measuring.protocol.sampling
         if sampling.generated_rate == "protocol":
             data["rate"] = self._rate(measuring, clip)
         elif self._is_read_as_reference(measuring, role, clip):
-            data["as_reference"] = [self._rate(measuring, clip), self._start(measuring, sample, partner)]
+            data["as_reference"] = [
+                self._rate(measuring, clip),
+                start or self._start(measuring, sample, partner),
+            ]
         fps = self._measured_fps(measuring, clip)
         return measuring.generated_content(role, digest(data), sample.num_context_frames, fps)
 
@@ -176,8 +189,16 @@ class WorkList:
             return sampling.fps
         return self._frame_rate if clip.kind == "frames" else self._facts[clip].fps
 
-    def _reference_content(self, measuring: Measuring, clip: StoredClip, sample: Sample) -> str:
+    def _reference_content(
+        self,
+        measuring: Measuring,
+        clip: StoredClip,
+        sample: Sample,
+        start: Literal["first"] | None = None,
+    ) -> str:
         content = measuring.reference_content(sample, self._file_digest(clip))
+        if start and measuring.protocol.sampling.start != start:
+            content = digest({"clip": content, "start": start})
         if clip.kind == "frames":
             return digest({"frames": content, "rate": self._rate(measuring, clip)})
         return content
@@ -207,7 +228,13 @@ class WorkList:
         return start
 
     def _generated_input(
-        self, measuring: Measuring, role: str, clip: StoredClip, sample: Sample, partner: StoredClip | None
+        self,
+        measuring: Measuring,
+        role: str,
+        clip: StoredClip,
+        sample: Sample,
+        partner: StoredClip | None,
+        start: Literal["first"] | None = None,
     ) -> Input:
         cut = measuring.cut(role, sample.num_context_frames)
         # A clip that is only measured by its first frames is not decoded to its end.
@@ -219,14 +246,15 @@ class WorkList:
             num_frames=num_frames,
             stride=sampling.stride if by_rate else None,
             fps=sampling.fps if by_rate else None,
-            start=self._start(measuring, sample, partner) if as_reference else "first",
+            start=(start or self._start(measuring, sample, partner)) if as_reference else "first",
         )
         may_be_short = measuring.fills or not as_reference or cut.may_be_short
         return self._input(clip, reading, may_be_short=may_be_short)
 
     def _reference_input(self, measuring: Measuring, clip: StoredClip, sample: Sample) -> Input:
+        """Of a reference that a clip is held against frame by frame."""
         may_be_short = measuring.reads_short(sample.num_context_frames)
-        return self._input(clip, measuring.reference_reading(sample), may_be_short)
+        return self._input(clip, replace(measuring.reference_reading(sample), start="first"), may_be_short)
 
     def _input(self, clip: StoredClip, reading: Reading, may_be_short: bool) -> Input:
         fps = self._frame_rate if clip.kind == "frames" else None

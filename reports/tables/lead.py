@@ -86,7 +86,7 @@ def measured_lead(
         return UNRANKED
     sign = 1.0 if higher_is_better else -1.0
     leader, *others = sorted(values, key=lambda method: -sign * values[method])
-    shared, untested, detectable = [leader], [leader], []
+    shared, untested, detectable, undetectable = [leader], [leader], [], 0
     for method in others:
         found = tests.find(metric, leader, method)
         if found is None and values[method] != values[leader]:
@@ -99,12 +99,15 @@ def measured_lead(
                 continue
             if is_value(row["min_detectable"]):
                 detectable.append(row["min_detectable"])
+            elif values[method] != values[leader]:
+                undetectable += 1
         shared.append(method)
     tells_any = len(shared) < len(values)
     return Lead(
         marked=tuple(shared) if tells_any and len(untested) == 1 else (),
         shared=() if len(shared) == 1 else tuple(shared),
         detectable=max(detectable, default=None),
+        can_tell=not undetectable or bool(detectable),
         untested=() if len(untested) == 1 else tuple(untested),
     )
 
@@ -146,7 +149,7 @@ def lead_facts(columns: Sequence[Column], groups: Sequence[Group]) -> list[tuple
             if lead.too_few:
                 few[f"{column.label} below N = {lead.too_few}"] = None
             if lead.shared:
-                known = f" (detectable: {format_rounded(lead.detectable)})" if lead.detectable else ""
+                known = _detectable_text(lead)
                 shared.append(f"{column.label}: {_names(lead.shared, group, groups)}{known}")
             if lead.untested:
                 untested.append(f"{column.label}: {_names(lead.untested, group, groups)}")
@@ -157,6 +160,12 @@ def lead_facts(columns: Sequence[Column], groups: Sequence[Group]) -> list[tuple
         (NO_TEST, "; ".join(untested)),
     ]
     return [(name, text) for name, text in facts if text]
+
+
+def _detectable_text(lead: Lead) -> str:
+    if not lead.can_tell:
+        return " (too few sources for any difference to be told)"
+    return f" (detectable: {format_rounded(lead.detectable)})" if lead.detectable else ""
 
 
 def _own_text(own: Mapping[str, Sequence[str]], columns: Sequence[Column]) -> str:

@@ -83,6 +83,7 @@ class Lead:
         shared: the method of the best value and those that cannot be told from it, from best to worst; empty
             where there is none, and where nothing is ranked.
         detectable: the true difference that the least sure test behind `shared` would find with 80% power.
+        can_tell: False where the tests behind `shared` can tell no difference, however large.
         untested: the method of the best value and those that no test compares with it.
         too_few: the N below which the metric's values are not marked, where they are below; else 0.
         is_own: the clips are held against references that they were made from, and not ranked.
@@ -92,6 +93,7 @@ class Lead:
     marked: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     detectable: float | None = None
+    can_tell: bool = True
     untested: tuple[str, ...] = ()
     too_few: int = 0
     is_own: bool = False

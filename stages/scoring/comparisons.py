@@ -37,7 +37,7 @@ def comparison_rows(
         family = f"{num} comparisons: all metrics and pairs of methods of this data set and protocol"
         for (metric, a, b, found), p_holm in zip(compared, adjusted, strict=True):
             detectable = None
-            if found.standard_error is not None:
+            if found.standard_error is not None and found.resolution * num <= ALPHA:
                 detectable = min_detectable(found.standard_error, found.degrees)
             rows.append(
                 ComparisonRow(

@@ -178,6 +178,26 @@ def test_where_references_are_read_frame_by_frame_nothing_has_another_name(
         assert set(result.scores["value"]) == {MAX_PSNR_DB}
 
 
+@pytest.mark.parametrize("protocol", [name for name in protocol_names() if name != "seer"])
+def test_a_shorter_copy_is_paired_with_the_frames_it_was_made_of(tmp_path: Path, protocol: str) -> None:
+    """Also where a protocol draws the place that it measures, which differs with a clip's length."""
+    for folder, num_frames in (("made", 16), ("real", 40)):
+        (tmp_path / folder).mkdir()
+        for seed, name in enumerate("ab"):
+            frames = moving_noise(seed, 40, (24, 24))[:num_frames]
+            write_lossless(tmp_path / folder / f"{name}.mkv", frames, 8.0)
+    result = evaluate(
+        tmp_path / "made",
+        reference=tmp_path / "real",
+        protocol=protocol,
+        metrics="psnr",
+        output=tmp_path / "out",
+        device="cpu",
+        workers=1,
+    )
+    assert set(result.scores["value"]) == {MAX_PSNR_DB}
+
+
 @pytest.fixture
 def measure_pair(tmp_path: Path) -> Callable[..., Any]:
     """PSNR of two clips against two of the same pictures, at the same rate or another one."""

@@ -95,6 +95,14 @@ def curves(*arguments: Any, **options: Any) -> list[dict[str, Any]]:
 TEXT = Conditioning.TEXT
 
 
+def test_no_difference_is_called_detectable_by_a_test_that_cannot_find_any() -> None:
+    """The smallest p of four sources is 1/8."""
+    a, b, reference = features(4, 0), features(4, 1, 0.5), features(4, 2)
+    (row,) = comparisons({"a": (TEXT, {0: a}), "b": (TEXT, {0: b})}, reference)
+    assert row["min_detectable"] is None
+    assert "smallest p this test can give" in row["notes"]
+
+
 def test_set_metrics_are_compared_with_an_error_a_test_and_what_could_be_seen() -> None:
     a, b, reference = features(40, 0), features(40, 1, 0.5), features(40, 2)
     (row,) = comparisons({"a": (TEXT, {0: a}), "b": (TEXT, {0: b})}, reference)

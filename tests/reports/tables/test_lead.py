@@ -90,7 +90,7 @@ def test_equal_values_share_the_lead_whatever_is_tested(fvd: Callable[..., Lead]
 def test_what_no_test_compares_is_named_apart(fvd: Callable[..., Lead], p: float | None) -> None:
     assert fvd({"a": 1.0, "b": 2.0}, ("a", "b", -1.0, p)) == Lead(untested=("a", "b"))
     both = fvd({"a": 1.0, "b": 2.0, "c": 1.5}, ("a", "b", -1.0, p), ("c", "a", 0.5, 0.2), min_detectable=None)
-    assert both == Lead(shared=("a", "c"), untested=("a", "b"))
+    assert both == Lead(shared=("a", "c"), can_tell=False, untested=("a", "b"))
 
 
 def test_one_method_leads_nobody(fvd: Callable[..., Lead]) -> None:
@@ -107,12 +107,15 @@ def column(metric: str, label: str, references: str = "") -> Column:
 
 def test_facts_name_columns_methods_and_what_could_have_been_seen() -> None:
     text = group("text", ("a", "b", "c"), Lead(marked=("a",)), Lead(shared=("b", "c"), detectable=118.4))
-    frames = group("frames", tuple("defg"), Lead(shared=tuple("gfed")), Lead(untested=("d", "e", "f")))
+    frames = group(
+        "frames", tuple("defg"), Lead(shared=tuple("gfed"), can_tell=False), Lead(untested=("d", "e", "f"))
+    )
     columns = [column("fvd", "FVD"), column("kvd", "KVD")]
     assert lead_facts(columns, [text, frames]) == [
         (
             "Not told apart from the best value (paired test, Holm, 5%)",
-            "FVD: all 4 that saw frames; KVD: b and c (detectable: 118)",
+            "FVD: all 4 that saw frames (too few sources for any difference to be told); "
+            "KVD: b and c (detectable: 118)",
         ),
         ("No paired test, so nothing marked", "KVD: d, e and f"),
     ]
