@@ -13,7 +13,7 @@ import typer
 from .options import JsonOption, OutputOption, load, relative, shell_path
 
 if TYPE_CHECKING:
-    from ..core.store import Finding, Verification
+    from ..core.store import Verification
 
 _NUM_SHOWN = 20
 _WORDS = {
@@ -22,6 +22,7 @@ _WORDS = {
     "video": "source files",
     "weights": "weight files",
     "table": "tables",
+    "report": "reports",
 }
 
 
@@ -31,13 +32,15 @@ class _Place:
 
     Attributes:
         store: its folder.
-        tables: the folders of tables that belong to it.
+        results: the folders of results that belong to it.
         again: the command that makes again what is damaged.
+        is_run: whether they are a run's.
     """
 
     store: Path
-    tables: tuple[Path, ...]
+    results: tuple[Path, ...]
     again: str
+    is_run: bool = False
 
 
 def verify(
@@ -59,13 +62,14 @@ def verify(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check stored clips, tunings, features and tables, and the sources they were made of, by their digests.
+    """Check stored clips, tunings, features, tables and reports, and the sources they were made of, by their
+    digests; and whether what the tables name is there.
 
-    Exit code 0: all is as it was; 1: something is damaged or changed; 2: nothing to verify there.
+    Exit code 0: all is as it was; 1: something is damaged, changed or missing; 2: nothing to verify there.
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    from ..core.store import Store, Verification
+    from ..core.store import Store, Verification, verify_results
     from ..datasets.video import default_codec
     from ..evaluation.progress import EvaluationProgress
 
@@ -79,11 +83,14 @@ def verify(
         for _ in pool.map(lambda check: check(), checks):
             bar.advance(1, 0)
     verification.finish()
-    verification.findings += _tables(found.tables, verification)
+    notes = []
+    for folder in found.results:
+        if note := verify_results(folder, verification, found.again, found.is_run):
+            notes.append(f"{relative(folder)}: {note}")
     if as_json:
-        typer.echo(json.dumps(_as_data(verification), indent=1))
+        typer.echo(json.dumps(_as_data(verification, notes), indent=1))
     else:
-        _print(verification, place, found, quarantine)
+        _print(verification, place, found, quarantine, notes)
     if verification.findings:
         raise typer.Exit(1)
 
@@ -102,43 +109,28 @@ def _place(place: Path, output: Path | None) -> _Place:
         if not run.store_dir.is_dir():
             command = f"reelbench run {shell_path(place)}"
             raise StoreError(f"there is no store yet: {relative(run.store_dir)}", f"{command} makes it")
-        return _Place(run.store_dir, (run.run_dir / "tables",), f"`reelbench run {shell_path(place)}`")
+        return _Place(run.store_dir, (run.run_dir,), f"`reelbench run {shell_path(place)}`", True)
     if any((place / kind).is_dir() for kind in ("clips", "features", "artifacts")):
         return _Place(place, (), "the run or evaluation that it is from")
     folder = place.parent if (place / INPUTS).is_file() else place
     if (folder / STORE).is_dir():
         results = [place] if folder != place else sorted(path.parent for path in folder.glob(f"*/{INPUTS}"))
-        tables = tuple(path / "tables" for path in results)
-        return _Place(folder / STORE, tables, "the same `reelbench evaluate`")
+        return _Place(folder / STORE, tuple(results), "the same `reelbench evaluate`")
     raise StoreError(
         f"nothing to verify in {str(place)!r}: it is neither a store nor the output of an evaluation",
         "give a run file, the folder that was --output (evaluations), or a store",
     )
 
 
-def _tables(folders: tuple[Path, ...], verification: Verification) -> list[Finding]:
-    """The tables that cannot be read."""
-    from ..core.errors import StoreError
-    from ..core.store import Finding
-    from ..core.tables import SCHEMAS, read_table
-
-    findings = []
-    for folder in folders:
-        for path in sorted(folder.glob("*.parquet")):
-            if path.stem in SCHEMAS:
-                verification.checked["table"] += 1
-                try:
-                    read_table(folder, path.stem)
-                except StoreError as error:
-                    findings.append(Finding("table", path, error.message))
-    return findings
-
-
-def _print(verification: Verification, given: Path, place: _Place, quarantine: bool) -> None:
+def _print(
+    verification: Verification, given: Path, place: _Place, quarantine: bool, notes: list[str]
+) -> None:
     for finding in verification.findings[:_NUM_SHOWN]:
         typer.secho(f"{finding.kind}: {relative(finding.path)}: {finding.reason}", fg="red")
     if (more := len(verification.findings) - _NUM_SHOWN) > 0:
         typer.secho(f"... and {more} more; --json lists them all", fg="red")
+    for note in notes:
+        typer.secho(f"note: {note}", fg="yellow")
     if verification.gone:
         typer.secho(
             f"note: {len(verification.gone)} source files are no longer where they were read "
@@ -148,13 +140,18 @@ def _print(verification: Verification, given: Path, place: _Place, quarantine: b
     counts = [f"{num} {_WORDS.get(kind, kind)}" for kind, num in sorted(verification.checked.items()) if num]
     typer.echo(f"{relative(place.store)}: {', '.join(counts) or 'nothing'} checked")
     if not verification.findings:
-        typer.secho("all is as it was written", fg="green")
+        said = "all that was checked is as it was written" if notes else "all is as it was written"
+        typer.secho(said, fg="green")
         return
     first = "" if quarantine else f"`reelbench verify {shell_path(given)} --quarantine` sets damage aside; "
-    typer.echo(f"{len(verification.findings)} damaged or changed: {first}{place.again} makes up for it")
+    if any(finding.kind == "video" for finding in verification.findings):
+        first = f"copy damaged or missing source files to their places again, then {first}"
+    typer.echo(
+        f"{len(verification.findings)} damaged, changed or missing: {first}{place.again} makes up for it"
+    )
 
 
-def _as_data(verification: Verification) -> dict[str, object]:
+def _as_data(verification: Verification, notes: list[str]) -> dict[str, object]:
     return {
         "checked": dict(verification.checked),
         "findings": [
@@ -162,4 +159,5 @@ def _as_data(verification: Verification) -> dict[str, object]:
             for finding in verification.findings
         ],
         "gone": [str(path) for path in verification.gone],
+        "notes": notes,
     }

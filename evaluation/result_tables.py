@@ -9,7 +9,7 @@ from .. import __version__
 from ..core.contracts import Metric
 from ..core.hashing import canonical_json, digest
 from ..core.run_file import RunFile
-from ..core.store import Store
+from ..core.store import Store, forget_results, record_results
 from ..core.tables import ClipRow, RunRow, Tables
 from ..core.types import FRAMES_GIVEN, Features
 from ..stages.measuring import Measuring
@@ -89,8 +89,10 @@ def write_results(
     num_failures += sum(row.value is None for row in tables.scores)
     tables.runs.append(_run_row(run, measurings, tables.clips, num_failures))
     evaluation = Evaluation(run.run_dir, (*matching.problems, *said), num_failures)
+    forget_results(run.run_dir)
     tables.write(evaluation.tables_dir)
     write_html_report(evaluation.tables_dir, run.run_dir / "report.html")
+    record_results(run.run_dir, "report.html")
     return evaluation
 
 

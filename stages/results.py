@@ -10,7 +10,7 @@ from .. import __version__
 from ..core.file_digests import FileDigests
 from ..core.hashing import canonical_json, digest
 from ..core.run_file import RunFile
-from ..core.store import Store
+from ..core.store import Store, forget_results, record_results
 from ..core.tables import ClipRow, RunRow, Tables
 from .observe import observe
 from .planning import Part
@@ -58,7 +58,9 @@ def build_results(
     num_clips = sum(row.status == "done" for row in generated)
     tables.runs.append(_run_row(run, parts, tables.clips, num_clips, num_failures))
     folder = tables_dir(run.run_dir)
+    forget_results(run.run_dir)
     tables.write(folder)
+    record_results(run.run_dir)
     return RunResult(folder, num_clips, num_failures)
 
 

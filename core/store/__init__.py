@@ -16,7 +16,17 @@ that cannot be read is moved to quarantine and counts as missing: the work is do
 """
 
 from .clips import ClipCodec, check_clip
+from .results import forget_results, record_results, verify_results
 from .store import Store
 from .verification import Finding, Verification
 
-__all__ = ["ClipCodec", "Finding", "Store", "Verification", "check_clip"]
+__all__ = [
+    "ClipCodec",
+    "Finding",
+    "Store",
+    "Verification",
+    "check_clip",
+    "forget_results",
+    "record_results",
+    "verify_results",
+]

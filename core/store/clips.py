@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ClipRefusedError, StoreError
+from ..errors import ClipRefusedError, ReelbenchError, StoreError
 from ..file_digests import FileDigests
 from ..hashing import digest_array
 from ..records import ClipRecord
@@ -117,9 +117,11 @@ class Clips(WorkFolders[ClipRecord]):
         try:
             frames = self._codec.read_lossless(path)
         except Exception as error:
-            self._distrust(record.key, f"clip.mkv cannot be read: {error}")
+            # Without the hint, which is for videos that people have: a stored clip is made again.
+            why = error.message if isinstance(error, ReelbenchError) else str(error)
+            self._distrust(record.key, f"clip.mkv cannot be read: {why}")
             raise StoreError(
-                f"the stored clip {path} cannot be read ({error})",
+                f"the stored clip {path} cannot be read ({why})",
                 "run the same command again: it is made anew",
             ) from error
         if digest_array(frames) != record.content_digest:

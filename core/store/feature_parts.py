@@ -44,7 +44,7 @@ class FeatureParts:
                 "digest": pa.array([digest_array(array) for array in arrays], pa.string()),
             }
         ).replace_schema_metadata({"reelbench.table": "feature_part", "reelbench.schema_version": "1"})
-        path = self._folder(extractor) / f"{_part_name(keys)}.parquet"
+        path = self.folder(extractor) / f"{_part_name(keys)}.parquet"
         with writing(path), atomic_path(path) as temporary:
             pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
@@ -68,14 +68,14 @@ class FeatureParts:
         found = (self._files.root / "features").glob("*/*.parquet")
         return sorted(path for path in found if not is_temporary(path))
 
-    def check(self, path: Path) -> int:
-        """Read a part file whole: how many features it holds. A damaged one goes to quarantine."""
-        return len(self._read(path) or {})
+    def check(self, path: Path) -> set[str]:
+        """Read a part file whole: the keys that it holds. A damaged one goes to quarantine."""
+        return set(self._read(path) or {})
 
     def _parts(self, extractor: str) -> dict[Path, set[str]]:
         """The keys in each part file that is there and sound."""
         known = self._known.setdefault(extractor, {})
-        present = {path for path in self._folder(extractor).glob("*.parquet") if not is_temporary(path)}
+        present = {path for path in self.folder(extractor).glob("*.parquet") if not is_temporary(path)}
         for path in set(known) - present:
             del known[path]
         for path in present - set(known):
@@ -96,7 +96,8 @@ class FeatureParts:
             self._files.quarantine(path, f"damaged feature part: {reason}")
             return None
 
-    def _folder(self, extractor: str) -> Path:
+    def folder(self, extractor: str) -> Path:
+        """Where the part files of an extractor lie."""
         return self._files.root / "features" / extractor.replace("/", "_").replace(":", "_")
 
 

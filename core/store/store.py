@@ -6,6 +6,8 @@ import contextlib
 import json
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from ..atomic_write import write_text_atomic
 from ..file_digests import FileDigests
 from ..records import FailureInfo
@@ -14,6 +16,7 @@ from .artifacts import Artifacts
 from .clips import ClipCodec, Clips
 from .feature_parts import FeatureParts
 from .files import StoreFiles, checked, writing
+from .work_folders import first_fault
 
 
 class Store:
@@ -56,7 +59,8 @@ class Store:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            self.files.quarantine(path, f"unreadable failure: {error}")
+            why = first_fault(error) if isinstance(error, ValidationError) else error
+            self.files.quarantine(path, f"unreadable failure: {why}")
             return None
 
     # -- timings, for the plan's estimate ------------------------------------------------------

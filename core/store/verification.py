@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from threading import Lock
+from typing import Any, Literal
 
 from ..errors import StoreError
 from ..hashing import digest_file
 from .store import Store
+from .work_folders import WorkFolders
 
-Kind = Literal["clip", "preview", "tuning", "features", "failure", "video", "weights", "table"]
+Kind = Literal["clip", "preview", "tuning", "features", "failure", "video", "weights", "table", "report"]
 
 _KINDS: dict[str, Kind] = {
     "clips": "clip",
@@ -22,6 +24,8 @@ _KINDS: dict[str, Kind] = {
     "failures": "failure",
 }
 _SOURCES: tuple[tuple[Kind, str], ...] = (("video", "videos"), ("weights", "weights"))
+
+SAME_TIME = "holds other bytes than were read, at the same size and time: copy the file again first"
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,15 @@ class Verification:
         checked: how many things were looked at, by kind.
         findings: what is damaged or changed.
         gone: source files that are no longer there; their features are sound.
+        held: keys of clips and tunings that are done, and of features.
     """
 
     store: Store
     checked: Counter[Kind] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
     gone: list[Path] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)
+    _lock: Lock = field(default_factory=Lock)
 
     def checks(self) -> list[Callable[[], None]]:
         """One call for each thing; they may be made on several threads."""
@@ -81,6 +88,7 @@ class Verification:
         """Gather what the store's own readers found; call it once, after the checks."""
         for path, reason in self.store.files.damaged:
             self.findings.append(Finding(_KINDS[path.relative_to(self.store.root).parts[0]], path, reason))
+        self._find_orphans()
         self.findings.sort(key=lambda finding: (finding.kind, finding.path))
         self.gone.sort()
         if not self.store.read_only:
@@ -91,12 +99,28 @@ class Verification:
                         files.forget(finding.path)
                 files.save()
 
+    def _find_orphans(self) -> None:
+        """What was made and has no record, unless its record was set aside."""
+        kinds: tuple[tuple[Kind, WorkFolders[Any]], ...] = (
+            ("clip", self.store.clips),
+            ("tuning", self.store.artifacts),
+        )
+        known = {finding.path for finding in self.findings}
+        for kind, folders in kinds:
+            for key in folders.keys():  # noqa: SIM118 - no mapping
+                record = folders.folder(key) / "record.json"
+                if record in known or record.exists() or not folders.path(key).exists():
+                    continue
+                if not any((self.store.root / "quarantine").glob(f"*-{key[:16]}-record.json")):
+                    reason = f"is not there beside {folders.path(key).name}; the next run makes both again"
+                    self.findings.append(Finding(kind, record, reason))
+
     def _clip(self, key: str) -> None:
         clips = self.store.clips
         record = clips.done(key)
         if record is None:
             return  # not made, or its record is damaged, which the store has noted
-        self.checked["clip"] += 1
+        self._count("clip", 1, {key})
         try:
             frames = clips.load(record)
         except StoreError:
@@ -117,7 +141,7 @@ class Verification:
         record = artifacts.done(key)
         if record is None:
             return
-        self.checked["tuning"] += 1
+        self._count("tuning", 1, {key})
         try:
             artifacts.path(key).open("rb").close()
             artifacts.load(record)
@@ -127,13 +151,19 @@ class Verification:
             return  # noted
 
     def _part(self, path: Path) -> None:
-        self.checked["features"] += self.store.features.check(path)
+        keys = self.store.features.check(path)
+        self._count("features", len(keys), keys)
+
+    def _count(self, kind: Kind, num: int, keys: Collection[str] = ()) -> None:
+        with self._lock:  # the checks are made on several threads
+            self.checked[kind] += num
+            self.held.update(keys)
 
     def _failure(self, key: str) -> None:
         self.store.failure(key)
 
     def _file(self, kind: Kind, path: Path, known: dict[tuple[int, int], str]) -> None:
-        self.checked[kind] += 1
+        self._count(kind, 1)
         try:
             stat = path.stat()
             now = digest_file(path)
@@ -145,7 +175,7 @@ class Verification:
             return
         then = known.get((stat.st_size, stat.st_mtime_ns))
         if then is not None and then != now:
-            reason = "holds other bytes than were read, at the same size and time"
+            reason = SAME_TIME
             self.findings.append(Finding(kind, path, reason))
         elif now not in known.values():
             self.findings.append(Finding(kind, path, "changed since it was read"))

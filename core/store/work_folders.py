@@ -14,6 +14,13 @@ from .files import StoreFiles, writing
 Record = TypeVar("Record", bound=WorkRecord)
 
 
+def first_fault(error: ValidationError) -> str:
+    """What is wrong with a record, in one line and without what it holds."""
+    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    place = ".".join(map(str, fault["loc"]))
+    return (f"{place}: " if place else "") + fault["msg"].splitlines()[0][:200]
+
+
 class WorkFolders(Generic[Record]):
     """The folders of one kind of work, by key.
 
@@ -48,7 +55,7 @@ class WorkFolders(Generic[Record]):
         except (FileNotFoundError, NotADirectoryError):
             return None
         except ValidationError as error:
-            doubt = f"malformed: {error.errors(include_url=False)[:3]}"
+            doubt = f"malformed: {first_fault(error)}"
         except (OSError, UnicodeDecodeError) as error:
             doubt = f"unreadable: {error}"
         else:

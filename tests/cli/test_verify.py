@@ -6,17 +6,23 @@ import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from reelbench.cli.main import app
 from reelbench.core.hashing import digest
-from reelbench.core.store import Store
+from reelbench.core.store import Store, Verification, record_results
+from reelbench.core.store.verification import SAME_TIME
+from reelbench.core.tables import ClipRow, Tables
 from reelbench.datasets.video import default_codec, write_lossless
 from reelbench.evaluation import evaluate
 
@@ -134,7 +140,8 @@ def test_a_clip_that_is_damaged_after_it_was_measured_is_noticed(measured: Path)
 
     clip, before = measured.parent / "made" / "b.mkv", scores()
     flip(clip)
-    assert findings(measured) == {"video": "holds other bytes than were read, at the same size and time"}
+    assert findings(measured) == {"video": SAME_TIME}
+    assert "places again, then `reelbench verify" in verify(measured).output
     assert "reelbench evaluate" in verify(measured).output
     assert scores() == before  # nothing else would notice: digests are remembered by size and time
     findings(measured, "--quarantine")
@@ -155,13 +162,19 @@ def test_sources_that_changed_since_are_named(measured: Path, how: str) -> None:
     assert "b.mkv" in verify(measured).output
 
 
-def test_sources_that_were_only_touched_or_are_gone_are_no_damage(measured: Path) -> None:
+def test_sources_that_were_only_touched_are_sound_and_those_that_tables_name_must_be_there(
+    measured: Path,
+) -> None:
     os.utime(measured.parent / "made" / "a.mkv")
     assert findings(measured) == {}
     shutil.rmtree(measured.parent / "made")
-    result = verify(measured)
+    result = verify(measured / "store")
     assert result.exit_code == 0
     assert "3 source files are no longer where they were read" in result.output
+    result = verify(measured)
+    assert result.exit_code == 1
+    assert result.output.count("is not there: copy it to its place again") == 3
+    assert "no longer where" not in result.output
 
 
 def test_damaged_tables_are_found(measured: Path) -> None:
@@ -189,3 +202,98 @@ def test_a_run_file_stands_for_its_store_and_its_tables(store: Store, tmp_path: 
     (tables / "clips.parquet").write_bytes(b"PAR1")
     assert set(findings(run_file)) == {"clip", "table"}
     assert f"reelbench run {run_file}" in verify(run_file).output.replace("\n", "")
+
+
+def test_changed_values_in_tables_and_reports_are_found(measured: Path) -> None:
+    (results,) = (path.parent for path in measured.glob("*/inputs.json"))
+    path = results / "tables" / "scores.parquet"
+    table, written = pq.read_table(path), path.read_bytes()
+    changed = pc.add(table["value"], 0.25)
+    pq.write_table(table.set_column(table.schema.get_field_index("value"), "value", changed), path)
+    assert "is not what was written" in findings(measured)["table"]
+    path.write_bytes(written)
+    (results / "report.html").write_text("better")
+    assert "is not what was written" in findings(measured)["report"]
+    (results / "digests.json").unlink()  # as versions before this one left it
+    result = verify(measured)
+    assert result.exit_code == 0
+    assert "not recorded" in result.output
+    path.unlink()
+    assert "is not there" in findings(measured)["table"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kind"),
+    [
+        ("*/tables/summary.parquet", "table"),
+        ("*/tables", "table"),
+        ("*/report.html", "report"),
+        ("store/features/*/*.parquet", "features"),
+        ("store/features", "features"),
+    ],
+)
+def test_what_is_missing_is_named_with_what_makes_it_again(measured: Path, pattern: str, kind: str) -> None:
+    (path,) = measured.glob(pattern)
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    found = findings(measured)
+    assert list(found) == [kind]
+    assert "reelbench evaluate" in found[kind]
+
+
+@pytest.mark.parametrize("how", ["record", "folder"])
+@pytest.mark.parametrize("kind", ["clip", "tuning"])
+def test_clips_and_tunings_that_a_runs_tables_name_must_be_there(
+    store: Store, tmp_path: Path, kind: str, how: str
+) -> None:
+    run_file = tmp_path / "run.yaml"
+    text = (Path(__file__).parents[2] / "configs" / "demo.yaml").read_text(encoding="utf-8")
+    run_file.write_text(re.sub(r"(?m)^(output|store):.*$", "", text) + f"\noutput: {tmp_path}\n")
+    row = ClipRow(
+        run="demo", side="generated", dataset="d", split="", sample_id="one", source="one",
+        clip_key=CLIP, tune_key=TUNING, status="done",
+    )  # fmt: skip
+    Tables(clips=[row]).write(tmp_path / "demo" / "tables")
+    record_results(tmp_path / "demo")
+    assert findings(run_file) == {}
+    folder = store.clips.folder(CLIP) if kind == "clip" else store.artifacts.folder(TUNING)
+    (folder / "record.json").unlink() if how == "record" else shutil.rmtree(folder)
+    assert "is not there" in findings(run_file)[kind]
+    if how == "record":  # the store alone shows it, too
+        assert "is not there beside" in findings(store.root)[kind]
+
+
+def test_features_are_counted_right_from_several_threads(store: Store) -> None:
+    for index in range(40):
+        store.features.put("clip", {digest(["part", index]): np.ones((2, 4), np.float32)})
+    verification = Verification(store)
+    barrier = threading.Barrier(8)
+    checked = store.features.check
+
+    def slow(path: Path) -> set[str]:
+        keys = checked(path)
+        if len(keys) == 1:
+            barrier.wait(10)  # all have begun before any is counted
+        return keys
+
+    store.features.check = slow  # type: ignore[method-assign]
+    parts = [path for path in store.features.part_files() if path.parent.name == "clip"]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(verification._part, parts))
+    assert verification.checked["features"] == 40
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{}", '{"key": "' + "x" * 5000 + '"}', "[1]"])
+def test_damaged_records_are_told_in_a_short_line(store: Store, text: str) -> None:
+    (store.clips.folder(CLIP) / "record.json").write_text(text)
+    store.files.path("failures", FAILED, ".json").write_text(text)
+    found = findings(store.root)
+    for kind in ("clip", "failure"):
+        assert len(found[kind]) < 250
+        assert "\n" not in found[kind]
+        assert "input" not in found[kind].lower().replace("input should be", "")
+
+
+def test_a_stored_clip_is_not_to_be_copied_again(store: Store) -> None:
+    path = store.clips.path(CLIP)
+    path.write_bytes(path.read_bytes()[:-200])
+    assert "copy it again" not in findings(store.root)["clip"]
