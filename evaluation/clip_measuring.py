@@ -89,7 +89,8 @@ class WorkList:
     def reference(self, measuring: Measuring, role: str, clip: StoredClip, sample: Sample) -> FeatureRef:
         """A feature of a reference clip; `sample` is the reference's own."""
         content = self._reference_content(measuring, clip, sample)
-        source = self._input(clip, measuring.set_reading(sample), may_be_short=measuring.fills)
+        may_be_short = measuring.reads_short(sample.num_context_frames, [role])
+        source = self._input(clip, measuring.set_reading(sample), may_be_short)
         extractor = measuring.of_references(role)
         return self._feature(
             measuring, role, content, clip, (clip,), (source,), sample.num_context_frames, extractor
@@ -253,7 +254,7 @@ class WorkList:
 
     def _reference_input(self, measuring: Measuring, clip: StoredClip, sample: Sample) -> Input:
         """Of a reference that a clip is held against frame by frame."""
-        may_be_short = measuring.reads_short(sample.num_context_frames)
+        may_be_short = measuring.reads_short(sample.num_context_frames, measuring.pair_roles())
         return self._input(clip, replace(measuring.reference_reading(sample), start="first"), may_be_short)
 
     def _input(self, clip: StoredClip, reading: Reading, may_be_short: bool) -> Input:

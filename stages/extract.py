@@ -118,13 +118,24 @@ def reference_items(
                 store.put_failure(key, error)
             continue
         given = sample.num_context_frames
+        # Short clips are only for extractors that take the frames that there are, as generated ones are.
+        reading = measuring.set_reading(sample)
+        sources = {
+            role: VideoInput(sample.reference, reading, measuring.reads_short(given, [role]))
+            for role in roles
+        }
+        inputs = tuple(dict.fromkeys(sources.values()))
         wanted = tuple(
-            Wanted(role, extractors[role].session_key, key, (0,), measuring.cut(role, given))
+            Wanted(
+                role,
+                extractors[role].session_key,
+                key,
+                (inputs.index(sources[role]),),
+                measuring.cut(role, given),
+            )
             for role, key in keys.items()
         )
-        reading = measuring.set_reading(sample)
-        source = VideoInput(sample.reference, reading, may_be_short=measuring.fills)
-        yield ExtractItem(sample.source, (source,), wanted)
+        yield ExtractItem(sample.source, inputs, wanted)
 
 
 def reference_content(
@@ -221,5 +232,5 @@ def _reference_input(sample: Sample, measuring: Measuring) -> VideoInput:
     return VideoInput(
         sample.reference,
         measuring.reference_reading(sample),
-        may_be_short=measuring.reads_short(sample.num_context_frames),
+        may_be_short=measuring.reads_short(sample.num_context_frames, measuring.pair_roles()),
     )

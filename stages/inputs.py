@@ -152,7 +152,9 @@ def _read_one(source: SourceInput | StoredInput | str, store: Store | None) -> C
 
 def _read_video(ref: ClipRef, videos: Sequence[VideoInput]) -> list[Frames | Exception]:
     try:
-        frames: list[Frames | Exception] = list(read_clips(ref, [video.reading for video in videos]))
+        readings = list(dict.fromkeys(video.reading for video in videos))
+        read = dict(zip(readings, read_clips(ref, readings), strict=True))
+        frames: list[Frames | Exception] = [read[video.reading] for video in videos]
     except Exception as error:
         frames = [error] * len(videos)
     for index, video in enumerate(videos):

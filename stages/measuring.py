@@ -149,12 +149,10 @@ class Measuring:
             for name, value in extractor.weight_digests.items()
         }
 
-    def reads_short(self, num_context_frames: int) -> bool:
+    def reads_short(self, num_context_frames: int, roles: Sequence[str]) -> bool:
         """Whether a reference of fewer frames than the protocol measures is read all the same: short clips
-        are filled up, or some extractor takes the frames that there are."""
-        return self.fills or any(
-            self.cut(role, num_context_frames).may_be_short for role in self.compared_roles()
-        )
+        are filled up, or some of the extractors takes the frames that there are."""
+        return self.fills or any(self.cut(role, num_context_frames).may_be_short for role in roles)
 
     @property
     def fills(self) -> bool:

@@ -33,6 +33,8 @@ def score(
     defects, short = Defects(), ShortClips(measuring)
     set_roles = measuring.reference_roles()
     features = feature_rows(measuring, observations)
+    for item in observations.references:
+        short.count_reference(item)
     scores: list[ScoreRow] = []
     generated: list[Observation] = []
     for chunk in chunks:

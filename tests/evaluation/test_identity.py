@@ -241,3 +241,29 @@ def test_pictures_of_a_stated_rate_and_given_frames_are_alike_on_both_sides(
         workers=1,
     )
     assert set(result.scores["value"]) == {MAX_PSNR_DB}
+
+
+def test_short_clips_are_alike_on_both_sides(tmp_path: Path, weights: dict[str, str]) -> None:
+    """Of mixed lengths: metrics by frame read what there is of each, I3D leaves out short ones of both."""
+    for seed, num_frames in enumerate((16, 10, 16, 3)):
+        (tmp_path / "clips").mkdir(exist_ok=True)
+        write_lossless(tmp_path / "clips" / f"{seed}.mkv", moving_noise(seed, num_frames, (32, 32)), 8.0)
+    shutil.copytree(tmp_path / "clips", tmp_path / "copy")
+    result = evaluate(
+        tmp_path / "clips",
+        reference=tmp_path / "copy",
+        metrics=["clip_fid", "fvd", "psnr"],
+        weights={"i3d": weights["i3d"], "clip": "sprites/clip"},
+        output=tmp_path / "out",
+        device="cpu",
+        workers=1,
+    )
+    rows = result.summary[result.summary["seed"].isna()].set_index("metric")
+    assert rows.loc["clip_fid", "value"] == pytest.approx(0.0, abs=1e-6)
+    assert rows.loc["fvd", "value"] == pytest.approx(0.0, abs=1e-6)
+    assert rows.loc["psnr", "value"] == MAX_PSNR_DB
+    counts = rows.loc[["clip_fid", "fvd"], ["n", "n_reference"]].astype(int).values.tolist()
+    assert counts == [[4, 4], [2, 2]]
+    assert "45 frames of 4 generated clips, 45 frames of 4 reference" in rows.loc["clip_fid", "notes"]
+    assert "2 of 4 reference clips have fewer than 16 frames" in rows.loc["clip_fid", "notes"]
+    assert any("gives 10 of the 16 frames" in item["cause"] for item in as_json_data(result)["failures"])
