@@ -125,7 +125,8 @@ def evaluate(
 
     What was measured is kept by content: the same command goes on where it was stopped, and another
     metric or protocol decodes and extracts only what is missing. Exit code 0: complete; 1: some clips
-    are not there or could not be measured; 2: something to mend first; 130 (SIGTERM: 143): interrupted.
+    are not there or could not be measured, or a set metric has no value; 2: something to mend first;
+    130 (SIGTERM: 143): interrupted.
     """
     from ..evaluation.evaluator import evaluate
     from ..evaluation.result import as_json_data
@@ -172,8 +173,9 @@ def _print(result: Evaluation) -> None:
     typer.echo(f"Report:  {relative(result.folder / 'report.html')}")
     if result.num_failures:
         typer.secho(
-            f"{result.num_failures} clips, features or scores are missing or failed: the values are over "
-            "what is there (see coverage). The same command tries them again.",
+            f"{result.num_failures} clips, features, scores or values of set metrics are missing or failed: "
+            "values are over what is there (see coverage), and the notes say why a cell is empty. The same "
+            "command tries them again.",
             fg="yellow",
         )
 

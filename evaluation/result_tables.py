@@ -87,6 +87,11 @@ def write_results(
     num_failures += sum(row.status != "done" for row in tables.clips)
     num_failures += sum(row.status == "failed" for row in tables.features)
     num_failures += sum(row.value is None for row in tables.scores)
+    # A set metric's number may be missing where every clip was read: FVD of a single one.
+    num_failures += sum(
+        row.value is None and row.seed is None and row.level == "set" and row.metric in run.metrics
+        for row in tables.summary
+    )
     tables.runs.append(_run_row(run, measurings, tables.clips, num_failures))
     evaluation = Evaluation(run.run_dir, (*matching.problems, *said), num_failures)
     forget_results(run.run_dir)

@@ -65,9 +65,9 @@ def section_facts(protocol: str, protocol_digest: str, rows: Sequence[Row]) -> l
     measured = [row for row in rows if row["level"] != "cost"]
     facts = [("Protocol", protocol_text(protocol, protocol_digest))]
     if samples := span(_values(measured, "n")):
-        text = f"{samples} clips per method"
+        text = f"{samples} {'clip' if samples == '1' else 'clips'} per method"
         if sources := span(_values(measured, "num_sources")):
-            text += f", of {sources} source videos"
+            text += f", of {sources} source {'video' if sources == '1' else 'videos'}"
         if seeds := span(_values(measured, "num_seeds")):
             text += f", {seeds} {'seed' if seeds == '1' else 'seeds'}"
         if failures := max((row["num_failures"] or 0 for row in rows), default=0):

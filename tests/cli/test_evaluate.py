@@ -91,7 +91,7 @@ def test_a_listed_clip_that_is_not_there_is_missing_and_one_without_a_caption_is
     listed = run(*given)
     assert listed.exit_code == 1, listed.output
     assert "missing: sample, made on real, 1 x (d)\n" in listed.output
-    assert "1 clips, features or scores are missing or failed" in listed.output
+    assert "1 clips, features, scores or values of set metrics are missing or failed" in listed.output
     assert "failed: sample" not in listed.output
 
 

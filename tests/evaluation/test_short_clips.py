@@ -119,3 +119,19 @@ def test_an_extractor_that_reads_at_a_rate_gets_every_so_many_frames(
     metric.write_text(METRIC.format(here=Path(__file__)))
     result = evaluate(tmp_path / "made", metrics=f"{metric}:Count", output=tmp_path / "out", workers=1)
     assert list(result.scores["value"]) == [expected]
+
+
+def test_a_set_metric_without_a_value_is_a_failure(folders: dict[str, Path], tmp_path: Path) -> None:
+    """FVD of one clip: it was asked for, every clip could be read, and the cell is empty."""
+    for name in "bc":
+        (folders["eight"] / f"{name}.mkv").unlink()
+    write_lossless(folders["eight"] / "a.mkv", moving(5, 16), 8.0)
+
+    def failures(*metrics: str) -> int:
+        result = evaluate(
+            folders["eight"], reference=folders["real"], metrics=metrics, output=tmp_path / "out", workers=1
+        )
+        return result.num_failures
+
+    assert failures("psnr") == 0
+    assert failures("psnr", "fvd") == 1
