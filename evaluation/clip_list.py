@@ -116,8 +116,9 @@ def find_clips(folder: Path) -> dict[str, StoredClip]:
     """The clips in a folder and below it, by name, sorted.
 
     Every video file and every animated picture is a clip, and so is every folder that holds pictures itself
-    and no video (pictures beside videos are posters). Hidden files and folders are left out. Links are
-    followed, and a clip is called by the path that leads to it, so two links to one file are two clips.
+    and no video (pictures beside videos are posters). Hidden files and folders are left out; `other_files`
+    names those. Links are followed, but not to a folder above the given one, and a clip is called by the path
+    that leads to it, so two links to one file are two clips.
 
     Raises:
         EvaluationError: no such folder, no clip in it, two clips of one name (a.mp4 and a.mkv), a folder that
@@ -130,7 +131,7 @@ def find_clips(folder: Path) -> dict[str, StoredClip]:
             f"the folder of clips {str(folder)!r:.400} {what}", "give the folder that holds the videos"
         )
     found: dict[str, StoredClip] = {}
-    for clip in _walk(folder, "", ()):
+    for clip in _walk(folder, "", (), folder.resolve()):
         other = found.setdefault(clip.name, clip)
         if other is not clip:
             raise EvaluationError(
@@ -148,24 +149,89 @@ def find_clips(folder: Path) -> dict[str, StoredClip]:
 
 
 def other_files(folder: Path) -> list[str]:
-    """Names of files in a folder and below it that are no clips by their endings and may have been meant as
-    such, sorted."""
+    """Names of files in a folder and below it that are no clips and may have been meant as such, sorted: of
+    unknown endings, videos without any, hidden videos, pictures beside a video that are not called as it is
+    (one is a poster), and links to folders above.
+    """
     folder, found = expanded(str(folder)), []
-    for above, _, names in os.walk(folder):
-        endings = {name: Path(name).suffix.lower() for name in names if name[0] != "."}
-        known = VIDEO_SUFFIXES | PICTURE_SUFFIXES | SIDE_SUFFIXES | ANIMATION_SUFFIXES
+    root = folder.resolve()
+    known = VIDEO_SUFFIXES | PICTURE_SUFFIXES | SIDE_SUFFIXES | ANIMATION_SUFFIXES
+    for above, folders, names in os.walk(folder):
+        here = Path(above).relative_to(folder)
+        is_hidden = any(part[0] == "." for part in here.parts)
         found += [
-            str(Path(above, name).relative_to(folder)) for name in names if endings.get(name, "") not in known
+            f"{here / name} (a link to a folder above)"
+            for name in folders
+            if Path(above, name).is_symlink() and _leads_above(Path(above, name), root)
         ]
+        videos, pictures = set(), []
+        for name in names:
+            stem, suffix = os.path.splitext(name)  # noqa: PTH122 - ten thousand Paths take a second
+            suffix = suffix.lower()
+            if is_hidden or name[0] == ".":
+                if suffix in VIDEO_SUFFIXES and not name.startswith("._"):  # macOS keeps no videos in those
+                    found.append(f"{here / name} (hidden)")
+            elif suffix not in known:
+                found.append(str(here / name))
+            elif not suffix and _starts_as_video(Path(above, name)):
+                found.append(f"{here / name} (a video without an ending)")
+            elif suffix in VIDEO_SUFFIXES:
+                videos.add(stem)
+            elif suffix in PICTURE_SUFFIXES:
+                pictures.append((stem, name))
+        beside = sorted(name for stem, name in pictures if stem not in videos) if videos else []
+        if len(beside) > 1:
+            found.append(f"{here / beside[0]} and {len(beside) - 1} more pictures beside a video")
     return sorted(found)
 
 
-def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[StoredClip]:
+def linked_folders(folder: Path) -> list[str]:
+    """Links in a folder and below it to folders elsewhere, whose clips are measured, too, sorted."""
+    folder, found = expanded(str(folder)), []
+    root = folder.resolve()
+    for above, folders, _ in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] != "."]
+        for path in (Path(above, name) for name in folders):
+            if path.is_symlink() and not path.resolve().is_relative_to(root) and not _leads_above(path, root):
+                found.append(f"{path.relative_to(folder)} -> {path.resolve()}")
+    return sorted(found)
+
+
+def _leads_above(link: Path, root: Path) -> bool:
+    """Whether a link leads to a folder that holds the given one, and so the other side's clips, too."""
+    return root.is_relative_to(link.resolve())
+
+
+_STARTS = (
+    b"\x1aE\xdf\xa3",
+    b"OggS",
+    b"FLV\x01",
+    b"GIF8",
+    b"\x00\x00\x01\xba",
+    b"\x30\x26\xb2\x75",
+    b"YUV4MPEG2",
+)
+
+
+def _starts_as_video(path: Path) -> bool:
+    """Whether a file begins as Matroska, MP4, AVI, Ogg, FLV, GIF, MPEG, ASF or YUV4MPEG do."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            start = file.read(12)
+    except OSError:
+        return False
+    return start.startswith(_STARTS) or start[4:8] == b"ftyp" or start[:4] + start[8:] == b"RIFFAVI "
+
+
+def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...], root: Path) -> Iterator[StoredClip]:
     """The clips in a folder and below it.
 
     Args:
         prefix: of their names, "" or ending in "/".
         above: device and inode of each folder on the way; a link back to one of them is not followed.
+        root: the folder that was given, without links; a link to one above it is not followed.
     """
     try:
         stat = folder.stat()
@@ -173,15 +239,20 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iter
         if here in above:
             return
         with os.scandir(folder) as entries:
-            listed = sorted((entry.name, _is_folder(entry)) for entry in entries if entry.name[0] != ".")
+            listed = sorted(
+                (entry.name, _is_folder(entry), entry.is_symlink())
+                for entry in entries
+                if entry.name[0] != "."
+            )
     except OSError as error:
         raise EvaluationError(f"cannot list the folder {str(folder)!r}: {error.strerror}") from error
     has_pictures = has_videos = False
     animated: dict[str, bool] = {}
-    for name, holds_more in listed:
+    for name, holds_more, is_link in listed:
         stem, suffix = os.path.splitext(name)  # noqa: PTH122 - ten thousand Paths take a second
         if holds_more:
-            yield from _walk(folder / name, f"{prefix}{name}/", (*above, here))
+            if not (is_link and _leads_above(folder / name, root)):
+                yield from _walk(folder / name, f"{prefix}{name}/", (*above, here), root)
         elif suffix.lower() in VIDEO_SUFFIXES or _is_animation(folder / name, suffix.lower(), animated):
             has_videos = True
             yield StoredClip(_readable(folder, prefix + stem), folder / name, "video")

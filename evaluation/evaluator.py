@@ -27,7 +27,7 @@ from ..metrics.protocol import Protocol, load_protocol
 from ..stages.extraction import extract
 from ..stages.measuring import Measuring, measuring_under
 from ..stages.work import WorkerContext
-from .clip_list import find_clips, other_files
+from .clip_list import find_clips, linked_folders, other_files
 from .clip_measuring import WorkList
 from .matched_systems import Matching, match_systems
 from .progress import EvaluationProgress
@@ -167,7 +167,10 @@ def _ignored(folders: Sequence[Path]) -> Iterator[str]:
     for folder in folders:
         if others := other_files(folder):
             more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-            yield f"{folder}: no clips, by their endings, and not measured: {', '.join(others[:3])}{more}"
+            yield f"{folder}: no clips, by their names, and not measured: {', '.join(others[:3])}{more}"
+        if links := linked_folders(folder):
+            more = f" and {len(links) - 3} more" if len(links) > 3 else ""
+            yield f"{folder}: links to folders elsewhere were followed: {', '.join(links[:3])}{more}"
 
 
 def _extract(work: WorkList, context: WorkerContext, progress: bool) -> None:

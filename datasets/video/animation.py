@@ -55,6 +55,31 @@ def _is_webp(start: bytes) -> bool:
     return start[:4] + start[8:16] == b"RIFFWEBPVP8X" and len(start) > 20 and bool(start[20] & 2)
 
 
+def has_gif_trailer(path: Path) -> bool | None:
+    """Whether the blocks of a GIF go on to its trailer (GIF89a, sections 15 to 27); None where they are not
+    blocks."""
+    data = path.read_bytes()
+
+    def table_size(flags: int) -> int:
+        return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+    try:
+        at = 13 + table_size(data[10])
+        while data[at] != 0x3B:
+            if data[at] == 0x2C:
+                at += 11 + table_size(data[at + 9])
+            elif data[at] == 0x21:
+                at += 2
+            else:
+                return None
+            while data[at]:
+                at += 1 + data[at]
+            at += 1
+    except IndexError:
+        return False
+    return True
+
+
 def webp_frames(path: Path) -> Iterator[Shown[VideoFrame]]:
     """The whole pictures of an animated WebP, RGBA, with their times.
 

@@ -26,7 +26,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ...core.errors import VideoError
-from .animation import is_animated_webp, webp_frames, webp_times
+from .animation import has_gif_trailer, is_animated_webp, webp_frames, webp_times
 from .bounds import LIMITS, refuse_large, refuse_special
 from .cropping import crops_in_container
 from .frame_selection import TOLERANCE_S, Shown
@@ -38,7 +38,10 @@ _CONTAINERS = (
     "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,gif,apng,mxf,nut,dv,rm,ivf,yuv4mpegpipe,"
     "h264,hevc,obu,m4v,mpegvideo,mjpeg"
 )
-_RAW_STREAMS = ("h264", "hevc", "obu", "m4v", "mpegvideo", "mjpeg")
+_RAW_STREAMS = ("h264", "hevc", "obu", "m4v", "mpegvideo", "mjpeg", "jpeg_pipe")
+_MJPEG_SUFFIXES = (".mjpeg", ".mjpg")
+"""Which of FFmpeg's two readers takes raw MJPEG hangs on its first bytes; of other endings, the second would
+take any JPEG for a video."""
 
 # Tags in another encoding than UTF-8 are no reason to refuse the pictures; PyAV 19 takes them without a word.
 _ANY_TAGS: Any = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -48,6 +51,9 @@ _MOST_HELD_BACK = 16
 
 _MOST_CHUNKS = 10_000
 """So many chunks of an AVI file are passed over to the frames; there are a few."""
+
+_NUM_LOOKED_AHEAD = 100
+"""So many packets behind a break in a transport stream are looked at for frames of another size."""
 
 DAMAGED_HINT = "the file may be cut off or damaged: copy it again, or leave it out"
 
@@ -75,7 +81,8 @@ def open_video(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         raise VideoError(f"the video {str(path)!r} {kind}", "check the folder of the videos")
     if size == 0:
         raise VideoError(f"the video {str(path)!r} is empty (0 bytes)", "copy it again, or leave it out")
-    options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+    containers = _CONTAINERS + ",jpeg_pipe" * (path.suffix.lower() in _MJPEG_SUFFIXES)
+    options = {"format_whitelist": containers, "protocol_whitelist": "file"}
     try:
         container = av.open(f"file:{path}", "r", container_options=options, **_ANY_TAGS)
     except (av.FFmpegError, ValueError) as error:
@@ -243,15 +250,19 @@ def _decoded(
     """As `decode`, without looking ahead: frames until one whose time runs backwards."""
     end_s = last_start_s = Fraction(0)
     num_decoded = 0
+    size: tuple[int, int] | None = None
     last_dts: int | None = None
+    end_byte: int | None = None
     latest: int | None = None
     transparency = SideTransparency(stream)
     alpha = _alpha_frames(path, container, stream)
     try:
         for packet in container.demux(stream):
             if packet.is_corrupt:
+                _refuse_other_size(path, container, stream, size, num_decoded)
                 raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
             last_dts = packet.dts if packet.size else last_dts
+            end_byte = packet.pos + packet.size if packet.size and packet.pos is not None else end_byte
             transparency.see(packet)
             frames = packet.decode()
             # All of them first: a time that runs backwards makes a gap before it, as a cut does.
@@ -260,6 +271,7 @@ def _decoded(
                     raise DisorderedTimesError(f"{str(path)!r}: times run backwards near frame {num_decoded}")
                 latest = ticks
             for frame in frames:
+                size = size or (frame.width, frame.height)
                 if frame.is_corrupt:
                     raise VideoError(f"{str(path)!r}: frame {num_decoded} is damaged", DAMAGED_HINT)
                 refuse_large(path, frame.width, frame.height)
@@ -286,12 +298,37 @@ def _decoded(
                 num_decoded += 1
                 yield shown
         # Only who wants more than there is gets here: some containers end without a word.
-        if _is_whole(path, container, stream) is False:
+        is_partial = container.format.name == "yuv4mpegpipe" and end_byte != path.stat().st_size
+        if is_partial or _is_whole(path, container, stream) is False:
             raise VideoError(f"{str(path)!r} is cut off after {num_decoded} frames", DAMAGED_HINT)
     except (av.FFmpegError, ValueError) as error:  # PyAV raises ValueError for what it does not know
         raise VideoError(
             f"{str(path)!r} cannot be decoded beyond {num_decoded} frames ({reason(error)})", DAMAGED_HINT
         ) from error
+
+
+def _refuse_other_size(
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    size: tuple[int, int] | None,
+    num_decoded: int,
+) -> None:
+    """Say so where a stream breaks because another one of another size follows (recordings put together).
+
+    Raises:
+        VideoError: frames of another size follow.
+    """
+    for packet in itertools.islice(container.demux(stream), _NUM_LOOKED_AHEAD):
+        if packet.is_corrupt:
+            continue
+        for frame in packet.decode():
+            if size is not None and (frame.width, frame.height) != size:
+                raise VideoError(
+                    f"{str(path)!r} changes its size after {num_decoded} frames or a few more, from "
+                    f"{size[0]}x{size[1]} to {frame.width}x{frame.height}",
+                    "cut it there, or leave it out",
+                )
 
 
 def _alpha_frames(path: Path, container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame] | None:
@@ -419,6 +456,8 @@ def _is_whole(path: Path, container: InputContainer, stream: VideoStream) -> boo
         end = max((entry.pos + entry.size for entry in stream.index_entries), default=None)
     elif container.format.name == "avi":
         end = _avi_end(path)
+    elif container.format.name == "gif":
+        return has_gif_trailer(path)
     else:
         end = None
     return None if end is None else end <= path.stat().st_size

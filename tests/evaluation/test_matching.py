@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from reelbench.core.errors import DatasetError, EvaluationError
-from reelbench.evaluation.clip_list import StoredClip, find_clips
+from reelbench.evaluation.clip_list import StoredClip, find_clips, linked_folders, other_files
 from reelbench.evaluation.matching import EvaluationSample, Matched, count_duplicates, match
 
 
@@ -118,7 +118,7 @@ def test_each_folder_of_clips_is_listed_once(tmp_path: Path, monkeypatch: pytest
     monkeypatch.undo()
     assert len(found) == 100
     assert asked.count("scandir") <= 11
-    assert asked.count("stat") <= 12
+    assert asked.count("stat") <= 13
 
 
 # Matching
@@ -540,3 +540,30 @@ def test_ids_that_a_table_made_floats_are_the_clips_called_by_the_number(tmp_pat
     assert match(clips("1", "take"), None, path, None).samples[1].id == "2.0"
     pairs = write(tmp_path / "p.csv", "generated,reference\n1.0,7.0\n")
     assert references_of(match(clips("1"), clips("7"), None, pairs).samples) == {"1": "7"}
+
+
+def test_a_link_to_a_folder_above_does_not_bring_in_the_reference(tmp_path: Path) -> None:
+    touch(tmp_path, "generated/a.mp4", "real/a.mp4", "real/b.mp4", "generated/sub/c.mp4")
+    (tmp_path / "generated" / "up").symlink_to("..")
+    (tmp_path / "generated" / "sub" / "top").symlink_to(tmp_path.parent)
+    (tmp_path / "generated" / "sub" / "beside").symlink_to(tmp_path / "real")
+    (tmp_path / "generated" / "d.mp4").symlink_to(tmp_path / "real" / "b.mp4")
+    found = list(find_clips(tmp_path / "generated"))
+    assert found == ["a", "d", "sub/beside/a", "sub/beside/b", "sub/c"]
+    above = "(a link to a folder above)"
+    assert other_files(tmp_path / "generated") == [f"sub/top {above}", f"up {above}"]
+    assert linked_folders(tmp_path / "generated") == [f"sub/beside -> {(tmp_path / 'real').resolve()}"]
+
+
+def test_what_is_silently_no_clip_is_named(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "a.png", "LICENSE", ".b.mp4", "._a.mp4", ".cache/c.mkv", ".DS_Store")
+    touch(
+        tmp_path, *(f"sub/{index}.png" for index in range(4)), "sub/v.webm", "posters/v.png", "posters/v.mp4"
+    )
+    (tmp_path / "noending").write_bytes(b"\0\0\0\x20ftypisom")
+    assert other_files(tmp_path) == [
+        ".b.mp4 (hidden)",
+        ".cache/c.mkv (hidden)",
+        "noending (a video without an ending)",
+        "sub/0.png and 3 more pictures beside a video",
+    ]
