@@ -23,7 +23,7 @@ COMMANDS = {
     "run": [*RUN_FILE, "--against"],
     "status": RUN_FILE,
     "report": [*RUN_FILE, "--markdown", "--html", "--json"],
-    "contact-sheet": [*RUN_FILE, "--to", "--prompts", "--columns", "--dataset", "--seed"],
+    "contact-sheet": [*RUN_FILE, "--to", "--prompts", "--columns", "--dataset", "--sample", "--seed"],
     "evaluate": [
         "GENERATED",
         "--reference",
@@ -202,7 +202,10 @@ def test_one_name_shows_its_settings_with_types_defaults_and_what_they_mean() ->
     assert "  num_steps: int (>= 1, <= 999) = 50\n      DDIM steps.\n" in result.output
     assert '  dtype: "auto" | "float32" | "float16" | "bfloat16" = "auto"\n' in result.output
     assert "    tuning.learning_rate: float (> 0) = 3e-05\n" in result.output
-    assert "  lambda: float (>= 0.0) = 0.01\n" in CliRunner().invoke(app, ["ls", "methods", "zs2"]).output
+    assert (
+        "  lambda: float | tuple[float, ...] = 0.01\n"
+        in CliRunner().invoke(app, ["ls", "methods", "zs2"]).output
+    )
 
 
 def test_settings_that_a_docstring_lists_are_explained_from_there() -> None:

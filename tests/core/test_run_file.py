@@ -308,7 +308,7 @@ def test_settings_of_a_wrong_kind_are_told_in_plain_words() -> None:
         ({"mu": [0.5, 3]}, "methods[0] (mine).config.mu[1]: must be at most 1 (got 3)"),
         ({"noise": "closed"}, "(got 'closed'); did you mean 'closed-form'?"),
         ({"num_steps": 1.5}, "must be a whole number (got 1.5)"),
-        ({"lambda": "x"}, "config.lambda: must be a number (got 'x')"),
+        ({"lambda": "x"}, "config.lambda: must be a number, or a list (got 'x')"),
     ):
         (found,) = faults_of(GOOD | {"methods": [zs2 | {"config": config}]})
         assert said in found

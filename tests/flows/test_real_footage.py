@@ -57,7 +57,7 @@ def _short_protocol(folder: Path) -> Path:
         (Path(reelbench.metrics.protocol.__file__).parent / "protocols" / "loveu.yaml").read_text()
     )
     data["name"] = "loveu-short"
-    data["sampling"]["num_frames"] = FRAMES
+    data["sampling"] = {**data.get("sampling", {}), "num_frames": FRAMES}
     path = folder / "loveu-short.yaml"
     path.write_text(yaml.safe_dump(data))
     return path

@@ -126,7 +126,7 @@ def test_i3d_reads_the_first_frames_and_refuses_fewer(
     with pytest.raises(MetricError, match=r"at least 9 frames, the clip has 8"):
         free.extract([clips[0][:8]])
     with pytest.raises(MetricError, match="at least 9 frames, the protocol measures 8"):
-        I3dLogits(I3dLogits.Config(num_frames=8))
+        I3dLogits(I3dLogits.Config(num_frames=8)).load("cpu")
 
 
 def test_i3d_refuses_what_is_not_a_clip(i3d: I3dSession) -> None:
