@@ -194,7 +194,9 @@ def weights_check(ref: WeightsRef, what: str, online: bool = False) -> Check:
 
     try:
         try:
-            return Check(GOOD, what, str(resolve(ref.location, ref.format, fetch=False)))
+            path = resolve(ref.location, ref.format, fetch=False)
+            ref.format.check(path)
+            return Check(GOOD, what, str(path))
         except NotFetchedError:
             return Check(WARNING, what, fetch_text(ref, online))
     except ReelbenchError as error:

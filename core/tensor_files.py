@@ -94,16 +94,57 @@ def tensor_names(path: Path) -> frozenset[str] | None:
         return None
 
 
+def damage(path: Path) -> str | None:
+    """What is wrong with a file of tensors as far as its beginning and its length show it, or None."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(200)
+    if not size:
+        return "it is empty"
+    if head.lstrip().startswith(b"<"):
+        return "it is a web page, not weights"
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS, not the file itself"
+    if is_safetensors(path):
+        with path.open("rb") as file:
+            tensors = [item for name, item in safetensors_header(file).items() if name != "__metadata__"]
+            needed = file.tell() + max((int(item["data_offsets"][1]) for item in tensors), default=0)
+        return f"it is cut off: {size} bytes of {needed}" if size < needed else None
+    if path.suffix == ".safetensors":
+        return "it does not begin as a safetensors file does"
+    if head.startswith(b"PK") and not zipfile.is_zipfile(path):
+        return "it is cut off: the end of the archive is missing"
+    return None
+
+
+def refuse_damaged(path: Path, what: str) -> None:
+    """Refuse a file of tensors that is empty, cut off or something else.
+
+    Args:
+        what: is expected, in words.
+
+    Raises:
+        WeightsError: see `damage`.
+    """
+    try:
+        reason = damage(path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    if reason is not None:
+        raise WeightsError(f"cannot read {path}: {reason}", f"fetch it again: {what}")
+
+
 def refuse_other_tensors(path: Path, what: str, *expected: str) -> None:
-    """Refuse a file of another network's weights.
+    """Refuse a damaged file, and one of another network's weights.
 
     Args:
         what: is expected, in words.
         expected: names or parts of names, of which such a file holds at least one.
 
     Raises:
-        WeightsError: the file's names can be told, and none is expected.
+        WeightsError: it is damaged, or its names can be told, and none is expected.
     """
+    refuse_damaged(path, what)
     names = tensor_names(path)
     if names is not None and not any(part in name for name in names for part in expected):
         raise WeightsError(

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import WeightsError
-from .weights_tree import MissingFilesError, Tree, read_json, weights_files
+from .tensor_files import refuse_damaged
+from .weights_tree import MissingFilesError, Tree, local_tree, read_json, weights_files
 
 WEIGHT_SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".bin", ".json", ".txt", ".model"})
 
@@ -72,6 +73,16 @@ class WeightsFormat:
     def num_files(self) -> int | None:
         """About how many files that are, where it can be said beforehand."""
         return None
+
+    def check(self, path: Path) -> None:
+        """Look at the weights as closely as is cheap, for `doctor`: here, whether files of tensors are whole.
+
+        Raises:
+            WeightsError: they could not be loaded.
+        """
+        for file in [path / name for name in self.files(local_tree(path))] or [path]:
+            if file.suffix in (".safetensors", ".pth", ".pt", ".bin"):
+                refuse_damaged(file, self.what)
 
     def find(self, location: str, *, fetch: bool) -> Path | None:
         """Where weights lie whose location has a form that only this format knows; None for other forms.

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import pickle
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...core.errors import MetricError, WeightsError
-from ...core.tensor_files import is_safetensors
+from ...core.tensor_files import is_safetensors, refuse_damaged
 from ...core.types import Frames
 from ..settings import ResizeStep
 
@@ -43,35 +44,50 @@ def square_side(who: str, size: int | Sequence[int]) -> int:
     return height
 
 
-def read_tensors(path: Path, *, nested: Sequence[str] = ()) -> dict[str, Tensor]:
-    """Name to tensor, on the CPU, of a safetensors file or a state dict written by `torch.save`.
+def read_tensors(path: Path, *, nested: Sequence[str] = (), device: str = "cpu") -> dict[str, Tensor]:
+    """Name to tensor of a safetensors file or a state dict written by `torch.save`.
 
     Nothing but tensors is read: files of `torch.save` go through weights-only loading.
 
     Args:
         nested: keys, the first of which that is there holds the state dict.
+        device: "cpu"; or "meta", for names and shapes without reading a value.
 
     Raises:
         WeightsError: the file cannot be read so, or holds anything but names and tensors.
     """
     import torch
 
+    expected = "safetensors, or a file of torch.save that holds nothing but tensors"
+    refuse_damaged(path, expected)
     try:
         if is_safetensors(path):
+            from safetensors import safe_open
             from safetensors.torch import load_file
 
-            return load_file(path)
-        data: Any = torch.load(path, map_location="cpu", weights_only=True)
+            if device != "meta":
+                return load_file(path)
+            with safe_open(path, "pt") as file:
+                shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+            return {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+        data: Any = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # many kinds; all mean that the file is not usable
+        # torch's own words advise to run whatever the file holds.
+        is_pickle = isinstance(error, pickle.UnpicklingError)
+        reason = "it holds other things than tensors, or is damaged" if is_pickle else str(error)[:200]
         raise WeightsError(
-            f"cannot read {path} ({type(error).__name__}: {str(error)[:200]})",
-            "safetensors, or a file of torch.save that holds nothing but tensors, is expected",
+            f"cannot read {path} ({type(error).__name__}: {reason})",
+            f"{expected}, is expected",
         ) from error
     if isinstance(data, dict):
         data = next((data[key] for key in nested if key in data), data)
     if not isinstance(data, dict) or not all(isinstance(value, torch.Tensor) for value in data.values()):
         raise WeightsError(f"{path} is not a state dict (names to tensors)")
     return dict(data)
+
+
+_NUM_NAMED = 3
+"""Tensors that a message names of each kind."""
 
 
 def load_into(network: Any, tensors: dict[str, Tensor], what: str, hint: str = "") -> Any:
@@ -86,11 +102,19 @@ def load_into(network: Any, tensors: dict[str, Tensor], what: str, hint: str = "
     """
     # Copies lie where torch puts them: the place of a tensor in its file changes the last bits otherwise.
     tensors = {name: value.clone() for name, value in tensors.items()}
-    try:
-        network.load_state_dict(tensors, strict=True, assign=True)
-    except RuntimeError as error:
-        faults = " ".join(str(error).split())
-        raise WeightsError(f"{what}: {faults[:600]}", hint) from None
+    expected = network.state_dict()
+    faults = [
+        f"size mismatch for {name}: {list(value.shape)} in place of {list(expected[name].shape)}"
+        for name, value in tensors.items()
+        if name in expected and value.shape != expected[name].shape
+    ][:_NUM_NAMED]
+    for kind, names in (("Missing", expected.keys() - tensors), ("Unexpected", tensors.keys() - expected)):
+        if names:
+            more = f" and {len(names) - _NUM_NAMED} more" if len(names) > _NUM_NAMED else ""
+            faults.append(f"{kind} keys: {', '.join(sorted(names)[:_NUM_NAMED])}{more}")
+    if faults:
+        raise WeightsError(f"{what}: {'; '.join(faults)}", hint)
+    network.load_state_dict(tensors, strict=True, assign=True)
     return network.float().requires_grad_(False).eval()
 
 

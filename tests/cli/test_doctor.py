@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from reelbench.cli.checks import settings
 from reelbench.cli.main import app
+from reelbench.metrics.build import build_metric, why_unavailable
+from reelbench.metrics.protocol import load_protocol
 
 DAMAGED = """
 import reelbench.core.types as types
@@ -244,3 +247,46 @@ class TestTheRayThatARunUses:
 def test_what_is_not_installed_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reelbench.cli.checks.is_installed", lambda module: False)
     assert list(settings()) == []
+
+
+ROLES = {
+    "inception": ("fid", "pt_inception.pth", "Mixed_7c.branch_pool.conv.weight"),
+    "dino": ("subject_consistency", "dino_vitbase16_pretrain.pth", "patch_embed.proj.weight"),
+    "aesthetic": ("aesthetic_quality", "sa_0_4_vit_l_14_linear.pth", "weight"),
+    "pips": ("fvmd", "pips2_weights.pth", "delta_block.a.weight"),
+    "raft": ("dynamic_degree", "raft-things.pth", "update_block.mask.0.weight"),
+}
+
+
+@pytest.mark.parametrize(
+    ("role", "fault"),
+    [
+        *((role, fault) for role in ROLES for fault in ("cut off", "Missing key")),
+        *(("raft", fault) for fault in ("a web page", "Git LFS", "no tensor", "of a folder")),
+    ],
+)
+def test_weights_that_cannot_be_loaded_get_no_check_mark(
+    write_run_file: Callable[..., Path], tmp_path: Path, role: str, fault: str
+) -> None:
+    metric, name, own = ROLES[role]
+    path = tmp_path / "given" / name
+    path.parent.mkdir()
+    torch.save({"other" if fault in ("no tensor", "of a folder") else own: torch.zeros(2000)}, path)
+    if fault == "a web page":
+        path.write_text("<!DOCTYPE html><title>Sign in</title>")
+    elif fault == "cut off":
+        path.write_bytes(path.read_bytes()[:4000])
+    elif fault == "Git LFS":
+        path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    location = path.parent if fault == "of a folder" else path
+    run_file = write_run_file(metrics=[metric], weights={role: str(location)})
+    result = CliRunner().invoke(app, ["doctor", str(run_file)])
+    lines = [line for line in result.output.splitlines() if str(path.parent) in line]
+    assert any(line.startswith("✗") for line in lines), result.output
+    assert not any(line.startswith("✓") for line in lines), lines
+    assert "weights_only" not in result.output
+    up_front = fault not in ("Missing key", "of a folder")  # names of a file in a folder are not looked at
+    if up_front:
+        assert fault in result.output
+    (extractor,) = build_metric(metric, load_protocol("clean")).needs
+    assert (why_unavailable(extractor, {role: str(location)}) is not None) == up_front

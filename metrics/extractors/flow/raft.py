@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....core.tensor_files import find_one
+from ....core.tensor_files import find_one, refuse_other_tensors
 from ....core.weights_format import WeightsFormat
 from ....core.weights_tree import MissingFilesError, Tree, local_tree
 from ..backbone import load_into, read_tensors, reference_precision
@@ -46,17 +46,23 @@ _HINT = (
 class _RaftFile(WeightsFormat):
     def files(self, tree: Tree) -> tuple[str, ...]:
         if tree.is_file:
+            if tree.path is not None:
+                refuse_other_tensors(tree.path, self.what, "update_block.")
             return ()
         name = find_one(tree, "raft*")
         if name is None:
             raise MissingFilesError(f"no file raft* of weights in {tree.where}", _HINT)
         return (name,)
 
+    def check(self, path: Path) -> None:
+        """Names and shapes, as for loading."""
+        load_raft(path, "meta")
+
 
 RAFT = _RaftFile("file or folder of RAFT, torchvision's or the authors'")
 
 
-def load_raft(location: Path) -> Any:
+def load_raft(location: Path, device: str = "cpu") -> Any:
     """torchvision's RAFT, large or small as the weights are, in evaluation mode on the CPU.
 
     Args:
@@ -69,7 +75,7 @@ def load_raft(location: Path) -> Any:
     from torchvision.models.optical_flow import raft_large, raft_small
 
     path = location.joinpath(*RAFT.files(local_tree(location)))
-    tensors = _as_torchvision(read_tensors(path))
+    tensors = _as_torchvision(read_tensors(path, device=device))
     # The small network enlarges its flow without a learned mask.
     build = raft_large if any(name.startswith("mask_predictor.") for name in tensors) else raft_small
     with torch.device("meta"):  # no random weights are drawn, only to be thrown away

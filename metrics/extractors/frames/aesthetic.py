@@ -63,6 +63,11 @@ class _AestheticFiles(WeightsFormat):
             )
         return tuple(sorted((head, checkpoint)))
 
+    def check(self, path: Path) -> None:
+        """The head, which is small, as for loading; CLIP's files as far as they show their damage."""
+        super().check(path)
+        _read_head(path if path.is_file() else path / str(find_one(local_tree(path), _HEAD)))
+
 
 AESTHETIC = _AestheticFiles("LAION's sa_0_4_vit_l_14_linear.pth, alone or in a folder with its CLIP")
 

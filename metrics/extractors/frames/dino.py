@@ -44,6 +44,10 @@ class _DinoFiles(ModelFolder):
             return (name,)
         return super().files(tree)
 
+    def check(self, path: Path) -> None:
+        """Names and shapes, as for loading."""
+        load_dino(path, "meta")
+
 
 DINO = _DinoFiles(
     "DINO: the authors' dino_vitbase16_pretrain.pth, or a transformers ViT folder or hub id", model_type="vit"
@@ -64,7 +68,7 @@ _QUERY = re.compile(r"^encoder\.layer\.(\d+)\.attention\.attention\.query\.(weig
 _KEY_OR_VALUE = re.compile(r"\.attention\.attention\.(key|value)\.(weight|bias)$")
 
 
-def load_dino(location: Path) -> tuple[Any, int]:
+def load_dino(location: Path, device: str = "cpu") -> tuple[Any, int]:
     """The network in evaluation mode on the CPU, and the side of the frames that it was trained on.
 
     Raises:
@@ -78,7 +82,7 @@ def load_dino(location: Path) -> tuple[Any, int]:
     tensors: dict[str, Tensor] = {}
     for path in files:
         if path.suffix != ".json":
-            tensors |= read_tensors(path)
+            tensors |= read_tensors(path, device=device)
     tensors = _as_the_authors(tensors)
     try:
         width, _, patch, _ = tensors["patch_embed.proj.weight"].shape

@@ -51,11 +51,15 @@ class _InceptionFile(WeightsFormat):
             raise MissingFilesError(f"no file *inception* of weights in {tree.where}", _HINT)
         return (name,)
 
+    def check(self, path: Path) -> None:
+        """Names and shapes, as for loading."""
+        load_inception(path, "meta")
+
 
 INCEPTION = _InceptionFile("file or folder of FID's Inception-v3 (pt_inception-2015-12-05)")
 
 
-def load_inception(location: Path) -> Any:
+def load_inception(location: Path, device: str = "cpu") -> Any:
     """FID's Inception-v3 in evaluation mode on the CPU.
 
     Raises:
@@ -66,7 +70,7 @@ def load_inception(location: Path) -> Any:
     from .inception_network import fid_inception
 
     path = location.joinpath(*INCEPTION.files(local_tree(location)))
-    tensors = read_tensors(path)
+    tensors = read_tensors(path, device=device)
     classes = tensors.get("fc.weight")
     if classes is not None and len(classes) != 1008:
         raise WeightsError(f"{path} has {len(classes)} classes; FID's Inception has 1008", _HINT)

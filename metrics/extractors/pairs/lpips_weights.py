@@ -52,6 +52,10 @@ class _LpipsFiles(WeightsFormat):
         missing = [name for name, path in (("alexnet*", convolutions), ("alex.pth", heads)) if path is None]
         raise MissingFilesError(f"no file {' and no file '.join(missing)} in {tree.where}", _HINT)
 
+    def check(self, path: Path) -> None:
+        """As for loading: the files are small."""
+        load_lpips(path)
+
 
 LPIPS = _LpipsFiles(
     "folder with torchvision's AlexNet and LPIPS's alex.pth, or one safetensors file with both"

@@ -47,11 +47,15 @@ class _PipsFile(WeightsFormat):
             raise MissingFilesError(f"no file pips* of weights in {tree.where}", _HINT)
         return (name,)
 
+    def check(self, path: Path) -> None:
+        """Names and shapes, as for loading."""
+        load_pips(path, "meta")
+
 
 PIPS = _PipsFile("file or folder of PIPs++ (pips2_weights.pth)")
 
 
-def load_pips(location: Path) -> Any:
+def load_pips(location: Path, device: str = "cpu") -> Any:
     """PIPs++ in evaluation mode on the CPU.
 
     Raises:
@@ -62,7 +66,7 @@ def load_pips(location: Path) -> Any:
     from .pips_network import PipsPlusPlus
 
     path = location.joinpath(*PIPS.files(local_tree(location)))
-    tensors = read_tensors(path, nested=("model_state_dict",))
+    tensors = read_tensors(path, nested=("model_state_dict",), device=device)
     tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
     with torch.device("meta"):  # no random weights are drawn, only to be thrown away
         network = PipsPlusPlus()
