@@ -21,10 +21,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..core.errors import MetricError
+from ..core.errors import MetricError, TooShortError
 from ..core.records import FailureInfo
 from ..core.types import Features, Frames
-from .inputs import Content, Cut, Input, read_inputs
+from .inputs import PREDICTED_HINT, Content, Cut, Input, read_inputs
 from .work import PluginSpec, WorkerContext
 
 GPU_BATCH_ITEMS = 16
@@ -161,7 +161,7 @@ def _finish(
             try:
                 argument = _argument(want, contents)
             except Exception as error:
-                failures[index][want.key] = FailureInfo.of(error)
+                failures[index][want.key] = FailureInfo.of(_with_least(error, want, sessions))
             else:
                 due.setdefault(want.session_key, []).append((index, want, argument))
     for session_key, calls in due.items():
@@ -179,6 +179,19 @@ def _finish(
             else:
                 features[index][want.extractor, want.key] = result
     return [Extracted(item, features[i], failures[i]) for i, (item, _) in enumerate(group)]
+
+
+def _with_least(error: Exception, want: Wanted, sessions: Mapping[str, Any]) -> Exception:
+    """Where a clip is too short, what else is to know: the protocol for predicted clips, and how many
+    frames the extractor needs under any protocol."""
+    if not isinstance(error, TooShortError | MetricError):
+        return error
+    hints = [error.hint]
+    if want.cut.skip and isinstance(error, TooShortError):
+        hints.append(PREDICTED_HINT)
+    if (least := getattr(sessions[want.session_key], "min_frames", 1)) > 1:
+        hints.append(f"{want.extractor} needs at least {least} frames under any protocol")
+    return type(error)(error.message, "; ".join(filter(None, hints)))
 
 
 def _argument(want: Wanted, contents: Sequence[Content | Exception]) -> Any:

@@ -58,6 +58,10 @@ Input = SourceInput | VideoInput | StoredInput | str
 
 Content = Frames | str
 
+PREDICTED_HINT = (
+    "of predicted clips `--protocol predicted` measures 14 frames after the given ones, as stored"
+)
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -105,7 +109,8 @@ class Cut:
                 raise MetricError(
                     f"the clip has {len(kept)} frames{given}, the protocol measures {self.num_frames}",
                     "use longer clips, a protocol of fewer frames, or one with `short_clips: repeat-last` "
-                    "(`reelbench evaluate --allow-small`), which repeats the last frame and marks the number",
+                    "(`reelbench evaluate --allow-small`), which repeats the last frame and marks the number"
+                    + (f"; {PREDICTED_HINT}" if self.skip else ""),
                 )
             missing = self.num_frames - len(kept)
             kept = np.concatenate([kept, np.repeat(kept[-1:], missing, axis=0)])

@@ -104,7 +104,7 @@ def _first_time(
     if drawn is None:
         raise TooShortError(
             f"{_name(ref)} has {len(window)} frames, too few for {reading.num_frames} ({reading})",
-            _TOO_SHORT_HINT,
+            reading.shortage_hint(),
         )
     return drawn
 
@@ -220,6 +220,10 @@ class _Choice:
     pictures: list[np.ndarray] = field(default_factory=list)
     error: VideoError | None = None
     is_broken: bool = False
+    num_seen: int = 0
+    first_s: Fraction | None = None
+    last_s: Fraction = Fraction(0)
+    """The span of the frames that were seen, for messages."""
 
     @property
     def is_done(self) -> bool:
@@ -229,6 +233,9 @@ class _Choice:
     def see(self, shown: Shown[VideoFrame], pictures: _Pictures) -> None:
         """Take from the next frame in order of time, and from the one before it, what the rule says."""
         if not self.is_done and (self.start_s is None or shown.start_s >= self.start_s - TOLERANCE_S):
+            self.num_seen += 1
+            self.first_s = shown.start_s if self.first_s is None else self.first_s
+            self.last_s = shown.end_s
             self._take(self.rule.see(shown), pictures)
 
     def end(self, pictures: _Pictures) -> None:
@@ -278,7 +285,9 @@ def _clip(ref: ClipRef, reading: Reading, choice: _Choice) -> Frames | VideoErro
     if not pictures:
         return VideoError(f"{_name(ref)} holds no frame", _TOO_SHORT_HINT)
     if (shortage := reading.shortage(len(pictures))) is not None:
-        return TooShortError(f"{_name(ref)} {shortage}", _TOO_SHORT_HINT)
+        length_s = None if choice.first_s is None else float(choice.last_s - choice.first_s)
+        lasts = f" ({choice.num_seen} frames in {length_s:.2f} s)" if reading.fps and length_s else ""
+        return TooShortError(f"{_name(ref)}{lasts} {shortage}", reading.shortage_hint())
     return clip_of(reading, pictures)
 
 

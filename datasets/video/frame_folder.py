@@ -232,9 +232,10 @@ def _choose(ref: ClipRef, files: Sequence[Path], reading: Reading) -> list[Path]
     chosen += rule.end()
     chosen = chosen[: reading.num_taken]
     if (shortage := reading.shortage(len(chosen))) is not None:
+        lasts = f" in {float(len(files) / rate):.2f} s" if counted.fps is not None else ""
         return TooShortError(
-            f"the folder {str(ref.path)!r} ({len(files)} frames) {shortage}",
-            "ask for fewer frames, or leave the clip out",
+            f"the folder {str(ref.path)!r} ({len(files)} frames{lasts}) {shortage}",
+            counted.shortage_hint(),
         )
     return chosen
 

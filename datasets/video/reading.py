@@ -119,6 +119,17 @@ class Reading:
             return f"gives {found} of the {self.num_taken} frames asked for ({self})"
         return None
 
+    def shortage_hint(self) -> str:
+        """What to do about a sound window that gives too few frames."""
+        if self.fps is None or self.num_taken is None:
+            return "the file may be cut off; or ask for fewer frames, or leave the video out"
+        length_s = float(self.num_taken * self.step / exact_rate(self.fps))
+        return (
+            f"{self.num_taken} frames at {self.fps / self.step:g} a second take {length_s:.3g} s of a clip; "
+            "if the rate of generated clips is only a label, `--generated-rate stored` takes every stored "
+            "frame; else take a protocol of their rate, or of fewer frames"
+        )
+
     def __str__(self) -> str:
         return f"stride {self.step}" + (f" at {self.fps:g} fps" if self.fps is not None else "")
 

@@ -156,7 +156,12 @@ def test_clips_too_short_at_their_rate_say_so_and_what_to_do(measure_pair: Calla
     (noted,) = result.summary.loc[result.summary["metric"] == "psnr", "notes"].unique()
     assert "2 of 2 clips have fewer than 16 frames beside their reference" in noted  # measured on 6
     failures = {failure["cause"] for failure in as_json_data(result)["failures"]}
-    assert any("gives 6 of the 16 frames asked for (stride 1 at 8 fps)" in text for text in failures)
+    causes = [text for text in failures if "gives 6 of the 16 frames asked for (stride 1 at 8 fps)" in text]
+    for cause in causes:
+        assert "(16 frames in 0.67 s)" in cause
+        assert "--generated-rate stored" in cause
+        assert "cut off" not in cause
+    assert causes
     (note,) = (text for text in result.problems if "states 24 frames a second" in text)
     assert "16 frames take 2 s of a clip" in note
     assert "--generated-rate stored takes every frame" in note

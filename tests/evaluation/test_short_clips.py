@@ -39,6 +39,8 @@ def test_fvd_alone_has_no_value_and_says_why(folders: dict[str, Path], tmp_path:
     summary = result.summary[result.summary["seed"].isna()].set_index("metric")
     assert set(summary.index[summary["value"].notna()]) == {*METRICS} - {"fvd"}
     assert "gives 8 of the 16 frames asked for" in summary.loc["fvd", "notes"]
+    assert "needs at least 9 frames under any protocol" in summary.loc["fvd", "notes"]
+    assert "cut off" not in summary.loc["fvd", "notes"]
     for name in ("psnr", "motion_alignment", "clip_fid"):
         assert "3 of 3 clips have fewer than 16 frames" in summary.loc[name, "notes"]
     frames = 48 if real == "real" else 24
@@ -135,3 +137,18 @@ def test_a_set_metric_without_a_value_is_a_failure(folders: dict[str, Path], tmp
 
     assert failures("psnr") == 0
     assert failures("psnr", "fvd") == 1
+
+
+def test_predicted_clips_of_sixteen_frames_are_told_of_the_protocol_for_them(
+    folders: dict[str, Path], tmp_path: Path
+) -> None:
+    result = evaluate(
+        folders["real"],
+        reference=folders["real"],
+        metrics=["psnr"],
+        context_frames=2,
+        output=tmp_path / "out",
+        workers=1,
+    )
+    (notes,) = result.summary.loc[result.summary["seed"].isna(), "notes"]
+    assert "--protocol predicted" in notes

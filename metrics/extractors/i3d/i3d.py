@@ -95,6 +95,8 @@ class I3dSession(ExtractorSession):
     so its neighbours would change a clip's last bits. On a GPU clips of one length are batched.
     """
 
+    min_frames = MIN_FRAMES
+
     def __init__(self, network: InceptionI3d | I3dProgram, config: I3dLogits.Config, device: str) -> None:
         self._network, self._config, self._device = network, config, device
         self._batch = 1 if device == "cpu" else _GPU_BATCH
