@@ -14,6 +14,7 @@ from ...core.types import Features
 from .clip_scores import Scored
 from .metric_calls import Defects, MetricDefectError, score_key, set_estimate
 from .observations import Observation
+from .reasons import reasons
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class SetSide:
     values: tuple[Features, ...] = ()
     keys: tuple[str, ...] = ()
     why: str = ""
-    """Why the first of the clips without features has none; empty where all have them."""
+    """Why clips have no features (see `reasons`); empty where all have them."""
 
     @property
     def stacked(self) -> np.ndarray:
@@ -60,18 +61,12 @@ def set_side(metric: SetMetric, items: Sequence[Observation]) -> SetSide:
         for item in sorted(items, key=lambda item: item.clip.sample_id)
         if (cell := item.features.get(role)) is not None and cell.values is not None
     ]
-    failures = [
-        cell.failure.message
-        for item in items
-        if (cell := item.features.get(role)) is not None and cell.values is None and cell.failure is not None
-    ]
-    why = failures[0] if failures else ""
     return SetSide(
         ids=tuple(item[0] for item in found),
         sources=tuple(item[1] for item in found),
         values=tuple(item[2] for item in found),
         keys=tuple(item[3] for item in found),
-        why=why,
+        why="\n".join(reasons(metric.needs, items)),
     )
 
 

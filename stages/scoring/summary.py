@@ -14,6 +14,7 @@ from ..measuring import Measuring
 from .clip_scores import Scored, mean_score
 from .metric_calls import Defects, offers_comparison, signature_of
 from .observations import Observation, Observations, System
+from .reasons import reasons
 from .set_scores import over_seeds, set_score, set_side
 from .short_clips import ShortClips
 
@@ -150,7 +151,7 @@ def _row(
     notes = [*(estimate.notes if estimate else [reason]), *defects.notes(metric.name, cell.dataset)]
     notes += [f"{cell.dataset}: {note}" for note in cell.observations.data_notes.get(cell.dataset, ())]
     if metric.level == "clip" and not estimate:
-        notes += _why_missing(metric, items)
+        notes += reasons(metric.needs, items)
     if estimate:
         notes.append(short.note(metric.name, cell.system.label, cell.dataset, cell.seed))
     return cell.row(
@@ -177,14 +178,3 @@ def _row(
         notes="\n".join(filter(None, notes)),
         score_key=key,
     )
-
-
-def _why_missing(metric: Metric, items: Sequence[Observation]) -> list[str]:
-    """Why the first of the clips without features has none."""
-    failures = (
-        cell.failure.message
-        for item in items
-        for role in metric.needs
-        if (cell := item.features.get(role)) is not None and cell.failure is not None
-    )
-    return [message for _, message in zip(range(1), failures, strict=False)]

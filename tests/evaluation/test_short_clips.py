@@ -73,6 +73,18 @@ def test_a_clip_metric_without_any_value_says_why_in_its_cell(tmp_path: Path) ->
     assert "pixel differences needs at least 2 frames, the clip has 1" in notes
 
 
+def test_a_cell_says_first_what_befell_most_clips(tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "a.mkv").write_text("no video")
+    for name in "bcd":
+        write_lossless(tmp_path / "made" / f"{name}.mkv", moving(0, 1), 8.0)
+    result = evaluate(tmp_path / "made", metrics=["temporal_flickering"], output=tmp_path / "out", workers=1)
+    (notes,) = result.summary.loc[result.summary["seed"].isna(), "notes"]
+    most, fewer = notes.index("3 of 4 clips: pixel differences needs"), notes.index("1 of 4 clips: ")
+    assert most < fewer
+    assert "a.mkv" in notes[fewer:]
+
+
 def test_a_cut_takes_what_there_is_where_it_may() -> None:
     frames = moving(0, 8, 4)
     assert len(Cut(0, 16, may_be_short=True).of(frames)) == 8
