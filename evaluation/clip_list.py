@@ -116,13 +116,14 @@ def find_clips(folder: Path) -> dict[str, StoredClip]:
     """The clips in a folder and below it, by name, sorted.
 
     Every video file and every animated picture is a clip, and so is every folder that holds pictures itself
-    and no video (pictures beside videos are posters). Hidden files and folders are left out; `other_files`
-    names those. Links are followed, but not to a folder above the given one, and a clip is called by the path
+    and no video (pictures beside videos are posters). Hidden files and folders are left out, and so are those
+    whose name is not UTF-8; `other_files` names them.
+    Links are followed, but not to a folder above the given one, and a clip is called by the path
     that leads to it, so two links to one file are two clips.
 
     Raises:
         EvaluationError: no such folder, no clip in it, two clips of one name (a.mp4 and a.mkv), a folder that
-            cannot be listed, or a name that is not UTF-8.
+            cannot be listed.
     """
     folder = expanded(str(folder))
     if not is_folder(folder):
@@ -130,6 +131,8 @@ def find_clips(folder: Path) -> dict[str, StoredClip]:
         raise EvaluationError(
             f"the folder of clips {str(folder)!r:.400} {what}", "give the folder that holds the videos"
         )
+    if not _is_utf8(str(folder)):
+        raise EvaluationError(f"the name of the folder {_escaped(str(folder))} is not UTF-8", "rename it")
     found: dict[str, StoredClip] = {}
     for clip in _walk(folder, "", (), folder.resolve()):
         other = found.setdefault(clip.name, clip)
@@ -158,6 +161,12 @@ def other_files(folder: Path) -> list[str]:
     known = VIDEO_SUFFIXES | PICTURE_SUFFIXES | SIDE_SUFFIXES | ANIMATION_SUFFIXES
     for above, folders, names in os.walk(folder):
         here = Path(above).relative_to(folder)
+        odd = [name for name in (*folders, *names) if not _is_utf8(name)]
+        found += [
+            f"{here / name} (its name is not UTF-8: rename it, as with convmv)" for name in odd
+        ]
+        folders[:] = [name for name in folders if _is_utf8(name)]
+        names = [name for name in names if _is_utf8(name)]
         is_hidden = any(part[0] == "." for part in here.parts)
         found += [
             f"{here / name} (a link to a folder above)"
@@ -182,7 +191,7 @@ def other_files(folder: Path) -> list[str]:
         beside = sorted(name for stem, name in pictures if stem not in videos) if videos else []
         if len(beside) > 1:
             found.append(f"{here / beside[0]} and {len(beside) - 1} more pictures beside a video")
-    return sorted(found)
+    return sorted(map(_escaped, found))
 
 
 def linked_folders(folder: Path) -> list[str]:
@@ -242,7 +251,7 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...], root: P
             listed = sorted(
                 (entry.name, _is_folder(entry), entry.is_symlink())
                 for entry in entries
-                if entry.name[0] != "."
+                if entry.name[0] != "." and _is_utf8(entry.name)
             )
     except OSError as error:
         raise EvaluationError(f"cannot list the folder {str(folder)!r}: {error.strerror}") from error
@@ -255,13 +264,13 @@ def _walk(folder: Path, prefix: str, above: tuple[tuple[int, int], ...], root: P
                 yield from _walk(folder / name, f"{prefix}{name}/", (*above, here), root)
         elif suffix.lower() in VIDEO_SUFFIXES or _is_animation(folder / name, suffix.lower(), animated):
             has_videos = True
-            yield StoredClip(_readable(folder, prefix + stem), folder / name, "video")
+            yield StoredClip(prefix + stem, folder / name, "video")
         elif suffix.lower() in PICTURE_SUFFIXES:
             has_pictures = True
     if has_pictures and not has_videos:
         # The folder that was given has no name below itself; it is called as it was called.
         name = prefix.rstrip("/") or Path(os.path.abspath(folder)).name  # noqa: PTH100 - resolves no link
-        yield StoredClip(_readable(folder, without_video_suffix(name)), folder, "frames")
+        yield StoredClip(without_video_suffix(name), folder, "frames")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -296,12 +305,15 @@ def without_video_suffix(name: str) -> str:
     return stem if suffix.lower() in VIDEO_SUFFIXES else name
 
 
-def _readable(folder: Path, name: str) -> str:
-    """The name, which tables and captions can hold only as text."""
+def _is_utf8(name: str) -> bool:
+    """Whether tables and captions can hold the name."""
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise EvaluationError(
-            f"{str(folder)!r}: the file name {name!r} is not UTF-8", "rename it (for example with convmv)"
-        ) from None
-    return name
+        return False
+    return True
+
+
+def _escaped(name: str) -> str:
+    """The name with bytes that are not UTF-8 as escapes."""
+    return os.fsencode(name).decode(errors="backslashreplace")

@@ -99,10 +99,16 @@ def test_links_are_clips_by_their_own_names_and_a_circle_of_links_ends(tmp_path:
     assert list(find_clips(root)) == ["a", "b", "frames_a", "frames_b"]
 
 
-def test_a_name_that_no_table_can_hold_is_refused(tmp_path: Path) -> None:
-    (tmp_path / os.fsdecode(b"caf\xe9.mp4")).touch()
+def test_a_name_that_no_table_can_hold_costs_its_clip(tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    touch(folder, "a.mp4", "b.mp4", os.fsdecode(b"caf\xe9.mp4"), os.fsdecode(b"d\xe9/c.mp4"))
+    assert list(find_clips(folder)) == ["a", "b"]
+    others = other_files(folder)
+    assert [name.split(" (")[0] for name in others] == [r"caf\xe9.mp4", r"d\xe9"]
+    assert all("not UTF-8: rename it" in name for name in others)
+    folder.rename(tmp_path / os.fsdecode(b"caf\xe9"))
     with pytest.raises(EvaluationError, match="is not UTF-8"):
-        find_clips(tmp_path)
+        find_clips(tmp_path / os.fsdecode(b"caf\xe9"))
 
 
 def test_each_folder_of_clips_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
