@@ -162,9 +162,7 @@ def other_files(folder: Path) -> list[str]:
     for above, folders, names in os.walk(folder):
         here = Path(above).relative_to(folder)
         odd = [name for name in (*folders, *names) if not _is_utf8(name)]
-        found += [
-            f"{here / name} (its name is not UTF-8: rename it, as with convmv)" for name in odd
-        ]
+        found += [f"{here / name} (its name is not UTF-8: rename it, as with convmv)" for name in odd]
         folders[:] = [name for name in folders if _is_utf8(name)]
         names = [name for name in names if _is_utf8(name)]
         is_hidden = any(part[0] == "." for part in here.parts)

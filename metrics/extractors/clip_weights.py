@@ -113,6 +113,9 @@ def _only(tree: Tree, suffixes: tuple[str, ...]) -> str:
 class _ClipCheckpoint(WeightsFormat):
     """`<architecture>:<tag>` or the file of a checkpoint."""
 
+    elsewhere: str = 'give a file on this machine: "<architecture>:/path/to/checkpoint"'
+    """What to do where a tag's weights cannot be fetched."""
+
     def files(self, tree: Tree) -> tuple[str, ...]:
         if tree.path is None or not tree.path.is_file():
             raise WeightsError(f"{tree.where} is no file of CLIP's weights", "give a file, or a known tag")
@@ -130,7 +133,10 @@ class _ClipCheckpoint(WeightsFormat):
         if folder is None and not fetch:
             raise _tag_not_fetched(location)
         if folder is None:
-            folder = hub.fetch(name, files)
+            try:
+                folder = hub.fetch(name, files)
+            except WeightsError as error:  # it names the repository, which the user never named
+                raise WeightsError(f"the weights {location}: {error.message}", self.elsewhere) from error
         return folder / files.files(local_tree(folder))[0]
 
     def look(self, location: str) -> OnHub | None:

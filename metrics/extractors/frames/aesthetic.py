@@ -12,7 +12,7 @@ Shape suffixes: T frames, D features.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,7 +28,7 @@ from ....core.weights_tree import MissingFilesError, Tree, local_tree
 from ...settings import ClipSettings, ResizeStep
 from ..backbone import read_tensors
 from ..clip_model import ClipImageSession, ClipModel, load_clip, shared_model
-from ..clip_weights import CLIP_FOLDER, weights_ref
+from ..clip_weights import CLIP_CHECKPOINT, CLIP_FOLDER, weights_ref
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +40,11 @@ _CHECKPOINT = "vit-l-14*"
 _HINT = (
     "LAION's sa_0_4_vit_l_14_linear.pth, or a folder with it and CLIP ViT-L/14 (open_clip's folder, or a "
     "file ViT-L-14*), is expected"
+)
+
+_ELSEWHERE = (
+    f"the head alone takes open_clip's {_ARCHITECTURE}:{_TAG}, from the hub or its cache; without a network "
+    "give a folder with the head and CLIP ViT-L/14"
 )
 
 
@@ -103,7 +108,8 @@ class AestheticScores(Extractor):
         """The head, and CLIP where it does not lie beside it."""
         refs = super().weights()
         if _is_head(self.config.weights):
-            refs += (weights_ref("aesthetic_clip", _ARCHITECTURE, _TAG),)
+            clip = weights_ref("aesthetic_clip", _ARCHITECTURE, _TAG)
+            refs += (replace(clip, format=replace(CLIP_CHECKPOINT, elsewhere=_ELSEWHERE)),)
         return refs
 
     def resources(self) -> Resources:

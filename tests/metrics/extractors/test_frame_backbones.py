@@ -16,7 +16,7 @@ from torchvision.models.inception import Inception3
 from transformers import ViTConfig, ViTModel
 
 from reelbench.core.errors import MetricError, WeightsError
-from reelbench.core.weights import digest_weights
+from reelbench.core.weights import digest_weights, resolve
 from reelbench.metrics.build import build_extractor, refuse_unavailable
 from reelbench.metrics.clips.aesthetics import AestheticQuality
 from reelbench.metrics.extractors.backbone import reference_precision, resize_frames
@@ -293,3 +293,19 @@ def test_metrics_without_their_weights_are_refused_together(clean: Protocol) -> 
     for name, role in zip(names, ("inception", "dino", "aesthetic", "raft"), strict=True):
         assert name in str(caught.value)
         assert f"weights: {{{role}:" in str(caught.value)
+
+
+def test_the_head_alone_says_which_clip_it_takes(
+    tmp_path: Path, clean: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_hub(name: str, *rest: Any) -> Path:
+        raise WeightsError(f"no weights {name!r}")
+
+    monkeypatch.setattr("reelbench.core.hub.cached", lambda *rest: None)
+    monkeypatch.setattr("reelbench.core.hub.fetch", no_hub)
+    head = tmp_path / "sa_0_4_vit_l_14_linear.pth"
+    torch.save({"weight": torch.zeros(1, 768), "bias": torch.zeros(1)}, head)
+    (_, ref) = build_extractor("aesthetic", clean, {"aesthetic": str(head)}).weights()
+    with pytest.raises(WeightsError, match="the weights ViT-L-14:openai") as caught:
+        resolve(ref.location, ref.format)
+    assert "a folder with the head and CLIP" in caught.value.hint
