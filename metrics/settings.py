@@ -35,6 +35,10 @@ class Settings(BaseModel):
         return self.model_dump(mode="json", exclude=unused)
 
 
+_OF_FILES = ("as-reference", "frame-by-frame")
+"""Ways of reading generated clips that runs do not have."""
+
+
 class Sampling(Settings):
     """Which frames are measured."""
 
@@ -124,9 +128,14 @@ class Sampling(Settings):
         reading = {"num_frames": self.num_frames, "stride": self.stride, "fps": self.fps, "start": start}
         return reading if self.frames == "exact" else reading | {"frames": self.frames}
 
-    def describe(self) -> str:
-        """For signatures of metrics that read a reference."""
-        start = self.start if self.start == "first" else f"seeded{self.seed}"
+    def describe(self, of_pairs: bool = False) -> str:
+        """For signatures of metrics that read a reference.
+
+        Args:
+            of_pairs: frames are held against the reference's one by one; of files from the first on.
+        """
+        is_first = self.start == "first" or (of_pairs and self.generated_rate in _OF_FILES)
+        start = "first" if is_first else f"seeded{self.seed}"
         parts = [f"frames:{self.num_frames}", f"rate:{self._describe_rate()}", f"start:{start}"]
         parts += [f"context:{self.context_frames}", f"generated:{self.generated_rate}"]
         if self.short_clips != "refuse":

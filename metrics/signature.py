@@ -43,8 +43,9 @@ def signature(
         parts.append(f"nref:{n_reference}")
     extractors = {name: registry.get("extractors", name) for name in metric.needs}
     # Frames are chosen by the protocol wherever a reference is read; clip metrics read all there are.
-    if n_reference is not None or any(cls.modality == "pair" for cls in extractors.values()):
-        parts += [protocol.sampling.describe(), _ALPHA]
+    of_pairs = any(cls.modality == "pair" for cls in extractors.values())
+    if n_reference is not None or of_pairs:
+        parts += [protocol.sampling.describe(of_pairs), _ALPHA]
     elif any(cls.modality == "video" for cls in extractors.values()):
         parts += [protocol.sampling.describe_generated(), _ALPHA]
     for _, cls in sorted(extractors.items()):

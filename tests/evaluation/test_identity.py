@@ -201,6 +201,7 @@ def test_a_shorter_copy_is_paired_with_the_frames_it_was_made_of(tmp_path: Path,
         workers=1,
     )
     assert set(result.scores["value"]) == {MAX_PSNR_DB}
+    assert all("|start:first|" in text for text in result.summary["signature"])
 
 
 @pytest.fixture
