@@ -147,7 +147,7 @@ def _ray() -> Check:
     if address in ("", "local"):
         return Check(GOOD, "Ray", "each run starts one on this machine")
     from ..core.errors import ResourcesError
-    from ..flows.ray_address import check_ray_address
+    from ..flows.workers.ray_address import check_ray_address
 
     joins = f"joins the cluster at RAY_ADDRESS={address}"
     try:
@@ -162,7 +162,7 @@ def _prefect() -> Check:
     url = os.environ.get("PREFECT_API_URL", "")
     if not url:
         return Check(GOOD, "Prefect", "each run starts a server of its own (PREFECT_API_URL is not set)")
-    from ..flows.prefect_server import PrefectApi, PrefectServerError
+    from ..flows.servers.prefect_server import PrefectApi, PrefectServerError
 
     try:
         PrefectApi(url).wait()

@@ -59,7 +59,7 @@ def _run(
 ) -> int:
     """Run the flow and print its tables; the number of failures."""
     from ..flows.environment import quiet_environment
-    from ..flows.prefect_server import is_running, prefect_api
+    from ..flows.servers.prefect_server import is_running, prefect_api
 
     # Prefect would log an exception with its traceback; the command shows it, once.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")

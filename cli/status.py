@@ -24,7 +24,7 @@ def status(
     output: OutputOption = None,
 ) -> None:
     """Show the progress, the last run, and which tables and failures there are."""
-    from ..flows.prefect_server import is_running
+    from ..flows.servers.prefect_server import is_running
     from ..stages.planning import look_at_run
 
     run = load(run_file, limit, only, output)

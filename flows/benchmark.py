@@ -2,8 +2,8 @@
 
 Prefect sees one task per stage and cell, with strings as results, never tensors and never one task per
 clip. Its tasks are a view: the work is in one queue (`stages.schedule`) that one pool of workers empties
-(`flows.pool`), and a task runs from the cell's first shard to its last. The store is the truth: Prefect's
-result cache stays off, and what is missing is looked up first.
+(`flows.workers.pool`), and a task runs from the cell's first shard to its last. The store is the truth:
+Prefect's result cache stays off, and what is missing is looked up first.
 """
 
 from __future__ import annotations

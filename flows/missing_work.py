@@ -14,8 +14,8 @@ from ..stages.chains import run_chains
 from ..stages.planning import Part, plan_run
 from ..stages.progress import RunProgress
 from ..stages.schedule import Listener, Schedule
-from .executor import choose_workers
-from .pool import Pool
+from .workers.executor import choose_workers
+from .workers.pool import Pool
 
 
 @dataclass(frozen=True)

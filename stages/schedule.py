@@ -86,7 +86,7 @@ class Listener(Protocol):
 
 
 class Schedule:
-    """The shards of a run; `flows.pool` takes them and says what came of them.
+    """The shards of a run; `flows.workers.pool` takes them and says what came of them.
 
     Args:
         chains: steps that follow one another; see `chains.run_chains`.

@@ -15,12 +15,12 @@ import pytest
 from reelbench.core.errors import ResourcesError
 from reelbench.core.run_file import RunFile
 from reelbench.core.run_file_loading import parse_run_file
-from reelbench.flows import cluster, executor
-from reelbench.flows.cluster import RayNotStartedError
-from reelbench.flows.executor import choose_workers
-from reelbench.flows.local_workers import LocalWorkers
-from reelbench.flows.pool import Pool
-from reelbench.flows.ray_workers import RayWorkers
+from reelbench.flows.workers import cluster, executor
+from reelbench.flows.workers.cluster import RayNotStartedError
+from reelbench.flows.workers.executor import choose_workers
+from reelbench.flows.workers.local_workers import LocalWorkers
+from reelbench.flows.workers.pool import Pool
+from reelbench.flows.workers.ray_workers import RayWorkers
 from reelbench.stages.schedule import Schedule
 
 TINY = Path(__file__).parent.parent / "plugins" / "tiny.py"
@@ -47,8 +47,8 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(executor, "num_cores", lambda: 2)
     monkeypatch.setattr(executor, "gpu_ids", list)
-    monkeypatch.setattr("reelbench.flows.local_workers.num_cores", lambda: 2)
-    monkeypatch.setattr("reelbench.flows.local_workers.gpu_ids", list)
+    monkeypatch.setattr("reelbench.flows.workers.local_workers.num_cores", lambda: 2)
+    monkeypatch.setattr("reelbench.flows.workers.local_workers.gpu_ids", list)
     monkeypatch.setattr(os, "getloadavg", lambda: (0.5, 0.5, 0.5))
 
 
@@ -176,8 +176,8 @@ def test_what_does_not_fit_is_told_and_not_worked_around(run: Callable[..., RunF
 def test_a_worker_of_this_machine_gets_its_gpus(
     run: Callable[..., RunFile], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("reelbench.flows.local_workers.num_cores", lambda: 8)
-    monkeypatch.setattr("reelbench.flows.local_workers.gpu_ids", lambda: ["4", "7"])
+    monkeypatch.setattr("reelbench.flows.workers.local_workers.num_cores", lambda: 8)
+    monkeypatch.setattr("reelbench.flows.workers.local_workers.gpu_ids", lambda: ["4", "7"])
     for resources, expected in (
         ({}, [["4"], ["7"]]),
         ({"gpus_per_actor": 0.5}, [["4"], ["4"], ["7"], ["7"]]),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reelbench.flows.prefect_server import is_running
+from reelbench.flows.servers.prefect_server import is_running
 
 pytestmark = pytest.mark.e2e
 

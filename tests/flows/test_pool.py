@@ -19,12 +19,12 @@ import pytest
 from reelbench.core.errors import ResourcesError
 from reelbench.core.run_file import ResourcesEntry
 from reelbench.core.store import Store
-from reelbench.flows.cluster import RayNotStartedError, _address, _end, _start_head, connect
 from reelbench.flows.environment import quiet_environment
-from reelbench.flows.local_workers import LocalWorkers, num_cores
-from reelbench.flows.pool import MAX_DEATHS, Pool, Workers
-from reelbench.flows.ray_folder import ray_folder
-from reelbench.flows.ray_workers import RayWorkers
+from reelbench.flows.workers.cluster import RayNotStartedError, _address, _end, _start_head, connect
+from reelbench.flows.workers.local_workers import LocalWorkers, num_cores
+from reelbench.flows.workers.pool import MAX_DEATHS, Pool, Workers
+from reelbench.flows.workers.ray_folder import ray_folder
+from reelbench.flows.workers.ray_workers import RayWorkers
 from reelbench.stages.work import ShardResult, WorkerContext
 
 pytestmark = pytest.mark.e2e
@@ -253,11 +253,11 @@ DRIVER = (
 import os, signal, sys
 from pathlib import Path
 from reelbench.core.run_file import ResourcesEntry
-from reelbench.flows.cluster import RayNotStartedError, connect
+from reelbench.flows.workers.cluster import RayNotStartedError, connect
 from reelbench.flows.environment import quiet_environment
-from reelbench.flows.local_workers import LocalWorkers
-from reelbench.flows.pool import Pool
-from reelbench.flows.ray_workers import RayWorkers
+from reelbench.flows.workers.local_workers import LocalWorkers
+from reelbench.flows.workers.pool import Pool
+from reelbench.flows.workers.ray_workers import RayWorkers
 from reelbench.stages.work import ShardResult
 
 class Report:
@@ -311,8 +311,8 @@ from reelbench.flows.environment import quiet_environment
 quiet_environment()
 import cloudpickle
 from reelbench.core.run_file_loading import parse_run_file
-from reelbench.flows.executor import choose_workers
-from reelbench.flows.pool import Pool
+from reelbench.flows.workers.executor import choose_workers
+from reelbench.flows.workers.pool import Pool
 from reelbench.stages.work import ShardResult
 
 class Kill:
@@ -370,8 +370,8 @@ from reelbench.flows.environment import quiet_environment
 quiet_environment()
 import sys, cloudpickle
 from reelbench.core.run_file import ResourcesEntry
-from reelbench.flows.pool import Pool
-from reelbench.flows.ray_workers import RayWorkers
+from reelbench.flows.workers.pool import Pool
+from reelbench.flows.workers.ray_workers import RayWorkers
 from reelbench.stages.work import ShardResult
 
 class Read:

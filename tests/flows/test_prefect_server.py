@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from reelbench.flows.prefect_server import PrefectApi, PrefectServerError, prefect_api
+from reelbench.flows.servers.prefect_server import PrefectApi, PrefectServerError, prefect_api
 
 pytestmark = pytest.mark.e2e
 
 FLOW_SCRIPT = """
 import os, signal, sys, time
 from pathlib import Path
-from reelbench.flows.prefect_server import prefect_api
+from reelbench.flows.servers.prefect_server import prefect_api
 
 with prefect_api(Path(sys.argv[1])) as api:
     from prefect import flow, task

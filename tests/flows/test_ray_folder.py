@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reelbench.core.errors import ResourcesError
-from reelbench.flows.ray_folder import MAX_FOLDER_BYTES, ray_folder
+from reelbench.flows.workers.ray_folder import MAX_FOLDER_BYTES, ray_folder
 
 
 @pytest.fixture

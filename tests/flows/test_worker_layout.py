@@ -6,7 +6,7 @@ import pytest
 
 from reelbench.core.errors import ResourcesError
 from reelbench.core.run_file import ResourcesEntry
-from reelbench.flows.worker_layout import WorkerLayout, plan_workers
+from reelbench.flows.workers.worker_layout import WorkerLayout, plan_workers
 
 CPU_NODE = {"CPU": 8.0}
 GPU_NODE = {"CPU": 16.0, "GPU": 4.0}

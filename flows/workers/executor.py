@@ -8,8 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..core.errors import ResourcesError
-from ..core.run_file import RunFile
+from ...core.errors import ResourcesError
+from ...core.run_file import RunFile
 from .cluster import RayLostError, RayNotStartedError
 from .local_workers import LocalWorkers, gpu_ids, num_cores
 from .pool import Worker, Workers, WorkersLostError

@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from ..core.errors import ResourcesError
+from ...core.errors import ResourcesError
 from .log_file import last_line
 from .ray_address import check_ray_address
 from .ray_folder import ray_folder
@@ -37,7 +37,7 @@ START_TIMEOUT_S = 60.0
 
 _VITAL = ("gcs_server", "raylet")
 
-_HEAD_MODULE = "reelbench.flows.ray_head_process"
+_HEAD_MODULE = "reelbench.flows.workers.ray_head_process"
 
 
 class RayNotStartedError(ResourcesError):

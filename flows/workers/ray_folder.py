@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..core.errors import ResourcesError
+from ...core.errors import ResourcesError
 
 logger = logging.getLogger(__name__)
 

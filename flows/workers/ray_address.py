@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from urllib.parse import urlsplit
 
-from ..core.errors import ResourcesError
+from ...core.errors import ResourcesError
 
 _TIMEOUT_S = 3.0
 

@@ -28,15 +28,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ..core.errors import ReelbenchError
-from ..core.proxies import changed_environment, is_loopback, proxy_changes
-from ..core.sqlite_url import sqlite_url
-from .environment import quiet_environment
-from .log_file import last_line
+from ...core.errors import ReelbenchError
+from ...core.proxies import changed_environment, is_loopback, proxy_changes
+from ...core.sqlite_url import sqlite_url
+from ..environment import quiet_environment
+from ..workers.log_file import last_line
 
 logger = logging.getLogger(__name__)
 
-_SERVER_MODULE = "reelbench.flows.prefect_server_process"
+_SERVER_MODULE = "reelbench.flows.servers.prefect_server_process"
 _START_TIMEOUT_S = 120.0
 _STOP_TIMEOUT_S = 10.0
 _LEAST_FREE_BYTES = 2**21  # what an empty database takes

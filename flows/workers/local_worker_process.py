@@ -1,4 +1,4 @@
-"""The process of a local worker: `python -m reelbench.flows.local_worker_process FD`.
+"""The process of a local worker: `python -m reelbench.flows.workers.local_worker_process FD`.
 
 FD is its end of a socket pair. It first gets what the worker is made of, then shards; it answers when it is
 up, and once for each shard. A closed connection means that the driver is gone: then the process ends at

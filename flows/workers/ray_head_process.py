@@ -1,4 +1,4 @@
-"""The process that holds a Ray of our own: `python -m reelbench.flows.ray_head_process FOLDER`.
+"""The process that holds a Ray of our own: `python -m reelbench.flows.workers.ray_head_process FOLDER`.
 
 It starts Ray on this machine, prints the address, and ends Ray when its standard input is closed: when the
 driver says so, or is gone.

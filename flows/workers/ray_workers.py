@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import ResourcesError
-from ..core.run_file import ResourcesEntry
-from ..stages.work import Shard, ShardResult
+from ...core.errors import ResourcesError
+from ...core.run_file import ResourcesEntry
+from ...stages.work import Shard, ShardResult
 from . import cluster
 from .cluster import RayLostError
 from .pool import ShardRaisedError, Worker, WorkerLostError

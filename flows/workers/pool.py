@@ -16,10 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from ..core.errors import ReelbenchError, ResourcesError
-from ..core.store import Store
-from ..datasets.video import default_codec
-from ..stages.work import Shard, ShardResult
+from ...core.errors import ReelbenchError, ResourcesError
+from ...core.store import Store
+from ...datasets.video import default_codec
+from ...stages.work import Shard, ShardResult
 
 MAX_DEATHS = 3
 """A shard that killed so many workers is given up."""

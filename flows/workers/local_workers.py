@@ -20,12 +20,12 @@ from typing import Any
 
 import cloudpickle
 
-from ..core.run_file import ResourcesEntry
-from ..stages.work import Shard, ShardResult
+from ...core.run_file import ResourcesEntry
+from ...stages.work import Shard, ShardResult
 from .pool import ShardRaisedError, Worker, WorkerLostError
 from .worker_layout import WorkerLayout, plan_workers
 
-_MODULE = "reelbench.flows.local_worker_process"
+_MODULE = "reelbench.flows.workers.local_worker_process"
 _STOP_TIMEOUT_S = 10.0
 
 

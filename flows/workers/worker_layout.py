@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core.errors import ResourcesError
-from ..core.run_file import ResourcesEntry
+from ...core.errors import ResourcesError
+from ...core.run_file import ResourcesEntry
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..core.errors import ResourcesError
+from ...core.errors import ResourcesError
 
 if TYPE_CHECKING:
-    from ..stages.work import Shard, ShardResult, WorkerContext
+    from ...stages.work import Shard, ShardResult, WorkerContext
 
 
 class Worker:
@@ -65,9 +65,9 @@ class Worker:
                 f"the run's working directory {self._folder} is not there on {socket.gethostname()}: {error}",
                 "all nodes must see it, and the output folder, under the same path",
             ) from error
-        from ..core.store import Store
-        from ..datasets.video import default_codec
-        from ..stages.work import WorkerContext
+        from ...core.store import Store
+        from ...datasets.video import default_codec
+        from ...stages.work import WorkerContext
 
         return WorkerContext(
             store=Store(self._store_dir, default_codec()),
