@@ -1,8 +1,8 @@
 """The process of a run's own Prefect server.
 
 `python -m reelbench.flows.servers.prefect_server_process FD PID` serves on a socket that its parent has
-bound, and ends when the parent is gone, also when that was killed. uvicorn runs Prefect's application directly:
-the `prefect` command would take seconds more.
+bound, and ends when the parent is gone, also when that was killed. uvicorn runs Prefect's application
+directly: the `prefect` command would take seconds more.
 """
 
 from __future__ import annotations
