@@ -5,6 +5,9 @@ every Ray worker would start one of its own. Without `PREFECT_API_URL`, a server
 started on a free port of the loopback, with its database in `<output>/prefect`, and stopped at the
 end; `prefect_server_process` is what runs in it. It starts while the caller goes on (5 s with an
 existing database, 10 s with a new one), so ask for it early and `wait` for it late.
+
+It asks for a password, which is made anew for each start and handed on in the environment alone: other
+users of the machine reach the loopback, too.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from ...core.proxies import changed_environment, is_loopback, proxy_changes
 from ...core.sqlite_url import sqlite_url
 from ..environment import quiet_environment
 from ..workers.log_file import last_line
+from .authentication import authorization, new_auth_string
 
 logger = logging.getLogger(__name__)
 
@@ -66,13 +70,19 @@ class PrefectApi:
     Attributes:
         url: its API.
         home: `PREFECT_HOME` of a server of our own; None for the user's.
+        auth_string: the user and password that a server of our own asks for, with a colon between.
     """
 
     def __init__(
-        self, url: str, home: Path | None = None, process: subprocess.Popen[Any] | None = None
+        self,
+        url: str,
+        home: Path | None = None,
+        process: subprocess.Popen[Any] | None = None,
+        auth_string: str | None = None,
     ) -> None:
         self.url = url
         self.home = home
+        self.auth_string = auth_string
         self._process = process
 
     def wait(self) -> None:
@@ -174,7 +184,7 @@ class PrefectApi:
         request = urllib.request.Request(
             self.url.rstrip("/") + path,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": "application/json", **authorization(self.auth_string)},
             method=method,
         )
         # No proxy reaches a server on this machine, whatever `no_proxy` says.
@@ -210,7 +220,13 @@ def prefect_api(output: Path) -> Iterator[PrefectApi]:
     try:
         with _terminates_like_an_exit():
             api = _start_server(home)
-            with _environment({**changes, "PREFECT_API_URL": api.url, "PREFECT_HOME": str(home)}):
+            assert api.auth_string is not None
+            settings = {
+                "PREFECT_API_URL": api.url,
+                "PREFECT_API_AUTH_STRING": api.auth_string,
+                "PREFECT_HOME": str(home),
+            }
+            with _environment({**changes, **settings}):
                 try:
                     yield api
                 finally:
@@ -257,6 +273,7 @@ def _lock_home(output: Path) -> tuple[Path, IO[str]]:
 
 
 def _start_server(home: Path) -> PrefectApi:
+    auth_string = new_auth_string()
     # The port is bound here and handed over, so nobody else can take it in between.
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -273,6 +290,7 @@ def _start_server(home: Path) -> PrefectApi:
                     **os.environ,
                     "PREFECT_HOME": str(home),
                     "PREFECT_API_URL": url,
+                    "PREFECT_SERVER_API_AUTH_STRING": auth_string,
                 },
                 pass_fds=[listener.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -281,7 +299,7 @@ def _start_server(home: Path) -> PrefectApi:
                 # Ctrl-C is for us: the server must still take the run's last state.
                 start_new_session=True,
             )
-    return PrefectApi(url, home, process)
+    return PrefectApi(url, home, process, auth_string)
 
 
 def _database(home: Path) -> dict[str, str]:

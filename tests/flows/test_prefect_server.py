@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -99,6 +100,12 @@ def test_the_users_server_is_used_when_there_is_one(tmp_path: Path, monkeypatch:
         assert os.environ["PREFECT_HOME"] == str(tmp_path / "ours" / "prefect")
         with urllib.request.urlopen(ours.url + "/health") as answer:
             assert json.load(answer) is True
+        # Another user of the machine reaches the port, and has no password.
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(ours.url + "/admin/version")
+        assert ours.auth_string == os.environ["PREFECT_API_AUTH_STRING"]
+        assert ours._call("GET", "/admin/version")
+        assert ours.auth_string not in " ".join(ours._process.args)
         with prefect_api(tmp_path / "theirs") as theirs:
             theirs.wait()
             assert theirs.url == ours.url
@@ -111,6 +118,7 @@ def test_the_users_server_is_used_when_there_is_one(tmp_path: Path, monkeypatch:
     assert ours._process is not None
     assert ours._process.poll() is not None
     assert "PREFECT_API_URL" not in os.environ
+    assert "PREFECT_API_AUTH_STRING" not in os.environ
 
 
 def test_a_users_server_that_does_not_answer_is_a_clear_error(
