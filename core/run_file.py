@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from . import registry
 from .contract_check import Kind, plugin_errors
@@ -99,6 +99,35 @@ class ResourcesEntry(FrozenConfig):
     """Refuse to run without a GPU instead of falling back to the CPU."""
 
 
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+
+
+def _seconds(given: Any) -> Any:
+    """A duration as people write it, in seconds: a number, or one with a unit."""
+    if isinstance(given, str):
+        found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|min|h)\s*", given)
+        if found is None:
+            raise ValueError(f'{given!r:.40} is no duration: seconds as a number, or "40s", "30min", "2h"')
+        return float(found[1]) * _UNITS[found[2]]
+    return given
+
+
+Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=1e7, allow_inf_nan=False)]
+"""Seconds."""
+
+
+class LimitsEntry(FrozenConfig):
+    """How long a run waits before it gives something up. It changes no number and is in no key."""
+
+    shard: Duration | None = None
+    """One shard, the loading of its model included; default: by what others of its kind took."""
+    stage: Duration | None = None
+    """One stage of one method on one data set, from its first shard on: what is not begun by then is given
+    up. Default: none, as each shard has its own."""
+    start: Duration = 300.0
+    """For a first worker, while others hold the cluster or none of its nodes answers."""
+
+
 ONE_BY_ONE = {"doubled": "left to the caller"}
 """Context of a validation whose caller asks for `RunFile.doubled` itself."""
 
@@ -134,6 +163,7 @@ class RunFile(FrozenConfig):
     """Weights of extractors by name ("i3d", "clip"), and of methods ("pipeline") and upscalers ("upscaler")
     that do not name theirs."""
     resources: ResourcesEntry = Field(default_factory=ResourcesEntry)
+    limits: LimitsEntry = Field(default_factory=LimitsEntry)
     executor: Literal["auto", "ray", "local"] = "auto"
     """Where shards run: on Ray, or in worker processes of this machine. "auto" takes Ray where there is a
     cluster, a GPU or more than one worker, and worker processes where Ray does not start. It is in no key."""

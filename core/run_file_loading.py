@@ -22,6 +22,7 @@ from .run_file import (
     MAX_SEED,
     ONE_BY_ONE,
     DatasetEntry,
+    LimitsEntry,
     MethodEntry,
     PluginEntry,
     ResourcesEntry,
@@ -142,6 +143,8 @@ class _Check:
         data = self._known(RunFile, given, "")
         if isinstance(data.get("resources"), Mapping):
             data["resources"] = self._known(ResourcesEntry, data["resources"], "resources")
+        if isinstance(data.get("limits"), Mapping):
+            data["limits"] = self._known(LimitsEntry, data["limits"], "limits")
         for kind, cls in _ENTRIES.items():
             if not isinstance(data.get(kind), list | tuple):
                 continue

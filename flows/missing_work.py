@@ -44,11 +44,11 @@ def do_what_is_missing(run: RunFile, listeners: Sequence[Listener] = ()) -> Done
     store.files.sweep()
     plan, parts = plan_run(run, store)
     files = store.digests("videos")
-    pool = Pool(choose_workers(run), run.store_dir)
+    pool = Pool(choose_workers(run), run.store_dir, run.limits)
     progress = RunProgress(lambda: pool.num_workers)
     with pool, progress:
         chains = run_chains(plan, parts, store, files, run.resources.shard_size)
-        schedule = Schedule(chains, (*listeners, progress))
+        schedule = Schedule(chains, (*listeners, progress), run.limits.stage)
         progress.watch(schedule.steps)
         pool.run(schedule)
     failures = tuple(

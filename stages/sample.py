@@ -56,6 +56,11 @@ class SampleShard(ClipShard):
         """See `work.Shard`."""
         return self.method_key
 
+    @property
+    def timing_key(self) -> str:
+        """See `work.Shard`."""
+        return self.method_key
+
     def _name(self, task: ClipTask) -> str:
         return task.sample.id
 

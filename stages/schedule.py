@@ -7,12 +7,15 @@ idle while anything is ready: one cell is measured while the next one is sampled
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
+from ..core.errors import ReelbenchError
+from ..core.waiting import seconds_text
 from .work import Shard, ShardResult
 
 
@@ -52,6 +55,8 @@ class Step:
     pending: deque[Shard] = field(default_factory=deque)
     num_running: int = 0
     is_started: bool = False
+    began: float = 0.0
+    """When the first shard was handed out; of the clock that only runs forward."""
 
     @property
     def name(self) -> str:
@@ -91,10 +96,17 @@ class Schedule:
     Args:
         chains: steps that follow one another; see `chains.run_chains`.
         listeners: are told of every step.
+        stage_limit_s: seconds that a step has from its first shard on; None for no limit.
     """
 
-    def __init__(self, chains: Sequence[Sequence[Step]], listeners: Sequence[Listener] = ()) -> None:
+    def __init__(
+        self,
+        chains: Sequence[Sequence[Step]],
+        listeners: Sequence[Listener] = (),
+        stage_limit_s: float | None = None,
+    ) -> None:
         self._listeners = tuple(listeners)
+        self._stage_limit_s = stage_limit_s
         self.steps = tuple(step for chain in chains for step in chain)
         """All steps, also those in which nothing is missing."""
         self._open: list[Step] = []
@@ -139,10 +151,25 @@ class Schedule:
         self._step_of[id(shard)] = step
         step.num_running += 1
         if not step.is_started:
-            step.is_started = True
+            step.is_started, step.began = True, time.monotonic()
             for listener in self._listeners:
                 listener.started(step)
         return shard
+
+    def overdue(self) -> tuple[Shard, ReelbenchError] | None:
+        """A shard that is not begun and to be given up, as its stage's time is over; it counts as taken."""
+        if self._stage_limit_s is None:
+            return None
+        for step in self._open:
+            if step.pending and step.is_started and time.monotonic() - step.began >= self._stage_limit_s:
+                shard = step.pending.popleft()
+                self._step_of[id(shard)] = step
+                step.num_running += 1
+                return shard, ReelbenchError(
+                    f"{step.name} was not finished within {seconds_text(self._stage_limit_s)}, its limit",
+                    "the next run goes on from there; `limits: stage` in the run file sets another one",
+                )
+        return None
 
     def finish(self, shard: Shard, result: ShardResult) -> None:
         """Count the result of a shard; what waited for it becomes ready."""

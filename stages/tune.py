@@ -35,6 +35,11 @@ class TuneShard(TaskShard[TuneTask]):
         """See `work.Shard`."""
         return self.method_key
 
+    @property
+    def timing_key(self) -> str:
+        """See `work.Shard`."""
+        return self.tuning_key
+
     def _name(self, task: TuneTask) -> str:
         return f"tuning on {task.source}"
 

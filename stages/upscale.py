@@ -24,6 +24,11 @@ class UpscaleShard(ClipShard):
         """See `work.Shard`."""
         return self.upscaler_key
 
+    @property
+    def timing_key(self) -> str:
+        """See `work.Shard`."""
+        return self.upscaler_key
+
     def _name(self, task: ClipTask) -> str:
         return f"upscaling {task.sample.id}"
 

@@ -10,8 +10,8 @@ import contextlib
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from ..core import registry
@@ -23,6 +23,9 @@ from ..core.store import Store
 
 Task = TypeVar("Task")
 
+OUT_OF_MEMORY = ("OutOfMemoryError", "MemoryError")
+"""Classes of exceptions, of torch and of Python."""
+
 
 @dataclass(frozen=True)
 class ShardResult:
@@ -33,6 +36,11 @@ class ShardResult:
     seconds: float
     failures: tuple[tuple[str, str, str], ...] = ()
     """(what, exception class, message) of each failure."""
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        """Whether a task failed for want of memory: another worker, with nothing loaded, may have enough."""
+        return any(kind in OUT_OF_MEMORY for _, kind, _ in self.failures)
 
 
 @dataclass
@@ -126,6 +134,15 @@ class Shard(Protocol):
         """Key of the model it needs: it goes to a worker that has this loaded, where there is one."""
         ...
 
+    @property
+    def timing_key(self) -> str | None:
+        """Under which the store remembers how long one of its tasks takes; None where it does not."""
+        ...
+
+    def parts(self, store: Store) -> Sequence[Shard]:
+        """A shard for each of its tasks that is not done."""
+        ...
+
     def run(self, context: WorkerContext) -> ShardResult:
         """Do the work. Failures of single tasks are recorded and returned, never raised."""
         ...
@@ -156,6 +173,15 @@ class TaskShard(ABC, Generic[Task]):
     @abstractmethod
     def model(self) -> str:
         """See `Shard`."""
+
+    @property
+    def timing_key(self) -> str | None:
+        """See `Shard`."""
+        return None
+
+    def parts(self, store: Store) -> Sequence[Shard]:
+        """See `Shard`."""
+        return [replace(self, tasks=(task,)) for task in self._pending(store)]
 
     def run(self, context: WorkerContext) -> ShardResult:
         """See `Shard`."""

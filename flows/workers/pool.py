@@ -11,21 +11,24 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 from ...core.errors import ReelbenchError, ResourcesError
+from ...core.run_file import LimitsEntry
 from ...core.store import Store
+from ...core.waiting import Waiting, say, seconds_text
 from ...datasets.video import default_codec
 from ...stages.work import Shard, ShardResult
+from .time_limits import TimeLimit, TimeLimits
 
 MAX_DEATHS = 3
 """A shard that killed so many workers is given up."""
 
-START_TIMEOUT_S = 300.0
-"""How long to wait for a first worker, when others hold the cluster."""
+MAX_TIMEOUTS = 2
+"""A shard that ran into its time limit so often is given up."""
 
 _MAX_FAILED_STARTS = 3
 _POLL_S = 1.0
@@ -34,6 +37,10 @@ _MODELS_KEPT = 4  # as many as `WorkerContext` keeps
 
 class WorkerDiedError(ReelbenchError):
     """A shard was given up: every worker that ran it died."""
+
+
+class ShardTimeoutError(ReelbenchError):
+    """A shard was given up: it took longer than its limit."""
 
 
 class WorkerLostError(Exception):
@@ -118,18 +125,37 @@ class Source(Protocol):
         """The next shard for a worker that has these sessions loaded; None where nothing is ready."""
         ...
 
+    def overdue(self) -> tuple[Shard, ReelbenchError] | None:
+        """A shard that is to be given up and not begun, and why; None where there is none."""
+        ...
+
     def finish(self, shard: Shard, result: ShardResult) -> None:
         """Hand in the result of a shard that was taken."""
         ...
 
 
 @dataclass
+class _Whole:
+    """A shard as the source gave it, and what came of the parts that it was run in."""
+
+    shard: Shard
+    num_open: int = 1
+    seconds: float = 0.0
+    failures: list[tuple[str, str, str]] = field(default_factory=list)
+    num_failed: int = 0
+
+
+@dataclass
 class _Job:
     shard: Shard
+    whole: _Whole
     num_deaths: int = 0
+    num_timeouts: int = 0
     is_suspect: bool = False
     """It was with a worker that died, running or waiting: it is run alone from then on, so that the next
     death tells who it was."""
+    is_afresh: bool = False
+    """It ran out of memory, and is run again on a fresh worker."""
 
 
 @dataclass
@@ -141,6 +167,10 @@ class _Slot:
     jobs: deque[_Job] = field(default_factory=deque)
     models: deque[str] = field(default_factory=lambda: deque(maxlen=_MODELS_KEPT))
     """What it has loaded, the one used last at the end."""
+    limits: deque[TimeLimit] = field(default_factory=deque)
+    """Of each job."""
+    turn: float = 0.0
+    """When the first job's turn came; of the clock that only runs forward."""
 
 
 class Pool:
@@ -149,11 +179,14 @@ class Pool:
     Args:
         workers: where they live; started with the first shard, so a run that lacks nothing starts none.
         store_dir: the store, for recording what was given up.
+        limits: the run file's.
     """
 
-    def __init__(self, workers: Workers, store_dir: Path) -> None:
+    def __init__(self, workers: Workers, store_dir: Path, limits: LimitsEntry | None = None) -> None:
         self._workers = workers
         self._store_dir = Path(store_dir)
+        self._limits = limits or LimitsEntry()
+        self._times: TimeLimits | None = None
         self._slots: list[_Slot] = []
         self._retry: deque[_Job] = deque()
         self._num_failed_starts = 0
@@ -192,11 +225,16 @@ class Pool:
         """
         if not source.num_ready:
             return
+        if self._times is None:
+            self._times = TimeLimits(self._limits.shard, self._store())
         if not self._slots:
             count = self._workers.start()
             self._slots = [_Slot(self._workers.new(index)) for index in range(count)]
-        last_sign_of_life = time.monotonic()
+        start = self._new_start()
         while True:
+            while (overdue := source.overdue()) is not None:
+                shard, error = overdue
+                source.finish(shard, shard.failed(error, self._store()))
             self._hand_out(source)
             if not (source.num_ready or self._retry or any(slot.jobs for slot in self._slots)):
                 return
@@ -205,13 +243,15 @@ class Pool:
                 ready = self._workers.wait([self._slots[i].worker for i in waiting.values()], _POLL_S)
             except WorkersLostError:
                 self._replace_all()
+                start = self._new_start()
                 continue
-            if ready:
-                last_sign_of_life = time.monotonic()
-            elif not any(slot.is_up for slot in self._slots):
-                self._check_start(time.monotonic() - last_sign_of_life)
+            if ready or any(slot.is_up for slot in self._slots):
+                start = self._new_start()
+            else:
+                self._check_start(start)
             for worker in ready:
                 self._collect(waiting[id(worker)], source)
+            self._end_overdue(source)
 
     # -- the loop ------------------------------------------------------------------------------
 
@@ -227,19 +267,25 @@ class Pool:
                 if len(slot.jobs) < depth and (depth == 1 or self._may_queue(slot, source)):
                     job = self._next_job(slot, source)
                     if job is not None:
-                        slot.jobs.append(job)
-                        slot.worker.submit(job.shard)
+                        self._give(slot, job)
 
     def _next_job(self, slot: _Slot, source: Source) -> _Job | None:
         if self._retry:
             return self._retry.popleft()
         shard = source.take(tuple(slot.models))
-        if shard is None:
-            return None
-        if shard.model in slot.models:
-            slot.models.remove(shard.model)
-        slot.models.append(shard.model)
-        return _Job(shard)
+        return None if shard is None else _Job(shard, _Whole(shard))
+
+    def _give(self, slot: _Slot, job: _Job) -> None:
+        assert self._times is not None
+        model = job.shard.model
+        slot.limits.append(self._times.of(job.shard, loads=model not in slot.models))
+        if model in slot.models:
+            slot.models.remove(model)
+        slot.models.append(model)
+        if not slot.jobs:
+            slot.turn = time.monotonic()
+        slot.jobs.append(job)
+        slot.worker.submit(job.shard)
 
     def _may_queue(self, slot: _Slot, source: Source) -> bool:
         """Whether to give a busy worker its next job, which hides the way to the driver and back.
@@ -255,12 +301,11 @@ class Pool:
         try:
             result = slot.worker.answer()
         except ShardRaisedError as error:
-            job = slot.jobs.popleft()
-            source.finish(job.shard, self._given_up(job, error.cause))
+            job, _ = self._ended(slot)
+            self._finish(job, self._given_up(job, error.cause), source)
             return
         except WorkerLostError as error:
-            slot.worker.kill()  # one that is only out of reach would keep its GPU
-            self._slots[index] = _Slot(self._workers.new(index))
+            self._replace(index)
             if slot.is_up:
                 self._blame(slot, error, source)
             else:
@@ -270,12 +315,88 @@ class Pool:
             slot.is_up = True
             self._num_failed_starts = 0
             return
-        source.finish(slot.jobs.popleft().shard, result)
+        job, seconds = self._ended(slot)
+        if result.is_out_of_memory and not job.is_afresh:
+            self._run_afresh(index, job, source)
+            return
+        assert self._times is not None
+        self._times.measured(job.shard, seconds)
+        self._finish(job, result, source)
+
+    @staticmethod
+    def _ended(slot: _Slot) -> tuple[_Job, float]:
+        """The job that a worker has ended, and the seconds that it took; the next one's turn comes."""
+        now = time.monotonic()
+        seconds, slot.turn = now - slot.turn, now
+        slot.limits.popleft()
+        return slot.jobs.popleft(), seconds
+
+    def _finish(self, job: _Job, result: ShardResult, source: Source) -> None:
+        """Count a job's result; the source gets it with the last part of its shard."""
+        whole = job.whole
+        if job.shard is whole.shard:
+            source.finish(whole.shard, result)
+            return
+        whole.num_open -= 1
+        whole.seconds += result.seconds
+        whole.num_failed += result.num_failed
+        whole.failures.extend(result.failures)
+        if not whole.num_open:
+            source.finish(
+                whole.shard,
+                ShardResult(
+                    whole.shard.size - whole.num_failed,
+                    whole.num_failed,
+                    whole.seconds,
+                    tuple(whole.failures),
+                ),
+            )
+
+    def _parts(self, job: _Job, source: Source) -> list[_Job]:
+        """A job as one for each of its items that is not done yet, so that a bad one costs itself alone."""
+        if job.shard.size <= 1:
+            return [job]
+        parts = [replace(job, shard=shard) for shard in job.shard.parts(self._store())]
+        if not parts:  # it got as far as that
+            self._finish(job, ShardResult(job.shard.size, 0, 0.0), source)
+            return []
+        job.whole.num_open += len(parts) - 1
+        return parts
+
+    def _replace(self, index: int) -> None:
+        self._slots[index].worker.kill()  # one that is only out of reach would keep its GPU
+        self._slots[index] = _Slot(self._workers.new(index))
 
     def _replace_all(self) -> None:
         for index, slot in enumerate(self._slots):
             self._retry.extend(slot.jobs)
+            slot.worker.kill()
             self._slots[index] = _Slot(self._workers.new(index))
+
+    def _end_overdue(self, source: Source) -> None:
+        """Kill the workers whose shard takes longer than its limit. It is tried once more, item by item."""
+        for index, slot in enumerate(self._slots):
+            if not slot.jobs or time.monotonic() - slot.turn < slot.limits[0].seconds:
+                continue
+            self._replace(index)
+            job, limit, *others = slot.jobs.popleft(), slot.limits[0], *slot.jobs
+            job.num_timeouts += 1
+            error = _too_slow(job.shard, limit)
+            if job.num_timeouts >= MAX_TIMEOUTS:
+                self._finish(job, self._given_up(job, error), source)
+                again = []
+            else:
+                say(f"{error.message}; its worker was killed, and it is tried again")
+                again = self._parts(job, source)
+            self._retry.extendleft(reversed([*others, *again]))
+
+    def _run_afresh(self, index: int, job: _Job, source: Source) -> None:
+        """Run a job that ran out of memory again, item by item, on a worker that holds nothing yet."""
+        others = self._slots[index].jobs
+        self._replace(index)
+        say(f"{job.shard.label}: out of memory; tried again on a fresh worker")
+        job.is_afresh = True
+        self._retry.extendleft(reversed([*others, *self._parts(job, source)]))
 
     def _blame(self, slot: _Slot, error: WorkerLostError, source: Source) -> None:
         """The jobs of a worker that died are run again, alone.
@@ -290,13 +411,16 @@ class Pool:
         for job in slot.jobs:
             job.is_suspect = True
         if first.num_deaths >= MAX_DEATHS:
-            source.finish(first.shard, self._given_up(first, _died(error)))
+            self._finish(first, self._given_up(first, _died(error)), source)
         else:
-            others.insert(0, first)
+            others = [*self._parts(first, source), *others]
         self._retry.extendleft(reversed(others))
 
     def _given_up(self, job: _Job, error: BaseException) -> ShardResult:
-        return job.shard.failed(error, Store(self._store_dir, default_codec()))
+        return job.shard.failed(error, self._store())
+
+    def _store(self) -> Store:
+        return Store(self._store_dir, default_codec())
 
     def _count_failed_start(self, error: Exception) -> None:
         self._num_failed_starts += 1
@@ -306,12 +430,26 @@ class Pool:
                 "`reelbench doctor` shows memory and versions; the workers need the same Reelbench as here",
             )
 
-    def _check_start(self, waited_s: float) -> None:
-        if waited_s >= START_TIMEOUT_S:
+    def _new_start(self) -> Waiting:
+        return Waiting("a first worker to start", self._limits.start)
+
+    def _check_start(self, wait: Waiting) -> None:
+        if wait.is_over:
             raise ResourcesError(
-                f"no worker could start within {START_TIMEOUT_S:.0f} s: {self._workers.why_none()}",
+                f"no worker could start within {seconds_text(self._limits.start)} (`limits: start` in the "
+                f"run file): {self._workers.why_none()}",
                 "others hold the cluster: try again later, or ask for less under `resources` in the run file",
             )
+        wait.look()
+
+
+def _too_slow(shard: Shard, limit: TimeLimit) -> ShardTimeoutError:
+    count = f" of {shard.size}" if shard.size > 1 else ""
+    return ShardTimeoutError(
+        f"{shard.label}: a shard{count} was not finished within {seconds_text(limit.seconds)}, its limit "
+        f"({limit.reason})",
+        "it hangs, or needs more time than that: set `limits: {shard: ...}` in the run file",
+    )
 
 
 def _died(error: WorkerLostError) -> WorkerDiedError:

@@ -46,6 +46,9 @@ class Listed:
     def take(self, loaded: Sequence[str]) -> Any:
         return self.pending.pop(0) if self.pending else None
 
+    def overdue(self) -> None:
+        return None
+
     def finish(self, shard: Any, result: Any) -> None:
         self.results.append(result)
 
@@ -81,6 +84,10 @@ class Tiny:
     @property
     def model(self) -> str:
         return "model"
+
+    @property
+    def timing_key(self) -> None:
+        return None
 
     def run(self, context: WorkerContext) -> ShardResult:
         attempt = 0
@@ -262,6 +269,7 @@ from reelbench.stages.work import ShardResult
 
 class Report:
     label, size, model = "report", 1, "model"
+    timing_key = None
     def run(self, context):
         return ShardResult(1, 0, 0.0, ((str(os.getpid()), "", os.getcwd()),))
     def failed(self, error, store):
@@ -317,6 +325,7 @@ from reelbench.stages.work import ShardResult
 
 class Kill:
     label, size, model = "kill", 1, "model"
+    timing_key = None
     def __init__(self, number): self.number = number
     def run(self, context):
         parent = Path(f"/proc/{os.getppid()}/comm").read_text().strip()
@@ -376,6 +385,7 @@ from reelbench.stages.work import ShardResult
 
 class Read:
     label, size, model = "read", 1, "model"
+    timing_key = None
     def run(self, context):
         return ShardResult(1, 0, 0.0, (("", "", Path("here.txt").read_text()),))
     def failed(self, error, store):

@@ -20,6 +20,11 @@ class Piece:
     model: str
     size: int = 2
 
+    timing_key = None
+
+    def parts(self, store: Any) -> Any:
+        raise NotImplementedError
+
     def run(self, context: Any) -> ShardResult:
         raise AssertionError
 
