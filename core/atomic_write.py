@@ -1,16 +1,25 @@
 """Files that are there whole or not at all.
 
 Written to a temporary name in the same folder, synced, then renamed: a kill or a full disk leaves
-the old file or none, never half of the new one. Leftover temporary files end in `.tmp`.
+the old file or none, never half of the new one. A temporary file is held (`held_files`) for as long as
+its writer lives, so `delete_if_abandoned` knows which ones a killed process left.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+from .held_files import delete_unless_held, hold, this_boot
+
+_TEMPORARY = re.compile(r"\..*\.(?P<boot>[0-9a-f]{8}|\d+)-[0-9a-f]{8}\.tmp(\.[^.]*)?", re.DOTALL)
+"""The names that `atomic_path` makes; earlier ones had the process id in the place of the boot."""
+
+_FORGOTTEN_S = 86400.0
 
 
 @contextlib.contextmanager
@@ -18,15 +27,16 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path to write to; renamed to `path` when the block ends without an exception.
 
     The temporary name keeps the suffix of `path` before `.tmp`'s place, since encoders choose
-    the format by suffix: `.<unique>.tmp<suffix>`.
+    the format by suffix: `.<stem>.<boot>-<unique>.tmp<suffix>`. The file is there already, empty and held.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{this_boot()}-{uuid.uuid4().hex[:8]}.tmp{path.suffix}")
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with hold(temporary):
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
         _sync_folder(path.parent)
     finally:
         with contextlib.suppress(FileNotFoundError):
@@ -46,7 +56,29 @@ def write_text_atomic(path: Path, text: str) -> None:
 
 def is_temporary(path: Path) -> bool:
     """Whether the name is one that `atomic_path` makes for unfinished files."""
-    return path.name.startswith(".") and ".tmp" in path.suffixes
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def delete_if_abandoned(path: Path, now: float) -> bool:
+    """Delete a temporary file whose writer is gone; whether it was.
+
+    A writer of this machine has it locked, whatever the clocks say. One of another machine may not be seen
+    where the file system does not share locks, and one of an earlier version holds none: these files are left
+    until the file system's clock is a day from their last change, before it or after, as clocks can be set.
+
+    Args:
+        now: `file_system_time` of their file system.
+
+    Raises:
+        OSError: it is not there, or cannot be opened or deleted.
+    """
+    name = _TEMPORARY.fullmatch(path.name)
+    if name is None:
+        return False
+    forgotten = abs(now - path.lstat().st_mtime) > _FORGOTTEN_S
+    if name["boot"] != this_boot() and not forgotten:
+        return False
+    return delete_unless_held(path, unlockable=forgotten)
 
 
 def _sync_folder(folder: Path) -> None:

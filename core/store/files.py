@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..atomic_write import is_temporary, write_text_atomic
+from ..atomic_write import delete_if_abandoned, is_temporary, write_text_atomic
 from ..errors import StoreError
+from ..held_files import file_system_time
 
-_STALE_TEMPORARY_S = 3600.0
+FOLDERS = ("clips", "artifacts", "features", "failures", "cache", "quarantine")
+"""Those of a store; what else lies beside them is not ours."""
 
 
 class StoreFiles:
@@ -69,15 +71,19 @@ class StoreFiles:
             ) from error
 
     def sweep(self) -> int:
-        """Delete temporary files that a killed process left over an hour ago; how many."""
+        """Delete temporary files that a killed process left in the store's own folders; how many.
+
+        No clock of this machine is asked; see `delete_if_abandoned`.
+        """
         swept = 0
-        limit = time.time() - _STALE_TEMPORARY_S
-        for folder, _, files in os.walk(self.root):
-            for path in (Path(folder, name) for name in files):
-                with contextlib.suppress(OSError):
-                    if is_temporary(path) and path.stat().st_mtime < limit:
-                        path.unlink()
-                        swept += 1
+        now: float | None = None
+        for name in FOLDERS:
+            for folder, _, files in os.walk(self.root / name):
+                for path in (Path(folder, name) for name in files):
+                    with contextlib.suppress(OSError):
+                        if is_temporary(path):
+                            now = file_system_time(self.root) if now is None else now
+                            swept += delete_if_abandoned(path, now)
         return swept
 
     def free_bytes(self) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +16,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from reelbench.core.atomic_write import atomic_path
 from reelbench.core.errors import ClipRefusedError, StoreError
 from reelbench.core.hashing import digest
+from reelbench.core.held_files import this_boot
 from reelbench.core.store import ClipCodec, Store, check_clip
 
 KEY = digest("clip")
@@ -213,15 +217,96 @@ def test_timings_add_up(store: Store) -> None:
     assert store.timing(KEY) == {"count": 2, "seconds": 6.0, "bytes": 400}
 
 
-def test_only_old_temporary_files_are_swept(store: Store, frames: np.ndarray) -> None:
-    record = store.clips.put(KEY, frames, 8.0, **FIELDS)
+def abandoned(folder: Path, boot: str | None = None) -> Path:
+    """A temporary file as a killed writer leaves it, on this machine or on another."""
+    kept = folder / "killed.mkv"
+    with atomic_path(folder / "clip.mkv") as temporary:
+        temporary.write_text("half")
+        name = temporary.name if boot is None else temporary.name.replace(this_boot(), boot)
+        kept.hardlink_to(temporary)
+    (folder / "clip.mkv").unlink()
+    return kept.replace(folder / name)
+
+
+def aged(path: Path, age_s: float) -> Path:
+    """As if it had been written that long ago, or by a clock that was so far ahead."""
+    os.utime(path, (time.time() - age_s, time.time() - age_s))
+    return path
+
+
+YEARS_S = 10 * 365 * 86400.0
+
+
+@pytest.mark.parametrize("age_s", [0.0, 7200.0, YEARS_S, -YEARS_S])
+def test_what_is_being_written_is_never_swept_and_what_a_killed_writer_left_always(
+    store: Store, age_s: float
+) -> None:
     folder = store.clips.folder(KEY)
-    for name, age_s in ((".clip.1-a.tmp.mkv", 7200), (".clip.2-b.tmp.mkv", 10)):
-        (folder / name).write_text("half")
-        os.utime(folder / name, (time.time() - age_s, time.time() - age_s))
+    with atomic_path(folder / "record.json") as live:
+        live.write_text("half")
+        aged(live, age_s)
+        dead = aged(abandoned(folder), age_s)
+        assert store.files.sweep() == 1
+        assert live.exists()
+        assert not dead.exists()
+    assert (folder / "record.json").read_text() == "half"
+
+
+@pytest.mark.parametrize("boot", ["0ddba11e", "17"], ids=["another machine", "an earlier version"])
+def test_what_others_left_is_swept_when_it_is_a_day_from_the_file_systems_clock(
+    store: Store, boot: str
+) -> None:
+    folder = store.clips.folder(KEY)
+    dead = abandoned(folder, boot)
+    for age_s, is_swept in ((7200.0, 0), (-7200.0, 0), (YEARS_S, 1), (-YEARS_S, 1)):
+        if not dead.exists():
+            dead = abandoned(folder, boot)
+        aged(dead, age_s)
+        assert store.files.sweep() == is_swept
+
+
+def test_a_clock_that_is_wrong_here_sweeps_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = abandoned(store.clips.folder(KEY), "0ddba11e")
+    real = time.time
+    for wrong_s in (7200.0, YEARS_S, -YEARS_S):
+        monkeypatch.setattr(time, "time", lambda wrong_s=wrong_s: real() + wrong_s)
+        assert store.files.sweep() == 0
+    assert theirs.exists()
+
+
+def test_a_killed_process_leaves_a_file_that_is_swept_at_once(store: Store) -> None:
+    path = store.root / "cache" / "note.json"
+    code = (
+        "import sys, pathlib; from reelbench.core.atomic_write import atomic_path\n"
+        "with atomic_path(pathlib.Path(sys.argv[1])):\n    print('holds', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"holds\n"
+        assert store.files.sweep() == 0
+        writer.kill()
+        writer.wait()
+        assert store.files.sweep() == 1
+
+
+def test_files_of_others_in_the_folder_of_a_store_are_not_swept(store: Store) -> None:
+    mine = abandoned(store.clips.folder(KEY))
+    (store.root / "notes").mkdir()
+    theirs = [
+        aged(abandoned(store.root / "notes"), YEARS_S),
+        aged(abandoned(store.root), YEARS_S),
+        store.clips.folder(KEY) / ".hidden.tmp.txt",
+    ]
+    theirs[-1].write_text("")
+    aged(theirs[-1], YEARS_S)
+    target = store.root / "notes" / "target"
+    target.write_text("")
+    mine.with_name(f".a.{this_boot()}-00000000.tmp.txt").symlink_to(target)
     assert store.files.sweep() == 1
-    assert (folder / ".clip.2-b.tmp.mkv").exists()
-    assert store.clips.record(KEY) == record
+    assert all(path.exists() for path in theirs)
+    assert target.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path, codec: ClipCodec) -> None:
