@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import LimitOption, OnlyOption, OutputOption, RunFileArgument, load, relative
+from .options import IdOption, LimitOption, OnlyOption, OutputOption, RunFileArgument, load, relative
 
 
 def contact_sheet(
@@ -15,12 +15,13 @@ def contact_sheet(
     limit: LimitOption = None,
     only: OnlyOption = None,
     output: OutputOption = None,
+    run_id: IdOption = None,
     to: Annotated[
         Path | None,
         typer.Option(
             "--to",
             metavar="FILE",
-            help="The PNG to write. Default: contact-sheet.png in the run's folder.",
+            help="The PNG to write. Default: contact-sheet.png beside the results.",
             show_default=False,
         ),
     ] = None,
@@ -43,14 +44,15 @@ def contact_sheet(
     ] = None,
 ) -> None:
     """Draw prompts of a run, the first or chosen ones: the reference and each clip, frame by frame."""
+    from ..core.run_folders import results_dir
     from ..reports.pages.contact_sheet import write_contact_sheet
-    from ..stages.results import tables_dir
 
     run = load(run_file, limit, only, output)
     methods = [entry.label for entry in run.methods] if only else []
+    folder = results_dir(run.run_dir, run_id)
     path = write_contact_sheet(
-        tables_dir(run.run_dir),
-        to or run.run_dir / "contact-sheet.png",
+        folder / "tables",
+        to or folder / "contact-sheet.png",
         num_prompts=num_prompts,
         num_columns=num_columns,
         dataset=dataset,

@@ -67,6 +67,15 @@ OutputOption = Annotated[
 OnlineOption = Annotated[
     bool, typer.Option("--online", help="Ask the hub whether it has what is not on this machine.")
 ]
+IdOption = Annotated[
+    str | None,
+    typer.Option(
+        "--id",
+        metavar="ID",
+        help="Of the results with this id, instead of those that were finished last.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

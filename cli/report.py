@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .options import (
+    IdOption,
     JsonOption,
     LimitOption,
     OnlyOption,
@@ -20,12 +21,16 @@ from .options import (
 )
 from .results import print_failures, print_places, print_tables
 
+if TYPE_CHECKING:
+    from ..core.run_file import RunFile
+
 
 def report(
     run_file: RunFileArgument,
     limit: LimitOption = None,
     only: OnlyOption = None,
     output: OutputOption = None,
+    run_id: IdOption = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the comparison as Markdown.")] = False,
     html: Annotated[
         Path | None,
@@ -35,25 +40,49 @@ def report(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Build the tables, the report and the MLflow runs anew from what the store holds.
+    """Build the tables, the report and the MLflow runs anew from what the store holds; with --id, the report
+    and the MLflow runs of older results, from their tables.
 
     Exit code 0: written; 1: nothing of the run is made yet; 2: something to mend first.
     """
-    from ..core.errors import NothingMadeError
     from ..core.extras import require_bench
-    from ..core.store import Store
+    from ..core.run_folders import results_dir
     from ..core.tables import plain_rows
-    from ..datasets.video import default_codec
     from ..flows.environment import quiet_environment
     from ..reports.pages.html_report import write_html_report
     from ..reports.pages.markdown_report import markdown_report
     from ..reports.publish import publish
-    from ..stages.planning import plan_run
-    from ..stages.results import build_results
 
     require_bench("reelbench report", ("mlflow",))
     quiet_environment()
     run = load(run_file, limit, only, output)
+    folder = _rebuilt(run, run_file) if run_id is None else results_dir(run.run_dir, run_id)
+    publish(folder, run.name, run.output)
+    tables = folder / "tables"
+    if html is not None:
+        write_html_report(tables, html)
+    if markdown:
+        typer.echo(markdown_report(tables), nl=False)
+    elif as_json:
+        typer.echo(json.dumps(plain_rows(tables, "summary"), indent=1))
+    else:
+        print_tables(folder)
+        print_failures(folder)
+        print_places(run, folder)
+
+
+def _rebuilt(run: RunFile, run_file: Path) -> Path:
+    """The folder of tables that are built of what the store holds now.
+
+    Raises:
+        NothingMadeError: it holds nothing of the run.
+    """
+    from ..core.errors import NothingMadeError
+    from ..core.store import Store
+    from ..datasets.video import default_codec
+    from ..stages.planning import plan_run
+    from ..stages.results import build_results
+
     store = Store(run.store_dir, default_codec())
     planned, parts = plan_run(run, store)
     if not any(cell.records for cell in planned.cells):
@@ -65,14 +94,4 @@ def report(
     files = store.digests("videos")
     result = build_results(run, parts, store, files)
     files.save()
-    publish(run.run_dir, run.name, run.output)
-    if html is not None:
-        write_html_report(result.tables_dir, html)
-    if markdown:
-        typer.echo(markdown_report(result.tables_dir), nl=False)
-    elif as_json:
-        typer.echo(json.dumps(plain_rows(result.tables_dir, "summary"), indent=1))
-    else:
-        print_tables(run.run_dir)
-        print_failures(run.run_dir)
-        print_places(run)
+    return result.folder

@@ -17,16 +17,19 @@ if TYPE_CHECKING:
 NUM_FAILURES_SHOWN = 10
 
 
-def print_tables(run_dir: Path, is_brief: bool = False) -> None:
+def print_tables(folder: Path, is_brief: bool = False) -> None:
     """The comparison table on the terminal, or as Markdown where the output is not one; then the tables of
-    editing and prediction, unless `is_brief`."""
+    editing and prediction, unless `is_brief`.
+
+    Args:
+        folder: of the results, as all functions here.
+    """
     from ..reports.pages.markdown_report import comparison_markdown, task_markdown
     from ..reports.pages.terminal_report import print_table
     from ..reports.tables.comparison import comparison_table
     from ..reports.tables.run_tables import RunTables
-    from ..stages.results import tables_dir
 
-    tables, is_terminal = RunTables(tables_dir(run_dir)), sys.stdout.isatty()
+    tables, is_terminal = RunTables(folder / "tables"), sys.stdout.isatty()
     table = comparison_table(tables)
     typer.echo("")
     if is_terminal:
@@ -37,14 +40,12 @@ def print_tables(run_dir: Path, is_brief: bool = False) -> None:
         typer.echo(more)
 
 
-def print_failures(run_dir: Path, tables: Sequence[str] = ("clips", "features")) -> None:
+def print_failures(folder: Path, names: Sequence[str] = ("clips", "features")) -> None:
     """The causes of failures in some tables, the first ones."""
     from ..core.tables import read_table
     from ..reports.pages.failures import failures_of
-    from ..stages.results import tables_dir
 
-    folder = tables_dir(run_dir)
-    rows = [read_table(folder, name).to_pylist() for name in tables]
+    rows = [read_table(folder / "tables", name).to_pylist() for name in names]
     failures = failures_of(*rows)
     for failure in failures[:NUM_FAILURES_SHOWN]:
         samples = ", ".join(failure.samples[:3]) + (", ..." if failure.num_items > 3 else "")
@@ -70,21 +71,19 @@ def check_recorded(folder: Path) -> None:
         read_recorded(folder, name)
 
 
-def print_reproduction(run_dir: Path, recorded: Path) -> bool:
+def print_reproduction(folder: Path, recorded: Path) -> bool:
     """Which of a run's scores are the recorded ones; whether all are."""
     from ..reports.recorded.reproduction import compare_with_recorded, reproduction_text
-    from ..stages.results import tables_dir
 
-    found = compare_with_recorded(tables_dir(run_dir), recorded)
+    found = compare_with_recorded(folder / "tables", recorded)
     typer.echo(reproduction_text(found))
     return found.is_whole
 
 
-def print_places(run: RunFile) -> None:
+def print_places(run: RunFile, folder: Path) -> None:
     """Where the tables are, and the commands that open the report and MLflow."""
     from ..reports.mlflow.store import default_tracking_uri, mlflow_command
-    from ..stages.results import tables_dir
 
-    typer.echo(f"Tables:  {relative(tables_dir(run.run_dir))}/*.parquet")
-    typer.echo(f"Report:  python3 -m webbrowser {shell_path(run.run_dir / 'report.html')}")
+    typer.echo(f"Tables:  {relative(folder / 'tables')}/*.parquet")
+    typer.echo(f"Report:  python3 -m webbrowser {shell_path(folder / 'report.html')}")
     typer.echo(f"MLflow:  {mlflow_command(default_tracking_uri(run.output))}")

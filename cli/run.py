@@ -42,10 +42,11 @@ def run(
     require_bench("reelbench run", [name for name in BENCH_MODULES if name != "ray" or is_ray_needed])
     if against is not None:
         check_recorded(against)
-    num_failures = _run(run_file, amended, limit, only, output, is_brief=against is not None)
-    is_reproduced = against is None or print_reproduction(amended.run_dir, against)
-    print_places(amended)
-    if num_failures or not is_reproduced:
+    result = _run(run_file, amended, limit, only, output, is_brief=against is not None)
+    folder = Path(result["folder"])
+    is_reproduced = against is None or print_reproduction(folder, against)
+    print_places(amended, folder)
+    if result["num_failures"] or not is_reproduced:
         raise typer.Exit(1)
 
 
@@ -56,8 +57,8 @@ def _run(
     only: list[str] | None,
     output: Path | None,
     is_brief: bool,
-) -> int:
-    """Run the flow and print its tables; the number of failures."""
+) -> dict[str, Any]:
+    """Run the flow and print its tables; what the flow returns."""
     from ..flows.environment import quiet_environment
     from ..flows.servers.prefect_server import is_running, prefect_api
 
@@ -84,15 +85,16 @@ def _run(
         except Exception:
             api.check()
             raise
-    print_tables(amended.run_dir, is_brief)
-    print_failures(amended.run_dir)
+    folder = Path(result["folder"])
+    print_tables(folder, is_brief)
+    print_failures(folder)
     if result["num_failures"]:
         typer.secho(
             f"{result['num_failures']} clips or features failed: the values above are over what is there "
             "(see coverage). The same command tries them again.",
             fg="yellow",
         )
-    return int(result["num_failures"])
+    return result
 
 
 def _print_plan(amended: RunFile) -> None:

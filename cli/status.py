@@ -67,14 +67,17 @@ def _print_last_run(run: RunFile, is_going_on: bool) -> None:
 
 def _print_files(run: RunFile) -> None:
     from ..core.errors import StoreError
+    from ..core.run_folders import results_dir, run_ids
     from ..core.tables import SCHEMAS, read_table
-    from ..stages.results import tables_dir
 
-    folder = tables_dir(run.run_dir)
+    results = results_dir(run.run_dir)
+    folder = results / "tables"
     there = [name for name in SCHEMAS if (folder / f"{name}.parquet").is_file()]
     if not there:
-        typer.echo(f"No tables in {relative(folder)} yet: `reelbench run` writes them at its end.")
+        typer.echo(f"No tables in {relative(run.run_dir)} yet: `reelbench run` writes them at its end.")
         return
+    if num_older := len([name for name in run_ids(run.run_dir) if name != results.name]):
+        typer.echo(f"Results: {relative(results)}, and {num_older} older beside it")
     for name in there:
         try:
             num_rows = f"{read_table(folder, name).num_rows} rows"
@@ -82,10 +85,10 @@ def _print_files(run: RunFile) -> None:
             num_rows = error.message
         typer.echo(f"{name:12} {num_rows}, written {_written(folder / f'{name}.parquet')}")
     if {"clips", "features"} <= set(there):
-        print_failures(run.run_dir)
+        print_failures(results)
     for name in ("comparison.md", "report.html"):
-        if (run.run_dir / name).is_file():
-            typer.echo(f"{relative(run.run_dir / name)}, written {_written(run.run_dir / name)}")
+        if (results / name).is_file():
+            typer.echo(f"{relative(results / name)}, written {_written(results / name)}")
 
 
 def _written(path: Path) -> str:

@@ -102,6 +102,7 @@ def _place(place: Path, output: Path | None) -> _Place:
         ReelbenchError: nothing of the kind is there.
     """
     from ..core.errors import StoreError
+    from ..core.run_folders import results_dir
     from ..evaluation.result_folder import INPUTS, STORE
 
     if not place.is_dir():
@@ -109,7 +110,9 @@ def _place(place: Path, output: Path | None) -> _Place:
         if not run.store_dir.is_dir():
             command = f"reelbench run {shell_path(place)}"
             raise StoreError(f"there is no store yet: {relative(run.store_dir)}", f"{command} makes it")
-        return _Place(run.store_dir, (run.run_dir,), f"`reelbench run {shell_path(place)}`", True)
+        return _Place(
+            run.store_dir, (results_dir(run.run_dir),), f"`reelbench run {shell_path(place)}`", True
+        )
     if any((place / kind).is_dir() for kind in ("clips", "features", "artifacts")):
         return _Place(place, (), "the run or evaluation that it is from")
     folder = place.parent if (place / INPUTS).is_file() else place

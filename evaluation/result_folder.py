@@ -10,6 +10,7 @@ from pathlib import Path
 from ..core.atomic_write import write_text_atomic
 from ..core.errors import EvaluationError
 from ..core.hashing import digest_bytes
+from ..core.run_folders import holds_results
 
 STORE = "store"
 """The folder of the features, beside those of the results."""
@@ -74,4 +75,4 @@ def _held(folder: Path) -> object:
     try:
         return json.loads((folder / INPUTS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return "" if (folder / "tables").exists() else None
+        return "" if holds_results(folder) else None

@@ -8,6 +8,7 @@ Prefect's result cache stays off, and what is missing is looked up first.
 
 from __future__ import annotations
 
+import datetime
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,6 +92,7 @@ class _State:
 
     run: RunFile
     done: Done
+    started: datetime.datetime
     result: RunResult | None = None
 
 
@@ -98,7 +100,9 @@ class _State:
 def score_run(run: str, state: _State) -> str:
     """Score, compare and write the run's tables, from features alone."""
     done = state.done
-    state.result = build_results(state.run, done.parts, done.store, done.files, len(done.plan.failures))
+    state.result = build_results(
+        state.run, done.parts, done.store, done.files, len(done.plan.failures), state.started
+    )
     return f"{run}: {state.result.num_failures} failures"
 
 
@@ -107,7 +111,8 @@ def report_run(run: str, state: _State) -> str:
     """Write the Markdown and HTML reports and log the comparison to MLflow."""
     from ..reports.publish import publish
 
-    return publish(state.run.run_dir, state.run.name, state.run.output)
+    assert state.result is not None
+    return publish(state.result.folder, state.run.name, state.run.output)
 
 
 @flow(name="benchmark", validate_parameters=False)
@@ -124,11 +129,12 @@ def benchmark(
         limit, only, output: as on the command line of `reelbench run`.
 
     Returns:
-        {"run", "run_dir", "num_samples", "num_failures", "failures"}: small, JSON-able.
+        {"run", "id", "folder", "num_samples", "num_failures", "failures"}: small, JSON-able.
 
     Raises:
         ReelbenchError: the run file or what it names is not valid.
     """
+    started = datetime.datetime.now(datetime.UTC)
     quiet_environment()
     run = load_run_file(Path(run_file)).amended(
         limit=limit, only=only or (), output=Path(output) if output else None
@@ -136,13 +142,14 @@ def benchmark(
     run = run.model_copy(update={"output": run.output.absolute(), "store": run.store_dir.absolute()})
     with _PrefectTasks() as tasks:
         done = do_what_is_missing(run, (tasks,))
-    state = _State(run, done)
+    state = _State(run, done, started)
     score_run(run.name, state)
     report_run(run.name, state)
     assert state.result is not None
     return {
         "run": run.name,
-        "run_dir": str(run.run_dir),
+        "id": state.result.run_id,
+        "folder": str(state.result.folder),
         "num_samples": done.plan.num_samples,
         "num_failures": state.result.num_failures,
         "failures": [list(failure) for failure in done.failures[:NUM_FAILURES_RETURNED]],

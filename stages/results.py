@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,8 @@ from .. import __version__
 from ..core.file_digests import FileDigests
 from ..core.hashing import canonical_json, digest
 from ..core.run_file import RunFile
-from ..core.store import Store, forget_results, record_results
+from ..core.run_folders import new_results, results_dir
+from ..core.store import Store, has_same_tables, record_results
 from ..core.tables import ClipRow, RunRow, Tables
 from .observe import observe
 from .planning import Part
@@ -23,25 +25,38 @@ from .scoring.score import score
 class RunResult:
     """What a run came to."""
 
-    tables_dir: Path
+    folder: Path
+    """Where its results lie: `<output>/<run>/<id>`."""
     num_clips: int
     num_failures: int
     """Generated clips that are not there, features that could not be made, and numbers that are missing
     through a defect of a metric."""
 
+    @property
+    def run_id(self) -> str:
+        """Under which the results are kept."""
+        return self.folder.name
 
-def tables_dir(run_dir: Path) -> Path:
-    """Where a run's tables lie."""
-    return run_dir / "tables"
+    @property
+    def tables_dir(self) -> Path:
+        """Where the Parquet tables lie."""
+        return self.folder / "tables"
 
 
 def build_results(
-    run: RunFile, parts: Sequence[Part], store: Store, files: FileDigests, num_left_out: int = 0
+    run: RunFile,
+    parts: Sequence[Part],
+    store: Store,
+    files: FileDigests,
+    num_left_out: int = 0,
+    started: datetime.datetime | None = None,
 ) -> RunResult:
     """Score what the store has of a run, and write the tables. Nothing is sampled or extracted.
 
     Args:
         num_left_out: data sets that failed while the run was planned: failures, too.
+        started: when the run began, which names the folder of its results. None where nothing ran and the
+            tables are only built again: equal ones are not written a second time.
     """
     tables = Tables()
     num_failures = num_left_out
@@ -57,11 +72,15 @@ def build_results(
     num_failures += sum(row.status != "done" for row in tables.features)
     num_clips = sum(row.status == "done" for row in generated)
     tables.runs.append(_run_row(run, parts, tables.clips, num_clips, num_failures))
-    folder = tables_dir(run.run_dir)
-    forget_results(run.run_dir)
-    tables.write(folder)
-    record_results(run.run_dir)
-    return RunResult(folder, num_clips, num_failures)
+    with new_results(run.run_dir, started or datetime.datetime.now(datetime.UTC)) as results:
+        tables.write(results.folder / "tables")
+        record_results(results.folder)
+        latest = results_dir(run.run_dir)
+        if started is None and has_same_tables(results.folder, latest):
+            record_results(latest)
+            return RunResult(latest, num_clips, num_failures)
+        results.finish()
+    return RunResult(results.folder, num_clips, num_failures)
 
 
 def _run_row(

@@ -16,7 +16,7 @@ that cannot be read is moved to quarantine and counts as missing: the work is do
 """
 
 from .clips import ClipCodec, check_clip
-from .results import forget_results, record_results, verify_results
+from .results import forget_results, has_same_tables, record_results, verify_results
 from .store import Store
 from .verification import Finding, Verification
 
@@ -27,6 +27,7 @@ __all__ = [
     "Verification",
     "check_clip",
     "forget_results",
+    "has_same_tables",
     "record_results",
     "verify_results",
 ]

@@ -1,8 +1,9 @@
-"""What a run's folder holds beside the store: digests of its tables and reports, and what its tables name.
+"""What a folder of results holds beside the store: digests of its tables and reports, and what its tables
+name.
 
 ```
-<run>/tables/*.parquet, <run>/comparison.md, <run>/report.html
-<run>/digests.json     sha256 of each of them by its path below the folder; written last
+<folder>/tables/*.parquet, <folder>/comparison.md, <folder>/report.html
+<folder>/digests.json     sha256 of each of them by its path below the folder; written last
 ```
 """
 
@@ -22,21 +23,30 @@ _DIGESTS = "digests.json"
 _REPORTS = ("comparison.md", "report.html")
 
 
-def forget_results(run_dir: Path) -> None:
+def forget_results(folder: Path) -> None:
     """Call it before results are written anew: a kill between leaves no digests of other files."""
-    (run_dir / _DIGESTS).unlink(missing_ok=True)
+    (folder / _DIGESTS).unlink(missing_ok=True)
 
 
-def record_results(run_dir: Path, *reports: str) -> None:
+def record_results(folder: Path, *reports: str) -> None:
     """Keep the digests of the tables, and of the reports that were made of them."""
     names = [*(f"tables/{name}.parquet" for name in SCHEMAS), *reports]
-    digests = {name: digest_file(run_dir / name) for name in names}
-    write_text_atomic(run_dir / _DIGESTS, json.dumps(digests, indent=1))
+    digests = {name: digest_file(folder / name) for name in names}
+    write_text_atomic(folder / _DIGESTS, json.dumps(digests, indent=1))
 
 
-def verify_results(run_dir: Path, verification: Verification, again: str, is_run: bool) -> str | None:
-    """Add to the findings what is changed or missing in a run's folder, and what its tables name and is gone.
-    Call it after `Verification.finish`.
+def has_same_tables(folder: Path, other: Path) -> bool:
+    """Whether two folders of results hold equal tables."""
+    names = [f"tables/{name}.parquet" for name in SCHEMAS]
+    try:
+        return all(digest_file(folder / name) == digest_file(other / name) for name in names)
+    except OSError:
+        return False
+
+
+def verify_results(folder: Path, verification: Verification, again: str, is_run: bool) -> str | None:
+    """Add to the findings what is changed or missing in a folder of results, and what its tables name and is
+    gone. Call it after `Verification.finish`.
 
     Args:
         again: what makes it again, in words.
@@ -45,10 +55,10 @@ def verify_results(run_dir: Path, verification: Verification, again: str, is_run
     Returns:
         What cannot be checked, None where all was.
     """
-    note = _files(run_dir, verification, again)
+    note = _files(folder, verification, again)
     try:
-        clips = read_table(run_dir / "tables", "clips").to_pylist()
-        features = read_table(run_dir / "tables", "features").to_pylist()
+        clips = read_table(folder / "tables", "clips").to_pylist()
+        features = read_table(folder / "tables", "features").to_pylist()
     except StoreError:
         return note  # a finding, or nothing was written yet
     known = {finding.path for finding in verification.findings}
@@ -75,26 +85,26 @@ def verify_results(run_dir: Path, verification: Verification, again: str, is_run
         row["extractor"] for row in features if row["status"] == "done" and row["feature_key"] not in held
     )
     for extractor, num in lacking.items():
-        folder = store.features.folder(extractor)
-        if not any(path.parent == folder for path in known):  # else its damaged part is named
+        part = store.features.folder(extractor)
+        if not any(path.parent == part for path in known):  # else its damaged part is named
             reason = f"lacks {num} features that the tables name; {again} measures them again"
-            add(Finding("features", folder, reason))
+            add(Finding("features", part, reason))
     return note
 
 
-def _files(run_dir: Path, verification: Verification, again: str) -> str | None:
+def _files(folder: Path, verification: Verification, again: str) -> str | None:
     """The tables and reports themselves."""
     tables = [f"tables/{name}.parquet" for name in SCHEMAS]
     digests: dict[str, str] | None = None
     note = None
     try:
-        digests = dict(json.loads((run_dir / _DIGESTS).read_text(encoding="utf-8")))
+        digests = dict(json.loads((folder / _DIGESTS).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
-        if not any((run_dir / name).exists() for name in (*tables, *_REPORTS)):
+        if not any((folder / name).exists() for name in (*tables, *_REPORTS)):
             return None
         note = "digests of its tables and reports are not recorded, so their values are not checked"
     for name in digests or tables:
-        path = run_dir / name
+        path = folder / name
         kind: Kind = "table" if path.suffix == ".parquet" else "report"
         verification.checked[kind] += 1
         reason = None

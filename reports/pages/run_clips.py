@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..tables.run_tables import Row, order_key
 
-_NUM_PARENTS_SEARCHED = 4
+_NUM_PARENTS_SEARCHED = 5
 
 
 @dataclass(frozen=True)

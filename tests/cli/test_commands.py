@@ -22,8 +22,8 @@ COMMANDS = {
     "plan": [*RUN_FILE, "--json", "--online"],
     "run": [*RUN_FILE, "--against"],
     "status": RUN_FILE,
-    "report": [*RUN_FILE, "--markdown", "--html", "--json"],
-    "contact-sheet": [*RUN_FILE, "--to", "--prompts", "--columns", "--dataset", "--sample", "--seed"],
+    "report": [*RUN_FILE, "--id", "--markdown", "--html", "--json"],
+    "contact-sheet": [*RUN_FILE, "--id", "--to", "--prompts", "--columns", "--dataset", "--sample", "--seed"],
     "evaluate": [
         "GENERATED",
         "--reference",

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from reelbench.core.run_folders import results_dir
 from reelbench.core.tables import PROVENANCE_COLUMNS, SCHEMAS
 
 
@@ -81,7 +82,7 @@ class Bench:
         """All tables of the run, without what tells only where and how fast it was made."""
         tables = {}
         for name in SCHEMAS:
-            rows = pq.read_table(output / "tiny" / "tables" / f"{name}.parquet").to_pylist()
+            rows = pq.read_table(results_dir(output / "tiny") / "tables" / f"{name}.parquet").to_pylist()
             tables[name] = [
                 {column: value for column, value in row.items() if column not in PROVENANCE_COLUMNS}
                 for row in rows

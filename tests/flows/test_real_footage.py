@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import reelbench.metrics.protocol
+from reelbench.core.run_folders import holds_results, results_dir
 
 pytestmark = pytest.mark.e2e
 
@@ -71,14 +72,14 @@ def test_real_clips_are_tuned_on_edited_and_measured(bench: Any, editing: Path, 
     )
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
-    assert not (tmp_path / "out" / "editing" / "tables").exists()
+    assert not holds_results(tmp_path / "out" / "editing")
 
     process = bench.start_file(editing)
     printed, errors = bench.end(process)
     assert process.returncode == 0, printed + errors
     assert "Traceback" not in printed + errors
 
-    tables = tmp_path / "out" / "editing" / "tables"
+    tables = results_dir(tmp_path / "out" / "editing") / "tables"
     clips = pq.read_table(tables / "clips.parquet").to_pylist()
     generated = [row for row in clips if row["side"] == "generated"]
     assert {row["sample_id"] for row in generated} == {

@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from reelbench.core.run_folders import results_dir
+
 pytestmark = [pytest.mark.e2e, pytest.mark.smoke]
 
 
@@ -26,7 +28,7 @@ def test_two_clips_from_prompts_to_the_report(
     printed, errors = bench.end(process)
     assert process.returncode == 0, printed + errors
     assert "Steadiness" in printed
-    folder = tmp_path / "out" / "tiny"
+    folder = results_dir(tmp_path / "out" / "tiny")
     clips = pq.read_table(folder / "tables" / "clips.parquet").to_pylist()
     assert [(clip["status"], clip["num_frames"]) for clip in clips] == [("done", 2)] * 2
     assert (folder / "report.html").is_file()

@@ -155,7 +155,7 @@ def test_both_reports_have_the_tables(tables_folder: Path, tmp_path: Path) -> No
 
 def test_a_run_reproduces_its_own_recorded_tables(tables_folder: Path, tmp_path: Path) -> None:
     files = record_tables(tables_folder, tmp_path)
-    assert not any(str(tables_folder.parents[2]).encode() in path.read_bytes() for path in files)
+    assert not any(str(tables_folder.parents[3]).encode() in path.read_bytes() for path in files)
     found = compare_with_recorded(tables_folder, tmp_path)
     # PSNR and SSIM of two methods on three data sets.
     assert (len(found.rows), found.num_reproduced, found.num_compared) == (12, 24, 24)
