@@ -1,5 +1,6 @@
 # make demo: install, run the first clips of the benchmark on the embedded world, say what they reproduce.
 # make benchmark: the same with 256 clips of each method, for hours; kill it and start it again as you like.
+# make demo-data, make benchmark-data: only the data sets of these, for deployments (see docs/deployment.md).
 # make test: install, run the whole test suite.
 # make check: what a developer runs all the time: lint, formats, layers, in seconds.
 # make test-quick: what a developer runs before a commit, in a few minutes: the parts that train nothing.
@@ -31,20 +32,24 @@ LOCKS := requirements-bootstrap.lock requirements.lock pyproject.toml
 
 PYTHON_IS := -c 'import sys; print(sys.version)'
 
-.PHONY: demo benchmark check test test-quick smoke venv lock lint clean
+.PHONY: demo demo-data benchmark benchmark-data check test test-quick smoke venv lock lint clean
 .DEFAULT_GOAL := demo
 
 # Clips and captions of the first N samples are those of the first N of more.
 WORLD = $(BIN)/reelbench world write data/demo --train 4
 
-demo: venv
+demo-data: venv
 	@$(WORLD) --layout msrvtt --validate 4 --test $(DEMO_CLIPS)
 	@$(WORLD) --layout ssv2 --validate $(DEMO_CLIPS) --test 4
+
+demo: demo-data
 	@$(BIN)/reelbench run $(RUN_FILE) --limit $(DEMO_CLIPS) --against docs/benchmark
 
-benchmark: venv
+benchmark-data: venv
 	@$(WORLD) --layout msrvtt --validate 4 --test $(BENCHMARK_CLIPS)
 	@$(WORLD) --layout ssv2 --validate $(BENCHMARK_CLIPS) --test 4
+
+benchmark: benchmark-data
 	@$(BIN)/reelbench run $(RUN_FILE) --limit $(BENCHMARK_CLIPS) --output out/benchmark --against docs/benchmark
 
 test: venv

@@ -19,6 +19,14 @@ from .contract_check import Kind, check_contract
 from .errors import ReelbenchError, foreign_place, raise_unless_plugins, unknown_name
 from .hashing import digest_bytes
 
+_refusal: tuple[str, str] | None = None
+
+
+def refuse_files(reason: str, hint: str) -> None:
+    """From now on and in this process, refuse classes from files."""
+    global _refusal
+    _refusal = (reason, hint)
+
 
 @cache
 def _entry_points(kind: Kind) -> dict[str, importlib.metadata.EntryPoint]:
@@ -46,6 +54,8 @@ def get(kind: Kind, name: str) -> Any:
         UnknownNameError: no such name; the nearest one is the hint.
         ReelbenchError: the file or the class in it does not exist, or it does not keep its contract.
     """
+    if _refusal is not None and ".py:" in name:
+        raise ReelbenchError(f"{kind[:-1]} {name!r}: {_refusal[0]}", _refusal[1])
     if ".py:" in name:
         return _from_file(kind, name)
     if name.endswith(".py"):

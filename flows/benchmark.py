@@ -24,6 +24,7 @@ from ..stages.results import RunResult, build_results
 from ..stages.schedule import Stage, Step
 from .environment import quiet_environment
 from .missing_work import Done, do_what_is_missing
+from .parameters import check_parameters
 
 NUM_FAILURES_RETURNED = 100
 
@@ -132,10 +133,11 @@ def benchmark(
         {"run", "id", "folder", "num_samples", "num_failures", "failures"}: small, JSON-able.
 
     Raises:
-        ReelbenchError: the run file or what it names is not valid.
+        ReelbenchError: the run file or what it names is not valid, or not what a deployment may name.
     """
     started = datetime.datetime.now(datetime.UTC)
     quiet_environment()
+    check_parameters(run_file=run_file, output=output)
     run = load_run_file(Path(run_file)).amended(
         limit=limit, only=only or (), output=Path(output) if output else None
     )

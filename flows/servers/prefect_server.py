@@ -27,7 +27,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,9 +47,8 @@ _LEAST_FREE_BYTES = 2**21  # what an empty database takes
 _RECORD_TIMEOUT_S = 15.0
 _RECORD_POLL_S = 0.4
 
-_SERVER_SETTINGS = {
+_RUN_SETTINGS = {
     "PREFECT_UI_ENABLED": "false",
-    "PREFECT__SERVER_FINAL": "1",
     # What a server needs that schedules nothing; recording events and task runs stays on.
     "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
     "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
@@ -85,8 +84,12 @@ class PrefectApi:
         self.auth_string = auth_string
         self._process = process
 
-    def wait(self) -> None:
+    def wait(self, closes_stale_runs: bool = True) -> None:
         """Return when the server answers.
+
+        Args:
+            closes_stale_runs: of a server of our own: nobody works on its runs yet, and those that seem to be
+                under way are marked as crashed.
 
         Raises:
             PrefectServerError: it does not, or it has died.
@@ -113,7 +116,8 @@ class PrefectApi:
             except (OSError, http.client.HTTPException):
                 time.sleep(0.05)
                 continue
-            self._close_stale_runs()
+            if closes_stale_runs:
+                self.close_stale_runs()
             return
         raise PrefectServerError(
             f"the Prefect server did not answer within {_START_TIMEOUT_S:.0f} s",
@@ -126,12 +130,16 @@ class PrefectApi:
         Raises:
             PrefectServerError: it is.
         """
-        code = None if self._process is None else self._process.poll()
+        code = self.exit_code()
         if code is not None:
             raise PrefectServerError(
                 f"the run's own Prefect server has ended in the middle of it (exit code {code})",
                 f"what is finished is kept, the same command goes on; its log is {self.home}/server.log",
             )
+
+    def exit_code(self) -> int | None:
+        """Of a server of our own that has ended."""
+        return None if self._process is None else self._process.poll()
 
     def stop(self) -> None:
         """Stop a server of our own, after it has got everything; the user's goes on."""
@@ -171,7 +179,7 @@ class PrefectApi:
                 "start it (`prefect server start`), or unset PREFECT_API_URL to run with a server of our own",
             ) from error
 
-    def _close_stale_runs(self) -> None:
+    def close_stale_runs(self) -> None:
         """Mark as crashed what a killed driver left running; the database is locked, so it is ours alone."""
         running = {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}
         crashed = {"type": "CRASHED", "name": "Crashed", "message": "the driver's process was killed"}
@@ -226,7 +234,7 @@ def prefect_api(output: Path) -> Iterator[PrefectApi]:
                 "PREFECT_API_AUTH_STRING": api.auth_string,
                 "PREFECT_HOME": str(home),
             }
-            with _environment({**changes, **settings}):
+            with prefect_environment({**changes, **settings}):
                 try:
                     yield api
                 finally:
@@ -273,32 +281,46 @@ def _lock_home(output: Path) -> tuple[Path, IO[str]]:
 
 
 def _start_server(home: Path) -> PrefectApi:
-    auth_string = new_auth_string()
     # The port is bound here and handed over, so nobody else can take it in between.
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        listener.listen(128)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
-        logger.info("starting Prefect's server at %s; its log: %s", url, home / "server.log")
-        with (home / "server.log").open("w") as log:
-            process = subprocess.Popen(
-                # -P: the working directory is not a place to import from.
-                [sys.executable, "-P", "-m", _SERVER_MODULE, str(listener.fileno()), str(os.getpid())],
-                env={
-                    **_SERVER_SETTINGS,
-                    **_database(home),
-                    **os.environ,
-                    "PREFECT_HOME": str(home),
-                    "PREFECT_API_URL": url,
-                    "PREFECT_SERVER_API_AUTH_STRING": auth_string,
-                },
-                pass_fds=[listener.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # Ctrl-C is for us: the server must still take the run's last state.
-                start_new_session=True,
-            )
+        return start_server(home, listener, new_auth_string(), _RUN_SETTINGS)
+
+
+def start_server(
+    home: Path, listener: socket.socket, auth_string: str, settings: Mapping[str, str]
+) -> PrefectApi:
+    """Start a server on a bound socket of the loopback; it goes on being the caller's to close.
+
+    Args:
+        home: its database's folder, and that of its log.
+        auth_string: the user and password that it asks for, with a colon between.
+        settings: Prefect's, which the environment's go before.
+    """
+    listener.listen(128)
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+    logger.info("starting Prefect's server at %s; its log: %s", url, home / "server.log")
+    with (home / "server.log").open("w") as log:
+        process = subprocess.Popen(
+            # -P: the working directory is not a place to import from.
+            [sys.executable, "-P", "-m", _SERVER_MODULE, str(listener.fileno()), str(os.getpid())],
+            env={
+                # No process will make another server.
+                "PREFECT__SERVER_FINAL": "1",
+                **settings,
+                **_database(home),
+                **os.environ,
+                "PREFECT_HOME": str(home),
+                "PREFECT_API_URL": url,
+                "PREFECT_SERVER_API_AUTH_STRING": auth_string,
+            },
+            pass_fds=[listener.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            # Ctrl-C is for us: the server must still take the run's last state.
+            start_new_session=True,
+        )
     return PrefectApi(url, home, process, auth_string)
 
 
@@ -314,7 +336,8 @@ def _database(home: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
+def prefect_environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables, and the settings of a Prefect that is imported already, while the block runs."""
     try:
         with changed_environment(values):
             _refresh_settings()

@@ -11,16 +11,13 @@ import os
 import signal
 import socket
 import sys
-import threading
-import time
 
-_POLL_S = 0.5
-_GRACE_S = 10.0
+from .processes import at_parents_end
 
 
 def main(file_descriptor: int, parent: int) -> None:
     """Serve until SIGTERM, or until `parent` is no longer this process's parent."""
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    at_parents_end(parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
     import uvicorn
 
@@ -34,14 +31,6 @@ def main(file_descriptor: int, parent: int) -> None:
     )
     with socket.socket(fileno=file_descriptor) as listener:
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_POLL_S)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_GRACE_S)
-    os._exit(1)
 
 
 if __name__ == "__main__":
