@@ -31,6 +31,7 @@ from ..workers.ray_address import check_ray_address
 from .authentication import new_auth_string
 from .prefect_server import PrefectApi, prefect_environment, start_server
 from .processes import MARK, end_marked
+from .stale_runs import settle_stale_runs
 
 logger = logging.getLogger(__name__)
 
@@ -148,6 +149,7 @@ class Serving:
         self._say("starting Prefect's server ...")
         self._start_server()
         self._make_pool()
+        self._settle_runs()
         self._start_worker()
         self._say("making the deployments ...")
         self._deploy()
@@ -171,12 +173,12 @@ class Serving:
             time.sleep(_POLL_S)
             if (code := self._api.exit_code()) is not None:
                 self._note_restart(f"the server has ended (exit code {code})", "server.log")
-                self._start_server(is_first=False)
+                self._start_server()
             if self._worker is not None and (code := self._worker.poll()) is not None:
                 self._note_restart(f"the worker has ended (exit code {code})", "worker.log")
                 # Its runs have lost the reader of what they print, and nobody can cancel them.
                 end_marked(self._options.folder, _STOP_TIMEOUT_S)
-                self._api.close_stale_runs()
+                self._settle_runs()
                 self._start_worker()
 
     def stop(self) -> None:
@@ -191,12 +193,20 @@ class Serving:
             _end(worker)
         end_marked(self._options.folder, 0.0)
         if self._api is not None:
-            self._api.close_stale_runs()
+            with contextlib.suppress(Exception):  # the next start does what could not be done
+                self._settle_runs()
             self._api.stop()
 
-    def _start_server(self, is_first: bool = True) -> None:
+    def _start_server(self) -> None:
         self._api = start_server(self._options.folder, self._listener, self._auth_string, _SERVER_SETTINGS)
-        self._api.wait(is_first)
+        self._api.wait(closes_stale_runs=False)
+
+    def _settle_runs(self) -> None:
+        """Put back or close what ended workers left, where none is at work."""
+        assert self._api is not None
+        for line in settle_stale_runs(POOL, none_is_alive=True):
+            self._say(line)
+        self._api.close_stale_runs()
 
     def _make_pool(self) -> None:
         from prefect.client.orchestration import get_client
