@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from .errors import ReelbenchError, foreign_place
+from .redaction import masked
 
 
 class FailureInfo(BaseModel):
@@ -20,8 +21,9 @@ class FailureInfo(BaseModel):
 
     @classmethod
     def of(cls, error: BaseException) -> Self:
-        """The class and message of an exception, at most 2,000 characters; with its place in a plug-in."""
-        message, place = str(error)[:2000], None
+        """The class and message of an exception, at most 2,000 characters and without secrets; with its place
+        in a plug-in."""
+        message, place = masked(str(error))[:2000], None
         if not isinstance(error, ReelbenchError):
             place = foreign_place(error)
         return cls(type=type(error).__name__, message=message if place is None else f"{message} ({place})")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import sys
 import types
 from functools import cache
@@ -76,7 +77,7 @@ def _checked(kind: Kind, cls: Any, name: str) -> Any:
 def _from_file(kind: Kind, spec: str) -> Any:
     file, _, class_name = spec.rpartition(":")
     path = Path(file).expanduser().resolve()
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113  False also where the name is too long for a file
         raise ReelbenchError(f"{kind[:-1]} {spec!r}: there is no file {path}", "give path/to/file.py:Class")
     source = path.read_bytes()
     # Named by place and content: a file that was edited is another module, also in a process that lives on.

@@ -18,6 +18,7 @@ from . import registry
 from .contract_check import Kind, plugin_errors
 from .errors import Faults, ReelbenchError, RunFileError, nearest, unknown_name
 from .plain_faults import place, plain_faults, unknown_key, written_names
+from .redaction import MASK, secrets_in
 from .run_file import (
     MAX_SEED,
     ONE_BY_ONE,
@@ -77,7 +78,7 @@ def load_run_file(path: Path, more_faults: MoreFaults | None = None) -> RunFile:
             f"cannot read the run file {path}: {error.strerror}", "see configs/demo.yaml for an example"
         ) from error
     except UnicodeDecodeError as error:
-        raise RunFileError(f"the run file {path} is not UTF-8: {error}") from error
+        raise RunFileError(f"the run file {path} is not UTF-8: {error}", "save it as UTF-8") from error
     try:
         data = load_yaml(text)
     except yaml.YAMLError as error:
@@ -100,7 +101,7 @@ class _Check:
         self._faults = Faults()
 
     def run_file(self, given: Mapping[str, Any], more_faults: MoreFaults | None) -> RunFile:
-        data = self._with_known_keys(given)
+        data = self._with_known_keys(self._without_secrets(given))
         faulty: set[int | str] = set()
         whole = None
         try:
@@ -137,6 +138,21 @@ class _Check:
 
     def _say(self, at: str, what: str) -> None:
         self._faults.add(RunFileError(f"{self._where}: {at}: {what}"))
+
+    def _without_secrets(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The data with *** for each secret, so that no other message shows it. Tables, reports and MLflow
+        hold the run file."""
+        for path in list(secrets_in(given)):
+            self._faults.add(
+                RunFileError(
+                    f"{self._where}: {place(given, path)}: holds a password or token; a run file goes into "
+                    "tables and reports",
+                    "take it out (and get a new one, if others could read it); secrets are found in the "
+                    "environment (HF_TOKEN or `hf auth login`, MLFLOW_TRACKING_USERNAME and _PASSWORD, ...)",
+                )
+            )
+            given = _with_mask(given, path)
+        return given
 
     def _with_known_keys(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The data without unknown keys; what they hold goes where it is probably meant to be."""
@@ -331,6 +347,16 @@ def _without(config_class: Any, entry: Any, config: Mapping[str, Any], refused: 
     except ValidationError:
         return None
     return entry.model_copy(update={"config": kept})
+
+
+def _with_mask(data: Any, path: Sequence[int | str]) -> Any:
+    """A copy of plain data with *** at a place."""
+    if not path:
+        return MASK
+    first, *rest = path
+    if isinstance(data, Mapping):
+        return {key: _with_mask(value, rest) if key == first else value for key, value in data.items()}
+    return [_with_mask(value, rest) if index == first else value for index, value in enumerate(data)]
 
 
 def _parts(run: RunFile, methods: Sequence[_Entry], datasets: Sequence[_Entry]) -> Iterator[RunFile]:

@@ -193,7 +193,7 @@ def load_yaml_list(path: Path) -> list[Any]:
             "write the list as CSV",
         )
     try:
-        value = load_yaml(text)
+        value = load_yaml(text, any_scalar=True)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""

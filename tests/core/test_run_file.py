@@ -336,3 +336,26 @@ def test_keys_that_are_alike_in_python_alone_are_not_doubled(tmp_path: Path) -> 
     with pytest.raises(ReelbenchError, match="unknown key") as caught:
         load_run_file(tmp_path / "run.yaml")
     assert "stands twice" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"description": "at https://me:hunter2222@host/x"}, "description"),
+        ({"weights": {"i3d": "https://h/i3d.pt?token=hunter2222"}}, "weights.i3d"),
+        (
+            {"methods": [{"name": "zs2", "config": {"password": "hunter2222"}}]},
+            r"methods\[0\] \(zs2\).config.password",
+        ),
+        (
+            {"datasets": [{"name": "msrvtt", "config": {"root": "x", "deep": [{"api_key": "hunter2222"}]}}]},
+            "api_key",
+        ),
+        ({"hf_token": "hunter2222"}, "hf_token"),
+    ],
+)
+def test_a_secret_in_a_run_file_is_refused_and_not_shown(change: dict[str, Any], place: str) -> None:
+    with pytest.raises(RunFileError, match=f"{place}: holds a password or token") as error:
+        parse_run_file({**GOOD, **change})
+    assert "hunter2222" not in str(error.value)
+    assert "HF_TOKEN" in str(error.value)

@@ -238,10 +238,10 @@ MERGE_BOMB = "- &b0 {k: v}\n" + "".join(
         ),
         ("- {video: 2001-13-45}\n", "not valid YAML"),
         ("[" * 3000, "not valid YAML"),
-        (f"{BOMB}- {{video: *b29}}\n", "entry 0: expected an object, got a list"),
-        (f"- {{video: a, x: {{y: &a [x]}}}}\n{BOMB.replace('&a [x]', '*a')}", "'source_prompt' is missing"),
-        (f"{MERGE_BOMB}- {{<<: *b40, video: bear}}\n", "entry 0: the field 'video' is missing; there: k"),
-        ("- &top {video: *top}\n", "entry 0: 'video' must be a string, got an object {'video': {"),
+        (f"{BOMB}- {{video: *b29}}\n", "aliases .* repeat more than"),
+        (f"- {{video: a, x: {{y: &a [x]}}}}\n{BOMB.replace('&a [x]', '*a')}", "aliases .* repeat more than"),
+        (f"{MERGE_BOMB}- {{<<: *b40, video: bear}}\n", "aliases .* repeat more than"),
+        ("- &top {video: *top}\n", "line 1, column 16: not valid YAML .*inside of what it repeats"),
     ],
 )
 def test_yaml_that_would_exhaust_the_machine_is_refused(root: Path, text: str, message: str) -> None:
