@@ -53,7 +53,7 @@ def settle_stale_runs(pool: str, *, none_is_alive: bool = False) -> list[str]:
     with get_client(sync_client=True) as client:
         now = datetime.now(UTC)
         alive = set() if none_is_alive else _living_workers(client, pool, now)
-        runs = client.read_flow_runs(
+        runs: Any = client.read_flow_runs(
             work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
             flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types))),
         )

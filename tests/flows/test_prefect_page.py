@@ -31,7 +31,7 @@ def test_a_run_is_left_behind_when_its_worker_is_silent() -> None:
     from prefect.states import Pending
 
     now = datetime.now(UTC)
-    long_ago = Pending(name="Submitting", timestamp=now - timedelta(seconds=SILENT_AFTER_S + 1))
+    long_ago: Any = Pending(name="Submitting", timestamp=now - timedelta(seconds=SILENT_AFTER_S + 1))
     run = FlowRun(flow_id=uuid4(), state=long_ago, labels={"prefect.worker.name": "one"})
     assert is_left_behind(run, {"another"}, now)
     assert not is_left_behind(run, {"one"}, now)
@@ -49,11 +49,12 @@ def test_what_ended_workers_left_is_put_back_or_closed(client: Any) -> None:
     client.send_worker_heartbeat(pool, "alive", heartbeat_interval_seconds=30)
 
     def taken(state: Any) -> Any:
-        run = client.create_flow_run(flow(lambda: None, name="nothing"), work_pool_name=pool)
+        run = client.create_flow_run(flow(print), work_pool_name=pool)
         client.set_flow_run_state(run.id, state, force=True)
         return run.id
 
-    runs = [taken(state) for state in (Pending(name="Submitting"), Running(), Cancelling())]
+    before: list[Any] = [Pending(name="Submitting"), Running(), Cancelling()]
+    runs = [taken(state) for state in before]
 
     def states() -> list[str]:
         return [client.read_flow_run(run).state.name for run in runs]
