@@ -32,8 +32,9 @@ def run(
 ) -> None:
     """Sample, measure, tabulate and report. What the store already holds is not done again.
 
-    Exit code 0: complete; 1: finished with failures, or with scores that are not the recorded ones;
-    2: something to mend first; 130: interrupted, and the same command goes on where it stopped.
+    Exit code 0: complete; 1: finished with failures (0 where the run file says `failed_cells: complete`), or
+    with scores that are not the recorded ones; 2: something to mend first; 130: interrupted, and the same
+    command goes on where it stopped.
     """
     from ..core.extras import BENCH_MODULES, require_bench
 
@@ -46,7 +47,7 @@ def run(
     folder = Path(result["folder"])
     is_reproduced = against is None or print_reproduction(folder, against)
     print_places(amended, folder)
-    if result["num_failures"] or not is_reproduced:
+    if (result["num_failures"] and amended.failed_cells == "fail") or not is_reproduced:
         raise typer.Exit(1)
 
 
@@ -76,12 +77,15 @@ def _run(
     with prefect_api(amended.output) as api:
         _print_plan(amended)
         from ..flows.benchmark import benchmark
+        from ..flows.view.outcome import CellsFailedError
 
         api.wait()
         try:
             result: dict[str, Any] = benchmark(
                 str(run_file), limit, list(only or ()), None if output is None else str(output)
             )
+        except CellsFailedError as error:
+            result = error.result
         except Exception:
             api.check()
             raise
@@ -94,6 +98,8 @@ def _run(
             "(see coverage). The same command tries them again.",
             fg="yellow",
         )
+        if amended.failed_cells == "complete":
+            typer.echo("`failed_cells: complete` in the run file: the exit code is 0 all the same.")
     return result
 
 

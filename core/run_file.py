@@ -23,6 +23,9 @@ MAX_SEED = 2**63
 Seed = Annotated[int, Field(ge=-MAX_SEED, lt=MAX_SEED)]
 """As tables hold it: a signed word of 64 bits."""
 
+FAILED_CELLS = ("fail", "complete")
+"""What `failed_cells` may be."""
+
 _MAX_LABEL = 100
 
 
@@ -167,6 +170,9 @@ class RunFile(FrozenConfig):
     executor: Literal["auto", "ray", "local"] = "auto"
     """Where shards run: on Ray, or in worker processes of this machine. "auto" takes Ray where there is a
     cluster, a GPU or more than one worker, and worker processes where Ray does not start. It is in no key."""
+    failed_cells: Literal["fail", "complete"] = "fail"
+    """How a run ends in which cells failed: as failed (Prefect's state Failed, exit code 1), or as complete
+    (CompletedWithFailures, 0). It is in no key."""
 
     @field_validator("name")
     @classmethod
@@ -254,18 +260,25 @@ class RunFile(FrozenConfig):
         limit: int | None = None,
         only: Sequence[str] = (),
         output: Path | None = None,
+        failed_cells: str | None = None,
     ) -> RunFile:
-        """The run file with the command line's changes.
+        """The run file with the command line's changes, or a flow's.
 
         Args:
             limit: replaces the run file's limit.
             only: labels or names of methods, data sets and metrics; a kind of which none is named
                 stays whole.
+            failed_cells: replaces the run file's.
 
         Raises:
             UnknownNameError: `only` names something that the run file does not have.
+            RunFileError: another value is not allowed.
         """
         changes: dict[str, Any] = {}
+        if failed_cells is not None:
+            if failed_cells not in FAILED_CELLS:
+                raise RunFileError(f"failed_cells: {failed_cells!r:.40} is none of {', '.join(FAILED_CELLS)}")
+            changes["failed_cells"] = failed_cells
         if limit is not None:
             if limit < 1:
                 raise RunFileError(f"--limit {limit}: must be at least 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 import threading
 import time
@@ -12,9 +13,14 @@ EVERY_S = 15.0
 """A wait says a line so often: nobody should look at a silent command for more than 20 s."""
 
 
+page_logger = logging.getLogger("reelbench.page")
+"""For lines that are meant for those who look at a run's page, and not for the terminal."""
+
+
 def say(line: str) -> None:
-    """A line on standard error, at once."""
+    """A line on standard error, at once, and on the run's page."""
     print(line, file=sys.stderr, flush=True)
+    page_logger.info("%s", line)
 
 
 class Waiting:

@@ -16,6 +16,7 @@ from ..stages.progress import RunProgress
 from ..stages.schedule import Listener, Schedule
 from .workers.executor import choose_workers
 from .workers.pool import Pool
+from .workers.ray_workers import signals_unwrapped
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ def do_what_is_missing(run: RunFile, listeners: Sequence[Listener] = ()) -> Done
     with pool, progress:
         chains = run_chains(plan, parts, store, files, run.resources.shard_size)
         schedule = Schedule(chains, (*listeners, progress), run.limits.stage)
-        progress.watch(schedule.steps)
-        pool.run(schedule)
+        with signals_unwrapped():
+            pool.run(schedule)
     failures = tuple(
         (failure.message, type(failure).__name__, failure.hint or "") for failure in plan.failures
     )

@@ -41,7 +41,7 @@ class RunProgress:
         self._last_line = time.monotonic()
         return self
 
-    def watch(self, steps: Sequence[Step]) -> None:
+    def planned(self, steps: Sequence[Step]) -> None:
         """Show the progress of these steps."""
         self._steps = tuple(steps)
         if not any(step.num_left for step in steps):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from .. import __version__
@@ -14,6 +14,7 @@ from ..core.run_file import RunFile
 from ..core.run_folders import new_results, results_dir
 from ..core.store import Store, has_same_tables, record_results
 from ..core.tables import ClipRow, RunRow, Tables
+from ..reports.pages.failures import Failure, failures_of
 from .observe import observe
 from .planning import Part
 from .provenance import provenance_json
@@ -31,6 +32,10 @@ class RunResult:
     num_failures: int
     """Generated clips that are not there, features that could not be made, and numbers that are missing
     through a defect of a metric."""
+    num_defects: int = 0
+    """Those of them that are numbers."""
+    failures: tuple[Failure, ...] = ()
+    """The causes of those that are clips and features."""
 
     @property
     def run_id(self) -> str:
@@ -59,35 +64,38 @@ def build_results(
             tables are only built again: equal ones are not written a second time.
     """
     tables = Tables()
-    num_failures = num_left_out
+    num_defects = 0
     for part in parts:
         observed = observe(part.plan, part.measuring, store, files)
         of_part, defects = score(part.measuring, replace(observed, generated=()), [observed.generated])
         of_part.clips += [item.clip for item in (*observed.generated, *observed.references)]
         of_part.summary += cost_rows(observed)
         tables.extend(of_part)
-        num_failures += defects.num_scores + defects.num_cells
+        num_defects += defects.num_scores + defects.num_cells
     generated = [row for row in tables.clips if row.side == "generated"]
-    num_failures += sum(row.status != "done" for row in generated)
+    num_failures = num_left_out + num_defects + sum(row.status != "done" for row in generated)
     num_failures += sum(row.status != "done" for row in tables.features)
     num_clips = sum(row.status == "done" for row in generated)
     tables.runs.append(_run_row(run, parts, tables.clips, num_clips, num_failures))
+    failures = tuple(failures_of(map(asdict, tables.clips), map(asdict, tables.features)))
     with new_results(run.run_dir, started or datetime.datetime.now(datetime.UTC)) as results:
         tables.write(results.folder / "tables")
         record_results(results.folder)
         latest = results_dir(run.run_dir)
         if started is None and has_same_tables(results.folder, latest):
             record_results(latest)
-            return RunResult(latest, num_clips, num_failures)
+            return RunResult(latest, num_clips, num_failures, num_defects, failures)
         results.finish()
-    return RunResult(results.folder, num_clips, num_failures)
+    return RunResult(results.folder, num_clips, num_failures, num_defects, failures)
 
 
 def _run_row(
     run: RunFile, parts: Sequence[Part], clips: Sequence[ClipRow], num_clips: int, num_failures: int
 ) -> RunRow:
     # Where things lie and how the work is spread does not change what the run is.
-    run_data = run.model_dump(mode="json", exclude={"output", "store", "resources", "executor", "limits"})
+    run_data = run.model_dump(
+        mode="json", exclude={"output", "store", "resources", "executor", "limits", "failed_cells"}
+    )
     for entry in run_data["datasets"]:
         for name in ("methods", "metrics", "protocol"):
             if entry[name] is None:  # as in the run itself: earlier run files had no such entry

@@ -77,6 +77,10 @@ class Step:
 class Listener(Protocol):
     """Is told what happens to the steps that have something to do."""
 
+    def planned(self, steps: Sequence[Step]) -> None:
+        """These are all steps of the run, those too in which nothing is missing."""
+        ...
+
     def started(self, step: Step) -> None:
         """The first shard was handed out."""
         ...
@@ -114,6 +118,8 @@ class Schedule:
         self._rest_of: dict[Step, Iterator[Step]] = {}
         for chain in chains:
             self._open_next(iter(chain))
+        for listener in self._listeners:
+            listener.planned(self.steps)
 
     # -- what the pool asks --------------------------------------------------------------------
 

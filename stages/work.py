@@ -36,6 +36,8 @@ class ShardResult:
     seconds: float
     failures: tuple[tuple[str, str, str], ...] = ()
     """(what, exception class, message) of each failure."""
+    lines: tuple[tuple[int, str], ...] = ()
+    """What the worker said on the way: level, as logging has it, and text."""
 
     @property
     def is_out_of_memory(self) -> bool:

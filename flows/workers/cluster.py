@@ -161,10 +161,14 @@ def _ray_logging_level() -> int:
 
 @contextlib.contextmanager
 def _kept_sigterm() -> Iterator[None]:
-    """Ray's own handler would exit with code 1 or 15; ours says that nothing is lost, and exits with 143."""
+    """Ray's own handler would exit with code 1 or 15: ours is put back, and gets a signal of meanwhile."""
     ours = signal.getsignal(signal.SIGTERM)
     try:
         yield
+    except SystemExit:
+        if callable(ours):
+            ours(signal.SIGTERM, None)
+        raise
     finally:
         if ours is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, ours)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...core.errors import ResourcesError
 from ...core.run_file import RunFile
+from ...core.waiting import say as say_to_all
 from .cluster import RayLostError, RayNotStartedError
 from .local_workers import LocalWorkers, gpu_ids, num_cores
 from .pool import Worker, Workers, WorkersLostError
@@ -32,7 +32,7 @@ def choose_workers(run: RunFile, say: Callable[[str], None] | None = None) -> Wo
         return LocalWorkers(*arguments)
     if run.executor == "ray":
         return RayWorkers(*arguments)
-    return _AutoWorkers(RayWorkers(*arguments), LocalWorkers(*arguments), run, say or _to_stderr)
+    return _AutoWorkers(RayWorkers(*arguments), LocalWorkers(*arguments), run, say or say_to_all)
 
 
 def log_dir(output: Path) -> Path:
@@ -97,7 +97,3 @@ class _AutoWorkers:
 
     def close(self) -> None:
         self._chosen.close()
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

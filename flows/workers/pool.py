@@ -19,7 +19,7 @@ from typing import Protocol, Self
 from ...core.errors import ReelbenchError, ResourcesError
 from ...core.run_file import LimitsEntry
 from ...core.store import Store
-from ...core.waiting import Waiting, say, seconds_text
+from ...core.waiting import Waiting, page_logger, say, seconds_text
 from ...datasets.video import default_codec
 from ...stages.work import Shard, ShardResult
 from .time_limits import TimeLimit, TimeLimits
@@ -230,6 +230,7 @@ class Pool:
         if not self._slots:
             count = self._workers.start()
             self._slots = [_Slot(self._workers.new(index)) for index in range(count)]
+            page_logger.info("%d worker%s start", count, "" if count == 1 else "s")
         start = self._new_start()
         while True:
             while (overdue := source.overdue()) is not None:
@@ -316,6 +317,8 @@ class Pool:
             self._num_failed_starts = 0
             return
         job, seconds = self._ended(slot)
+        for level, line in result.lines:
+            page_logger.log(level, "worker %d, %s: %s", index + 1, job.shard.label, line)
         if result.is_out_of_memory and not job.is_afresh:
             self._run_afresh(index, job, source)
             return
@@ -407,6 +410,7 @@ class Pool:
         if not slot.jobs:
             return
         first, *others = slot.jobs
+        page_logger.warning("a worker died at work on %s: %s", first.shard.label, error)
         first.num_deaths += 1
         for job in slot.jobs:
             job.is_suspect = True
@@ -424,6 +428,7 @@ class Pool:
 
     def _count_failed_start(self, error: Exception) -> None:
         self._num_failed_starts += 1
+        page_logger.warning("a worker died as it started: %s", error)
         if self._num_failed_starts >= _MAX_FAILED_STARTS:
             raise ResourcesError(
                 f"workers die as they start ({self._num_failed_starts} in a row): {error}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,21 @@ class _RayWorker:
 
         with contextlib.suppress(Exception):
             ray.kill(self._actor, no_restart=True)
+
+
+@contextlib.contextmanager
+def signals_unwrapped() -> Iterator[None]:
+    """What a signal's handler raised, as it was: where it strikes in a call of Ray's, that raises a
+    SystemError instead, which nobody would take for an end."""
+    try:
+        yield
+    except SystemError as error:
+        cause: BaseException | None = error
+        while isinstance(cause, Exception):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        raise cause from None
 
 
 def _first_line(error: Exception) -> str:

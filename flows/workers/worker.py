@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...core.errors import ResourcesError
+from .kept_lines import bounded, kept_lines
 
 if TYPE_CHECKING:
     from ...stages.work import Shard, ShardResult, WorkerContext
@@ -55,7 +57,9 @@ class Worker:
 
             if torch.get_num_threads() != self._num_threads:
                 torch.set_num_threads(self._num_threads)
-        return shard.run(self._context)
+        with kept_lines() as lines:
+            result = shard.run(self._context)
+        return replace(result, lines=bounded(lines))
 
     def _open(self) -> WorkerContext:
         try:

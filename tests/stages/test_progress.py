@@ -31,7 +31,7 @@ def test_a_run_says_what_there_is_to_do_and_what_became_of_it() -> None:
     stream = io.StringIO()
     sample, extract = steps_of_a_run()
     with RunProgress(lambda: 2, stream) as shown:
-        shown.watch([sample, extract])
+        shown.planned([sample, extract])
         shown.started(sample)
         sample.num_done, sample.num_failed, sample.seconds = 3, 1, 8.0
         shown.advanced(sample)
@@ -46,7 +46,7 @@ def test_the_time_left_is_that_of_the_stages_over_the_workers() -> None:
     sample, extract = steps_of_a_run()
     other = Step(Stage.SAMPLE, "b", 6, list)
     with RunProgress(lambda: 2, io.StringIO()) as shown:
-        shown.watch([sample, other, extract])
+        shown.planned([sample, other, extract])
         sample.num_done, sample.seconds = 2, 6.0
         assert shown.remaining_s() is None, "nothing is known of extraction yet"
         extract.num_done, extract.seconds = 1, 1.0
@@ -57,7 +57,7 @@ def test_the_time_left_is_that_of_the_stages_over_the_workers() -> None:
 def test_a_run_with_nothing_to_do_shows_nothing() -> None:
     stream = io.StringIO()
     with RunProgress(lambda: None, stream) as shown:
-        shown.watch([Step(Stage.SAMPLE, "a", 0, list)])
+        shown.planned([Step(Stage.SAMPLE, "a", 0, list)])
     assert stream.getvalue() == ""
 
 
@@ -65,7 +65,7 @@ def test_a_run_on_a_terminal_has_a_bar_for_each_step() -> None:
     stream = Terminal()
     sample, extract = steps_of_a_run()
     with RunProgress(lambda: 1, stream) as shown:
-        shown.watch([sample, extract])
+        shown.planned([sample, extract])
         shown.started(sample)
         sample.num_done, sample.seconds = 4, 4.0
         shown.advanced(sample)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,9 @@ def step(stage: Stage, what: str, model: str, count: int) -> Step:
 class Diary:
     def __init__(self) -> None:
         self.entries: list[str] = []
+
+    def planned(self, steps: Sequence[Step]) -> None:
+        self.num_planned = len(steps)
 
     def started(self, step: Step) -> None:
         self.entries.append(f"started {step.name}")

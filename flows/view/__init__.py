@@ -1,0 +1,1 @@
+"""What Prefect's page shows of a run: states, tasks, log lines, artifacts."""
