@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from reelbench.core.errors import ReelbenchError
 from reelbench.flows.servers.prefect_server import prefect_api
 from reelbench.flows.servers.stale_runs import SILENT_AFTER_S, is_left_behind, settle_stale_runs
+
+TINY = Path(__file__).parent.parent / "plugins" / "tiny.py"
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +73,78 @@ def test_what_ended_workers_left_is_put_back_or_closed(client: Any) -> None:
     )
     assert states() == ["Scheduled", "Crashed", "Cancelled"]
     assert settle_stale_runs(pool, none_is_alive=True) == []
+
+
+@pytest.mark.e2e
+def test_a_failed_cell_fails_its_task_and_the_run_which_has_its_results(
+    client: Any, write_run_file: Callable[..., Path], capfd: pytest.CaptureFixture[str]
+) -> None:
+    from reelbench.flows.benchmark import benchmark
+
+    plugin = f"{TINY}:Drift"
+    bad = {"name": plugin, "label": "bad", "config": {"fails_on": ["w01"], "warns": "it is late"}}
+    methods = [{"name": plugin, "label": "drift"}, bad]
+    run_file = str(write_run_file(name="A.run_1", methods=methods, limit=3, executor="local"))
+
+    state: Any = benchmark(run_file, return_state=True)  # type: ignore[call-overload]
+    assert (state.type, state.name) == ("FAILED", "Failed")
+    assert state.message.startswith("1 failures: sample, bad on words: 1 (ValueError: no clip for w01")
+    run = client.read_flow_run(state.state_details.flow_run_id)
+    assert re.fullmatch(r"A\.run_1 \d{4}-\d\d-\d\d \d\d:\d\d", run.name)
+    tasks = _tasks(client, run.id)
+    assert {name: task.name for name, task in tasks.items()} == {
+        "sample drift/words/seed0": "Completed",
+        "sample bad/words/seed0": "Failed",
+        "extract drift/words/seed0": "Completed",
+        "extract bad/words/seed0": "Completed",
+        "score A.run_1": "Completed",
+        "report A.run_1": "Completed",
+    }
+    assert tasks["sample bad/words/seed0"].message.startswith("1 of 3 failed, the first: ValueError: no clip")
+    artifacts = {artifact.key: artifact for artifact in client.read_artifacts()}
+    assert artifacts["a-run-1-progress"].data == 100
+    (failure,) = json.loads(artifacts["a-run-1-failures"].data)
+    assert (failure["what"], failure["class"]) == ("sample, bad on words: 1 x (w01)", "ValueError")
+    compared = json.loads(artifacts["a-run-1-comparison"].data)
+    assert [(row["method"], row["n"]) for row in compared] == [("drift", "3"), ("bad", "2")]
+    assert "report.html" in artifacts["a-run-1-links"].data
+    lines = _lines(client, run.id)
+    assert any(line.startswith("missing: sample drift/words/seed0: 3") for line in lines)
+    assert any(line.startswith("failed: bad/words/seed0 w01: ValueError: no clip for w01") for line in lines)
+    assert any("UserWarning: it is late" in line for line in lines)
+    shown = capfd.readouterr().err
+    assert "sample bad/words/seed0: 3/3, 1 failed" in shown
+    assert "missing: " not in shown
+
+    state = benchmark(run_file, failed_cells="complete", return_state=True)  # type: ignore[call-overload]
+    assert (state.type, state.name) == ("COMPLETED", "CompletedWithFailures")
+    assert state.message.startswith("1 failures: sample, bad on words: 1")
+    assert state.result()["num_failures"] == 1
+    again = _tasks(client, state.state_details.flow_run_id)
+    assert "sample drift/words/seed0" not in again, "what was done is not done again"
+    assert again["sample bad/words/seed0"].message.startswith("1 of 1 failed")
+    with pytest.raises(ReelbenchError, match="failed_cells: 'maybe' is none of fail, complete"):
+        benchmark(run_file, failed_cells="maybe")
+
+
+def _tasks(client: Any, flow_run_id: Any) -> dict[str, Any]:
+    """The states of a run's tasks, by name, once the server has recorded their ends."""
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
+    deadline = time.monotonic() + 30
+    while True:
+        states = {run.name: run.state for run in client.read_task_runs(flow_run_filter=of_run)}
+        if time.monotonic() > deadline or (states and all(state.is_final() for state in states.values())):
+            return states
+        time.sleep(0.2)
+
+
+def _lines(client: Any, flow_run_id: Any) -> list[str]:
+    from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+    from prefect.logging.handlers import APILogWorker
+
+    APILogWorker.drain_all(timeout=10)
+    return [
+        log.message for log in client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id])))
+    ]

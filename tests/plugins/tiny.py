@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -35,6 +36,7 @@ class Drift(Method):
         speed: int = 1
         fails_on: tuple[str, ...] = ()
         """Ids of samples that it refuses."""
+        warns: str = ""
 
     name: ClassVar[str] = "drift"
     version: ClassVar[str] = "1"
@@ -60,6 +62,8 @@ class DriftSession(Session):
             if diary := os.environ.get("TINY_DIARY"):
                 Path(diary, f"{sample.id}-{os.getpid()}").touch()
                 time.sleep(float(os.environ.get("TINY_SECONDS", "0")))
+            if self.config.warns:
+                warnings.warn(self.config.warns, stacklevel=1)
             if sample.id in self.config.fails_on:
                 raise ValueError(f"no clip for {sample.id}")
             colours = np.random.default_rng(seed).integers(1, 256, (16, 16, 3), dtype=np.uint8)
