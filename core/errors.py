@@ -93,6 +93,10 @@ class StoreError(ReelbenchError):
     """The store cannot be read or written."""
 
 
+class NewerVersionError(StoreError):
+    """Something was written by a newer Reelbench: it is left as it is."""
+
+
 class NothingMadeError(ReelbenchError):
     """A run has not made anything yet."""
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from stat import S_ISREG
+from typing import Any
 
 from .atomic_write import write_text_atomic
 from .hashing import digest_file
@@ -28,12 +29,15 @@ class FileDigests:
         self._path = path
         self._read_only = read_only
         self._known: dict[str, str] = {}
+        self._others: dict[str, Any] = {}
         self._changed = False
         if path is not None and path.is_file():
             try:
                 known = json.loads(path.read_text(encoding="utf-8"))
-                self._known = {str(key): str(value) for key, value in known.items()}
-            except (ValueError, OSError, AttributeError):
+                for key, value in known.items():
+                    # What is no digest, another version wrote: it is kept.
+                    (self._known if isinstance(value, str) else self._others)[key] = value
+            except (ValueError, OSError, AttributeError, RecursionError):
                 self._known = {}
 
     def digest(self, path: Path) -> str:
@@ -82,5 +86,5 @@ class FileDigests:
     def save(self) -> None:
         """Write what is new to the cache file."""
         if self._path is not None and self._changed and not self._read_only:
-            write_text_atomic(self._path, json.dumps(self._known, indent=0, sort_keys=True))
+            write_text_atomic(self._path, json.dumps(self._others | self._known, indent=0, sort_keys=True))
             self._changed = False

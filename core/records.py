@@ -1,19 +1,58 @@
-"""What the store writes beside a clip or a tuning: one JSON record, written last."""
+"""What the store writes beside a clip or a tuning: one JSON record, written last.
+
+Another version may have written it. Fields that are not known here are kept with the record. One of a newer
+schema version is neither read nor replaced (`newer_version`).
+"""
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from .errors import ReelbenchError, foreign_place
+from .. import __version__
+from .errors import NewerVersionError, ReelbenchError, foreign_place
 from .redaction import masked
+
+SCHEMA_VERSION = 1
+"""Of records, failures, feature parts and the store's format."""
+
+
+def newer_version(text: str) -> NewerVersionError | None:
+    """What to tell of a JSON file whose schema version is above ours; None of any other."""
+    try:
+        data = json.loads(text)
+        version, provenance = data.get("schema_version"), data.get("provenance") or {}
+        made_by = data.get("reelbench") or provenance.get("reelbench")
+    except (ValueError, AttributeError, RecursionError):
+        return None
+    return newer_than_known(version, made_by)
+
+
+def newer_than_known(
+    version: Any, made_by: Any = None, known: int = SCHEMA_VERSION
+) -> NewerVersionError | None:
+    """The error about a schema version above the known one, None where it is not above.
+
+    Args:
+        version: as it stands in the file: an integer, or its digits.
+        made_by: the version of Reelbench that wrote it, where that is known.
+    """
+    digits = str(version)[:20]
+    if isinstance(version, bool) or not digits.isdecimal() or int(digits) <= known:
+        return None
+    by = f"Reelbench {str(made_by)[:30]}" if made_by else "a newer Reelbench"
+    return NewerVersionError(
+        f"written by {by} (schema version {digits}; {__version__} knows {known}), and left as it is",
+        "upgrade Reelbench, or name another `store` in the run file",
+    )
 
 
 class FailureInfo(BaseModel):
     """Why something is not there."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     type: str
     """Name of the exception's class."""
@@ -32,7 +71,7 @@ class FailureInfo(BaseModel):
 class WorkRecord(BaseModel):
     """The record of a piece of work. Its existence with status "done" means that what was made is whole."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True)
 
     schema_version: Literal[1] = 1
     key: str

@@ -8,6 +8,7 @@ from (clips, features) are kept append-only in the store, under their keys.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .atomic_write import atomic_path
-from .errors import StoreError
+from .errors import NewerVersionError, StoreError
+from .records import newer_than_known
 
 SCHEMA_VERSION = "3"
 
@@ -325,11 +327,31 @@ def to_table(name: str, rows: Sequence[Row | Mapping[str, Any]]) -> pa.Table:
 
 
 def write_table(folder: Path, name: str, rows: Sequence[Row | Mapping[str, Any]]) -> Path:
-    """Write `<folder>/<name>.parquet` atomically and return its path."""
+    """Write `<folder>/<name>.parquet` atomically and return its path.
+
+    Raises:
+        NewerVersionError: a newer Reelbench wrote the table that is there.
+    """
     path = folder / f"{name}.parquet"
+    with contextlib.suppress(OSError, pa.ArrowException):  # none there, or a damaged one
+        if (newer := _newer(path, pq.read_schema(path))) is not None:
+            raise newer
     with atomic_path(path) as temporary:
         pq.write_table(to_table(name, rows), temporary, compression="zstd")
     return path
+
+
+def _version(schema: pa.Schema) -> str:
+    return str((schema.metadata or {}).get(b"reelbench.schema_version", b"?").decode(errors="replace"))
+
+
+def _newer(path: Path, schema: pa.Schema) -> NewerVersionError | None:
+    newer = newer_than_known(_version(schema), known=int(SCHEMA_VERSION))
+    if newer is None:
+        return None
+    return NewerVersionError(
+        f"{path} was {newer.message}", "upgrade Reelbench, or give another folder with `--output`"
+    )
 
 
 def plain_rows(folder: Path, name: str) -> list[dict[str, Any]]:
@@ -358,11 +380,13 @@ def read_table(folder: Path, name: str) -> pa.Table:
             f"no table {path}", "run `reelbench run` (or `reelbench report`) for this run file first"
         )
     try:
-        table = pq.read_table(path)
+        table = pq.ParquetFile(path).read()
     except Exception as error:  # damaged bytes lead Arrow's reader to errors of any class
         why = (str(error) or type(error).__name__).splitlines()[0][:300]
         raise StoreError(f"cannot read {path}: {why}", "delete it and run `reelbench run` again") from error
-    version = (table.schema.metadata or {}).get(b"reelbench.schema_version", b"?").decode()
+    version = _version(table.schema)
+    if (newer := _newer(path, table.schema)) is not None:
+        raise newer
     if version != SCHEMA_VERSION:
         raise StoreError(
             f"{path} is of schema version {version}, this Reelbench reads {SCHEMA_VERSION}",

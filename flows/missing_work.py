@@ -9,6 +9,7 @@ from ..core.file_digests import FileDigests
 from ..core.plan import Plan
 from ..core.run_file import RunFile
 from ..core.store import Store
+from ..core.waiting import say
 from ..datasets.video import default_codec
 from ..stages.chains import run_chains
 from ..stages.planning import Part, plan_run
@@ -52,6 +53,8 @@ def do_what_is_missing(run: RunFile, listeners: Sequence[Listener] = ()) -> Done
         schedule = Schedule(chains, (*listeners, progress), run.limits.stage)
         with signals_unwrapped():
             pool.run(schedule)
+    for note in store.files.notes():
+        say(note)
     failures = tuple(
         (failure.message, type(failure).__name__, failure.hint or "") for failure in plan.failures
     )

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 import torch
 
 from ..core.atomic_write import atomic_path
-from ..core.errors import RunFileError
+from ..core.errors import NewerVersionError, RunFileError
+from ..core.records import newer_than_known
 
 
 class Stateful(Protocol):
@@ -68,6 +69,7 @@ class ResumableRun:
 
     Raises:
         RunFileError: the checkpoint is another run's, or of more steps.
+        NewerVersionError: a newer Reelbench wrote it.
     """
 
     def __init__(
@@ -93,6 +95,8 @@ class ResumableRun:
             None if checkpoint is None else _read(checkpoint, {"identity", "step", "seconds", *state}, device)
         )
         if saved is not None:
+            if (newer := newer_than_known(saved.get("schema_version"))) is not None:
+                raise NewerVersionError(f"{checkpoint} was {newer.message}", "upgrade, or remove the file")
             if saved["identity"] != identity or saved["step"] > steps:
                 raise RunFileError(
                     f"{checkpoint} {differs}, or of more steps ({saved['step']}, {steps} asked for)",
@@ -157,4 +161,6 @@ def _read(path: Path, expected: set[str], device: torch.device | str) -> dict[st
         saved = torch.load(path, map_location=device, weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError):
         return None
-    return saved if isinstance(saved, dict) and expected <= saved.keys() else None
+    if not isinstance(saved, dict):
+        return None
+    return saved if expected <= saved.keys() or "schema_version" in saved else None

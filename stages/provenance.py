@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .. import __version__
+
 _LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "av", "numpy")
 
 
@@ -40,6 +42,7 @@ def hardware(device: str) -> str:
 def provenance(device: str) -> dict[str, Any]:
     """Hardware and versions of this process."""
     return {
+        "reelbench": __version__,
         "hardware": hardware(device),
         "python": platform.python_version(),
         "libraries": library_versions(),

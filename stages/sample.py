@@ -33,6 +33,9 @@ class ClipShard(TaskShard[ClipTask]):
     def _is_done(self, task: ClipTask, store: Store) -> bool:
         return store.clips.done(task.key) is not None
 
+    def _barred(self, task: ClipTask, store: Store) -> Exception | None:
+        return store.clips.barred(task.key)
+
     def _record_failure(self, task: ClipTask, error: BaseException, store: Store) -> None:
         store.clips.put_failure(task.key, error, **self._fields(task))
 

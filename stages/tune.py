@@ -46,6 +46,9 @@ class TuneShard(TaskShard[TuneTask]):
     def _is_done(self, task: TuneTask, store: Store) -> bool:
         return store.artifacts.done(task.key) is not None
 
+    def _barred(self, task: TuneTask, store: Store) -> Exception | None:
+        return store.artifacts.barred(task.key)
+
     def _make(self, task: TuneTask, context: WorkerContext) -> None:
         artifacts = context.store.artifacts
         reference = self._reference(task)

@@ -188,11 +188,17 @@ class TaskShard(ABC, Generic[Task]):
     def run(self, context: WorkerContext) -> ShardResult:
         """See `Shard`."""
         started = time.perf_counter()
-        failures = tuple(
-            self._failure(task, error, context.store)
-            for task, error in self._work(self._pending(context.store), context)
-            if error is not None
-        )
+        barred: list[tuple[Task, Exception]] = []
+
+        def pending() -> Iterator[Task]:
+            for task in self._pending(context.store):
+                if (bar := self._barred(task, context.store)) is None:
+                    yield task
+                else:
+                    barred.append((task, bar))
+
+        failed = [(task, error) for task, error in self._work(pending(), context) if error is not None]
+        failures = tuple(self._failure(task, error, context.store) for task, error in (*failed, *barred))
         seconds = time.perf_counter() - started
         return ShardResult(self.size - len(failures), len(failures), seconds, failures)
 
@@ -229,6 +235,10 @@ class TaskShard(ABC, Generic[Task]):
     def _is_done(self, task: Task, store: Store) -> bool:
         """Whether the store has what the task makes."""
         raise NotImplementedError
+
+    def _barred(self, task: Task, store: Store) -> Exception | None:
+        """Why the task must not be done: what is there may not be replaced. None where nothing is."""
+        return None
 
     def _make(self, task: Task, context: WorkerContext) -> None:
         """Make it, and put it into the store."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,11 @@ class Artifacts(WorkFolders[TuneRecord]):
         Raises:
             StoreError: the folder cannot be made.
         """
-        folder = self.folder(key)
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        return folder / "checkpoint.pt"
+        path = self.folder(key) / "checkpoint.pt"
+        self._files.make_way(path)
+        with writing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return path
 
     def put(self, key: str, artifact: bytes, **fields: Any) -> TuneRecord:
         """Store an artifact, then its record; the checkpoint is deleted.
@@ -47,8 +49,9 @@ class Artifacts(WorkFolders[TuneRecord]):
             fields: the rest of the `TuneRecord`.
 
         Raises:
-            StoreError: it cannot be written (a full disk).
+            StoreError: it cannot be written (a full disk), or its record must be left alone.
         """
+        self._begin(key)
         with writing(self.path(key)):
             write_bytes_atomic(self.path(key), artifact)
         record = TuneRecord(
@@ -84,9 +87,10 @@ class Artifacts(WorkFolders[TuneRecord]):
     def elapsed_s(self, key: str) -> float:
         """Seconds that earlier attempts of an unfinished tuning took, as far as they were noted."""
         try:
-            return float(json.loads((self.folder(key) / "elapsed.json").read_text())["seconds"])
-        except (OSError, ValueError, KeyError, TypeError):
+            seconds = float(json.loads((self.folder(key) / "elapsed.json").read_text())["seconds"])
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return 0.0
+        return seconds if math.isfinite(seconds) and seconds >= 0 else 0.0
 
     def note_elapsed(self, key: str, seconds: float) -> None:
         """Remember how long an unfinished tuning has taken; a full disk is no reason to stop it."""

@@ -85,9 +85,11 @@ class Clips(WorkFolders[ClipRecord]):
 
         Raises:
             ClipRefusedError: the clip is not fit to be stored; see `check_clip`.
-            StoreError: it cannot be written (a full disk).
+            StoreError: it cannot be written (a full disk), or its record must be left alone.
         """
         frames = check_clip(frames)
+        self._begin(key)
+        self._files.make_way(self.preview_path(key))
         with writing(self.folder(key)):
             self.folder(key).mkdir(parents=True, exist_ok=True)
             self._codec.write_lossless(self.path(key), frames, fps)

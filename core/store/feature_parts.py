@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ... import __version__
 from ..atomic_write import atomic_path, is_temporary
 from ..errors import StoreError
 from ..hashing import digest, digest_array
+from ..records import SCHEMA_VERSION, newer_than_known
 from ..types import Features
 from .files import StoreFiles, writing
 
@@ -43,14 +45,25 @@ class FeatureParts:
                 "values": pa.array([array.tobytes() for array in arrays], pa.binary()),
                 "digest": pa.array([digest_array(array) for array in arrays], pa.string()),
             }
-        ).replace_schema_metadata({"reelbench.table": "feature_part", "reelbench.schema_version": "1"})
-        path = self.folder(extractor) / f"{_part_name(keys)}.parquet"
+        ).replace_schema_metadata(
+            {
+                "reelbench.table": "feature_part",
+                "reelbench.schema_version": str(SCHEMA_VERSION),
+                "reelbench.version": __version__,
+            }
+        )
+        names = (f"{name}.parquet" for name in _part_names(keys))
+        folder = self.folder(extractor)
+        path = next((path for name in names if self._bar(path := folder / name) is None), None)
+        if path is None:
+            raise StoreError(f"the features in {folder} must be left alone", "name another `store`")
+        self._files.make_way(path)
         with writing(path), atomic_path(path) as temporary:
             pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
     def keys(self, extractor: str) -> set[str]:
         """All the keys whose features can be loaded. A part file that is damaged goes to quarantine, and what
-        was in it counts as missing."""
+        was in it counts as missing; so does what is in one of a newer Reelbench, which is left alone."""
         return set().union(*self._parts(extractor).values())
 
     def load(self, extractor: str, keys: Iterable[str]) -> dict[str, Features]:
@@ -81,28 +94,56 @@ class FeatureParts:
         for path in present - set(known):
             # All of it, not the keys alone: what counts as held must be there when it is wanted.
             part = self._read(path)
-            if part is not None:
-                known[path] = set(part)
+            if part is not None or path in self._files.left_alone:
+                known[path] = set(part or ())
         return dict(sorted(known.items()))
 
     def _read(self, path: Path) -> dict[str, Features] | None:
-        """The features of a part file; None where it is gone or damaged (and is now in quarantine)."""
+        """The features of a part file; None where it is gone or must be left alone, or is damaged (and now in
+        quarantine)."""
         try:
             return _features_of(path)
         except FileNotFoundError:
             return None
         except Exception as error:  # damaged bytes lead Arrow's reader to errors of any class
+            if self._bar(path) is not None:
+                return None
             reason = (str(error) or type(error).__name__).splitlines()[0][:300]
             self._files.quarantine(path, f"damaged feature part: {reason}")
             return None
+
+    def _bar(self, path: Path) -> StoreError | None:
+        return self._files.barred(path, _newer_part)
 
     def folder(self, extractor: str) -> Path:
         """Where the part files of an extractor lie."""
         return self._files.root / "features" / extractor.replace("/", "_").replace(":", "_")
 
 
-def _part_name(keys: list[str]) -> str:
-    return digest(keys)[:32]
+def _part_names(keys: list[str]) -> tuple[str, str]:
+    """What a part file is called, and the name beside it where that must be left alone."""
+    return digest(keys)[:32], digest([*keys, SCHEMA_VERSION])[:32]
+
+
+def _newer_part(path: Path) -> StoreError | None:
+    """What to tell of a part file that a newer Reelbench wrote; None of any other, or of none.
+
+    Raises:
+        PermissionError: this user may not read it.
+    """
+    try:
+        return newer_than_known(*_written_by(pq.read_schema(path)))
+    except PermissionError:
+        raise
+    except Exception:  # damaged bytes lead Arrow's reader to errors of any class
+        return None
+
+
+def _written_by(schema: pa.Schema) -> tuple[str | None, str | None]:
+    """Schema version of a part file, and the version of Reelbench."""
+    metadata = schema.metadata or {}
+    version, made_by = (metadata.get(f"reelbench.{name}".encode()) for name in ("schema_version", "version"))
+    return version and version.decode(), made_by and made_by.decode()
 
 
 def _features_of(path: Path) -> dict[str, Features]:
@@ -112,15 +153,18 @@ def _features_of(path: Path) -> dict[str, Features]:
     Raises:
         Exception: of any class, where the file is not what was written.
     """
-    columns = pq.read_table(path, page_checksum_verification=True)
+    # Of one file: a folder of the name would be read as a data set.
+    columns = pq.ParquetFile(path, page_checksum_verification=True).read()
+    if (newer := newer_than_known(*_written_by(columns.schema))) is not None:
+        raise newer
     keys = columns["feature_key"].to_pylist()
-    if path.stem != _part_name(keys):
+    if path.stem not in _part_names(keys):
         raise ValueError("its keys are not those in its name")
     features: dict[str, Features] = {}
     for key, shape, values, written in zip(
         keys, *(columns[name].to_pylist() for name in ("shape", "values", "digest")), strict=True
     ):
         features[key] = np.frombuffer(values, dtype=np.float32).reshape(shape)
-        if digest_array(features[key]) != written:
+        if digest_array(features[key]) != written or not np.isfinite(features[key]).all():
             raise ValueError("a feature does not match its digest")
     return features

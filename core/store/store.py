@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -48,6 +49,9 @@ class Store:
         """
         info = error if isinstance(error, FailureInfo) else FailureInfo.of(error)
         path = self.files.path("failures", key, ".json")
+        if self.files.barred(path) is not None:
+            return  # and noted
+        self.files.make_way(path)
         with writing(path):
             write_text_atomic(path, info.model_dump_json())
 
@@ -56,9 +60,11 @@ class Store:
         path = self.files.path("failures", key, ".json")
         try:
             return FailureInfo.model_validate_json(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError) as error:
+            if (bar := self.files.barred(path)) is not None:
+                return FailureInfo.of(bar)
             why = first_fault(error) if isinstance(error, ValidationError) else error
             self.files.quarantine(path, f"unreadable failure: {why}")
             return None
@@ -75,15 +81,17 @@ class Store:
             "bytes": known["bytes"] + size_bytes,
         }
         with contextlib.suppress(OSError):
+            self.files.make_way(self._timing_path(key))
             write_text_atomic(self._timing_path(key), json.dumps(known))
 
     def timing(self, key: str) -> dict[str, float] | None:
         """{"count", "seconds", "bytes"} of the work remembered under a key, None when there is none."""
         try:
             known = json.loads(self._timing_path(key).read_text())
-            return {name: known[name] for name in ("count", "seconds", "bytes")}
-        except (OSError, ValueError, KeyError, TypeError):
+            timing = {name: float(known[name]) for name in ("count", "seconds", "bytes")}
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             return None
+        return timing if all(math.isfinite(value) and value >= 0 for value in timing.values()) else None
 
     def _timing_path(self, key: str) -> Path:
         return self.root / "cache" / "timings" / f"{checked(key)}.json"
@@ -101,4 +109,6 @@ class Store:
     def digests(self, kind: str) -> FileDigests:
         """The remembered digests of files ("weights", "videos"); of a store that is only read they are not
         written."""
-        return FileDigests(self.root / "cache" / f"{kind}_digests.json", read_only=self.read_only)
+        path = self.root / "cache" / f"{kind}_digests.json"
+        self.files.make_way(path)
+        return FileDigests(path, read_only=self.read_only)

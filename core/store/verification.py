@@ -87,7 +87,9 @@ class Verification:
     def finish(self) -> None:
         """Gather what the store's own readers found; call it once, after the checks."""
         for path, reason in self.store.files.damaged:
-            self.findings.append(Finding(_KINDS[path.relative_to(self.store.root).parts[0]], path, reason))
+            kind = _KINDS.get(path.relative_to(self.store.root).parts[0])
+            if kind is not None:  # a cache is made again without a word
+                self.findings.append(Finding(kind, path, reason))
         self._find_orphans()
         self.findings.sort(key=lambda finding: (finding.kind, finding.path))
         self.gone.sort()

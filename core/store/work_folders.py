@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import ValidationError
 
 from ..atomic_write import write_text_atomic
+from ..errors import StoreError
 from ..records import FailureInfo, WorkRecord
 from .files import StoreFiles, writing
 
@@ -47,7 +48,11 @@ class WorkFolders(Generic[Record]):
         return sorted(folder.name for folder in (self._files.root / self._kind).glob("??/" + "?" * 64))
 
     def record(self, key: str) -> Record | None:
-        """The record of a key, None when there is none or it was damaged (and is now in quarantine)."""
+        """The record of a key, None when there is none or it was damaged (and is now in quarantine).
+
+        One that a newer Reelbench wrote, or that this user may not read, is left alone and reads as a failure
+        that says so.
+        """
         path = self.folder(key) / "record.json"
         try:
             text = path.read_text(encoding="utf-8")
@@ -65,8 +70,26 @@ class WorkFolders(Generic[Record]):
                 doubt = f"says done, but {self._content} is not there"
             else:
                 return record
+        if (bar := self.barred(key)) is not None:
+            return self._model.model_construct(
+                key=key, status="failed", method_key="", prompt="", seed=0, error=FailureInfo.of(bar)
+            )
         self._distrust(key, doubt)
         return None
+
+    def barred(self, key: str) -> StoreError | None:
+        """Why the work of a key must be left alone, None where it need not; see `StoreFiles.barred`."""
+        return self._files.barred(self.folder(key) / "record.json")
+
+    def _begin(self, key: str) -> None:
+        """Call it before anything of a key is written.
+
+        Raises:
+            StoreError: its record must be left alone, or the folder cannot be made.
+        """
+        if (bar := self.barred(key)) is not None:
+            raise bar
+        self._files.make_way(self.path(key))
 
     def done(self, key: str) -> Record | None:
         """The record of a key whose work is done, None where it is not."""
@@ -82,11 +105,12 @@ class WorkFolders(Generic[Record]):
         Raises:
             StoreError: it cannot be written (a full disk).
         """
-        if self.done(key) is None:
+        if self.done(key) is None and self.barred(key) is None:
             self._write(self._model(key=key, status="failed", error=FailureInfo.of(error), **fields))
 
     def _write(self, record: Record) -> Record:
         path = self.folder(record.key) / "record.json"
+        self._files.make_way(path)
         with writing(path):
             write_text_atomic(path, record.model_dump_json(indent=1))
         return record

@@ -95,7 +95,7 @@ def test_damage_is_found_and_set_aside(
 ) -> None:
     damaged = path(store)
     if how == "flipped":
-        flip(damaged, 0.02 if damaged.suffix == ".json" else 0.5)
+        flip(damaged, {".json": 0.02, ".parquet": 0.25}.get(damaged.suffix, 0.5))
     else:
         damaged.write_bytes(damaged.read_bytes()[: 40 if how == "cut" else 0])
     before = sorted(store.root.rglob("*"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from reelbench.core.tables import PROVENANCE_COLUMNS
@@ -105,6 +106,29 @@ def test_failures_of_a_method_are_recorded_and_shown_in_coverage(world: Any) -> 
     assert result.num_failures == 5
     row = summary(tables, "clipsim")
     assert (row["n"], row["num_failures"], row["coverage"]) == (5, 5, 0.5)
+
+
+def test_a_clip_of_a_newer_version_costs_its_own_cell_says_so_and_is_not_sampled(world: Any) -> None:
+    world.write(PROMPTS)
+    tables, _, _ = world.run()
+    key, path = next(
+        (row["clip_key"], row["path"])
+        for row in tables["clips"]
+        if row["sample_id"] == "v1" and row["method"]
+    )
+    asked = world.generated()
+    record = Path(path).parent / "record.json"
+    newer = record.read_text().replace('"schema_version": 1', '"schema_version": 2')
+    newer = newer.replace('"reelbench": "', '"reelbench": "9.')
+    record.write_text(newer)
+    tables, result, _ = world.run()
+    assert record.read_text() == newer
+    assert world.generated() == asked
+    (failed,) = (row for row in tables["clips"] if row["status"] == "failed")
+    assert failed["clip_key"] == key
+    assert "written by Reelbench 9." in failed["error_message"]
+    assert "upgrade Reelbench" in failed["error_message"]
+    assert (result.num_clips, summary(tables, "clipsim")["n"]) == (4, 4)
 
 
 def test_only_failures_are_tried_again(world: Any) -> None:
