@@ -53,6 +53,31 @@ def source_digest(cls: type) -> str | None:
     return digest({"class": cls.__qualname__, "files": contents})
 
 
+def code_digest(cls: type) -> str:
+    """Digest of the code that a class runs, built-in or not: of built-ins the files of their room (methods/,
+    metrics/) that it imports, without comments and docstrings.
+
+    It is in no key of a run without `fresh: nightly`; see `source_digest`, which is.
+    """
+    foreign = source_digest(cls)
+    codes = set()
+    for base in filter(is_own, cls.__mro__):
+        file = _file(base)
+        room = _PACKAGE / file.relative_to(_PACKAGE).parts[0]
+        if room != _PACKAGE / "core":  # the contracts
+            codes |= {_code(imported) for imported in with_imports(file, [room])}
+    return digest({"class": cls.__qualname__, "foreign": foreign, "own": sorted(codes)})
+
+
+@cache
+def _code(file: Path) -> str:
+    tree = ast.parse(file.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, False):
+            node.body = node.body[1:]
+    return digest(ast.dump(tree))
+
+
 def _users_folders() -> list[Path]:
     """The folders on Python's path that hold neither Python, nor installed packages, nor Reelbench."""
     not_theirs = [Path(sysconfig.get_path("stdlib")), _PACKAGE, _PACKAGE.parent]

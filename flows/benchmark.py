@@ -40,6 +40,7 @@ class _State:
     run: RunFile
     done: Done
     started: datetime.datetime
+    run_file: Path
     result: RunResult | None = None
     mlflow_run: str = ""
 
@@ -49,7 +50,9 @@ def score_run(run: str, state: _State) -> State[Any]:
     """Score, compare and write the run's tables, from features alone."""
     done = state.done
     num_left_out = len(done.plan.failures)
-    state.result = build_results(state.run, done.parts, done.store, done.files, num_left_out, state.started)
+    state.result = build_results(
+        state.run, done.parts, done.store, done.files, num_left_out, state.started, state.run_file
+    )
     if state.result.num_defects:
         return Failed(message=f"{state.result.num_defects} numbers are missing through a defect of a metric")
     return Completed(message=f"{state.result.num_clips} clips")
@@ -98,7 +101,7 @@ def benchmark(
         page = Page(run.name)
         with StepTasks() as tasks:
             done = do_what_is_missing(run, (tasks, StepLines(), page))
-        state = _State(run, done, started)
+        state = _State(run, done, started, Path(run_file))
         score_run(run.name, state, return_state=True)
         report_run(run.name, state)
         assert state.result is not None

@@ -15,6 +15,7 @@ from ..core.run_folders import new_results, results_dir
 from ..core.store import Store, has_same_tables, record_results
 from ..core.tables import ClipRow, RunRow, Tables
 from ..reports.pages.failures import Failure, failures_of
+from .nights.record import run_record
 from .observe import observe
 from .planning import Part
 from .provenance import provenance_json
@@ -55,6 +56,7 @@ def build_results(
     files: FileDigests,
     num_left_out: int = 0,
     started: datetime.datetime | None = None,
+    run_file: Path | None = None,
 ) -> RunResult:
     """Score what the store has of a run, and write the tables. Nothing is sampled or extracted.
 
@@ -62,6 +64,7 @@ def build_results(
         num_left_out: data sets that failed while the run was planned: failures, too.
         started: when the run began, which names the folder of its results. None where nothing ran and the
             tables are only built again: equal ones are not written a second time.
+        run_file: where the run file lies, to record the commit of its repository.
     """
     tables = Tables()
     num_defects = 0
@@ -78,13 +81,15 @@ def build_results(
     num_clips = sum(row.status == "done" for row in generated)
     tables.runs.append(_run_row(run, parts, tables.clips, num_clips, num_failures))
     failures = tuple(failures_of(map(asdict, tables.clips), map(asdict, tables.features)))
-    with new_results(run.run_dir, started or datetime.datetime.now(datetime.UTC)) as results:
+    now = datetime.datetime.now(datetime.UTC)
+    with new_results(run.run_dir, started or now) as results:
         tables.write(results.folder / "tables")
         record_results(results.folder)
         latest = results_dir(run.run_dir)
         if started is None and has_same_tables(results.folder, latest):
             record_results(latest)
             return RunResult(latest, num_clips, num_failures, num_defects, failures)
+        run_record(tables.runs[0], parts, started or now, run_file).write(results.folder)
         results.finish()
     return RunResult(results.folder, num_clips, num_failures, num_defects, failures)
 

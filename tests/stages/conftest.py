@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from reelbench.core.run_file_loading import parse_run_file
 from reelbench.core.store import Store
 from reelbench.datasets.video import default_codec, write_lossless
 from reelbench.stages.extract import extract_shards, generated_items, prompt_items, reference_items
+from reelbench.stages.measuring import Measuring
 from reelbench.stages.planning import plan_run
 from reelbench.stages.results import RunResult, build_results
 from reelbench.stages.sample import sample_shards
@@ -190,6 +192,8 @@ class World:
         (folder / "data").mkdir()
         (folder / "plugins.py").write_text(PLUGINS)
         self.log = folder / "generated.log"
+        self.started: datetime.datetime | None = None
+        self.measurings: list[Measuring] = []
         self.data = {
             "name": "small",
             "output": str(folder / "out"),
@@ -254,7 +258,8 @@ class World:
             *prompt_items(plan.datasets, measuring),
         ]
         results += [shard.run(context) for shard in extract_shards("all", items, measuring, store, 3)]
-        result = build_results(run, parts, store, files)
+        result = build_results(run, parts, store, files, started=self.started)
+        self.measurings = [part.measuring for part in parts]
         tables = {path.stem: pq.read_table(path).to_pylist() for path in result.tables_dir.glob("*.parquet")}
         return tables, result, results
 

@@ -1,0 +1,1 @@
+"""What changed from one night to the next, and over many."""

@@ -1,0 +1,1 @@
+"""One night of a run and the nights before."""

@@ -1,0 +1,354 @@
+"""A night of a run against the last good night, by paired tests on the same samples and seeds.
+
+A night is good for a method when all that was asked of it is there. So one method that always fails keeps
+none of the others from being compared, and a night in which something failed is compared but is nobody's
+measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...core.contracts import SetMetric
+from ...core.errors import MetricError, ReelbenchError
+from ...core.run_folders import results_dir, run_ids
+from ...core.run_record import RunRecord, read_record
+from ...core.statistics import ALPHA, holm, mean_estimate, sign_flip_test
+from ...core.store import Store
+from ...core.tables import read_table
+from ...core.types import Features
+from ...reports.nights.changes import CellChange, Changes, MethodFailure, verdict_of
+from ..measuring import Measuring
+from ..scoring.metric_calls import set_comparison
+from ..scoring.set_scores import stack
+from .differences import differences
+
+MOST_NIGHTS = 60
+"""How many earlier nights are looked at for a good one."""
+
+_Row = Mapping[str, Any]
+
+
+def compare_nights(
+    run_dir: Path, run_id: str, measurings: Sequence[Measuring] = (), store: Store | None = None
+) -> Changes:
+    """Compare the results of a run with those of its last good night.
+
+    Args:
+        run_dir: `RunFile.run_dir`.
+        run_id: of the results that are compared with earlier ones.
+        measurings: as planned; without one under the cell's protocol, and without a store, set metrics that
+            differ are shown and not tested.
+        store: holds the features.
+
+    Raises:
+        StoreError: there are no results with this id, or they cannot be read.
+    """
+    now = _Night(run_dir, run_id)
+    ids = run_ids(run_dir)
+    earlier = [_Night(run_dir, name) for name in reversed(ids[: ids.index(run_id)])][:MOST_NIGHTS]
+    baselines = {method: _baseline(now, earlier, method) for method in now.methods}
+    cells = [
+        _compare(row, now, baselines[row["method"]], measurings, store)
+        for row in now.summary
+        if row["seed"] is None and row["level"] != "cost"
+    ]
+    cells = _adjusted(cells)
+    used = {method: night for method, night in baselines.items() if night is not None}
+    return Changes(
+        run=str(now.run["run"]),
+        run_id=run_id,
+        verdict=verdict_of(cells),
+        cells=tuple(cells),
+        differences=tuple(differences(now.record, {m: (n.run_id, n.record) for m, n in used.items()})),
+        failures=tuple(_failures(now, baselines)),
+    )
+
+
+@dataclass(frozen=True)
+class _Night:
+    """The results of one run, read when they are asked for."""
+
+    run_dir: Path
+    run_id: str
+
+    def _rows(self, name: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = read_table(self.folder / "tables", name).to_pylist()
+        return rows
+
+    @cached_property
+    def folder(self) -> Path:
+        return results_dir(self.run_dir, self.run_id)
+
+    @cached_property
+    def run(self) -> _Row:
+        return self._rows("runs")[0]
+
+    @cached_property
+    def record(self) -> RunRecord:
+        found = read_record(self.folder)
+        return found or RunRecord(hardware=self.run["hardware"], reelbench=self.run["reelbench_version"])
+
+    @cached_property
+    def clips(self) -> list[dict[str, Any]]:
+        return self._rows("clips")
+
+    @cached_property
+    def features(self) -> list[dict[str, Any]]:
+        return self._rows("features")
+
+    @cached_property
+    def summary(self) -> list[dict[str, Any]]:
+        return self._rows("summary")
+
+    @cached_property
+    def methods(self) -> list[str]:
+        return list(dict.fromkeys(row["method"] for row in self.summary))
+
+    @cached_property
+    def scores(self) -> dict[tuple[str, str, str], dict[tuple[str, int], float]]:
+        """Values by (method, data set, metric), and in these by (sample, seed)."""
+        found: dict[tuple[str, str, str], dict[tuple[str, int], float]] = {}
+        for row in self._rows("scores"):
+            if row["value"] is not None:
+                cell = found.setdefault((row["method"], row["dataset"], row["metric"]), {})
+                cell[row["sample_id"], row["seed"]] = row["value"]
+        return found
+
+    @cached_property
+    def sources(self) -> dict[tuple[str, str], str]:
+        return {(row["dataset"], row["sample_id"]): row["source"] for row in self.clips}
+
+    def asked(self, method: str) -> set[tuple[str, str, int]]:
+        """What clips a method was to make: (data set, sample, seed)."""
+        return {
+            (row["dataset"], row["sample_id"], row["seed"]) for row in self.clips if row["method"] == method
+        }
+
+    def is_whole(self, method: str) -> bool:
+        """Whether all clips and features of a method are there."""
+        rows = [row for row in (*self.clips, *self.features) if row["method"] == method]
+        return bool(rows) and all(row["status"] == "done" for row in rows)
+
+    def row_of(self, other: _Row) -> dict[str, Any] | None:
+        """The summary's row of the same cell as one of another night."""
+        names = ("method", "dataset", "split", "metric", "seed")
+        same = (row for row in self.summary if all(row[name] == other[name] for name in names))
+        return next(same, None)
+
+    def feature_keys(self, role: str, method: str | None, dataset: str) -> dict[tuple[str, int | None], str]:
+        """Keys by (sample, seed), of a method or (None) of the references."""
+        side = "reference" if method is None else "generated"
+        return {
+            (row["sample_id"], row["seed"]): row["feature_key"]
+            for row in self.features
+            if row["side"] == side
+            and row["extractor"] == role
+            and row["dataset"] == dataset
+            and row["method"] == method
+            and row["status"] == "done"
+        }
+
+
+def _baseline(now: _Night, earlier: Sequence[_Night], method: str) -> _Night | None:
+    """The last night that was good for a method and asked the same of it under the same protocol; else the
+    last one that has clips of it."""
+    fallback = None
+    for night in earlier:
+        try:
+            if not any(row["method"] == method and row["status"] == "done" for row in night.clips):
+                continue
+            same = night.run["protocol_digest"] == now.run["protocol_digest"]
+            if same and night.is_whole(method) and night.asked(method) == now.asked(method):
+                return night
+            if fallback is None:
+                fallback = night
+        except ReelbenchError:  # damaged, or of another schema: it cannot be compared with
+            continue
+    return fallback
+
+
+def _compare(
+    row: _Row, now: _Night, before: _Night | None, measurings: Sequence[Measuring], store: Store | None
+) -> CellChange:
+    cell = CellChange(
+        method=row["method"],
+        dataset=row["dataset"],
+        metric=row["metric"],
+        label=row["label"],
+        higher_is_better=row["higher_is_better"],
+        verdict="not compared",
+        now=row["value"],
+    )
+    if before is None:
+        return replace(cell, notes=("no earlier night has clips of this method",))
+    cell = replace(cell, before_id=before.run_id)
+    other = before.row_of(row)
+    if other is None:
+        return replace(cell, notes=("that night has no such value",))
+    cell = replace(cell, before=other["value"])
+    if other["protocol_digest"] != row["protocol_digest"]:
+        what = f"{other['protocol']} {other['protocol_digest'][:12]}"
+        return replace(cell, notes=(f"that night was measured under another protocol ({what})",))
+    if row["value"] is None or other["value"] is None:
+        lacking = "tonight" if row["value"] is None else "that night"
+        return replace(cell, notes=(f"there is no value {lacking}: {_why(row, other)}",))
+    try:
+        if row["level"] == "clip":
+            return _compare_clips(cell, now, before)
+        return _compare_sets(cell, row, other, now, before, measurings, store)
+    except MetricError as error:
+        return replace(cell, notes=(error.message,))
+
+
+def _why(row: _Row, other: _Row) -> str:
+    lacking = row if row["value"] is None else other
+    return (lacking["notes"] or "no reason is recorded").splitlines()[0]
+
+
+def _compare_clips(cell: CellChange, now: _Night, before: _Night) -> CellChange:
+    """Differences on the same (sample, seed), tested by sign flips of whole sources."""
+    name = (cell.method, cell.dataset, cell.metric)
+    ours, theirs = now.scores.get(name, {}), before.scores.get(name, {})
+    pairs = sorted(set(ours) & set(theirs))
+    notes = _partial(len(pairs), len(ours), len(theirs))
+    if not pairs:
+        return replace(cell, notes=("both nights have no sample in common",))
+    cell = replace(cell, num_pairs=len(pairs), notes=notes)
+    differences = np.array([ours[pair] - theirs[pair] for pair in pairs])
+    if not differences.any():
+        return replace(cell, verdict="unchanged", difference=0.0)
+    sources = [now.sources[cell.dataset, sample] for sample, _ in pairs]
+    estimate = mean_estimate(differences, sources)
+    test = sign_flip_test(differences, sources)
+    return replace(
+        cell,
+        verdict="changed",
+        difference=estimate.value,
+        low=estimate.low,
+        high=estimate.high,
+        p_value=test.p_value,
+        notes=(*notes, *_coarse(test.resolution)),
+    )
+
+
+def _compare_sets(
+    cell: CellChange,
+    row: _Row,
+    other: _Row,
+    now: _Night,
+    before: _Night,
+    measurings: Sequence[Measuring],
+    store: Store | None,
+) -> CellChange:
+    """By the metric's own paired test, on features of both nights from the store."""
+    if row["value"] == other["value"]:
+        return replace(cell, verdict="unchanged", difference=0.0, num_pairs=row["n"])
+    metric = _set_metric(cell.metric, row["protocol_digest"], measurings)
+    if metric is None or store is None:
+        return replace(cell, verdict="changed", notes=("not tested: shown from the tables alone",))
+    (role,) = metric.needs
+    references = now.feature_keys(role, None, cell.dataset)
+    if set(references.values()) != set(before.feature_keys(role, None, cell.dataset).values()):
+        return replace(cell, notes=("the reference clips or their features are other ones",))
+    ours, theirs = (night.feature_keys(role, cell.method, cell.dataset) for night in (now, before))
+    seeds = sorted({seed for _, seed in (*ours, *theirs) if seed is not None})
+    found = store.features.load(role, {*references.values(), *ours.values(), *theirs.values()})
+    names = {sample for sample, _ in ours}
+    shared = sorted(
+        name
+        for name in names
+        if all(keys.get((name, seed)) in found for keys in (ours, theirs) for seed in seeds)
+    )
+    held = sorted(name for name, key in references.items() if key in found)
+    notes = _partial(len(shared), len(names), len({sample for sample, _ in theirs}))
+    if len(shared) < metric.min_n or len(held) < metric.min_n:
+        return replace(cell, notes=(f"{len(shared)} clips have features in both nights: too few", *notes))
+
+    def sides(keys: Mapping[tuple[str, int | None], str]) -> list[Features]:
+        return [stack([found[keys[name, seed]] for name in shared]) for seed in seeds]
+
+    compared = set_comparison(
+        metric,
+        sides(ours),
+        sides(theirs),
+        stack([found[references[name]] for name in held]),
+        [now.sources[cell.dataset, name] for name in shared],
+        [now.sources[cell.dataset, name] for name, _ in held],
+    )
+    if compared is None:
+        return replace(cell, verdict="changed", notes=("this metric has no paired test",))
+    return replace(
+        cell,
+        verdict="changed",
+        difference=compared.difference,
+        low=compared.low,
+        high=compared.high,
+        p_value=compared.p_value,
+        num_pairs=compared.n,
+        notes=(*notes, *compared.notes, *_coarse(compared.resolution)),
+    )
+
+
+def _set_metric(name: str, protocol: str, measurings: Sequence[Measuring]) -> SetMetric | None:
+    for measuring in measurings:
+        if measuring.protocol.digest == protocol:
+            for metric in measuring.set_metrics_of(["text + reference video"]):
+                if metric.name == name:
+                    return metric
+    return None
+
+
+def _partial(num: int, num_now: int, num_before: int) -> tuple[str, ...]:
+    if num == num_now == num_before:
+        return ()
+    return (f"on the {num} clips that both nights have, of {num_now} tonight and {num_before} then",)
+
+
+def _coarse(resolution: float) -> tuple[str, ...]:
+    if resolution <= ALPHA:
+        return ()
+    return (f"so few sources that p cannot be below {resolution:.2g}: no difference can be found",)
+
+
+def _adjusted(cells: Sequence[CellChange]) -> list[CellChange]:
+    """The cells with Holm's correction over all that were tested, and what that makes of them."""
+    tested = [cell.p_value for cell in cells if cell.p_value is not None]
+    adjusted = iter(holm(tested))
+    return [cell if cell.p_value is None else _judged(cell, next(adjusted)) for cell in cells]
+
+
+def _judged(cell: CellChange, p_holm: float) -> CellChange:
+    cell = replace(cell, p_holm=p_holm)
+    if p_holm > ALPHA or cell.higher_is_better is None or not cell.difference:
+        return cell
+    return replace(cell, verdict="better" if (cell.difference > 0) is cell.higher_is_better else "worse")
+
+
+def _failures(now: _Night, baselines: Mapping[str, _Night | None]) -> Iterator[MethodFailure]:
+    cells: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in now.clips:
+        if row["side"] == "generated":
+            cells.setdefault((row["method"], row["dataset"]), []).append(row)
+    for (method, dataset), rows in sorted(cells.items()):
+        failed = [row for row in rows if row["status"] != "done"]
+        if failed:
+            first = failed[0]
+            before = baselines.get(method)
+            message = str(first["error_message"] or "").partition("\n")[0][:300]
+            cause = f"{first['error_type']}: {message}" if first["error_type"] else first["status"]
+            is_new = before is not None and before.is_whole(method)
+            yield MethodFailure(
+                method=method,
+                dataset=dataset,
+                num_failed=len(failed),
+                num_clips=len(rows),
+                cause=cause,
+                is_new=is_new,
+            )

@@ -1,0 +1,205 @@
+"""Nights of one run: what changed, by how much, and what differs; and one method that always fails."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reelbench.core.run_folders import run_ids
+from reelbench.core.run_record import commit_of, read_record
+from reelbench.core.store import Store
+from reelbench.datasets.video import default_codec
+from reelbench.reports.nights.changes import (
+    CellChange,
+    Changes,
+    changes_markdown,
+    read_changes,
+    write_changes,
+)
+from reelbench.stages.nights.compare import compare_nights
+
+METHOD = '''
+import numpy as np
+from reelbench.core.contracts import FrozenConfig, Method, Session
+from reelbench.core.types import Conditioning
+
+
+class {name}(Method, Session):
+    """Grey clips that flicker."""
+
+    class Config(FrozenConfig):
+        pass
+
+    name, version, conditioning = "{label}", "1", Conditioning.TEXT
+    amount = {amount}
+
+    def load(self, device):
+        return self
+
+    def generate(self, samples, artifact, seeds):
+        for sample, seed in zip(samples, seeds):
+            if self.amount is None or sample.id in {refused}:
+                raise ValueError("this method always fails")
+            noise = np.random.default_rng(seed).integers(0, self.amount, (16, 32, 32, 3))
+            yield (100 + noise).astype(np.uint8)
+'''
+
+NUM_CLIPS = 8
+
+
+class Nights:
+    """Nights of a run over a small world, one a call."""
+
+    def __init__(self, world: Any) -> None:
+        self.world, self.num = world, 0
+        self.metrics = ["temporal_flickering"]
+        self.run_dir: Path = world.folder / "out" / "small"
+        world.write({f"s{index}": f"prompt {index}" for index in range(NUM_CLIPS)})
+
+    def method(self, label: str, amount: int | None, refused: tuple[str, ...] = ()) -> dict[str, str]:
+        """Write the method's file; what stands in the run file."""
+        file = self.world.folder / f"{label}.py"
+        name = label.capitalize()
+        file.write_text(METHOD.format(name=name, label=label, amount=amount, refused=refused))
+        return {"name": f"{file}:{name}", "label": label}
+
+    def night(self, *methods: dict[str, str], **changes: Any) -> Changes:
+        """Run, and compare with the nights before."""
+        self.num += 1
+        self.world.started = datetime.datetime(2026, 11, self.num, 3, tzinfo=datetime.UTC)
+        _, result, _ = self.world.run(methods=list(methods), metrics=self.metrics, **changes)
+        store = Store(self.world.folder / "out" / "store", default_codec())
+        found = compare_nights(self.run_dir, result.run_id, self.world.measurings, store)
+        write_changes(found, result.folder)
+        assert read_changes(result.folder) == found
+        return found
+
+
+@pytest.fixture
+def nights(world: Any) -> Nights:
+    return Nights(world)
+
+
+def cell(changes: Changes, method: str, metric: str = "temporal_flickering") -> CellChange:
+    (found,) = (item for item in changes.cells if (item.method, item.metric) == (method, metric))
+    return found
+
+
+def test_a_planted_regression_is_told_from_an_unchanged_night(nights: Nights) -> None:
+    nights.metrics.append("fvd")
+    steady = nights.method("steady", 20)
+    first = nights.night(steady, nights.method("shaky", 20))
+    assert first.verdict == "not compared"
+    assert "no earlier night" in first.headline
+
+    second = nights.night(steady, nights.method("shaky", 20))
+    assert second.verdict == "unchanged"
+    assert {item.verdict for item in second.cells} == {"unchanged"}
+    assert second.differences == ()
+    assert second.headline == "nothing changed"
+
+    third = nights.night(steady, nights.method("shaky", 60))
+    assert third.verdict == "worse"
+    worse = cell(third, "shaky")
+    assert worse.before is not None
+    assert worse.now is not None
+    assert worse.difference == pytest.approx(worse.now - worse.before)
+    assert worse.low is not None
+    assert worse.high is not None
+    assert worse.low < worse.difference < worse.high < 0
+    assert worse.p_holm is not None
+    assert worse.p_holm < 0.05
+    assert worse.before_id == second.run_id
+    assert {item.verdict for item in third.cells if item.method == "steady"} == {"unchanged"}
+    # FVD by its own paired test on the stored features, in the same family.
+    fvd = cell(third, "shaky", "fvd")
+    assert fvd.p_value is not None
+    assert fvd.num_pairs == NUM_CLIPS
+    (what,) = third.differences
+    assert (what.what, what.method) == ("code", "shaky")
+    page = changes_markdown(third)
+    assert "code of shaky" in page
+    assert worse.words.partition(":")[0].replace("_", "\\_") in page
+
+    # Mended, it is as in the first night: nothing is made again, and the night is better than the last.
+    fourth = nights.night(steady, nights.method("shaky", 20))
+    assert cell(fourth, "shaky").verdict == "better"
+    assert cell(fourth, "shaky").difference == pytest.approx(-worse.difference)
+
+
+def test_one_method_that_always_fails_keeps_no_other_from_being_compared(nights: Nights) -> None:
+    broken = nights.method("broken", None)
+    nights.night(nights.method("shaky", 20), broken)
+    second = nights.night(nights.method("shaky", 60), broken)
+    assert second.verdict == "worse"
+    assert cell(second, "shaky").verdict == "worse"
+    assert cell(second, "broken").verdict == "not compared"
+    (failure,) = second.failures
+    assert (failure.method, failure.num_failed, failure.num_clips) == ("broken", NUM_CLIPS, NUM_CLIPS)
+    assert "always fails" in failure.cause
+    assert not failure.is_new
+    third = nights.night(nights.method("shaky", 60), broken)
+    assert third.verdict == "unchanged"
+
+
+def test_a_night_with_failures_is_compared_and_is_nobodys_measure(nights: Nights) -> None:
+    first = nights.night(nights.method("shaky", 20))
+    second = nights.night(nights.method("shaky", 60, refused=("s0", "s1")))
+    assert second.verdict == "worse"
+    assert cell(second, "shaky").num_pairs == NUM_CLIPS - 2
+    assert "on the 6 clips that both nights have" in cell(second, "shaky").notes[0]
+    (failure,) = second.failures
+    assert failure.is_new
+    assert failure.num_failed == 2
+    third = nights.night(nights.method("shaky", 60))
+    assert cell(third, "shaky").before_id == first.run_id
+
+
+def test_nights_of_other_protocols_and_samples_are_not_compared_blindly(nights: Nights) -> None:
+    nights.metrics.append("fvd")
+    shaky = nights.method("shaky", 20)
+    first = nights.night(shaky)
+    small = nights.night(shaky, limit=4)
+    assert small.verdict == "unchanged"
+    assert cell(small, "shaky").num_pairs == 4
+    assert cell(small, "shaky", "fvd").verdict == "not compared"  # of another set of references
+    # A whole night is compared with a whole one, not with the small one in between.
+    third = nights.night(shaky)
+    assert third.baselines == [first.run_id]
+    assert third.verdict == "unchanged"
+    other = nights.night(shaky, protocol="stylegan-v")
+    assert other.verdict == "not compared"
+    assert "another protocol" in cell(other, "shaky", "fvd").notes[0]
+
+
+def test_damaged_nights_are_passed_over(nights: Nights) -> None:
+    shaky = nights.method("shaky", 20)
+    first, second = nights.night(shaky), nights.night(shaky)
+    (nights.run_dir / second.run_id / "tables" / "clips.parquet").write_bytes(b"PAR1")
+    (nights.run_dir / second.run_id / "run.json").write_text("[")
+    third = nights.night(shaky)
+    assert third.baselines == [first.run_id]
+    assert third.verdict == "unchanged"
+
+
+def test_a_record_says_what_a_night_was_made_with(nights: Nights) -> None:
+    nights.night(nights.method("shaky", 20))
+    (run_id,) = run_ids(nights.run_dir)
+    record = read_record(nights.run_dir / run_id)
+    assert record is not None
+    assert record.started == "2026-11-01T03:00:00+00:00"
+    assert (record.num_clips, record.num_failures) == (NUM_CLIPS, 0)
+    assert record.libraries["numpy"] == np.__version__
+    assert len(record.methods["shaky"]["code"]) == 12
+    assert {"pixel_difference", "temporal_flickering", "protocol"} <= set(record.measures)
+    text = (nights.run_dir / run_id / "run.json").read_text()
+    assert str(nights.world.folder) not in text.replace(str(nights.world.log), "")
+
+
+def test_a_commit_is_that_of_the_repository_itself(tmp_path: Path) -> None:
+    assert commit_of(tmp_path) == ""
+    assert commit_of(tmp_path / "missing") == ""
