@@ -35,6 +35,10 @@ logger = logging.getLogger(__name__)
 START_TIMEOUT_S = 60.0
 """How long a Ray of our own may take to answer; an idle machine needs 7 to 10 s."""
 
+_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Ray's setting for systems where no other machine can join: its processes listen on 127.0.0.1 alone. Without
+it they listen on every interface, whatever address Ray is given."""
+
 _VITAL = ("gcs_server", "raylet")
 
 _HEAD_MODULE = "reelbench.flows.workers.ray_head_process"
@@ -110,7 +114,9 @@ def connect(log: Path) -> Connection:
     logger.info("starting Ray on this machine; logs of it and its workers: %s/session_latest/logs", folder)
     head = _start_head(folder, log)
     try:
-        _join(_address(head, log), None)
+        address = _address(head, log)
+        with _loopback():
+            _join(address, None)
     except RayNotStartedError:
         _end(head)
         raise
@@ -128,8 +134,8 @@ def node_resources() -> list[dict[str, float]]:
 
 
 def _set_token() -> None:
-    """A token for a Ray of our own, in the environment instead of a file in the home folder: its processes
-    listen on every interface. A cluster that is joined has its own ways.
+    """A token for a Ray of our own, in the environment instead of a file in the home folder: other users of
+    this machine reach its ports. A cluster that is joined has its own ways.
 
     Ray reads the environment when it is imported: where that was before (by a plug-in, or by the program that
     calls the flow), it is asked to read it again, or the head would not know this process.
@@ -140,6 +146,22 @@ def _set_token() -> None:
         ray_internals: Any = importlib.import_module("ray._raylet")
         ray_internals.Config.initialize("")
         ray_internals.AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextlib.contextmanager
+def _loopback() -> Iterator[None]:
+    """This process listens on 127.0.0.1 when it joins a Ray of our own, as that does.
+
+    The setting is read when Ray is imported, which may have been before, so it is set here; a cluster that is
+    joined later needs the other value.
+    """
+    constants = importlib.import_module("ray._private.ray_constants")
+    before = constants.ENABLE_RAY_CLUSTER
+    constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        constants.ENABLE_RAY_CLUSTER = before
 
 
 def _join(address: str | None, runtime_env: dict[str, dict[str, str]] | None) -> None:
@@ -184,6 +206,7 @@ def _start_head(folder: str, log: Path) -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=out,
             start_new_session=True,
+            env=os.environ | _LOOPBACK,
         )
 
 

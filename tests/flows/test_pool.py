@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from reelbench.core.errors import ResourcesError
@@ -170,6 +172,19 @@ def pool(workers: Callable[..., Workers]) -> Iterator[Pool]:
     with Pool(made, made._store_dir) as pool:
         assert pool.num_workers is None
         yield pool
+
+
+def test_nothing_that_we_start_listens_beyond_this_machine(pool: Pool) -> None:
+    me = psutil.Process()
+    listening: list[tuple[str, str]] = []
+    for process in (me, *me.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            for connection in process.net_connections("inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    listening.append((process.name(), connection.laddr.ip))
+    assert {ip for _, ip in listening} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, listening
+    if isinstance(pool._workers, RayWorkers):  # else nothing need listen
+        assert {"gcs_server", "raylet"} <= {name for name, _ in listening}
 
 
 def numbers(results: list[ShardResult]) -> list[int]:
