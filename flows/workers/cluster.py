@@ -155,7 +155,7 @@ def _loopback() -> Iterator[None]:
     The setting is read when Ray is imported, which may have been before, so it is set here; a cluster that is
     joined later needs the other value.
     """
-    constants = importlib.import_module("ray._private.ray_constants")
+    constants: Any = importlib.import_module("ray._private.ray_constants")
     before = constants.ENABLE_RAY_CLUSTER
     constants.ENABLE_RAY_CLUSTER = False
     try:
