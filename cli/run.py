@@ -68,8 +68,7 @@ def _run(
     quiet_environment()
     if is_running(amended.output):
         typer.secho(
-            f"Another run is going on in {relative(amended.output)}: both do what is missing, and what both "
-            "lack is done twice.",
+            f"Another run is going on in {relative(amended.output)}: the two share the work.",
             fg="yellow",
             err=True,
         )

@@ -43,7 +43,7 @@ def do_what_is_missing(run: RunFile, listeners: Sequence[Listener] = ()) -> Done
         ReelbenchError: the run file names what does not exist, or there is no place for workers.
     """
     store = Store(run.store_dir, default_codec())
-    store.files.sweep()
+    store.sweep()
     plan, parts = plan_run(run, store)
     files = store.digests("videos")
     pool = Pool(choose_workers(run), run.store_dir, run.limits)

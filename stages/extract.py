@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from ..datasets.video import clip_digest, is_folder
 from .extraction import ExtractItem, ExtractorSpec, Wanted, extract
 from .inputs import Input, SourceInput, StoredInput, VideoInput
 from .measuring import Measuring
-from .work import ShardResult, TaskShard, WorkerContext
+from .work import TaskShard, WorkerContext
 
 EXTRACTORS = "extractors"
 """Stands for all extractors: a worker that has measured clips has most of them loaded."""
@@ -35,9 +34,8 @@ class ExtractShard(TaskShard[ExtractItem]):
         """See `work.Shard`."""
         return EXTRACTORS
 
-    def run(self, context: WorkerContext) -> ShardResult:
-        """See `work.Shard`. Features are written together, one part file for each extractor."""
-        started = time.perf_counter()
+    def _make_all(self, context: WorkerContext) -> tuple[tuple[str, str, str], ...]:
+        """Features are written together, one part file for each extractor."""
         features: dict[str, dict[str, Features]] = {}
         failures: dict[str, FailureInfo] = {}
         for extracted in extract(self._pending(context.store), self.extractors, context):
@@ -48,16 +46,14 @@ class ExtractShard(TaskShard[ExtractItem]):
                 failures[self._name(extracted.item)] = failure
         for name, rows in features.items():
             context.store.features.put(name, rows)
-        return ShardResult(
-            num_done=self.size - len(failures),
-            num_failed=len(failures),
-            seconds=time.perf_counter() - started,
-            failures=tuple((f"{self.label} {name}", i.type, i.message) for name, i in failures.items()),
-        )
+        return tuple((f"{self.label} {name}", i.type, i.message) for name, i in failures.items())
 
     def _pending(self, store: Store) -> Iterator[ExtractItem]:
         held = {spec.name: store.features.keys(spec.name) for spec in self.extractors}
         return (rest for item in self.tasks if (rest := item.without(held)) is not None)
+
+    def _keys(self, task: ExtractItem) -> tuple[str, ...]:
+        return tuple(want.key for want in task.wanted)
 
     def _name(self, task: ExtractItem) -> str:
         return task.name

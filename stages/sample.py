@@ -36,6 +36,9 @@ class ClipShard(TaskShard[ClipTask]):
     def _barred(self, task: ClipTask, store: Store) -> Exception | None:
         return store.clips.barred(task.key)
 
+    def _keys(self, task: ClipTask) -> tuple[str, ...]:
+        return (task.key,)
+
     def _record_failure(self, task: ClipTask, error: BaseException, store: Store) -> None:
         store.clips.put_failure(task.key, error, **self._fields(task))
 

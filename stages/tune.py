@@ -40,6 +40,9 @@ class TuneShard(TaskShard[TuneTask]):
         """See `work.Shard`."""
         return self.tuning_key
 
+    def _keys(self, task: TuneTask) -> tuple[str, ...]:
+        return (task.key,)
+
     def _name(self, task: TuneTask) -> str:
         return f"tuning on {task.source}"
 

@@ -18,8 +18,10 @@ from ..core import registry
 from ..core.contracts import Plugin
 from ..core.errors import ReelbenchError
 from ..core.records import FailureInfo
+from ..core.retries import DELAYS_S, may_pass, with_jitter
 from ..core.sources import source_digest
 from ..core.store import Store
+from ..core.waiting import say
 
 Task = TypeVar("Task")
 
@@ -38,6 +40,8 @@ class ShardResult:
     """(what, exception class, message) of each failure."""
     lines: tuple[tuple[int, str], ...] = ()
     """What the worker said on the way: level, as logging has it, and text."""
+    elsewhere: Shard | None = None
+    """The tasks that another run is at work on, which are neither done nor failed."""
 
     @property
     def is_out_of_memory(self) -> bool:
@@ -145,6 +149,14 @@ class Shard(Protocol):
         """A shard for each of its tasks that is not done."""
         ...
 
+    def is_free(self, store: Store) -> bool:
+        """Whether some of its tasks are made by no other run now."""
+        ...
+
+    def alone(self) -> Shard:
+        """The same, done whatever other runs do."""
+        ...
+
     def run(self, context: WorkerContext) -> ShardResult:
         """Do the work. Failures of single tasks are recorded and returned, never raised."""
         ...
@@ -165,6 +177,8 @@ class TaskShard(ABC, Generic[Task]):
     label: str
     """What it is, for messages."""
     tasks: tuple[Task, ...]
+    heeds_leases: bool = field(default=True, kw_only=True)
+    """Tasks that another run is at work on are left to it."""
 
     @property
     def size(self) -> int:
@@ -185,22 +199,59 @@ class TaskShard(ABC, Generic[Task]):
         """See `Shard`."""
         return [replace(self, tasks=(task,)) for task in self._pending(store)]
 
+    def is_free(self, store: Store) -> bool:
+        """See `Shard`."""
+        return any(store.are_free(self._keys(task)) for task in self.tasks)
+
+    def alone(self) -> Shard:
+        """See `Shard`."""
+        return replace(self, heeds_leases=False)
+
     def run(self, context: WorkerContext) -> ShardResult:
         """See `Shard`."""
         started = time.perf_counter()
-        barred: list[tuple[Task, Exception]] = []
+        with context.store.leases() as leases:
+            ours: list[Task] = []
+            others: list[Task] = []
+            for task in self._pending(context.store):
+                is_ours = leases.take(self._keys(task)) or not self.heeds_leases
+                (ours if is_ours else others).append(task)
+            failures = replace(self, tasks=tuple(ours))._make_all(context) if ours else ()
+        return ShardResult(
+            self.size - len(failures) - len(others),
+            len(failures),
+            time.perf_counter() - started,
+            failures,
+            elsewhere=replace(self, tasks=tuple(others)) if others else None,
+        )
+
+    def _make_all(self, context: WorkerContext) -> tuple[tuple[str, str, str], ...]:
+        """Make what is still pending (another run may have made it since), and return the failures."""
+        failures: list[tuple[str, str, str]] = []
+        tasks = self.tasks
 
         def pending() -> Iterator[Task]:
-            for task in self._pending(context.store):
+            for task in replace(self, tasks=tasks)._pending(context.store):
                 if (bar := self._barred(task, context.store)) is None:
                     yield task
                 else:
-                    barred.append((task, bar))
+                    failures.append(self._failure(task, bar, context.store))
 
-        failed = [(task, error) for task, error in self._work(pending(), context) if error is not None]
-        failures = tuple(self._failure(task, error, context.store) for task, error in (*failed, *barred))
-        seconds = time.perf_counter() - started
-        return ShardResult(self.size - len(failures), len(failures), seconds, failures)
+        for delay_s in (*DELAYS_S, None):
+            again = []
+            for task, error in self._work(pending(), context):
+                if error is None:
+                    continue
+                if delay_s is not None and may_pass(error):
+                    again.append(task)
+                    say(f"{self.label} {self._name(task)}: {error}; tried again in {delay_s:.0f} s")
+                else:
+                    failures.append(self._failure(task, error, context.store))
+            if not again or delay_s is None:
+                break
+            time.sleep(with_jitter(delay_s))
+            tasks = tuple(again)
+        return tuple(failures)
 
     def failed(self, error: BaseException, store: Store) -> ShardResult:
         """See `Shard`."""
@@ -227,6 +278,10 @@ class TaskShard(ABC, Generic[Task]):
             self._record_failure(task, error, store)
         info = FailureInfo.of(error)
         return f"{self.label} {self._name(task)}", info.type, info.message
+
+    @abstractmethod
+    def _keys(self, task: Task) -> tuple[str, ...]:
+        """The keys under which the store will have what the task makes."""
 
     @abstractmethod
     def _name(self, task: Task) -> str:

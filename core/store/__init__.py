@@ -7,6 +7,7 @@
 <root>/artifacts/<ab>/<key>/          what tunings made; see `artifacts`
 <root>/features/<extractor>/<digest>.parquet   append-only parts, one per finished shard
 <root>/failures/<ab>/<key>.json       why a feature could not be made
+<root>/leases/<ab>/<key>              who makes what at the moment; see `leases`
 <root>/cache/                         digests of files by size and time; may be deleted
 <root>/quarantine/                    damaged records, moved aside
 ```

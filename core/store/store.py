@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ from .artifacts import Artifacts
 from .clips import ClipCodec, Clips
 from .feature_parts import FeatureParts
 from .files import StoreFiles, checked, writing
+from .leases import Leases, are_free, sweep_leases
 from .work_folders import first_fault
 
 
@@ -68,6 +70,21 @@ class Store:
             why = first_fault(error) if isinstance(error, ValidationError) else error
             self.files.quarantine(path, f"unreadable failure: {why}")
             return None
+
+    # -- leases --------------------------------------------------------------------------------
+
+    def leases(self) -> Leases:
+        """Leases for a worker to take; see `leases`."""
+        return Leases(self.files)
+
+    def are_free(self, keys: Iterable[str]) -> bool:
+        """Whether no worker of any run makes one of these keys."""
+        return are_free(self.files, keys)
+
+    def sweep(self) -> None:
+        """Delete what killed processes left: temporary files and leases."""
+        self.files.sweep()
+        sweep_leases(self.files)
 
     # -- timings, for the plan's estimate ------------------------------------------------------
 

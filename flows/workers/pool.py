@@ -142,6 +142,7 @@ class _Whole:
     num_open: int = 1
     seconds: float = 0.0
     failures: list[tuple[str, str, str]] = field(default_factory=list)
+    lines: list[tuple[int, str]] = field(default_factory=list)
     num_failed: int = 0
 
 
@@ -154,6 +155,8 @@ class _Job:
     is_suspect: bool = False
     """It was with a worker that died, running or waiting: it is run alone from then on, so that the next
     death tells who it was."""
+    waits: Waiting | None = None
+    """For the other run that is at work on it."""
     is_afresh: bool = False
     """It ran out of memory, and is run again on a fresh worker."""
 
@@ -189,6 +192,8 @@ class Pool:
         self._times: TimeLimits | None = None
         self._slots: list[_Slot] = []
         self._retry: deque[_Job] = deque()
+        self._elsewhere: list[_Job] = []
+        """What another run is at work on."""
         self._num_failed_starts = 0
 
     def __enter__(self) -> Self:
@@ -238,8 +243,13 @@ class Pool:
                 source.finish(shard, shard.failed(error, self._store()))
             self._hand_out(source)
             if not (source.num_ready or self._retry or any(slot.jobs for slot in self._slots)):
-                return
+                if not self._elsewhere:
+                    return
+                self._look_elsewhere()
             waiting = {id(slot.worker): index for index, slot in enumerate(self._slots) if self._owes(slot)}
+            if not waiting:
+                time.sleep(_POLL_S)
+                continue
             try:
                 ready = self._workers.wait([self._slots[i].worker for i in waiting.values()], _POLL_S)
             except WorkersLostError:
@@ -337,13 +347,16 @@ class Pool:
     def _finish(self, job: _Job, result: ShardResult, source: Source) -> None:
         """Count a job's result; the source gets it with the last part of its shard."""
         whole = job.whole
-        if job.shard is whole.shard:
-            source.finish(whole.shard, result)
-            return
         whole.num_open -= 1
+        if result.elsewhere is not None:
+            whole.num_open += 1
+            what = f"{result.elsewhere.size} of {whole.shard.label}, which another run makes"
+            limit_s = self._times.of(whole.shard, loads=True).seconds if self._times else None
+            self._elsewhere.append(replace(job, shard=result.elsewhere, waits=Waiting(what, limit_s)))
         whole.seconds += result.seconds
         whole.num_failed += result.num_failed
         whole.failures.extend(result.failures)
+        whole.lines.extend(result.lines)
         if not whole.num_open:
             source.finish(
                 whole.shard,
@@ -352,8 +365,20 @@ class Pool:
                     whole.num_failed,
                     whole.seconds,
                     tuple(whole.failures),
+                    tuple(whole.lines),
                 ),
             )
+
+    def _look_elsewhere(self) -> None:
+        """Take back what another run has made or left, and what it takes too long over."""
+        store = self._store()
+        for job in list(self._elsewhere):
+            assert job.waits is not None
+            job.waits.look()
+            if job.waits.is_over or job.shard.is_free(store):
+                self._elsewhere.remove(job)
+                job.shard = job.shard.alone() if job.waits.is_over else job.shard
+                self._retry.append(job)
 
     def _parts(self, job: _Job, source: Source) -> list[_Job]:
         """A job as one for each of its items that is not done yet, so that a bad one costs itself alone."""

@@ -70,3 +70,35 @@ def test_nothing_is_done_when_nothing_is_missing(bench: Any, undisturbed: Path, 
     assert not list(diary.iterdir())
     assert bench.clip_records(undisturbed) == before
     assert bench.results(undisturbed) == tables
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_two_runs_on_one_store_share_the_work(
+    bench: Any, undisturbed: Path, tmp_path: Path, is_killed: bool
+) -> None:
+    """Nothing is begun twice, but what the killed one had begun."""
+    output, diary = tmp_path / "out", tmp_path / "diary"
+    diary.mkdir()
+    run_file = tmp_path / "run.yaml"
+    run_file.write_text(bench.run_file.read_text() + "\nexecutor: local\n")
+    first, second = (
+        bench.start_file(run_file, "--output", str(output), TINY_DIARY=str(diary), TINY_SECONDS="1.0")
+        for _ in range(2)
+    )
+    num_begun_twice = 0
+    if is_killed:
+        bench.wait_for(lambda: len(list(diary.iterdir())) >= 4 or first.poll() is not None, "some clips")
+        first.kill()
+        first.communicate()
+        num_begun_twice = 2  # one of each of its workers
+    else:
+        printed, errors = bench.end(first)
+        assert first.returncode == 0, printed + errors
+    printed, errors = bench.end(second)
+    assert second.returncode == 0, printed + errors
+    begun = [path.name.rpartition("-")[0] for path in diary.iterdir()]
+    assert len(set(begun)) == bench.num_clips
+    assert len(begun) <= bench.num_clips + num_begun_twice
+    assert bench.results(output) == bench.results(undisturbed)
+    left = list((output / "store" / "leases").glob("??/*"))
+    assert is_killed or not left, "those of a killed run are swept by the next one"

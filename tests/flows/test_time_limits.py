@@ -47,6 +47,8 @@ class Items:
     bad: dict[int, str] = dataclasses.field(default_factory=dict)
     done: set[int] = dataclasses.field(default_factory=set)
     """Stands for the store."""
+    theirs: set[int] = dataclasses.field(default_factory=set)
+    """What another run is at work on."""
     label: str = "items"
     model: str = "model"
     timing_key: str | None = None
@@ -55,12 +57,21 @@ class Items:
     def size(self) -> int:
         return len(self.numbers)
 
+    def is_free(self, store: Store) -> bool:
+        return not self.theirs
+
+    def alone(self) -> Any:
+        return dataclasses.replace(self, theirs=set())
+
     def parts(self, store: Store) -> list[Any]:
         return [dataclasses.replace(self, numbers=(n,)) for n in self.numbers if n not in self.done]
 
     def work(self, is_fresh: bool) -> ShardResult | str:
         failures = []
+        others = tuple(n for n in self.numbers if n in self.theirs and n not in self.done)
         for number in self.numbers:
+            if number in others:
+                continue
             fate = self.bad.get(number, "done")
             if fate in ("hang", "die"):
                 return fate
@@ -68,7 +79,9 @@ class Items:
                 failures.append((str(number), "OutOfMemoryError", "too much"))
             else:
                 self.done.add(number)
-        return ShardResult(self.size - len(failures), len(failures), 1.0, tuple(failures))
+        elsewhere = dataclasses.replace(self, numbers=others) if others else None
+        num_done = self.size - len(failures) - len(others)
+        return ShardResult(num_done, len(failures), 1.0, tuple(failures), elsewhere)
 
     def run(self, context: WorkerContext) -> ShardResult:
         raise NotImplementedError
@@ -203,6 +216,45 @@ def test_a_cluster_that_others_hold_is_waited_for_with_a_word_and_not_for_ever(
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "waiting for a first worker to start: 15 s so far, at most 1 min"
     assert len(said) == 3
+
+
+def test_what_another_run_makes_comes_last_and_is_waited_for_with_a_word(
+    run_steps: Callable[..., Any],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shared = Items((0, 1, 2, 3), theirs={1, 2})
+    others = [Items((number,)) for number in range(4, 8)]
+    began = clock.now
+
+    def passes(seconds: float) -> None:
+        clock.now += seconds
+        if clock.now - began >= 20:  # the other run is done with one, and was killed before the other
+            shared.done.add(1)
+            shared.theirs.clear()
+        if clock.now - began < 20:
+            assert all(other.done for other in others), "nobody waits while there is something to do"
+
+    monkeypatch.setattr(clock, "sleep", passes, raising=False)
+    steps, _ = run_steps(shared, *others)
+    assert [step.num_done for step in steps] == [4, 1, 1, 1, 1]
+    assert shared.done == {0, 1, 2, 3}
+    said = capsys.readouterr().err
+    assert "waiting for 2 of items, which another run makes: 15 s so far, at most" in said
+
+
+def test_what_another_run_never_ends_is_made_all_the_same(
+    run_steps: Callable[..., Any], clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def passes(seconds: float) -> None:
+        clock.now += seconds
+
+    monkeypatch.setattr(clock, "sleep", passes, raising=False)
+    shared = Items((0, 1), theirs={1})
+    (step,), _ = run_steps(shared, shard="60s")
+    assert step.num_done == 2
+    assert shared.theirs == {1}
 
 
 def test_limits_follow_what_was_measured(tmp_path: Path) -> None:

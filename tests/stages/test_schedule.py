@@ -23,6 +23,12 @@ class Piece:
 
     timing_key = None
 
+    def is_free(self, store: Any) -> bool:
+        raise NotImplementedError
+
+    def alone(self) -> Any:
+        raise NotImplementedError
+
     def parts(self, store: Any) -> Any:
         raise NotImplementedError
 
