@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from reelbench.core.run_folders import holds_results
@@ -72,33 +75,49 @@ def test_nothing_is_done_when_nothing_is_missing(bench: Any, undisturbed: Path, 
     assert bench.results(undisturbed) == tables
 
 
-@pytest.mark.parametrize("is_killed", [False, True])
-def test_two_runs_on_one_store_share_the_work(
-    bench: Any, undisturbed: Path, tmp_path: Path, is_killed: bool
-) -> None:
-    """Nothing is begun twice, but what the killed one had begun."""
-    output, diary = tmp_path / "out", tmp_path / "diary"
+SHARING = """
+import sys
+from pathlib import Path
+from reelbench.core.run_file_loading import load_run_file
+from reelbench.flows.missing_work import do_what_is_missing
+done = do_what_is_missing(load_run_file(Path(sys.argv[1])))
+assert not done.failures, done.failures
+"""
+
+
+def test_two_runs_on_one_store_do_nothing_twice(bench: Any, tmp_path: Path) -> None:
+    output, diary, run_file = tmp_path / "out", tmp_path / "diary", tmp_path / "run.yaml"
     diary.mkdir()
-    run_file = tmp_path / "run.yaml"
+    run_file.write_text(f"{bench.run_file.read_text()}\nexecutor: local\n".replace("out\n", f"{output}\n"))
+    environment = {**bench.environment, "TINY_DIARY": str(diary), "TINY_SECONDS": "1.0"}
+    runs = [
+        subprocess.Popen([sys.executable, "-c", SHARING, str(run_file)], env=environment) for _ in range(2)
+    ]
+    assert [run.wait(bench.timeout_s) for run in runs] == [0, 0]
+    begun = [path.name.rpartition("-")[0] for path in diary.iterdir()]
+    assert sorted(begun) == sorted(set(begun))
+    assert len(begun) == bench.num_clips == len(bench.clip_records(output))
+    parts = list((output / "store" / "features").glob("*/*.parquet"))
+    assert sum(pq.read_metadata(part).num_rows for part in parts) == bench.num_clips
+    assert not list((output / "store" / "leases").glob("??/*"))
+
+
+def test_a_run_takes_over_from_another_one_that_is_killed(
+    bench: Any, undisturbed: Path, tmp_path: Path
+) -> None:
+    output, diary, run_file = tmp_path / "out", tmp_path / "diary", tmp_path / "run.yaml"
+    diary.mkdir()
     run_file.write_text(bench.run_file.read_text() + "\nexecutor: local\n")
     first, second = (
         bench.start_file(run_file, "--output", str(output), TINY_DIARY=str(diary), TINY_SECONDS="1.0")
         for _ in range(2)
     )
-    num_begun_twice = 0
-    if is_killed:
-        bench.wait_for(lambda: len(list(diary.iterdir())) >= 4 or first.poll() is not None, "some clips")
-        first.kill()
-        first.communicate()
-        num_begun_twice = 2  # one of each of its workers
-    else:
-        printed, errors = bench.end(first)
-        assert first.returncode == 0, printed + errors
+    bench.wait_for(lambda: len(list(diary.iterdir())) >= 4 or first.poll() is not None, "some clips")
+    first.kill()
+    first.communicate()
     printed, errors = bench.end(second)
     assert second.returncode == 0, printed + errors
     begun = [path.name.rpartition("-")[0] for path in diary.iterdir()]
     assert len(set(begun)) == bench.num_clips
-    assert len(begun) <= bench.num_clips + num_begun_twice
+    assert len(begun) <= bench.num_clips + 2, "what the killed one's two workers were at work on"
     assert bench.results(output) == bench.results(undisturbed)
-    left = list((output / "store" / "leases").glob("??/*"))
-    assert is_killed or not left, "those of a killed run are swept by the next one"
