@@ -81,7 +81,7 @@ class Items:
                 self.done.add(number)
         elsewhere = dataclasses.replace(self, numbers=others) if others else None
         num_done = self.size - len(failures) - len(others)
-        return ShardResult(num_done, len(failures), 1.0, tuple(failures), elsewhere)
+        return ShardResult(num_done, len(failures), 1.0, tuple(failures), elsewhere=elsewhere)
 
     def run(self, context: WorkerContext) -> ShardResult:
         raise NotImplementedError
