@@ -83,6 +83,7 @@ class PrefectApi:
         self.home = home
         self.auth_string = auth_string
         self._process = process
+        self._has_answered = False
 
     def wait(self, closes_stale_runs: bool = True) -> None:
         """Return when the server answers.
@@ -116,6 +117,7 @@ class PrefectApi:
             except (OSError, http.client.HTTPException):
                 time.sleep(0.05)
                 continue
+            self._has_answered = True
             if closes_stale_runs:
                 self.close_stale_runs()
             return
@@ -145,7 +147,9 @@ class PrefectApi:
         """Stop a server of our own, after it has got everything; the user's goes on."""
         if self._process is None or self._process.poll() is not None:
             return
-        if _send_what_is_queued():
+        if not self._has_answered:
+            self._process.kill()  # it would first finish its start, and holds nothing yet
+        elif _send_what_is_queued():
             self._wait_for_recorder()
         self._process.terminate()
         try:

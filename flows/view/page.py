@@ -74,11 +74,8 @@ class Page:
             self._update()
 
     def ended(self, step: Step) -> None:
-        """As `advanced`; the end of the last step always shows."""
-        if not any(other.num_left for other in self._steps):
-            self._update()
-        else:
-            self.advanced(step)
+        """As `advanced`."""
+        self.advanced(step)
 
     def _update(self) -> None:
         self._last_update = time.monotonic()
@@ -126,6 +123,7 @@ class Page:
             left_out: why data sets failed while the run was planned.
             places: (what, path, command or address) of what a person may open.
         """
+        self._update()  # a step may have turned out to have nothing to do
         comparison = comparison_rows(result.tables_dir)
         failures = failure_rows(result.failures, left_out)
         rows = [{"what": what, "class": kind, "message": message[:1000]} for what, kind, message in failures]
