@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,7 +58,7 @@ def report(
     quiet_environment()
     run = load(run_file, limit, only, output)
     folder = _rebuilt(run, run_file) if run_id is None else results_dir(run.run_dir, run_id)
-    publish(folder, run.name, run.output)
+    logged = publish(folder, run)
     tables = folder / "tables"
     if html is not None:
         write_html_report(tables, html)
@@ -68,7 +69,7 @@ def report(
     else:
         print_tables(folder)
         print_failures(folder)
-        print_places(run, folder)
+        print_places(run, folder, asdict(logged))
 
 
 def _rebuilt(run: RunFile, run_file: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,10 +80,21 @@ def print_reproduction(folder: Path, recorded: Path) -> bool:
     return found.is_whole
 
 
-def print_places(run: RunFile, folder: Path) -> None:
-    """Where the tables are, and the commands that open the report and MLflow."""
-    from ..reports.mlflow.store import default_tracking_uri, mlflow_command
+def print_places(run: RunFile, folder: Path, logged: Mapping[str, str | None]) -> None:
+    """Where the tables are, and how to open the report and MLflow.
+
+    Args:
+        logged: what came of logging to MLflow: `run_id`, `page`, `problem`.
+    """
+    from ..reports.mlflow.place import tracking_of
 
     typer.echo(f"Tables:  {relative(folder / 'tables')}/*.parquet")
     typer.echo(f"Report:  python3 -m webbrowser {shell_path(folder / 'report.html')}")
-    typer.echo(f"MLflow:  {mlflow_command(default_tracking_uri(run.output))}")
+    if (tracking := tracking_of(run)) is not None and logged["problem"] is None:
+        typer.echo(f"MLflow:  {logged['page'] or tracking.how_to_open()}")
+    if logged["problem"] is not None:
+        typer.secho(
+            f"MLflow:  {logged['problem']}\n  -> tables and report are whole; `reelbench report` with the same run "
+            "file and options logs them later",
+            fg="yellow",
+        )

@@ -32,9 +32,9 @@ def run(
 ) -> None:
     """Sample, measure, tabulate and report. What the store already holds is not done again.
 
-    Exit code 0: complete; 1: finished with failures (0 where the run file says `failed_cells: complete`), or
-    with scores that are not the recorded ones; 2: something to mend first; 130: interrupted, and the same
-    command goes on where it stopped.
+    Exit code 0: complete, also where MLflow was not reached; 1: finished with failures (0 where the run file
+    says `failed_cells: complete`), or with scores that are not the recorded ones; 2: something to mend first;
+    130: interrupted, and the same command goes on where it stopped.
     """
     from ..core.extras import BENCH_MODULES, require_bench
 
@@ -46,7 +46,7 @@ def run(
     result = _run(run_file, amended, limit, only, output, is_brief=against is not None)
     folder = Path(result["folder"])
     is_reproduced = against is None or print_reproduction(folder, against)
-    print_places(amended, folder)
+    print_places(amended, folder, result["mlflow"])
     if (result["num_failures"] and amended.failed_cells == "fail") or not is_reproduced:
         raise typer.Exit(1)
 
@@ -106,10 +106,15 @@ def _print_plan(amended: RunFile) -> None:
     """Make the plan before the flow does: what the user must mend is then said before anything starts."""
     from ..core.store import Store
     from ..datasets.video import default_codec
+    from ..reports.mlflow.place import tracking_of, why_not_reached
     from ..stages.planning import plan_run
 
+    tracking = tracking_of(amended)
     store = Store(amended.store_dir, default_codec())
     planned, _ = plan_run(amended, store)
+    if tracking is not None and (problem := why_not_reached(tracking)) is not None:
+        told = f"MLflow at {tracking.shown} cannot be used now: {problem}"
+        typer.secho(f"{told}. The run goes on, and tries at its end.", fg="yellow", err=True)
     for line in warnings(planned):
         typer.secho(line, fg="yellow")
     typer.echo(f"{amended.name}: {summary_line(planned)}; results go to {relative(amended.run_dir)}")

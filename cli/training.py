@@ -22,19 +22,23 @@ Checkpointing = Annotated[bool, typer.Option(help="Less memory, a third more tim
 PreviewEvery = Annotated[int, typer.Option(help="Updates between previews; 0 for none.")]
 Seed = Annotated[int, typer.Option(help="Of initial values, batches and noise.")]
 Mlflow = Annotated[
-    str | None, typer.Option(help="Log to MLflow: sqlite:////absolute/path.db or a server's address.")
+    str | None,
+    typer.Option(
+        help="Log to MLflow: sqlite:////absolute/path.db, or a server's address; off for not at all.",
+        envvar="MLFLOW_TRACKING_URI",
+    ),
 ]
-Experiment = Annotated[str, typer.Option(help="Of MLflow.")]
+Experiment = Annotated[str, typer.Option(help="Of MLflow.", envvar="MLFLOW_EXPERIMENT_NAME")]
 
 
 def check_mlflow(tracking_uri: str | None) -> None:
     """Refuses an address that would fail after hours of encoding.
 
     Raises:
-        StoreError: see `reports.mlflow.training_run.check_tracking_uri`.
+        StoreError: see `reports.mlflow.place.check_tracking_uri`.
     """
-    if tracking_uri is not None:
-        from ..reports.mlflow.training_run import check_tracking_uri
+    if tracking_uri is not None and tracking_uri != "off":
+        from ..reports.mlflow.place import check_tracking_uri
 
         check_tracking_uri(tracking_uri)
 
@@ -60,7 +64,7 @@ def mlflow_listener(
     from ..reports.mlflow.listener import MlflowListener
 
     state = PartialState()
-    if tracking_uri is None or not state.is_main_process:
+    if tracking_uri is None or tracking_uri == "off" or not state.is_main_process:
         return None
     tags = {"steps": str(steps), "processes": str(state.num_processes)}
     tags |= {f"preview.{number:02d}": prompt for number, prompt in enumerate(prompts)}

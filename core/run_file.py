@@ -131,6 +131,23 @@ class LimitsEntry(FrozenConfig):
     """For a first worker, while others hold the cluster or none of its nodes answers."""
 
 
+class MlflowEntry(FrozenConfig):
+    """Where a run is logged to MLflow. It changes no number and is in no key."""
+
+    tracking_uri: str | None = Field(default=None, min_length=1)
+    """A server's address, or a database's; default: MLFLOW_TRACKING_URI, else a file in the output folder."""
+    experiment: str | None = Field(default=None, min_length=1)
+    """Default: MLFLOW_EXPERIMENT_NAME, else the run's name."""
+    enabled: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {"tracking_uri": given}
+        return {"enabled": given} if isinstance(given, bool) else given
+
+
 ONE_BY_ONE = {"doubled": "left to the caller"}
 """Context of a validation whose caller asks for `RunFile.doubled` itself."""
 
@@ -167,6 +184,8 @@ class RunFile(FrozenConfig):
     that do not name theirs."""
     resources: ResourcesEntry = Field(default_factory=ResourcesEntry)
     limits: LimitsEntry = Field(default_factory=LimitsEntry)
+    mlflow: MlflowEntry = Field(default_factory=MlflowEntry)
+    """An address, `off`, or a mapping."""
     executor: Literal["auto", "ray", "local"] = "auto"
     """Where shards run: on Ray, or in worker processes of this machine. "auto" takes Ray where there is a
     cluster, a GPU or more than one worker, and worker processes where Ray does not start. It is in no key."""

@@ -76,6 +76,14 @@ def results_dir(run_dir: Path, run_id: str | None = None) -> Path:
     return run_dir / (named if named in known else known[-1] if known else LATEST)
 
 
+def started_at(folder: Path) -> datetime.datetime | None:
+    """When the run began whose results lie in a folder; None where its name does not say so."""
+    found = _ID.fullmatch(folder.name)
+    if found is None:
+        return None
+    return datetime.datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
+
+
 def holds_results(run_dir: Path) -> bool:
     """Whether anything was written there, by this version or one before."""
     return (run_dir / _TABLES).exists() or bool(run_ids(run_dir))

@@ -217,7 +217,8 @@ def _with_file(row: ClipRow, clip: StoredClip, facts: ClipFacts) -> ClipRow:
 def _run_row(
     run: RunFile, measurings: Sequence[Measuring], clips: Sequence[ClipRow], num_failures: int
 ) -> RunRow:
-    run_data = run.model_dump(mode="json", exclude={"output", "store", "resources", "limits"})
+    left_out = {"output", "store", "resources", "limits", "failed_cells", "mlflow"}
+    run_data = run.model_dump(mode="json", exclude=left_out)
     protocols = {item.protocol.name: item.protocol.digest for item in measurings}
     weights = {name: value for item in measurings for name, value in item.weights.items()}
     content = sorted([row.side, row.method or "", row.sample_id, row.content_digest or ""] for row in clips)

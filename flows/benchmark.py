@@ -8,10 +8,11 @@ Prefect's result cache stays off, and what is missing is looked up first.
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -20,6 +21,8 @@ from prefect.states import Completed, Failed, State
 
 from ..core.run_file import RunFile
 from ..core.run_file_loading import load_run_file
+from ..core.waiting import page_logger
+from ..reports.mlflow.place import tracking_of
 from ..stages.results import RunResult, build_results
 from .environment import quiet_environment
 from .missing_work import Done, do_what_is_missing
@@ -29,6 +32,9 @@ from .view.names import flow_run_name
 from .view.outcome import final_state
 from .view.page import Page
 from .view.step_tasks import StepTasks
+
+if TYPE_CHECKING:
+    from ..reports.mlflow.logging_process import Logged
 
 NUM_FAILURES_RETURNED = 100
 
@@ -42,7 +48,7 @@ class _State:
     started: datetime.datetime
     run_file: Path
     result: RunResult | None = None
-    mlflow_run: str = ""
+    logged: Logged | None = None
 
 
 @task(name="score", task_run_name="score {run}", cache_policy=NO_CACHE, retries=0)
@@ -64,8 +70,10 @@ def report_run(run: str, state: _State) -> str:
     from ..reports.publish import publish
 
     assert state.result is not None
-    state.mlflow_run = publish(state.result.folder, state.run.name, state.run.output)
-    return state.mlflow_run
+    state.logged = publish(state.result.folder, state.run)
+    if state.logged.problem is not None:
+        page_logger.warning("%s; `reelbench report` logs it later", state.logged.problem)
+    return state.logged.page or state.logged.run_id or state.logged.problem or "MLflow is off"
 
 
 @flow(name="benchmark", flow_run_name=flow_run_name, validate_parameters=False)
@@ -84,7 +92,8 @@ def benchmark(
         failed_cells: "fail" or "complete", in place of the run file's.
 
     Returns:
-        {"run", "id", "folder", "num_samples", "num_failures", "failures"}: small, JSON-able.
+        {"run", "id", "folder", "num_samples", "num_failures", "failures", "mlflow"}: small, JSON-able;
+        "mlflow" has the run's "run_id", its "page" on a server, and the "problem" where it was not logged.
 
     Raises:
         ReelbenchError: the run file or what it names is not valid, or not what a deployment may name.
@@ -98,6 +107,7 @@ def benchmark(
             limit=limit, only=only or (), output=Path(output) if output else None, failed_cells=failed_cells
         )
         run = run.model_copy(update={"output": run.output.absolute(), "store": run.store_dir.absolute()})
+        tracking_of(run)  # an address that cannot be is refused now
         page = Page(run.name)
         with StepTasks() as tasks:
             done = do_what_is_missing(run, (tasks, StepLines(), page))
@@ -113,6 +123,7 @@ def benchmark(
             "num_samples": done.plan.num_samples,
             "num_failures": state.result.num_failures,
             "failures": [list(failure) for failure in done.failures[:NUM_FAILURES_RETURNED]],
+            "mlflow": None if state.logged is None else dataclasses.asdict(state.logged),
         }
         # Prefect takes the state for the run's, and gives its data to the caller.
         return final_state(run, state.result, done.plan.failures, returned)  # type: ignore[return-value]
@@ -120,12 +131,16 @@ def benchmark(
 
 def _places(state: _State) -> list[tuple[str, str]]:
     """What a person may open of a finished run."""
-    from ..reports.mlflow.store import default_tracking_uri, mlflow_command
-
     assert state.result is not None
-    return [
+    places = [
         ("Report", str(state.result.folder / "report.html")),
         ("Tables", str(state.result.tables_dir)),
-        ("MLflow's page", mlflow_command(default_tracking_uri(state.run.output))),
-        ("MLflow's run", state.mlflow_run),
     ]
+    tracking, logged = tracking_of(state.run), state.logged
+    if tracking is None or logged is None:
+        return places
+    if logged.problem is not None:
+        return [*places, ("MLflow", logged.problem)]
+    if logged.page is not None:
+        return [*places, ("MLflow's run", logged.page)]
+    return [*places, ("MLflow's page", tracking.how_to_open()), ("MLflow's run", str(logged.run_id))]

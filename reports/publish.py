@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+from html import escape
 from pathlib import Path
 
 from ..core.atomic_write import write_text_atomic
+from ..core.run_file import RunFile
 from ..core.run_folders import share_equal_files
 from ..core.store import record_results
-from .mlflow.log import log_run
-from .mlflow.store import default_tracking_uri
+from .mlflow.logging_process import Logged, log_within_limits
+from .mlflow.place import tracking_of
 from .pages.html_report import write_html_report
 from .pages.markdown_report import markdown_report
 
+_LINK_MARK = "<!-- MLflow -->"
 
-def publish(folder: Path, experiment: str, output: Path) -> str:
-    """Write the report of a run and log it to MLflow; the id of MLflow's run. Doing it again changes nothing.
+
+def publish(folder: Path, run: RunFile) -> Logged:
+    """Write the report of a run and log it to MLflow. Doing it again changes nothing.
 
     Args:
         folder: of the results, with `tables/` in it (`RunResult.folder`).
-        output: where MLflow's database lies.
+
+    Returns:
+        what came of logging; where MLflow cannot be reached, the reports are there all the same.
     """
     tables = folder / "tables"
     write_text_atomic(folder / "comparison.md", markdown_report(tables))
     html = write_html_report(tables, folder / "report.html")
     record_results(folder, "comparison.md", "report.html")
+    tracking = tracking_of(run)
+    logged = Logged() if tracking is None else log_within_limits(tables, tracking, html)
+    if logged.page is not None:
+        # Not before: the page is among what is logged.
+        link = f'<p>MLflow: <a href="{escape(logged.page)}">{escape(logged.page)}</a></p>'
+        write_text_atomic(html, html.read_text(encoding="utf-8").replace(_LINK_MARK, link, 1))
+        record_results(folder, "comparison.md", "report.html")
     share_equal_files(folder)
-    return log_run(tables, default_tracking_uri(output), experiment, html)
+    return logged

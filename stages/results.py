@@ -98,9 +98,8 @@ def _run_row(
     run: RunFile, parts: Sequence[Part], clips: Sequence[ClipRow], num_clips: int, num_failures: int
 ) -> RunRow:
     # Where things lie and how the work is spread does not change what the run is.
-    run_data = run.model_dump(
-        mode="json", exclude={"output", "store", "resources", "executor", "limits", "failed_cells"}
-    )
+    left_out = {"output", "store", "resources", "executor", "limits", "failed_cells", "mlflow"}
+    run_data = run.model_dump(mode="json", exclude=left_out)
     for entry in run_data["datasets"]:
         for name in ("methods", "metrics", "protocol"):
             if entry[name] is None:  # as in the run itself: earlier run files had no such entry

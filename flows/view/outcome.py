@@ -44,9 +44,11 @@ def final_state(
         left_out: why data sets failed while the run was planned.
         returned: what the flow returns.
     """
+    problem = (returned.get("mlflow") or {}).get("problem")
+    note = f"; {problem}" if problem else ""
     if not result.num_failures:
-        return Completed(message=f"{result.num_clips} clips, nothing failed", data=returned)
-    message = failures_message(result, left_out)
+        return Completed(message=f"{result.num_clips} clips, nothing failed{note}", data=returned)
+    message = failures_message(result, left_out) + note
     if run.failed_cells == "complete":
         return Completed(name=COMPLETED_WITH_FAILURES, message=message, data=returned)
     return Failed(message=message, data=CellsFailedError(message, returned))

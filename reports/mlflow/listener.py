@@ -24,9 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.atomic_write import write_text_atomic
 from ...core.hashing import digest
+from ...core.redaction import masked
 from ...core.sqlite_url import sqlite_path
-from .store import MAX_TAG, experiment_id, mlflow_name
-from .training_run import OpenRun, check_tracking_uri, flat_params, quiet
+from .place import check_tracking_uri
+from .store import MAX_TAG, artifacts_folder, experiment_id, mlflow_name
+from .training_run import OpenRun, flat_params, quiet
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -110,7 +112,7 @@ class MlflowListener:
                 self._has_warned = True
                 reason = (str(error) or type(error).__name__).splitlines()[0][:300]
                 print(
-                    f"warning: cannot log to MLflow at {_without_password(f'{self._uri}: {reason}')}\n"
+                    f"warning: cannot log to MLflow at {masked(f'{self._uri}: {reason}')}\n"
                     "  -> the training goes on; what is missing is sent when MLflow answers, or by the same "
                     "command with the same work folder",
                     file=sys.stderr,
@@ -159,7 +161,7 @@ class MlflowListener:
         return sorted(folder for folder, step in folders.items() if step.isdigit() and int(step) <= last)
 
     def _identity(self) -> str:
-        uri = _without_password(self._uri)
+        uri = re.sub(r"://[^/@\s]*@", "://***@", self._uri)  # as ever: it finds runs of before
         return digest({"uri": uri, "experiment": self._experiment, "params": self._params})
 
     def _found(self, client: MlflowClient) -> Run | None:
@@ -190,7 +192,12 @@ class MlflowListener:
         """A new run, noted in the work folder."""
         seconds = max((values.get("seconds", 0.0) for _, values in self._lines), default=0.0)
         run = client.create_run(
-            experiment_id(client, self._experiment, sqlite_path(self._uri)),
+            experiment_id(
+                client,
+                self._experiment,
+                sqlite_path(self._uri),
+                artifacts_folder(self._uri, self._work.absolute() / "mlflow"),
+            ),
             # What was trained before the run was opened lies behind it.
             start_time=int((time.time() - seconds) * 1000),
             run_name=self._name,
@@ -207,7 +214,3 @@ def _logged_lines(log: Path) -> list[tuple[int, dict[str, float]]]:
     except (OSError, ValueError):
         return []
     return [(int(row.pop("step")), row) for row in rows]
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"://[^/@\s]*@", "://***@", text)

@@ -1,7 +1,8 @@
 """Logging a run to MLflow: a view of the tables that can be deleted and made again.
 
 One parent run for the benchmark, a child for each method and data set. Runs are found by a tag with the
-digest of their content: logging again changes nothing, or finishes one that was killed. Log from one process.
+digest of their content: logging again changes nothing, or finishes one that was killed. They last from the
+start of the run to its tables, and are FAILED where something of them failed. Log from one process.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,13 +21,21 @@ from typing import TYPE_CHECKING
 from ...core.atomic_write import write_text_atomic
 from ...core.errors import StoreError
 from ...core.hashing import digest, digest_bytes
+from ...core.run_folders import started_at
 from ...core.tables import SCHEMAS
 from ..pages.markdown_report import comparison_markdown
 from ..pages.run_clips import clips_by_prompt, locate
 from ..tables.comparison import comparison_table
 from ..tables.run_tables import RunTables
 from .records import COMPLETE_TAG, CONTENT_TAG, Record, RunRecords, load_run_records
-from .store import checked_database, experiment_id, logged_run, quiet_environment, quiet_logging
+from .store import (
+    artifacts_folder,
+    checked_database,
+    experiment_id,
+    logged_run,
+    quiet_environment,
+    quiet_logging,
+)
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -46,7 +55,14 @@ class _Previews:
     prompts: Mapping[str, str]
 
 
-def log_run(tables_folder: Path, tracking_uri: str, experiment: str, report_path: Path | None = None) -> str:
+def log_run(
+    tables_folder: Path,
+    tracking_uri: str,
+    experiment: str,
+    report_path: Path | None = None,
+    folder: Path | None = None,
+    advanced: Callable[[], None] = lambda: None,
+) -> str:
     """Log the run whose Parquet tables lie in `tables_folder`.
 
     Args:
@@ -54,6 +70,8 @@ def log_run(tables_folder: Path, tracking_uri: str, experiment: str, report_path
         tracking_uri: an absolute SQLite URI (`default_tracking_uri`) or a server's address.
         experiment: name of the experiment; made if it is not there.
         report_path: the HTML report, logged as an artifact of the parent.
+        folder: for artifacts, where the address is of a database other than SQLite.
+        advanced: is called after each part that MLflow took.
 
     Returns:
         the id of the parent run.
@@ -61,58 +79,103 @@ def log_run(tables_folder: Path, tracking_uri: str, experiment: str, report_path
     Raises:
         StoreError: a table is missing, or the database cannot be used.
     """
-    records = load_run_records(tables_folder)
-    sources = _parent_sources(tables_folder, report_path)
-    previews = _previews(tables_folder, records)
-    artifacts_digest = digest(
-        {
-            "parent": {name: digest_bytes(path.read_bytes()) for name, path in sources.items()},
-            "children": [shown.prompts for shown in previews],
-        }
-    )
-    finished = {CONTENT_TAG: records.parent.key, COMPLETE_TAG: artifacts_digest}
-    found = logged_run(tracking_uri, finished)
+    content = _content(tables_folder, report_path)
+    found = logged_run(tracking_uri, content.finished)
     if found is not None:
         return found
     with _alone(tracking_uri), quiet_environment(), quiet_logging():
-        return _log(tables_folder, tracking_uri, experiment, records, sources, previews, artifacts_digest)
+        place = _Place(
+            tracking_uri, experiment, folder or tables_folder.parent, advanced, _span(tables_folder)
+        )
+        return _log(tables_folder, place, content)
 
 
-def _log(
-    tables_folder: Path,
-    tracking_uri: str,
-    experiment: str,
-    records: RunRecords,
-    sources: Mapping[str, Path],
-    previews: Sequence[_Previews],
-    artifacts_digest: str,
-) -> str:
+def find_logged(tables_folder: Path, tracking_uri: str, report_path: Path | None = None) -> str | None:
+    """The id of the parent run where all is logged already, as far as a look into an SQLite file tells."""
+    return logged_run(tracking_uri, _content(tables_folder, report_path).finished)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What is logged: the records, the parent's files, the children's previews, a digest of both."""
+
+    records: RunRecords
+    sources: Mapping[str, Path]
+    previews: Sequence[_Previews]
+    digest: str
+
+    @property
+    def finished(self) -> dict[str, str]:
+        """The tags of a parent that is logged to its end."""
+        return {CONTENT_TAG: self.records.parent.key, COMPLETE_TAG: self.digest}
+
+
+def _content(tables_folder: Path, report_path: Path | None) -> _Content:
+    records = load_run_records(tables_folder)
+    sources = _parent_sources(tables_folder, report_path)
+    previews = _previews(tables_folder, records)
+    artifacts = {
+        "parent": {name: digest_bytes(path.read_bytes()) for name, path in sources.items()},
+        "children": [shown.prompts for shown in previews],
+    }
+    return _Content(records, sources, previews, digest(artifacts))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where to log to, and the start and end of what is logged in ms."""
+
+    uri: str
+    experiment: str
+    folder: Path
+    advanced: Callable[[], None]
+    span: tuple[int, int]
+
+
+def _span(tables_folder: Path) -> tuple[int, int]:
+    """Start of the run, which names the folder of its results, and when its tables were whole; in ms."""
+    end = int(1000 * (tables_folder / "runs.parquet").stat().st_mtime)
+    started = started_at(tables_folder.parent)
+    start = end if started is None else int(1000 * started.timestamp())
+    return start, max(start, end)
+
+
+def _log(tables_folder: Path, place: _Place, content: _Content) -> str:
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
     from sqlalchemy.exc import SQLAlchemyError
 
-    database = checked_database(tracking_uri)
+    database = checked_database(place.uri)
     note = comparison_markdown(comparison_table(RunTables(tables_folder)))
     try:
         if database is not None:
             _open_once(database)
-        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
-        found_id = experiment_id(client, experiment, database)
+        client = MlflowClient(tracking_uri=place.uri, registry_uri=place.uri)
+        found_id = experiment_id(
+            client, place.experiment, database, artifacts_folder(place.uri, place.folder)
+        )
+        place.advanced()
+        query = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in content.finished.items())
+        if found := client.search_runs([found_id], filter_string=query, max_results=1):
+            return str(found[0].info.run_id)
         short_note = note if len(note) <= _MAX_NOTE else "The comparison is in the artifact comparison.md."
-        parent_id = _upsert(client, found_id, records.parent, {_NOTE_TAG: short_note})
-        for child, shown in zip(records.children, previews, strict=True):
-            child_id = _upsert(client, found_id, child, {_PARENT_TAG: parent_id}, parent_id)
+        parent_id = _upsert(client, found_id, place.span, content.records.parent, {_NOTE_TAG: short_note})
+        for child, shown in zip(content.records.children, content.previews, strict=True):
+            place.advanced()
+            child_id = _upsert(client, found_id, place.span, child, {_PARENT_TAG: parent_id}, parent_id)
             if shown.files:
                 prompts = json.dumps(shown.prompts, ensure_ascii=False, indent=1)
                 _log_files(client, child_id, shown.files, {"clips/prompts.json": prompts})
-        _log_files(client, parent_id, sources, {"comparison.md": note})
+        place.advanced()
+        _log_files(client, parent_id, content.sources, {"comparison.md": note})
         # Last: from now on the parent counts as logged.
-        client.set_tag(parent_id, COMPLETE_TAG, artifacts_digest)
+        client.set_tag(parent_id, COMPLETE_TAG, content.digest)
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0][:400]
+        hint = "free space or delete its folder, and " if database is not None else ""
         raise StoreError(
-            f"cannot log to MLflow at {tracking_uri}: {reason}",
-            "MLflow's data is a view of the tables: free space or delete its folder, and run again",
+            f"cannot log to MLflow at {place.uri}: {reason}",
+            f"MLflow's data is a view of the tables: {hint}run `reelbench report` with the same run file",
         ) from error
     return parent_id
 
@@ -146,6 +209,7 @@ def _open_once(database: Path) -> None:
 def _upsert(
     client: MlflowClient,
     experiment_id: str,
+    span: tuple[int, int],
     record: Record,
     tags: Mapping[str, str],
     parent_id: str | None = None,
@@ -157,7 +221,7 @@ def _upsert(
     if parent_id is not None:
         query += f" AND tags.`{_PARENT_TAG}` = '{parent_id}'"
     runs = client.search_runs([experiment_id], filter_string=query, max_results=1)
-    if runs and runs[0].info.status == "FINISHED":
+    if runs and runs[0].info.status in ("FINISHED", "FAILED"):
         return runs[0].info.run_id
     if runs:
         run = runs[0]
@@ -166,6 +230,7 @@ def _upsert(
             experiment_id,
             tags={**tags, CONTENT_TAG: record.key, _NAME_TAG: record.name},
             run_name=record.name,
+            start_time=span[0],
         )
     # A metric of the same time, step and value is kept once; so logging a second time, after a kill,
     # with the run's own start adds nothing.
@@ -178,7 +243,8 @@ def _upsert(
             params=[Param(name, value) for name, value in params],
         )
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in record.tags.items()])
-    client.set_terminated(run_id, "FINISHED", end_time=timestamp)
+    status = "FAILED" if record.has_failures else "FINISHED"
+    client.set_terminated(run_id, status, end_time=max(timestamp, span[1]))
     return run_id
 
 

@@ -44,6 +44,7 @@ class Record:
         name: what the page calls it.
         params, metrics, tags: as MLflow takes them.
         method, dataset, split: of a child; empty for the parent.
+        has_failures: whether a part of it failed.
     """
 
     key: str
@@ -54,6 +55,7 @@ class Record:
     method: str = ""
     dataset: str = ""
     split: str = ""
+    has_failures: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,9 @@ def _child(rows: list[Row], run: Row) -> Record:
     }
     key = digest({"run_key": run["run_key"], "rows": [_plain(row) for row in rows]})
     place_of = [first[column] or "" for column in ("method", "dataset", "split")]
-    return Record(key, " · ".join(filter(None, place_of)), _cut(params), metrics, tags, *place_of)
+    has_failures = any(row["num_failures"] for row in rows)
+    name = " · ".join(filter(None, place_of))
+    return Record(key, name, _cut(params), metrics, tags, *place_of, has_failures=has_failures)
 
 
 def _parent(run: Row, key: str) -> Record:
@@ -154,7 +158,8 @@ def _parent(run: Row, key: str) -> Record:
         params |= {f"{column}.{name}": str(value) for name, value in json_object(run[column]).items()}
     metrics = {name: float(run[name]) for name in ("num_clips", "num_failures") if run[name] is not None}
     tags = {"reelbench.kind": "benchmark", "reelbench.run_key": run["run_key"] or ""}
-    return Record(key, run["run"] or "benchmark", _cut(params), metrics, tags)
+    name, has_failures = run["run"] or "benchmark", bool(run["num_failures"])
+    return Record(key, name, _cut(params), metrics, tags, has_failures=has_failures)
 
 
 def _cut(params: Mapping[str, str]) -> dict[str, str]:

@@ -128,26 +128,43 @@ def checked_database(tracking_uri: str) -> Path | None:
     return database
 
 
-def experiment_id(client: MlflowClient, name: str, database: Path | None) -> str:
+def artifacts_folder(tracking_uri: str, folder: Path) -> Path | None:
+    """Where artifacts go: beside an SQLite file, into `folder` for another database; None where a server
+    says."""
+    database = checked_database(tracking_uri)
+    if database is not None:
+        return database.parent
+    is_database = tracking_uri.startswith(("postgresql", "mysql", "mssql"))
+    return folder if is_database else None
+
+
+def experiment_id(client: MlflowClient, name: str, database: Path | None, folder: Path | None = None) -> str:
     """The id of an experiment, which is made or restored where needed.
 
     Args:
         database: as of `checked_database`; its folder is made.
+        folder: as of `artifacts_folder`.
     """
+    from mlflow.exceptions import MlflowException
+
     if database is not None:
         database.parent.mkdir(parents=True, exist_ok=True)
+        folder = database.parent
     # Without a location of its own an experiment writes below the working directory of its maker.
-    location = None
-    if database is not None:
-        location = (database.parent / "artifacts" / digest(name)[:16]).as_uri()
+    location = None if folder is None else (folder / "artifacts" / digest(name)[:16]).as_uri()
     found = client.get_experiment_by_name(name)
-    if found is not None:
-        if database is not None and location is not None and found.artifact_location != location:
-            _relocate(database, str(found.experiment_id), str(found.artifact_location), location)
-        if found.lifecycle_stage != "active":
-            client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
-    return str(client.create_experiment(name, artifact_location=location, tags=_EXPERIMENT_TAGS))
+    if found is None:
+        try:
+            return str(client.create_experiment(name, artifact_location=location, tags=_EXPERIMENT_TAGS))
+        except MlflowException:
+            found = client.get_experiment_by_name(name)  # another run has made it in between
+            if found is None:
+                raise
+    if database is not None and location is not None and found.artifact_location != location:
+        _relocate(database, str(found.experiment_id), str(found.artifact_location), location)
+    if found.lifecycle_stage != "active":
+        client.restore_experiment(found.experiment_id)
+    return str(found.experiment_id)
 
 
 def _relocate(database: Path, experiment: str, before: str, after: str) -> None:

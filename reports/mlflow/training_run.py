@@ -14,9 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import StoreError
 from ..tables.run_tables import flat_settings
-from .store import MAX_PARAMETER, checked_database, mlflow_name, quiet_environment, quiet_logging
+from .store import MAX_PARAMETER, mlflow_name, quiet_environment, quiet_logging
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -68,22 +67,6 @@ class OpenRun:
             history = self.client.get_metric_history(self.id, mlflow_name(name))
             self.steps[name] = {metric.step for metric in history}
         return self.steps[name]
-
-
-def check_tracking_uri(tracking_uri: str) -> None:
-    """Refuse what would fail later, or end up in another place.
-
-    Raises:
-        StoreError: a folder, or a database whose place depends on the working directory.
-    """
-    checked_database(tracking_uri)
-    is_place = "://" in tracking_uri or tracking_uri == "databricks"
-    if not is_place or tracking_uri.startswith("file:"):
-        raise StoreError(
-            f"tracking URI {tracking_uri!r} is none that MLflow takes: folders are no longer, only databases "
-            "and servers",
-            "use sqlite:////absolute/path/mlflow.db, or the address of a server",
-        )
 
 
 def flat_params(values: Mapping[str, Any]) -> dict[str, str]:
