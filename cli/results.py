@@ -94,7 +94,8 @@ def print_places(run: RunFile, folder: Path, logged: Mapping[str, str | None]) -
         typer.echo(f"MLflow:  {logged['page'] or tracking.how_to_open()}")
     if logged["problem"] is not None:
         typer.secho(
-            f"MLflow:  {logged['problem']}\n  -> tables and report are whole; `reelbench report` with the same run "
-            "file and options logs them later",
+            f"MLflow:  {logged['problem']}\n"
+            "  -> tables and report are whole; `reelbench report` with the same run file and options"
+            " logs the run later",
             fg="yellow",
         )

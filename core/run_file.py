@@ -143,9 +143,7 @@ class MlflowEntry(FrozenConfig):
     @model_validator(mode="before")
     @classmethod
     def _short(cls, given: Any) -> Any:
-        if isinstance(given, str):
-            return {"tracking_uri": given}
-        return {"enabled": given} if isinstance(given, bool) else given
+        return {"tracking_uri": given} if isinstance(given, str) else given
 
 
 ONE_BY_ONE = {"doubled": "left to the caller"}
@@ -202,6 +200,13 @@ class RunFile(FrozenConfig):
                 "digit, at most 64"
             )
         return name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mlflow_off(cls, given: Any) -> Any:
+        if isinstance(given, dict) and isinstance(given.get("mlflow"), bool):
+            return {**given, "mlflow": {"enabled": given["mlflow"]}}
+        return given
 
     @field_validator("output", "store", mode="before")
     @classmethod

@@ -145,7 +145,8 @@ def _child(rows: list[Row], run: Row) -> Record:
     place_of = [first[column] or "" for column in ("method", "dataset", "split")]
     has_failures = any(row["num_failures"] for row in rows)
     name = " · ".join(filter(None, place_of))
-    return Record(key, name, _cut(params), metrics, tags, *place_of, has_failures=has_failures)
+    method, dataset, split = place_of
+    return Record(key, name, _cut(params), metrics, tags, method, dataset, split, has_failures)
 
 
 def _parent(run: Row, key: str) -> Record:
