@@ -139,6 +139,8 @@ def settings() -> Iterator[Check]:
         yield _ray()
     if is_installed("prefect"):
         yield _prefect()
+    if is_installed("mlflow"):
+        yield _mlflow()
 
 
 def _ray() -> Check:
@@ -169,6 +171,26 @@ def _prefect() -> Check:
     except PrefectServerError as error:
         return Check(BAD, "Prefect", f"{error.message}; {error.hint}")
     return Check(GOOD, "Prefect", f"the server at PREFECT_API_URL={url} answers")
+
+
+def _mlflow() -> Check:
+    from ..core.errors import StoreError
+    from ..reports.mlflow.place import VARIABLE, Tracking, check_tracking_uri, why_not_reached
+
+    uri = os.environ.get(VARIABLE, "").strip()
+    if not uri:
+        return Check(
+            GOOD, "MLflow", f"runs are logged to a file in their output folder ({VARIABLE} is not set)"
+        )
+    try:
+        check_tracking_uri(uri, VARIABLE)
+    except StoreError as error:
+        return Check(BAD, "MLflow", fault_text(error))
+    tracking = Tracking(uri, os.environ.get("MLFLOW_EXPERIMENT_NAME", "Default"), Path())
+    problem = why_not_reached(tracking)
+    if problem is not None:
+        return Check(BAD, "MLflow", f"{VARIABLE}={tracking.shown} cannot be used: {problem}")
+    return Check(GOOD, "MLflow", f"runs are logged to {VARIABLE}={tracking.shown}")
 
 
 def weights() -> Iterator[Check]:

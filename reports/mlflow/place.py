@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import threading
 from dataclasses import dataclass
@@ -64,7 +65,9 @@ class Tracking:
         """The address to open, or the shell command that shows the pages."""
         if self.is_server:
             return self.shown
-        return mlflow_command(self.uri if self.shown == self.uri else f"${VARIABLE}")
+        command = mlflow_command(self.uri)
+        # A password is in the variable alone: run files with one are refused.
+        return command if self.shown == self.uri else command.replace(shlex.quote(self.uri), f'"${VARIABLE}"')
 
 
 def tracking_of(run: RunFile) -> Tracking | None:
