@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 from ..core.errors import ReelbenchError, nearest
 from ..core.extras import missing_extra
-from . import contact_sheet, doctor, evaluate, ls, plan, report, run, serve, status, verify
+from . import contact_sheet, doctor, evaluate, history, ls, plan, report, run, serve, status, verify, watch
 from .lazy import LazyGroup
 from .logs import LoggedCommand
 from .terminal import INTERRUPTED, TERMINATED
@@ -164,6 +164,8 @@ app = typer.Typer(
 )
 app.command("plan", cls=LoggedCommand)(plan.plan)
 app.command("run", cls=LoggedCommand)(run.run)
+app.command("watch", cls=LoggedCommand)(watch.watch)
+app.command("history", cls=LoggedCommand)(history.history)
 app.command("serve", cls=LoggedCommand)(serve.serve)
 app.command("status", cls=LoggedCommand)(status.status)
 app.command("report", cls=LoggedCommand)(report.report)

@@ -43,7 +43,7 @@ def run(
     require_bench("reelbench run", [name for name in BENCH_MODULES if name != "ray" or is_ray_needed])
     if against is not None:
         check_recorded(against)
-    result = _run(run_file, amended, limit, only, output, is_brief=against is not None)
+    result = run_flow(run_file, amended, limit, only, output, is_brief=against is not None)
     folder = Path(result["folder"])
     is_reproduced = against is None or print_reproduction(folder, against)
     print_places(amended, folder, result["mlflow"])
@@ -51,15 +51,21 @@ def run(
         raise typer.Exit(1)
 
 
-def _run(
+def run_flow(
     run_file: Path,
     amended: RunFile,
     limit: int | None,
     only: list[str] | None,
     output: Path | None,
     is_brief: bool,
+    is_watched: bool = False,
 ) -> dict[str, Any]:
-    """Run the flow and print its tables; what the flow returns."""
+    """Run the flow and print its tables; what the flow returns.
+
+    Args:
+        is_brief: without the tables of editing and prediction.
+        is_watched: the flow `watch` in place of `benchmark`.
+    """
     from ..flows.environment import quiet_environment
     from ..flows.servers.prefect_server import is_running, prefect_api
 
@@ -75,12 +81,15 @@ def _run(
     # The server starts in its own process while the plan is made and the flow is imported here.
     with prefect_api(amended.output) as api:
         _print_plan(amended)
-        from ..flows.benchmark import benchmark
+        if is_watched:
+            from ..flows.watch import watch as flow
+        else:
+            from ..flows.benchmark import benchmark as flow
         from ..flows.view.outcome import CellsFailedError
 
         api.wait()
         try:
-            result: dict[str, Any] = benchmark(
+            result: dict[str, Any] = flow(
                 str(run_file), limit, list(only or ()), None if output is None else str(output)
             )
         except CellsFailedError as error:

@@ -149,6 +149,17 @@ def share_equal_files(folder: Path) -> None:
                 temporary.replace(path)
 
 
+def prune_results(run_dir: Path, num_kept: int) -> list[str]:
+    """Delete all results but the newest ones and those that `latest` names; the ids that are gone."""
+    latest = results_dir(run_dir).name
+    gone = [name for name in run_ids(run_dir)[:-num_kept] if name != latest]
+    for name in gone:
+        temporary = run_dir / f".{uuid.uuid4().hex[:12]}.tmp"
+        (run_dir / name).rename(temporary)  # whole or not at all
+        shutil.rmtree(temporary)
+    return gone
+
+
 def _has_old_layout(run_dir: Path) -> bool:
     return (run_dir / _TABLES).is_dir() and not (run_dir / _OF_AN_EVALUATION).exists()
 

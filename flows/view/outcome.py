@@ -35,6 +35,10 @@ class CellsFailedError(ReelbenchError):
         return type(self), (self.message, self.result)
 
 
+class RegressionError(CellsFailedError):
+    """A run is finished, and values are worse than in the last good night."""
+
+
 def final_state(
     run: RunFile, result: RunResult, left_out: Sequence[ReelbenchError], returned: dict[str, Any]
 ) -> State[Any]:

@@ -56,8 +56,8 @@ class CellChange:
 
     @property
     def words(self) -> str:
-        """ "FVD of zs2 on msrvtt: 80.6 -> 91.2 (+10.6, 95% 4.1 to 17.0, p 0.002, 256 pairs)"."""
-        numbers = f"{_number(self.before)} -> {_number(self.now)}"
+        """ "FVD of zs2 on msrvtt: 80.6 → 91.2 (+10.6, 95% 4.1 to 17.0, p 0.002, 256 pairs)"."""
+        numbers = f"{_number(self.before)} → {_number(self.now)}"
         if self.difference is not None:
             parts = [f"{self.difference:+.3g}"]
             if self.low is not None and self.high is not None:
@@ -84,9 +84,9 @@ class Difference:
 
     @property
     def words(self) -> str:
-        """ "torch: 2.13.0 -> 2.14.1"."""
+        """ "torch: 2.13.0 → 2.14.1"."""
         of = f" of {self.method}" if self.method else ""
-        return f"{self.what}{of}: {self.before or 'not recorded'} -> {self.now or 'not recorded'}"
+        return f"{self.what}{of}: {self.before or 'not recorded'} → {self.now or 'not recorded'}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +106,8 @@ class MethodFailure:
 
     @property
     def words(self) -> str:
-        """ "zs2 on msrvtt: 12 of 12 clips failed (OutOfMemoryError: ...), as before"."""
-        since = "which all were there before" if self.is_new else "as before"
+        """ "zs2 on msrvtt: 12 of 12 clips are not there, and no good night has them (...)"."""
+        since = "and all were in the night before" if self.is_new else "and no good night has them"
         return (
             f"{self.method} on {self.dataset}: {self.num_failed} of {self.num_clips} clips are not there, "
             f"{since} ({self.cause})"
@@ -145,9 +145,10 @@ class Changes:
             "worse": "worse",
         }[self.verdict]
         named = [cell.words for cell in self.cells if cell.verdict == self.verdict]
-        if self.verdict in ("better", "worse"):
+        if named and self.verdict in ("better", "worse"):
             said += f": {named[0]}" + (f", and {len(named) - 1} more" if len(named) > 1 else "")
-        return said
+        failed = dict.fromkeys(failure.method for failure in self.failures)
+        return said + (f"; failed: {', '.join(failed)}" if failed else "")
 
 
 _SECTIONS: tuple[tuple[str, CellVerdict], ...] = (

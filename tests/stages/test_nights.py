@@ -138,6 +138,7 @@ def test_one_method_that_always_fails_keeps_no_other_from_being_compared(nights:
     assert second.verdict == "worse"
     assert cell(second, "shaky").verdict == "worse"
     assert cell(second, "broken").verdict == "not compared"
+    assert second.headline.endswith("; failed: broken")
     (failure,) = second.failures
     assert (failure.method, failure.num_failed, failure.num_clips) == ("broken", NUM_CLIPS, NUM_CLIPS)
     assert "always fails" in failure.cause

@@ -1,0 +1,158 @@
+"""Each value of a run over time, from the tables of its nights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import StoreError
+from ...core.hashing import digest
+from ...core.tables import read_table
+from ..tables.measurement import is_value
+from .changes import CellChange, Changes
+
+MARKS = {"unchanged": "=", "changed": "~", "better": "+", "worse": "!", "not compared": ""}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A value of one night.
+
+    Attributes:
+        value: None where there is none.
+        low, high: its 95% interval.
+        n: clips that it is of.
+        coverage: n / clips asked for.
+        series: equal for values that can be compared: of one protocol, on the same samples and seeds.
+        change: how it differs from the last good night before; None where that is not known.
+    """
+
+    run_id: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    coverage: float
+    series: str
+    change: CellChange | None
+
+    @property
+    def mark(self) -> str:
+        """ "=" unchanged, "~" changed, "+" better, "!" worse, empty where it is not compared."""
+        return MARKS[self.change.verdict] if self.change is not None else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellHistory:
+    """One method, data set and metric over the nights, the oldest first."""
+
+    method: str
+    dataset: str
+    metric: str
+    label: str
+    higher_is_better: bool | None
+    points: tuple[Point, ...]
+
+    @property
+    def title(self) -> str:
+        """ "FVD of zs2 on msrvtt"."""
+        return f"{self.label} of {self.method} on {self.dataset}"
+
+
+def read_history(
+    nights: Iterable[tuple[str, Path, Changes | None]],
+    methods: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+) -> tuple[list[CellHistory], list[str]]:
+    """The histories of all cells, in the order of the newest night that has them, and what could not be read.
+
+    Args:
+        nights: (id, folder, its changes) the oldest first.
+        methods, metrics: labels of methods and names of metrics that are kept; none for all, but of costs.
+    """
+    cells: dict[tuple[str, str, str], list[Point]] = {}
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    notes = []
+    for run_id, folder, changes in nights:
+        try:
+            summary = read_table(folder / "tables", "summary").to_pylist()
+            clips = read_table(folder / "tables", "clips").to_pylist()
+        except StoreError as error:
+            notes.append(f"{run_id} is left out: {error.message}")
+            continue
+        known = {} if changes is None else {(c.method, c.dataset, c.metric): c for c in changes.cells}
+        asked = _asked(clips)
+        for row in summary:
+            if row["seed"] is not None or not _is_wanted(row, methods, metrics):
+                continue
+            key = (row["method"], row["dataset"], row["metric"])
+            rows.pop(key, None)  # the order is that of the newest night
+            rows[key] = row
+            series = digest([row["protocol_digest"], asked.get(key[:2])])
+            cells.setdefault(key, []).append(
+                Point(
+                    run_id=run_id,
+                    value=row["value"] if is_value(row["value"]) else None,
+                    low=row["low"],
+                    high=row["high"],
+                    n=row["n"],
+                    coverage=row["coverage"],
+                    series=series,
+                    change=known.get(key),
+                )
+            )
+    found = [
+        CellHistory(
+            method=key[0],
+            dataset=key[1],
+            metric=key[2],
+            label=row["label"],
+            higher_is_better=row["higher_is_better"],
+            points=tuple(cells[key]),
+        )
+        for key, row in rows.items()
+    ]
+    return found, notes
+
+
+def history_rows(histories: Iterable[CellHistory]) -> list[dict[str, Any]]:
+    """A row for each value, for CSV and JSON."""
+    return [
+        {
+            "method": cell.method,
+            "dataset": cell.dataset,
+            "metric": cell.metric,
+            "id": point.run_id,
+            "value": point.value,
+            "low": point.low,
+            "high": point.high,
+            "n": point.n,
+            "coverage": point.coverage,
+            "compared_with": None if point.change is None else point.change.before_id,
+            "verdict": None if point.change is None else point.change.verdict,
+            "difference": None if point.change is None else point.change.difference,
+            "difference_low": None if point.change is None else point.change.low,
+            "difference_high": None if point.change is None else point.change.high,
+            "p_holm": None if point.change is None else point.change.p_holm,
+            "series": point.series[:12],
+        }
+        for cell in histories
+        for point in cell.points
+    ]
+
+
+def _is_wanted(row: dict[str, Any], methods: Sequence[str], metrics: Sequence[str]) -> bool:
+    if methods and row["method"] not in methods:
+        return False
+    return row["metric"] in metrics if metrics else row["level"] != "cost"
+
+
+def _asked(clips: Iterable[dict[str, Any]]) -> dict[tuple[str, str], str]:
+    """A digest of the samples and seeds of each method and data set."""
+    asked: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for row in clips:
+        if row["side"] == "generated":
+            asked.setdefault((row["method"], row["dataset"]), []).append((row["sample_id"], row["seed"]))
+    return {cell: digest(sorted(map(list, samples))) for cell, samples in asked.items()}
