@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,6 +17,7 @@ from uuid import uuid4
 import pytest
 
 from reelbench.core.errors import ReelbenchError
+from reelbench.flows.parameters import ALLOW_OUTSIDE_HOME, ALLOW_PLUGIN_FILES
 from reelbench.flows.servers.prefect_server import prefect_api
 from reelbench.flows.servers.stale_runs import SILENT_AFTER_S, is_left_behind, settle_stale_runs
 
@@ -148,3 +152,42 @@ def _lines(client: Any, flow_run_id: Any) -> list[str]:
     return [
         log.message for log in client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[flow_run_id])))
     ]
+
+
+@pytest.mark.e2e
+def test_a_cancelled_run_ends_its_work_and_is_cancelled(
+    client: Any, write_run_file: Callable[..., Path], tmp_path: Path, bench: Any
+) -> None:
+    from prefect.states import Cancelling
+
+    from reelbench.flows.benchmark import benchmark
+
+    flow: Any = benchmark
+    deployment = client.create_deployment(
+        client.create_flow(flow), name="any", entrypoint="reelbench.flows.benchmark:benchmark", path="."
+    )
+    run_file = write_run_file(executor="local", resources={"shard_size": 1, "num_actors": 2})
+    parameters = {"run_file": str(run_file)}
+    run = client.create_flow_run_from_deployment(deployment, parameters=parameters)
+    (tmp_path / "diary").mkdir()
+    allowed = {ALLOW_PLUGIN_FILES: "1", ALLOW_OUTSIDE_HOME: "1"}
+    prefect = Path(sys.executable).with_name("prefect")
+    process = subprocess.Popen(
+        [prefect, "flow-run", "execute", str(run.id)],
+        env={**os.environ, **allowed, "TINY_DIARY": str(tmp_path / "diary"), "TINY_SECONDS": "60"},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        bench.wait_for(lambda: any((tmp_path / "diary").iterdir()) or process.poll() is not None, "work")
+        client.set_flow_run_state(run.id, Cancelling())
+        bench.wait_for(lambda: not bench.workers_in(tmp_path / "diary"), "the workers to end")
+        bench.wait_for(lambda: client.read_flow_run(run.id).state.is_final(), "the run to end")
+    finally:
+        printed, _ = bench.end(process)
+    states = [state.name for state in client.read_flow_run_states(run.id)]
+    assert states[-2:] == ["Cancelling", "Cancelled"], printed
+    assert _tasks(client, run.id)["sample drift/words/seed0"].name == "Cancelled"
+    assert "Traceback" not in printed
