@@ -304,12 +304,14 @@ class RunFile(FrozenConfig):
                 raise RunFileError(f"failed_cells: {failed_cells!r:.40} is none of {', '.join(FAILED_CELLS)}")
             changes["failed_cells"] = failed_cells
         if limit is not None:
-            if limit < 1:
-                raise RunFileError(f"--limit {limit}: must be at least 1")
+            if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+                raise RunFileError(f"--limit {limit!r:.40}: must be a whole number of at least 1")
             changes["limit"] = limit
         if output is not None:
             changes["output"] = output
         if only:
+            if isinstance(only, str) or not all(isinstance(name, str) for name in only):
+                raise RunFileError(f"--only {only!r:.60}: must be a list of names")
             known = {name for entry in (*self.methods, *self.datasets) for name in (entry.name, entry.label)}
             known |= set(self.all_metrics)
             for name in only:

@@ -62,19 +62,29 @@ def safetensors_header(file: BinaryIO) -> dict[str, Any]:
     length = int.from_bytes(file.read(8), "little")
     if length > _MAX_HEADER_BYTES:
         raise ValueError("it does not begin as a safetensors file does")
-    header: dict[str, Any] = json.loads(file.read(length))
-    return header
+    return _json_object(file.read(length))
 
 
 def own_entry(file: BinaryIO) -> dict[str, Any]:
     """What Reelbench wrote into the metadata of a safetensors file: one entry, JSON; empty where it has none.
 
     Raises:
-        ValueError, AttributeError: not such a file.
+        ValueError: not such a file.
     """
     metadata = safetensors_header(file).get("__metadata__") or {}
-    entry: dict[str, Any] = json.loads(metadata.get("reelbench", "{}"))
-    return entry
+    if not isinstance(metadata, dict):
+        raise ValueError("its metadata are no names and values")
+    return _json_object(metadata.get("reelbench", "{}"))
+
+
+def _json_object(text: Any) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"its header is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError("its header is no JSON object")
+    return value
 
 
 def tensor_names(path: Path) -> frozenset[str] | None:
@@ -88,9 +98,12 @@ def tensor_names(path: Path) -> frozenset[str] | None:
             names = archive.namelist()
             if any("/code/" in name for name in names):
                 return None
-            pickled = archive.read(next(name for name in names if name.endswith("data.pkl")))
-        return frozenset(item for _, item, _ in pickletools.genops(pickled) if isinstance(item, str))
-    except (OSError, ValueError, zipfile.BadZipFile, StopIteration):
+            pickled = next(entry for entry in archive.infolist() if entry.filename.endswith("data.pkl"))
+            if pickled.file_size > _MAX_HEADER_BYTES:  # a few bytes can be packed for any number
+                return None
+            opcodes = pickletools.genops(archive.read(pickled))
+        return frozenset(item for _, item, _ in opcodes if isinstance(item, str))
+    except Exception:  # damaged bytes lead the readers to errors of any class
         return None
 
 
@@ -128,7 +141,7 @@ def refuse_damaged(path: Path, what: str) -> None:
     """
     try:
         reason = damage(path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # as above
         reason = f"{type(error).__name__}: {error}"
     if reason is not None:
         raise WeightsError(f"cannot read {path}: {reason}", f"fetch it again: {what}")

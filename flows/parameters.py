@@ -15,6 +15,9 @@ from ..core.errors import ReelbenchError
 ALLOW_PLUGIN_FILES = "REELBENCH_ALLOW_PLUGIN_FILES"
 ALLOW_OUTSIDE_HOME = "REELBENCH_ALLOW_OUTSIDE_HOME"
 
+_MOST_CHARACTERS = 4000
+"""Of a path; Linux takes 4,095 bytes."""
+
 
 def check_parameters(**paths: str | None) -> None:
     """Where Prefect has started this process for a run: refuse paths outside of `REELBENCH_HOME` (or else
@@ -24,8 +27,13 @@ def check_parameters(**paths: str | None) -> None:
         paths: by parameter, None where it is not given.
 
     Raises:
-        ReelbenchError: a path leads outside.
+        ReelbenchError: a path leads outside, or is none.
     """
+    for name, path in paths.items():
+        if path is not None and (not isinstance(path, str) or "\0" in path or len(path) > _MOST_CHARACTERS):
+            raise ReelbenchError(
+                f"{name}={path!r:.60} is no path", f"give {name} as text, a path of a file system"
+            )
     if "PREFECT__FLOW_RUN_ID" not in os.environ:
         return
     if not _is_allowed(ALLOW_PLUGIN_FILES):

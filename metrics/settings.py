@@ -260,7 +260,7 @@ class ResizeSettings(Settings):
                 ]
         if resolution is None and "resolution" in sizes:
             raise ValueError("a resize is of size 'resolution': set resolution, in pixels")
-        if resolution is not None and not {"resolution", resolution} & set(sizes):
+        if resolution is not None and not any(size in ("resolution", resolution) for size in sizes):
             raise ValueError(f"resolution is {resolution}, and no resize is of it: write `size: resolution`")
         return filled
 

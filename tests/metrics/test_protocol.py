@@ -59,6 +59,8 @@ def test_a_typo_is_answered_with_the_nearest_name() -> None:
         ({"clip": {"resize": [{"size": 224}]}}, "must be of size 'model'"),
         ({"i3d": {"resize": [{"size": 224, "phase": "corner"}]}}, "antialias off"),
         ({"i3d": {"resize": [{"size": "resolution"}, {"size": 224}]}}, "set resolution, in pixels"),
+        ({"i3d": {"resize": [{"size": {}}, {"size": []}, 7]}}, "i3d.resize"),
+        ({"i3d": {"resolution": {}, "resize": [{"size": {}}]}}, "resolution"),
         ({"i3d": {"resolution": 128}}, "resolution is 128, and no resize is of it"),
         ({"i3d": {"resolution": "many", "resize": [{"size": "resolution"}, {}]}}, "i3d.resolution: must be"),
         ({"i3d": {"reference_resize": []}}, "i3d.reference_resize: must hold at least 1"),
