@@ -193,20 +193,23 @@ class Serving:
             _end(worker)
         end_marked(self._options.folder, 0.0)
         if self._api is not None:
-            with contextlib.suppress(Exception):  # the next start does what could not be done
-                self._settle_runs()
+            self._settle_runs()
             self._api.stop()
 
     def _start_server(self) -> None:
+        _keep_last_log(self._options.folder / "server.log")
         self._api = start_server(self._options.folder, self._listener, self._auth_string, _SERVER_SETTINGS)
         self._api.wait(closes_stale_runs=False)
 
     def _settle_runs(self) -> None:
         """Put back or close what ended workers left, where none is at work."""
         assert self._api is not None
-        for line in settle_stale_runs(POOL, none_is_alive=True):
-            self._say(line)
-        self._api.close_stale_runs()
+        try:
+            for line in settle_stale_runs(POOL, none_is_alive=True):
+                self._say(line)
+            self._api.close_stale_runs()
+        except Exception as error:  # of Prefect's client: many kinds
+            self._say(f"what ended runs have left is for the next start to close: {error}")
 
     def _make_pool(self) -> None:
         from prefect.client.orchestration import get_client
@@ -235,7 +238,9 @@ class Serving:
             variables[ALLOW_PLUGIN_FILES] = "1"
         if options.allow_outside:
             variables[ALLOW_OUTSIDE_HOME] = "1"
-        with (options.folder / "worker.log").open("ab") as log:
+        path = options.folder / "worker.log"
+        _keep_last_log(path)
+        with path.open("wb") as log:
             self._worker = subprocess.Popen(
                 [sys.executable, "-P", "-m", _WORKER_MODULE, POOL, str(os.getpid())],
                 env={**os.environ, **variables},
@@ -269,7 +274,7 @@ class Serving:
             ) from None
         if code:
             raise ServeError(
-                f"the deployments in {options.deployments} cannot be made: {last_line(log) or 'no message'}",
+                f"the deployments in {options.deployments} cannot be made: {_cause(log)}",
                 f"see {log}",
             )
 
@@ -282,7 +287,7 @@ class Serving:
                 f"{what}; {_MAX_RESTARTS} starts within {_RESTARTS_WITHIN_S / 60:.0f} minutes did not help",
                 f"see {path}",
             )
-        self._say(f"{what}; starting it again (its log: {path})")
+        self._say(f"{what}; starting it again (its log: {path}.1)")
 
 
 @contextlib.contextmanager
@@ -377,6 +382,18 @@ def _shell_lines(folder: Path) -> str:
     bypass = [name for name in ("no_proxy", "NO_PROXY") if name in os.environ]
     lines += [f"export {name}={shlex.quote(os.environ[name])}" for name in bypass]
     return "\n".join(lines) + "\n"
+
+
+def _keep_last_log(path: Path) -> None:
+    """A process that is started again writes a log of its own; the one before stays as `<name>.1`."""
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(path.with_name(f"{path.name}.1"))
+
+
+def _cause(log: Path) -> str:
+    """The last line that names an error, or else the last one."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return next((line for line in reversed(lines) if "Error" in line), None) or last_line(log) or "no message"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
