@@ -85,6 +85,7 @@ def run_flow(
             from ..flows.watch import watch as flow
         else:
             from ..flows.benchmark import benchmark as flow
+        from ..flows.benchmark import finished
         from ..flows.view.outcome import CellsFailedError
 
         api.wait()
@@ -94,9 +95,16 @@ def run_flow(
             )
         except CellsFailedError as error:
             result = error.result
-        except Exception:
-            api.check()
-            raise
+        except Exception as error:
+            if is_watched or not finished:
+                api.check()
+                raise
+            result = finished[-1]
+            typer.secho(
+                f"The run is finished; Prefect's page lacks the end, as its server does not answer: {error}",
+                fg="yellow",
+                err=True,
+            )
     folder = Path(result["folder"])
     print_tables(folder, is_brief)
     print_failures(folder)

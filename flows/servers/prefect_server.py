@@ -33,7 +33,9 @@ from typing import IO, Any
 
 from ...core.errors import ReelbenchError
 from ...core.proxies import changed_environment, is_loopback, proxy_changes
+from ...core.retries import with_jitter
 from ...core.sqlite_url import sqlite_url
+from ...core.waiting import Waiting, say
 from ..environment import quiet_environment
 from ..workers.log_file import last_line
 from .authentication import authorization, new_auth_string
@@ -46,6 +48,8 @@ _STOP_TIMEOUT_S = 10.0
 _LEAST_FREE_BYTES = 2**21  # what an empty database takes
 _RECORD_TIMEOUT_S = 15.0
 _RECORD_POLL_S = 0.4
+_MAX_RESTARTS = 3
+_KEEP_POLL_S = 0.5
 
 _RUN_SETTINGS = {
     "PREFECT_UI_ENABLED": "false",
@@ -84,6 +88,31 @@ class PrefectApi:
         self.auth_string = auth_string
         self._process = process
         self._has_answered = False
+        self._over = threading.Event()
+
+    def keep(self, listener: socket.socket, settings: Mapping[str, str]) -> None:
+        """Start a server of our own again where it ends before its time: on the same port, whose connections
+        wait meanwhile, and the same database. A thread looks after it until `stop`."""
+        threading.Thread(target=self._keep, args=(listener, settings), daemon=True).start()
+
+    def _keep(self, listener: socket.socket, settings: Mapping[str, str]) -> None:
+        assert self.home is not None
+        assert self.auth_string is not None
+        for left in reversed(range(_MAX_RESTARTS + 1)):
+            while (code := self.exit_code()) is None:
+                if self._over.wait(_KEEP_POLL_S):
+                    return
+            if self._over.is_set():
+                return
+            what = f"the run's own Prefect server has ended (exit code {code}); the work goes on"
+            if not left or shutil.disk_usage(self.home).free < _LEAST_FREE_BYTES:
+                break
+            say(f"{what}, and the server is started again")
+            self._process = start_server(self.home, listener, self.auth_string, settings)._process
+            self._over.wait(with_jitter(1.0))
+        say(f"{what}, and Prefect's page lacks the rest; the server's log is {self.home}/server.log")
+        listener.close()  # who calls it is refused at once
+        logging.getLogger("prefect").setLevel(logging.CRITICAL + 1)  # it would say so of each event
 
     def wait(self, closes_stale_runs: bool = True) -> None:
         """Return when the server answers.
@@ -99,8 +128,9 @@ class PrefectApi:
             self._wait_for_users_server()
             return
         assert self.home is not None
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while time.monotonic() < deadline:
+        start = Waiting("Prefect's server to start", _START_TIMEOUT_S)
+        while not start.is_over:
+            start.look()
             if self._process.poll() is not None:
                 if shutil.disk_usage(self.home).free < _LEAST_FREE_BYTES:
                     raise PrefectServerError(
@@ -143,8 +173,15 @@ class PrefectApi:
         """Of a server of our own that has ended."""
         return None if self._process is None else self._process.poll()
 
+    def settle(self) -> None:
+        """Where a server of our own was just started again, wait until it answers, to take what is left."""
+        with contextlib.suppress(PrefectServerError):
+            if self.exit_code() is None and self._process is not None:
+                self.wait(closes_stale_runs=False)
+
     def stop(self) -> None:
         """Stop a server of our own, after it has got everything; the user's goes on."""
+        self._over.set()
         if self._process is None or self._process.poll() is not None:
             return
         if not self._has_answered:
@@ -242,6 +279,7 @@ def prefect_api(output: Path) -> Iterator[PrefectApi]:
                 try:
                     yield api
                 finally:
+                    api.settle()
                     # While the settings still point to it: what is queued must find its way.
                     api.stop()
     finally:
@@ -285,10 +323,12 @@ def _lock_home(output: Path) -> tuple[Path, IO[str]]:
 
 
 def _start_server(home: Path) -> PrefectApi:
-    # The port is bound here and handed over, so nobody else can take it in between.
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return start_server(home, listener, new_auth_string(), _RUN_SETTINGS)
+    # The port is bound here and handed over, so nobody else can take it; it stays open for a second server.
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    api = start_server(home, listener, new_auth_string(), _RUN_SETTINGS)
+    api.keep(listener, _RUN_SETTINGS)
+    return api
 
 
 def start_server(

@@ -35,6 +35,8 @@ with prefect_api(Path(sys.argv[1])) as api:
     @flow(name="benchmark")
     def benchmark():
         for number in range(10):
+            if number == 5 and sys.argv[2] == "without its server":
+                os.kill(api._process.pid, signal.SIGKILL)
             add(number)
         print(api._process.pid, flush=True)
         if sys.argv[2] == "killed":
@@ -90,6 +92,15 @@ def test_a_killed_run_leaves_no_server_and_the_next_one_closes_its_records(tmp_p
     # Every task of the second run is recorded; of the first, those that reached the server.
     assert states(tmp_path, "task_run")["COMPLETED"] >= 10
     assert "RUNNING" not in states(tmp_path, "task_run")
+
+
+def test_a_server_that_is_killed_is_started_again_and_gets_the_end(tmp_path: Path) -> None:
+    done, server = run_flow(tmp_path, "without its server")
+    assert done.returncode == 0, done.stderr
+    assert "has ended (exit code -9); the work goes on, and the server is started again" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert states(tmp_path, "flow_run") == {"COMPLETED": 1}
+    assert gone(server, within_s=5)
 
 
 def test_the_users_server_is_used_when_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
