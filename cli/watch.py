@@ -31,7 +31,7 @@ def watch(
     path = Path(result["changes"])
     typer.echo("")
     typer.echo(path.read_text(encoding="utf-8"))
-    print_places(amended, Path(result["folder"]))
+    print_places(amended, Path(result["folder"]), result["mlflow"])
     typer.echo(f"Changes: {relative(path)}")
     is_bad = result["num_failures"] and amended.failed_cells == "fail"
     if result["verdict"] == "worse" or is_bad:

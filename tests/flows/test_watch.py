@@ -62,7 +62,7 @@ def test_a_night_without_failures_is_completed_under_the_name_of_its_verdict(
 
 
 def test_failures_and_a_regression_are_both_told() -> None:
-    bad = Failed(message="12 failures: zs2", data=CellsFailedError("12 failures: zs2", {}))
+    bad: State[Any] = Failed(message="12 failures: zs2", data=CellsFailedError("12 failures: zs2", {}))
     worse = ended("worse", bad, 12)
     assert (worse.type.value, worse.name) == ("FAILED", "Regression")
     assert "12 failures: zs2" in str(worse.message)
