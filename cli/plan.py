@@ -27,9 +27,11 @@ def plan(
     """Show which clips a run has, which are missing, and what they will take. Makes nothing."""
     from ..core.store import Store
     from ..datasets.video import default_codec
+    from ..reports.mlflow.place import tracking_of
     from ..stages.planning import look_at_run
 
     run = load(run_file, limit, only, output)
+    tracking_of(run)  # an address that cannot be is refused
     planned, weights = look_at_run(run)
     to_fetch = [fetch_text(ref, online) for ref in weights.not_fetched]
     free_bytes = Store(run.store_dir, default_codec(), read_only=True).files.free_bytes()

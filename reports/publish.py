@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 
 from ..core.atomic_write import write_text_atomic
+from ..core.redaction import without_machine
 from ..core.run_file import RunFile
 from ..core.run_folders import share_equal_files
 from ..core.store import record_results
@@ -27,7 +28,7 @@ def publish(folder: Path, run: RunFile) -> Logged:
         what came of logging; where MLflow cannot be reached, the reports are there all the same.
     """
     tables = folder / "tables"
-    write_text_atomic(folder / "comparison.md", markdown_report(tables))
+    write_text_atomic(folder / "comparison.md", without_machine(markdown_report(tables)))
     html = write_html_report(tables, folder / "report.html")
     record_results(folder, "comparison.md", "report.html")
     tracking = tracking_of(run)

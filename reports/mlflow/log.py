@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 from ...core.atomic_write import write_text_atomic
 from ...core.errors import StoreError
 from ...core.hashing import digest, digest_bytes
+from ...core.redaction import without_machine
 from ...core.run_folders import started_at
-from ...core.tables import SCHEMAS
+from ...core.tables import SCHEMAS, read_table, write_table
 from ..pages.markdown_report import comparison_markdown
 from ..pages.run_clips import clips_by_prompt, locate
 from ..tables.comparison import comparison_table
@@ -146,7 +147,7 @@ def _log(tables_folder: Path, place: _Place, content: _Content) -> str:
     from sqlalchemy.exc import SQLAlchemyError
 
     database = checked_database(place.uri)
-    note = comparison_markdown(comparison_table(RunTables(tables_folder)))
+    note = without_machine(comparison_markdown(comparison_table(RunTables(tables_folder))))
     try:
         if database is not None:
             _open_once(database)
@@ -264,10 +265,36 @@ def _log_files(
         for name, source in files.items():
             place = Path(folder) / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, place)
+            if source.suffix == ".parquet":
+                _copy_table(source, place)
+            else:
+                shutil.copyfile(source, place)
         for name, text in texts.items():
             write_text_atomic(Path(folder) / name, text)
         client.log_artifacts(run_id, folder)
+
+
+_WITH_PATHS = (
+    *("path", "preview", "error_message", "notes", "run_file", "weights", "method_config", "extractor"),
+    *("method_name", "signature", "metric"),
+)
+"""Columns of tables that may hold paths of this machine."""
+
+
+def _copy_table(source: Path, place: Path) -> None:
+    """Copy a table for others, without this machine's absolute paths; as it is where it has none."""
+    rows = read_table(source.parent, source.stem).to_pylist()
+    clean = [
+        {
+            name: without_machine(value) if name in _WITH_PATHS and isinstance(value, str) else value
+            for name, value in row.items()
+        }
+        for row in rows
+    ]
+    if clean == rows:
+        shutil.copyfile(source, place)
+    else:
+        write_table(place.parent, place.stem, clean)
 
 
 def _parent_sources(tables_folder: Path, report_path: Path | None) -> dict[str, Path]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ...core.errors import StoreError
 from ...core.hashing import digest
+from ...core.redaction import without_machine
 from ..tables.build import why_missing
 from ..tables.measurement import is_value
 from ..tables.run_tables import Row, RunTables, by_protocol, flat_settings, json_object, order_key
@@ -121,9 +122,9 @@ def _child(rows: list[Row], run: Row) -> Record:
     metrics: dict[str, float] = {}
     tags = {"reelbench.kind": "method"}
     for row in rows:
-        name = mlflow_name(row["metric"])
+        name = mlflow_name(without_machine(row["metric"]))
         if not is_value(row["value"]):
-            tags[f"undefined.{name}"] = why_missing(row)[:MAX_TAG]
+            tags[f"undefined.{name}"] = without_machine(why_missing(row))[:MAX_TAG]
             continue
         metrics[name] = float(row["value"])
         if row.get("references"):
@@ -164,8 +165,9 @@ def _parent(run: Row, key: str) -> Record:
 
 
 def _cut(params: Mapping[str, str]) -> dict[str, str]:
-    """Parameters within MLflow's limits; whole ones are in the tables."""
+    """Parameters within MLflow's limits, and without places of this machine; whole ones are in the tables."""
+    clean = {mlflow_name(without_machine(name)): without_machine(value) for name, value in params.items()}
     return {
-        mlflow_name(name): value if len(value) <= MAX_PARAMETER else value[: MAX_PARAMETER - 1] + "…"
-        for name, value in params.items()
+        name: value if len(value) <= MAX_PARAMETER else value[: MAX_PARAMETER - 1] + "…"
+        for name, value in clean.items()
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.atomic_write import write_text_atomic
+from ...core.redaction import without_machine
 from ..published import published_editing, published_prediction
 from ..tables.ablation import ablation_tables
 from ..tables.comparison import comparison_table
@@ -134,7 +135,14 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_without_machine,
     )
+
+
+def _without_machine(value: Any) -> Any:
+    """What a place of the page shows, without absolute paths of this machine; clips stay."""
+    is_clip = not isinstance(value, str) or value.startswith("data:")
+    return value if is_clip or hasattr(value, "__html__") else without_machine(value)
 
 
 def _run_facts(row: Row) -> dict[str, str]:

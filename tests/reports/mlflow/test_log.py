@@ -19,6 +19,7 @@ from reelbench.core.errors import StoreError
 from reelbench.core.tables import read_table, write_table
 from reelbench.reports.mlflow.log import log_run
 from reelbench.reports.mlflow.store import default_tracking_uri, mlflow_command, quiet_environment
+from reelbench.reports.pages.html_report import write_html_report
 
 
 @pytest.fixture
@@ -232,3 +233,36 @@ def test_the_command_listens_on_this_machine_only(tmp_path: Path) -> None:
     command = mlflow_command(uri, port=5001)
     assert f"--backend-store-uri '{uri}' --host 127.0.0.1 --port 5001" in command
     assert uri.startswith("sqlite:////")
+
+
+def test_what_leaves_the_machine_names_no_place_on_it(
+    make_tables: Callable[..., Path],
+    tracking_uri: str,
+    summary_row: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+) -> None:
+    config = json.dumps({"weights": "/home/anna/models/sd15", "num_steps": 2})
+    notes = "from '/home/anna/my data/list.csv'"
+    rows = [
+        summary_row(method_config=config, notes=notes),
+        summary_row(
+            metric="/home/anna/lab/x.py:Mine", value=float("nan"), notes="no /home/anna/weights/w.pt"
+        ),
+    ]
+    tables = make_tables(rows)
+    run_file = {"methods": [{"name": "/home/anna/lab/x.py:Mine", "label": "zs2"}]}
+    runs = read_table(tables, "runs").to_pylist()
+    write_table(tables, "runs", [row | {"run_file": json.dumps(run_file), "weights": config} for row in runs])
+    clips = read_table(tables, "clips").to_pylist()
+    clips[-1] |= {"status": "failed", "error_type": "OSError", "error_message": "no '/home/anna/a b/1.mp4'"}
+    write_table(tables, "clips", [row | {"path": "/home/anna/videos/1.mp4"} for row in clips])
+    html = write_html_report(tables, tmp_path / "report.html")
+    assert ".../sd15" in html.read_text()
+    log_run(tables, tracking_uri, "demo", html)
+    sent = [path for path in (tmp_path / "out" / "mlflow").rglob("*") if path.is_file()]
+    assert len(sent) > 9
+    for path in sent:
+        content = path.read_bytes()
+        if path.suffix == ".parquet":
+            content = str(read_table(path.parent, path.stem).to_pylist()).encode()
+        assert b"anna" not in content, path
