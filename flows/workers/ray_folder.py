@@ -29,8 +29,8 @@ _LOCAL_FOLDERS = ("/tmp", "/dev/shm")
 def ray_folder(candidates: Sequence[str] | None = None) -> str:
     """A folder for Ray that can be written, with a name that is short and plain enough.
 
-    Where RAY_TMPDIR or TMPDIR is, as Ray would choose, or else a folder of this user alone in /tmp,
-    /dev/shm or XDG_RUNTIME_DIR.
+    Where RAY_TMPDIR or TMPDIR is, as Ray would choose, unless it is another user's there; or else a folder of
+    this user alone in /tmp, /dev/shm or XDG_RUNTIME_DIR. Ray's own default, /tmp/ray, is open to all users.
 
     Args:
         candidates: the last three, for tests.
@@ -38,8 +38,8 @@ def ray_folder(candidates: Sequence[str] | None = None) -> str:
     Raises:
         ResourcesError: none of them will do.
     """
-    chosen = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
-    if _is_short(f"{chosen}/ray") and _can_hold(Path(chosen, "ray")):
+    chosen = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or ""
+    if chosen and _is_short(f"{chosen}/ray") and _is_free(Path(chosen, "ray")):
         return f"{chosen}/ray"
     if candidates is None:
         candidates = [*_LOCAL_FOLDERS, os.environ.get("XDG_RUNTIME_DIR", "")]
@@ -48,12 +48,13 @@ def ray_folder(candidates: Sequence[str] | None = None) -> str:
         ours = Path(candidate, f"reelbench-{os.geteuid()}")
         folder = f"{ours}/ray"
         if candidate and _is_short(folder) and _is_ours(ours) and _can_hold(Path(folder)):
-            logger.info("Ray's folder is %s: %s will not do (RAY_TMPDIR, TMPDIR)", folder, chosen)
+            if chosen:
+                logger.info("Ray's folder is %s: %s will not do (RAY_TMPDIR, TMPDIR)", folder, chosen)
             return folder
     raise ResourcesError(
-        f"Ray finds no folder for its sockets: {chosen} (RAY_TMPDIR, TMPDIR or the default) and "
-        f"{', '.join(filter(None, candidates))} cannot be written, have names of more than "
-        f"{MAX_FOLDER_BYTES - len('/ray')} bytes, or a space or the like in them",
+        "Ray finds no folder for its sockets (RAY_TMPDIR, TMPDIR or the defaults): "
+        f"{', '.join(filter(None, (chosen, *candidates)))} cannot be written, are others', have names of "
+        f"more than {MAX_FOLDER_BYTES - len('/ray')} bytes, or a space or the like in them",
         "set RAY_TMPDIR to a folder with a short name on this machine that you may write",
     )
 
@@ -72,6 +73,15 @@ def _is_ours(folder: Path) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether a folder can be made there, or is this user's and can be written."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return _can_hold(folder)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and _can_hold(folder)
 
 
 def _can_hold(folder: Path) -> bool:

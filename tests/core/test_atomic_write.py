@@ -21,6 +21,16 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
     assert not is_temporary(path)
 
 
+def test_a_link_is_replaced_and_not_written_through(tmp_path: Path) -> None:
+    victim, path = tmp_path / "victim", tmp_path / "comparison.md"
+    victim.write_text("somebody else's")
+    path.symlink_to(victim)
+    write_text_atomic(path, "ours")
+    assert victim.read_text() == "somebody else's"
+    assert not path.is_symlink()
+    assert path.read_text() == "ours"
+
+
 def test_an_exception_leaves_the_old_file_and_no_temporary_one(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text_atomic(path, "old")

@@ -176,15 +176,21 @@ def pool(workers: Callable[..., Workers]) -> Iterator[Pool]:
 
 def test_nothing_that_we_start_listens_beyond_this_machine(pool: Pool) -> None:
     me = psutil.Process()
+    token = os.environ.get("RAY_AUTH_TOKEN", "?")
     listening: list[tuple[str, str]] = []
     for process in (me, *me.children(recursive=True)):
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             for connection in process.net_connections("inet"):
                 if connection.status == psutil.CONN_LISTEN:
                     listening.append((process.name(), connection.laddr.ip))
+            assert token not in " ".join(process.cmdline())  # which every user sees
     assert {ip for _, ip in listening} <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}, listening
     if isinstance(pool._workers, RayWorkers):  # else nothing need listen
         assert {"gcs_server", "raylet"} <= {name for name, _ in listening}
+        assert len(token) == 64
+        logs = [path for path in Path(ray_folder(), "session_latest").resolve().rglob("*") if path.is_file()]
+        assert logs
+        assert not [path for path in logs if token.encode() in path.read_bytes()]
 
 
 def numbers(results: list[ShardResult]) -> list[int]:

@@ -31,6 +31,30 @@ def test_a_short_one_is_rays_own_choice(monkeypatch: pytest.MonkeyPatch, short: 
     assert ray_folder([]) == f"{short}/ray"
 
 
+def test_by_default_it_is_a_folder_of_this_user_alone(monkeypatch: pytest.MonkeyPatch, short: Path) -> None:
+    for name in ("RAY_TMPDIR", "TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+    assert ray_folder([str(short)]) == f"{short}/reelbench-{os.geteuid()}/ray"
+
+
+@pytest.mark.parametrize("what", ["another user's", "a link"])
+def test_a_folder_that_another_user_made_is_not_taken(
+    monkeypatch: pytest.MonkeyPatch, short: Path, what: str
+) -> None:
+    choose(monkeypatch, str(short))
+    if what == "a link":
+        (short / "elsewhere").mkdir()
+        (short / "ray").symlink_to(short / "elsewhere")
+    else:
+        (short / "ray").mkdir()
+        me = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+        with pytest.raises(ResourcesError):  # nor is a folder of ours that is theirs
+            ray_folder([])
+        return
+    assert ray_folder([str(short)]) == f"{short}/reelbench-{os.geteuid()}/ray"
+
+
 @pytest.mark.parametrize("what", ["long", "missing", "space", "relative", "not writable", "a file"])
 def test_any_other_is_left_for_a_folder_of_this_user(
     monkeypatch: pytest.MonkeyPatch, short: Path, what: str
