@@ -28,6 +28,7 @@ def plan(
     from ..core.store import Store
     from ..datasets.video import default_codec
     from ..reports.mlflow.place import tracking_of
+    from ..stages.nights.record import why_missing
     from ..stages.planning import look_at_run
 
     run = load(run_file, limit, only, output)
@@ -41,6 +42,8 @@ def plan(
         typer.echo(json.dumps({**plan_data(planned, free_bytes), "to_fetch": to_fetch}, indent=2))
         return
     print_plan(planned)
+    for item in why_missing(planned):
+        typer.echo(f"changed since {item.before_id}: {item.words}")
     for line in to_fetch:
         typer.secho(line, fg="yellow")
     estimate_bytes = _total([cell.estimate_bytes for cell in planned.cells])

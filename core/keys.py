@@ -33,6 +33,16 @@ def method_key(
     )
 
 
+def fresh_key(method: str, code: str, libraries: Mapping[str, str]) -> str:
+    """`method_key` of a method in a run that makes everything anew when what it runs on has changed.
+
+    Args:
+        code: digest of the code that the method runs.
+        libraries: their versions by name.
+    """
+    return digest({"kind": "fresh", "method": method, "code": code, "libraries": dict(libraries)})
+
+
 def tune_key(method: str, reference_digest: str | None, prompt: str | None, seed: int) -> str:
     """Key of a tuning; the edit prompts are left out, so that many of them share one tuning.
 

@@ -17,6 +17,7 @@ from .contracts import Dataset, Method, Upscaler
 from .errors import DatasetError, Faults, PluginError, ReelbenchError, RunFileError
 from .file_digests import FileDigests
 from .hashing import digest
+from .libraries import versions_for_methods
 from .plan import (
     Cell,
     ClipTask,
@@ -30,7 +31,7 @@ from .plan import (
 )
 from .run_file import DatasetEntry, MethodEntry, RunFile, UpscalerEntry, build_plugin
 from .seeds import derive_seed
-from .sources import source_digest
+from .sources import code_digest, source_digest
 from .store import Store
 from .types import ClipRef, Conditioning, Sample
 from .weights import WeightsFinder
@@ -118,8 +119,8 @@ def _plan_method(run: RunFile, entry: MethodEntry, weights: WeightsFinder) -> Pl
     upscaler = None if entry.upscale is None else _plan_upscaler(run, entry.upscale, weights)
     with plugin_errors("methods", entry.name):
         tuned_by = plugin.tuning_config()
-        key, by_location = _plugin_key(plugin, config_data(plugin), weights)
-        tuning_key = None if tuned_by is None else _plugin_key(plugin, tuned_by, weights)[0]
+        key, by_location = _plugin_key(run, plugin, config_data(plugin), weights)
+        tuning_key = None if tuned_by is None else _plugin_key(run, plugin, tuned_by, weights)[0]
     if upscaler is not None:
         by_location |= upscaler.weight_digests
     return PlannedMethod(entry.label, entry.name, plugin, key, by_location, tuning_key, upscaler)
@@ -128,22 +129,26 @@ def _plan_method(run: RunFile, entry: MethodEntry, weights: WeightsFinder) -> Pl
 def _plan_upscaler(run: RunFile, entry: UpscalerEntry, weights: WeightsFinder) -> PlannedUpscaler:
     plugin: Upscaler = build_plugin(run, "upscalers", entry)
     with plugin_errors("upscalers", entry.name):
-        return PlannedUpscaler(entry.name, plugin, *_plugin_key(plugin, config_data(plugin), weights))
+        return PlannedUpscaler(entry.name, plugin, *_plugin_key(run, plugin, config_data(plugin), weights))
 
 
 def _plugin_key(
-    plugin: Method | Upscaler, config: Mapping[str, Any], weights: WeightsFinder
+    run: RunFile, plugin: Method | Upscaler, config: Mapping[str, Any], weights: WeightsFinder
 ) -> tuple[str, dict[str, str]]:
     """The key of a plug-in with a configuration, and the digests of its weights by location.
 
-    Settings that say where weights lie are not in the key: what these are is.
+    Settings that say where weights lie are not in the key: what these are is. With `fresh: nightly`, what the
+    plug-in runs on is in it, too: its code, built-in or not, and the libraries' versions.
     """
     refs = plugin.weights()
     by_location = {ref.location: weights.digest(ref) for ref in refs}
     by_role = {ref.name: by_location[ref.location] for ref in refs}
     kept = {k: v for k, v in config.items() if not isinstance(v, str) or v not in by_location}
     source = source_digest(type(plugin))
-    return keys.method_key(plugin.name, plugin.version, kept, by_role, source), by_location
+    key = keys.method_key(plugin.name, plugin.version, kept, by_role, source)
+    if run.fresh is not None:
+        key = keys.fresh_key(key, code_digest(type(plugin)), versions_for_methods())
+    return key, by_location
 
 
 def _namesakes(

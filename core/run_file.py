@@ -184,6 +184,9 @@ class RunFile(FrozenConfig):
     limits: LimitsEntry = Field(default_factory=LimitsEntry)
     mlflow: MlflowEntry = Field(default_factory=MlflowEntry)
     """An address, `off`, or a mapping."""
+    fresh: Literal["nightly"] | None = None
+    """"nightly": clips are made anew, beside the older ones, once the code of their method or the versions of
+    the libraries have changed; None: once the method's version, settings or weights have."""
     executor: Literal["auto", "ray", "local"] = "auto"
     """Where shards run: on Ray, or in worker processes of this machine. "auto" takes Ray where there is a
     cluster, a GPU or more than one worker, and worker processes where Ray does not start. It is in no key."""

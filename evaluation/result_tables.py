@@ -217,7 +217,7 @@ def _with_file(row: ClipRow, clip: StoredClip, facts: ClipFacts) -> ClipRow:
 def _run_row(
     run: RunFile, measurings: Sequence[Measuring], clips: Sequence[ClipRow], num_failures: int
 ) -> RunRow:
-    left_out = {"output", "store", "resources", "limits", "failed_cells", "mlflow"}
+    left_out = {"fresh", "output", "store", "resources", "limits", "failed_cells", "mlflow"}
     run_data = run.model_dump(mode="json", exclude=left_out)
     protocols = {item.protocol.name: item.protocol.digest for item in measurings}
     weights = {name: value for item in measurings for name, value in item.weights.items()}

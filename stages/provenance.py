@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -13,20 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-
-_LIBRARIES = ("torch", "diffusers", "transformers", "open_clip_torch", "av", "numpy")
-
-
-@cache
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that numbers can depend on, of those that are installed."""
-    found = {}
-    for name in _LIBRARIES:
-        with contextlib.suppress(
-            importlib.metadata.PackageNotFoundError
-        ):  # diffusers, where one only measures
-            found[name] = importlib.metadata.version(name)
-    return found
+from ..core.libraries import library_versions
 
 
 @cache

@@ -98,7 +98,7 @@ def _run_row(
     run: RunFile, parts: Sequence[Part], clips: Sequence[ClipRow], num_clips: int, num_failures: int
 ) -> RunRow:
     # Where things lie and how the work is spread does not change what the run is.
-    left_out = {"output", "store", "resources", "executor", "limits", "failed_cells", "mlflow"}
+    left_out = {"fresh", "output", "store", "resources", "executor", "limits", "failed_cells", "mlflow"}
     run_data = run.model_dump(mode="json", exclude=left_out)
     for entry in run_data["datasets"]:
         for name in ("methods", "metrics", "protocol"):

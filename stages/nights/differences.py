@@ -18,9 +18,14 @@ def differences(now: RunRecord, before: Mapping[str, tuple[str, RunRecord]]) -> 
     found: dict[Difference, None] = {}
     for night_id, record in dict(before.values()).items():
         found |= dict.fromkeys(_of_all(now, record, night_id))
-    for method, (night_id, record) in before.items():
-        found |= dict.fromkeys(_of_method(now, record, night_id, method))
+    found |= dict.fromkeys(of_methods(now, before))
     return list(found)
+
+
+def of_methods(now: RunRecord, before: Mapping[str, tuple[str, RunRecord]]) -> Iterator[Difference]:
+    """What differs of single methods; arguments as of `differences`."""
+    for method, (night_id, record) in before.items():
+        yield from _of_method(now, record, night_id, method)
 
 
 def _of_all(now: RunRecord, before: RunRecord, night_id: str) -> Iterator[Difference]:

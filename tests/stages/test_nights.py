@@ -9,10 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reelbench.core.libraries import versions_for_methods
+from reelbench.core.run_file_loading import parse_run_file
 from reelbench.core.run_folders import run_ids
 from reelbench.core.run_record import commit_of, read_record
+from reelbench.core.sources import _code, code_digest
 from reelbench.core.store import Store
 from reelbench.datasets.video import default_codec
+from reelbench.methods.zero_shot.ddim_frames import DdimFrames
+from reelbench.methods.zero_shot.zs2 import Zs2
 from reelbench.reports.nights.changes import (
     CellChange,
     Changes,
@@ -21,6 +26,8 @@ from reelbench.reports.nights.changes import (
     write_changes,
 )
 from reelbench.stages.nights.compare import compare_nights
+from reelbench.stages.nights.record import why_missing
+from reelbench.stages.planning import look_at_run
 
 METHOD = '''
 import numpy as np
@@ -175,6 +182,53 @@ def test_nights_of_other_protocols_and_samples_are_not_compared_blindly(nights: 
     other = nights.night(shaky, protocol="stylegan-v")
     assert other.verdict == "not compared"
     assert "another protocol" in cell(other, "shaky", "fvd").notes[0]
+
+
+def test_fresh_clips_are_made_beside_older_ones_when_a_library_changes(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shaky = nights.method("shaky", 20)
+
+    def clips() -> set[str]:
+        return {path.name for path in (nights.world.folder / "out" / "store" / "clips").glob("*/*")}
+
+    def keys(**changes: Any) -> set[str]:
+        run = parse_run_file(nights.world.data | {"methods": [shaky], "metrics": nights.metrics} | changes)
+        return {task.key for cell in look_at_run(run)[0].cells for task in cell.tasks}
+
+    nights.night(shaky)
+    plain = clips()
+    assert plain == keys()
+    nights.night(shaky, fresh="nightly")
+    fresh = clips()
+    assert len(fresh) == 2 * NUM_CLIPS
+    assert keys() == plain  # without the setting, nothing changes
+    assert keys(fresh="nightly") == fresh - plain
+    assert nights.night(shaky, fresh="nightly").verdict == "unchanged"
+    assert clips() == fresh
+
+    versions = {**versions_for_methods(), "numpy": "99.0"}
+    for module in ("reelbench.core.planner", "reelbench.stages.nights.record"):
+        monkeypatch.setattr(f"{module}.versions_for_methods", lambda: versions)
+    data = {"methods": [shaky], "metrics": nights.metrics, "fresh": "nightly"}
+    plan, _ = look_at_run(parse_run_file(nights.world.data | data))
+    assert plan.num_missing == NUM_CLIPS
+    (why,) = why_missing(plan)
+    assert why.words == f"numpy: {np.__version__} → 99.0"
+    changed = nights.night(shaky, fresh="nightly")
+    assert clips() > fresh
+    assert len(clips()) == 3 * NUM_CLIPS
+    assert changed.verdict == "unchanged"  # made anew, and equal to the last bit
+
+
+def test_the_code_of_a_built_in_is_known_and_comments_are_no_code(tmp_path: Path) -> None:
+    assert code_digest(Zs2) == code_digest(Zs2) != code_digest(DdimFrames)
+    digests = []
+    for number, text in enumerate(('"""One."""\nx = 1', "x = 1  # the same", "x = 2")):
+        file = tmp_path / f"code{number}.py"
+        file.write_text(text)
+        digests.append(_code(file))
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_damaged_nights_are_passed_over(nights: Nights) -> None:
