@@ -21,8 +21,8 @@ _TOKENS = re.compile(
     r")"
 )
 # The user's part of an address. A password may hold what an address should not: SQLAlchemy takes it.
-_PASSWORD = re.compile(r"(?<=://)[^\s/?#@:'\"<>]*:(?!\d{1,5}[/?#])[^\s'\"<>]*@(?=[\w\[])")
-_USER = re.compile(r"(?<=://)[^\s/?#@'\"<>*]+@(?=[\w\[])")
+_PASSWORD = re.compile(r"(?<=://)[^\s/?#@:'\"<>]{0,200}:(?!\d{1,5}[/?#])[^\s'\"<>]{0,500}@(?=[\w\[])")
+_USER = re.compile(r"(?<=://)[^\s/?#@'\"<>*]{1,500}@(?=[\w\[])")
 _QUERY = re.compile(
     r"([?&;](?:[\w-]{0,40}(?:token|password|passwd|secret|signature|credential|api[_-]?key|accesskeyid)|key|pwd|sig)=)"
     r"[^&;#\s'\"<>]+",
