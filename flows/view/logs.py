@@ -70,7 +70,8 @@ def logs_on_page(flow_run_id: UUID | None) -> Iterator[None]:
         yield
         return
     # To stay: the last exception is logged when the flow is left. One object, so it is there once.
-    logging.getLogger("prefect.flow_runs").addFilter(_WITHOUT_TRACEBACKS)
+    for name in ("prefect.flow_runs", "prefect.task_runs"):
+        logging.getLogger(name).addFilter(_WITHOUT_TRACEBACKS)
     ours = logging.getLogger("reelbench")
     before = ours.level, ours.propagate
     handlers: list[logging.Handler] = [_PageHandler(flow_run_id)]
