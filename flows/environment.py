@@ -24,6 +24,8 @@ _DEFAULTS = {
     "RAY_SCHEDULER_EVENTS": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
+    # Ray would end the process after 60 s without its cluster; the heartbeat is sooner, and tables are made.
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "86400",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",

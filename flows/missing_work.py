@@ -16,7 +16,7 @@ from ..stages.planning import Part, plan_run
 from ..stages.progress import RunProgress
 from ..stages.schedule import Listener, Schedule
 from .workers.executor import choose_workers
-from .workers.pool import Pool
+from .workers.pool import ClusterLostError, Pool
 from .workers.ray_workers import signals_unwrapped
 
 
@@ -51,12 +51,19 @@ def do_what_is_missing(run: RunFile, listeners: Sequence[Listener] = ()) -> Done
     with pool, progress:
         chains = run_chains(plan, parts, store, files, run.resources.shard_size)
         schedule = Schedule(chains, (*listeners, progress), run.limits.stage)
-        with signals_unwrapped():
-            pool.run(schedule)
+        lost: tuple[tuple[str, str, str], ...] = ()
+        try:
+            with signals_unwrapped():
+                pool.run(schedule)
+        except ClusterLostError as error:
+            if not any(step.num_done for step in schedule.steps):
+                raise
+            say(f"error: {error}\nThe run ends with what is there.")
+            lost = (("the rest of the run", type(error).__name__, error.message),)
     for note in store.files.notes():
         say(note)
     failures = tuple(
         (failure.message, type(failure).__name__, failure.hint or "") for failure in plan.failures
     )
     failures += tuple(failure for step in schedule.steps for failure in step.failures)
-    return Done(plan, parts, store, files, failures)
+    return Done(plan, parts, store, files, failures + lost)

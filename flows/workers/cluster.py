@@ -26,6 +26,8 @@ from typing import Any
 import psutil
 
 from ...core.errors import ResourcesError
+from ...core.waiting import waiting
+from .heartbeat import Heartbeat, leave_lost_cluster
 from .log_file import last_line
 from .ray_address import check_ray_address
 from .ray_folder import ray_folder
@@ -41,6 +43,10 @@ it they listen on every interface, whatever address Ray is given."""
 
 _VITAL = ("gcs_server", "raylet")
 
+PROBE_TIMEOUT_S = 20.0
+"""How long a cluster may take for a first answer."""
+
+_PROBE_MODULE = "reelbench.flows.workers.ray_probe_process"
 _HEAD_MODULE = "reelbench.flows.workers.ray_head_process"
 
 
@@ -60,6 +66,8 @@ class Connection:
     head: subprocess.Popen[bytes] | None = None
     vital: tuple[psutil.Process, ...] = ()
     """The processes of a Ray of our own without which it answers nobody."""
+    heartbeat: Heartbeat | None = None
+    """Of a cluster that was joined."""
 
     @property
     def has_ended(self) -> bool:
@@ -67,10 +75,20 @@ class Connection:
         itself tells."""
         return self.head is not None and not (self.head.poll() is None and all(map(_is_alive, self.vital)))
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether a cluster that was joined answers nobody any more."""
+        return self.heartbeat is not None and self.heartbeat.is_lost
+
     def close(self) -> None:
         """Leave the cluster; end a Ray of our own."""
         import ray
 
+        if self.is_lost:
+            leave_lost_cluster()
+            return
+        if self.heartbeat is not None:
+            self.heartbeat.stop()
         if self.is_ours:
             ray.shutdown()
         if self.head is not None:
@@ -94,18 +112,20 @@ def connect(log: Path) -> Connection:
     address = os.environ.get("RAY_ADDRESS", "")
     if address and address != "local":
         logger.info("joining the Ray cluster at RAY_ADDRESS=%s", address)
-        check_ray_address(address)
+        if check_ray_address(address) and "://" not in address:
+            _probe(address)
         try:
             # Workers on other machines do not inherit our environment.
             variables = {k: v for k, v in os.environ.items() if k.startswith("REELBENCH_")}
-            _join(None, {"env_vars": variables})
+            with waiting(f"the Ray cluster at RAY_ADDRESS={address}"):
+                _join(None, {"env_vars": variables})
         except Exception as error:  # Ray raises many kinds
             raise ResourcesError(
                 f"the Ray cluster at RAY_ADDRESS={address} does not answer: {error}",
                 "check that it runs (`ray status`) and whether it asks for a token (RAY_AUTH_TOKEN), or "
                 "unset RAY_ADDRESS to run on this machine alone",
             ) from error
-        return Connection(is_ours=True)
+        return Connection(is_ours=True, heartbeat=None if "://" in address else Heartbeat())
     _set_token()
     try:
         folder = ray_folder()
@@ -124,6 +144,38 @@ def connect(log: Path) -> Connection:
         _end(head)
         raise _not_started(f"it does not answer: {error}", log) from error
     return Connection(is_ours=True, head=head, vital=_vital(head))
+
+
+def _probe(address: str) -> None:
+    """Ask the cluster for its nodes, in a process that can be ended.
+
+    Raises:
+        ResourcesError: it does not answer in time, or does not take our token.
+    """
+    command = [sys.executable, "-P", "-m", _PROBE_MODULE, address]
+    try:
+        with waiting(f"the Ray cluster at RAY_ADDRESS={address}", PROBE_TIMEOUT_S):
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=False
+            )
+    except subprocess.TimeoutExpired:
+        raise ResourcesError(
+            f"something listens at RAY_ADDRESS={address}, but no Ray cluster answers there within "
+            f"{PROBE_TIMEOUT_S:.0f} s",
+            "check the address and that the cluster runs (`ray status`), or unset RAY_ADDRESS to run on this "
+            "machine alone",
+        ) from None
+    if "Unauthenticated" in done.stderr or "AuthenticationError" in done.stderr:
+        raise ResourcesError(
+            f"the Ray cluster at RAY_ADDRESS={address} does not take this run's token",
+            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN to the cluster's own token",
+        )
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        raise ResourcesError(
+            f"the Ray cluster at RAY_ADDRESS={address} does not answer: {said[-1][:300] if said else ''}",
+            "check that it runs (`ray status`), or unset RAY_ADDRESS to run on this machine alone",
+        )
 
 
 def node_resources() -> list[dict[str, float]]:

@@ -51,6 +51,10 @@ class WorkersLostError(Exception):
     """All workers are gone at once, through no fault of theirs, and new ones can be had."""
 
 
+class ClusterLostError(ResourcesError):
+    """There are no workers any more, and no others can be had: the run ends with what is there."""
+
+
 class ShardRaisedError(Exception):
     """The worker lives, but the shard raised `cause`."""
 
@@ -465,7 +469,7 @@ class Pool:
 
     def _check_start(self, wait: Waiting) -> None:
         if wait.is_over:
-            raise ResourcesError(
+            raise ClusterLostError(
                 f"no worker could start within {seconds_text(self._limits.start)} (`limits: start` in the "
                 f"run file): {self._workers.why_none()}",
                 "others hold the cluster: try again later, or ask for less under `resources` in the run file",

@@ -9,10 +9,12 @@ from typing import Any
 
 from ...core.errors import ResourcesError
 from ...core.run_file import ResourcesEntry
+from ...core.waiting import waiting
 from ...stages.work import Shard, ShardResult
 from . import cluster
 from .cluster import RayLostError
-from .pool import ShardRaisedError, Worker, WorkerLostError
+from .heartbeat import SILENCE_S, bounded
+from .pool import ClusterLostError, ShardRaisedError, Worker, WorkerLostError
 from .worker import Worker as WorkerProcess
 from .worker_layout import WorkerLayout, plan_workers
 
@@ -53,13 +55,18 @@ class RayWorkers:
             num_gpus=self._layout.num_gpus, num_cpus=self._layout.num_cpus, max_restarts=0, max_task_retries=0
         )(WorkerProcess)
         settings = (str(self._store_dir), self._layout.num_threads, self._resources.require_gpu)
-        return _RayWorker(actor_class.remote(str(Path.cwd()), *settings))
+        try:
+            with waiting("Ray to take a new worker", SILENCE_S):
+                return bounded(lambda: _RayWorker(actor_class.remote(str(Path.cwd()), *settings)), SILENCE_S)
+        except TimeoutError:
+            raise self._lost() from None
 
     def wait(self, workers: Sequence[Worker], timeout_s: float) -> list[Worker]:
         """Waits on the answers that are due next.
 
         Raises:
             RayLostError: the Ray that we started has ended.
+            ClusterLostError: the cluster that was joined answers nobody any more.
         """
         import ray
 
@@ -71,7 +78,16 @@ class RayWorkers:
                 "Ray on this machine has ended while it was at work",
                 "the same command goes on; `executor: local` in the run file does without Ray",
             )
+        if self._connection is not None and self._connection.is_lost:
+            raise self._lost()
         return [heads[reference] for reference in ready]
+
+    @staticmethod
+    def _lost() -> ClusterLostError:
+        return ClusterLostError(
+            f"the Ray cluster has not answered for {SILENCE_S:.0f} s while it was at work",
+            "what is finished is kept: start the cluster again, and the same command goes on",
+        )
 
     def why_none(self) -> str:
         """What each worker asks for and what the cluster has free."""
@@ -122,7 +138,7 @@ class _RayWorker:
         import ray
 
         with contextlib.suppress(Exception):
-            ray.kill(self._actor, no_restart=True)
+            bounded(lambda: ray.kill(self._actor, no_restart=True), 5.0)
 
 
 @contextlib.contextmanager

@@ -6,8 +6,10 @@ import importlib.util
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ import pytest
 from reelbench.core.errors import ResourcesError
 from reelbench.core.run_file import RunFile
 from reelbench.core.run_file_loading import parse_run_file
-from reelbench.flows.workers import cluster, executor
+from reelbench.flows.workers import cluster, executor, heartbeat
 from reelbench.flows.workers.cluster import RayNotStartedError
 from reelbench.flows.workers.executor import choose_workers
 from reelbench.flows.workers.local_workers import LocalWorkers
@@ -156,6 +158,55 @@ def test_a_cluster_that_does_not_listen_is_told_at_once(
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     cluster.connect(tmp_path / "ray.log")
     assert joined
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("import time; time.sleep(60)", "but no Ray cluster answers there within 2 s"),
+        (
+            "import sys; sys.exit('x.cc:210: Unauthenticated: InvalidAuthToken')",
+            "does not take this run's token",
+        ),
+        ("import sys; sys.exit('RpcError: no route')", "does not answer: RpcError: no route"),
+    ],
+)
+@pytest.mark.usefixtures("quiet")
+def test_a_cluster_that_does_not_answer_or_refuses_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, message: str
+) -> None:
+    (tmp_path / "other_probe.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(cluster, "_PROBE_MODULE", "other_probe")
+    monkeypatch.setattr(cluster, "PROBE_TIMEOUT_S", 2.0)
+    with socket.socket() as there:
+        there.bind(("127.0.0.1", 0))
+        there.listen()
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{there.getsockname()[1]}")
+        with pytest.raises(ResourcesError, match=message):
+            cluster.connect(tmp_path / "ray.log")
+
+
+def test_a_cluster_that_stops_answering_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent, answers = threading.Event(), threading.Event()
+
+    def nodes() -> list[Any]:
+        answers.set()
+        silent.wait()
+        return []
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(nodes=nodes))
+    monkeypatch.setattr(heartbeat, "EVERY_S", 0.01)
+    monkeypatch.setattr(heartbeat, "SILENCE_S", 0.2)
+    beat = heartbeat.Heartbeat()
+    assert not beat.is_lost
+    assert answers.wait(10)
+    while not beat.is_lost:
+        pass
+    silent.set()
+    while beat.is_lost:
+        pass
+    beat.stop()
 
 
 @pytest.mark.usefixtures("quiet")
