@@ -109,8 +109,8 @@ def test_a_server_that_does_not_answer_is_asked_three_times_and_never_waited_for
     assert "its server does not answer (no answer)" in line
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_what_a_worker_says_is_kept_and_bounded() -> None:
+def test_what_a_worker_says_is_kept_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "showwarning", lambda *args: None)
     with kept_lines() as lines:
         logging.getLogger("reelbench.methods").info("loaded\nall")
         logging.getLogger("another.library").warning("noise")
