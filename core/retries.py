@@ -4,7 +4,7 @@ What is tried again, and where:
 - an error of a disk or a connection (`may_pass`): the task, by its worker (`stages.work`);
 - out of memory: the task, on a fresh worker (`flows.workers.pool`);
 - a worker that dies or hangs: its tasks, one by one (`flows.workers.pool`);
-- Ray's start, and a Ray of our own that is lost (`flows.workers.ray_workers`).
+- the start of a Ray of our own, and one that is lost, with `executor: ray` (`flows.workers.executor`).
 Whatever else fails is tried again by the next run only: a configuration or a file does not mend itself.
 """
 

@@ -134,9 +134,10 @@ def connect(log: Path) -> Connection:
     logger.info("starting Ray on this machine; logs of it and its workers: %s/session_latest/logs", folder)
     head = _start_head(folder, log)
     try:
-        address = _address(head, log)
-        with _loopback():
-            _join(address, None)
+        with waiting("Ray to start on this machine"):
+            address = _address(head, log)
+            with _loopback():
+                _join(address, None)
     except RayNotStartedError:
         _end(head)
         raise

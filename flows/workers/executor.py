@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...core.errors import ResourcesError
+from ...core.retries import DELAYS_S, with_jitter
 from ...core.run_file import RunFile
 from ...core.waiting import say as say_to_all
 from .cluster import RayLostError, RayNotStartedError
@@ -31,13 +33,54 @@ def choose_workers(run: RunFile, say: Callable[[str], None] | None = None) -> Wo
     if run.executor == "local":
         return LocalWorkers(*arguments)
     if run.executor == "ray":
-        return RayWorkers(*arguments)
+        return _RayAgain(RayWorkers(*arguments), say or say_to_all)
     return _AutoWorkers(RayWorkers(*arguments), LocalWorkers(*arguments), run, say or say_to_all)
 
 
 def log_dir(output: Path) -> Path:
     """Where the logs of workers and of a Ray of our own go."""
     return output / "logs"
+
+
+class _RayAgain:
+    """Ray, started again a bounded number of times where one of our own does not come up or is lost; see
+    `pool.Workers`."""
+
+    def __init__(self, on_ray: RayWorkers, say: Callable[[str], None]) -> None:
+        self._on_ray, self._say = on_ray, say
+        self._delays = list(DELAYS_S)
+
+    def start(self) -> int:
+        while True:
+            try:
+                return self._on_ray.start()
+            except RayNotStartedError as error:
+                self._pause(error)
+
+    def _pause(self, error: ResourcesError) -> None:
+        if not self._delays:
+            raise error
+        delay_s = self._delays.pop(0)
+        self._say(f"{error.message}; Ray is started again in {delay_s:.0f} s")
+        time.sleep(with_jitter(delay_s))
+
+    def new(self, index: int) -> Worker:
+        return self._on_ray.new(index)
+
+    def wait(self, workers: Sequence[Worker], timeout_s: float) -> list[Worker]:
+        try:
+            return self._on_ray.wait(workers, timeout_s)
+        except RayLostError as error:
+            self._on_ray.close()
+            self._pause(error)
+            self.start()
+            raise WorkersLostError(error.message) from None
+
+    def why_none(self) -> str:
+        return self._on_ray.why_none()
+
+    def close(self) -> None:
+        self._on_ray.close()
 
 
 class _AutoWorkers:

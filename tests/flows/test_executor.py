@@ -18,10 +18,10 @@ from reelbench.core.errors import ResourcesError
 from reelbench.core.run_file import RunFile
 from reelbench.core.run_file_loading import parse_run_file
 from reelbench.flows.workers import cluster, executor, heartbeat
-from reelbench.flows.workers.cluster import RayNotStartedError
+from reelbench.flows.workers.cluster import RayLostError, RayNotStartedError
 from reelbench.flows.workers.executor import choose_workers
 from reelbench.flows.workers.local_workers import LocalWorkers
-from reelbench.flows.workers.pool import Pool
+from reelbench.flows.workers.pool import Pool, WorkersLostError
 from reelbench.flows.workers.ray_workers import RayWorkers
 from reelbench.stages.schedule import Schedule
 
@@ -69,7 +69,67 @@ def ray_starts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_what_the_run_file_says_is_taken(run: Callable[..., RunFile]) -> None:
     assert isinstance(choose_workers(run(executor="local")), LocalWorkers)
-    assert isinstance(choose_workers(run(executor="ray")), RayWorkers)
+    assert isinstance(choose_workers(run(executor="ray")), executor._RayAgain)
+
+
+class Sleeps(list[float]):
+    """Time that passes at once, and what was waited for."""
+
+    def sleep(self, seconds: float) -> None:
+        self.append(round(seconds))
+
+
+@pytest.fixture
+def sleeps(monkeypatch: pytest.MonkeyPatch) -> Sleeps:
+    sleeps = Sleeps()
+    monkeypatch.setattr(executor, "time", sleeps)
+    monkeypatch.setattr(executor, "with_jitter", float)
+    return sleeps
+
+
+def test_ray_is_started_again_with_growing_pauses_and_then_given_up(
+    run: Callable[..., RunFile], monkeypatch: pytest.MonkeyPatch, sleeps: Sleeps
+) -> None:
+    starts: list[int] = []
+
+    def start(self: RayWorkers) -> int:
+        starts.append(1)
+        if len(starts) < num_needed:
+            raise RayNotStartedError("Ray cannot be started on this machine: busy", "a hint")
+        return 2
+
+    monkeypatch.setattr(RayWorkers, "start", start)
+    said: list[str] = []
+    num_needed = 3
+    assert choose_workers(run(executor="ray"), said.append).start() == 2
+    assert sleeps == [2, 10]
+    why = "Ray cannot be started on this machine: busy"
+    assert said == [f"{why}; Ray is started again in {delay_s} s" for delay_s in (2, 10)]
+    starts.clear()
+    num_needed = 4
+    with pytest.raises(RayNotStartedError, match="busy"):
+        choose_workers(run(executor="ray"), said.append).start()
+    assert len(starts) == 3
+
+
+def test_a_ray_that_is_lost_is_started_again_a_bounded_number_of_times(
+    run: Callable[..., RunFile], monkeypatch: pytest.MonkeyPatch, sleeps: Sleeps, ray_starts: list[str]
+) -> None:
+    def lose(self: RayWorkers, workers: Any, timeout_s: float) -> Any:
+        raise RayLostError("Ray on this machine has ended while it was at work", "a hint")
+
+    monkeypatch.setattr(RayWorkers, "wait", lose)
+    said: list[str] = []
+    workers = choose_workers(run(executor="ray"), said.append)
+    workers.start()
+    for _ in range(2):
+        with pytest.raises(WorkersLostError):
+            workers.wait([], 1.0)
+    with pytest.raises(RayLostError):
+        workers.wait([], 1.0)
+    assert ray_starts == ["ray"] * 3
+    assert sleeps == [2, 10]
+    assert said[0] == "Ray on this machine has ended while it was at work; Ray is started again in 2 s"
 
 
 @pytest.mark.usefixtures("quiet")

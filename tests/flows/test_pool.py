@@ -347,10 +347,11 @@ from reelbench.stages.work import ShardResult
 class Kill:
     label, size, model = "kill", 1, "model"
     timing_key = None
-    def __init__(self, number): self.number = number
+    def __init__(self, number): self.number, self.killed = number, Path(sys.argv[1] + ".killed")
     def run(self, context):
         parent = Path(f"/proc/{os.getppid()}/comm").read_text().strip()
-        if parent == "raylet":
+        if parent == "raylet" and not self.killed.exists():
+            self.killed.touch()
             os.kill(os.getppid(), signal.SIGKILL)
         return ShardResult(1, 0, 0.0, ((str(self.number), "", parent),))
     def failed(self, error, store):
@@ -371,7 +372,7 @@ with Pool(choose_workers(run, print), run.store_dir) as pool:
 
 @pytest.mark.parametrize("executor", ["auto", "ray"])
 def test_a_ray_that_is_killed_costs_no_shard(tmp_path: Path, executor: str) -> None:
-    """ "auto" goes on without it, "ray" says so at once: neither waits for workers that never come."""
+    """ "auto" goes on without it, "ray" with another one: neither waits for workers that never come."""
     done = subprocess.run(
         [sys.executable, "-c", LOSING, str(tmp_path / "out"), executor],
         capture_output=True,
@@ -382,14 +383,13 @@ def test_a_ray_that_is_killed_costs_no_shard(tmp_path: Path, executor: str) -> N
     if "RayNotStartedError" in done.stderr or "rarely comes up" in done.stdout:
         skip_if_busy(done.stderr + done.stdout)
     said = "Ray on this machine has ended while it was at work"
-    if executor == "ray":
-        assert done.returncode == 1
-        assert f"RayLostError: {said}" in done.stderr
-    else:
-        assert done.returncode == 0, done.stderr
-        assert f"{said}; going on with 2 worker processes without Ray" in done.stdout
-        results = [line.split() for line in done.stdout.splitlines() if line.startswith("result")]
-        assert sorted(int(number) for _, number, _ in results) == [0, 1, 2, 3]
+    assert done.returncode == 0, done.stderr
+    went_on = (
+        "Ray is started again in 2 s" if executor == "ray" else "going on with 2 worker processes without Ray"
+    )
+    assert f"{said}; {went_on}" in done.stdout
+    results = [line.split() for line in done.stdout.splitlines() if line.startswith("result")]
+    assert sorted(int(number) for _, number, _ in results) == [0, 1, 2, 3]
 
 
 JOINING = (
