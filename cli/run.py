@@ -86,20 +86,22 @@ def run_flow(
         else:
             from ..flows.benchmark import benchmark as flow
         from ..flows.benchmark import finished
-        from ..flows.view.outcome import CellsFailedError
+        from ..flows.servers.server_watch import server_watched
+        from ..flows.view.outcome import CellsFailedError, returned_with
 
         api.wait()
         try:
-            result: dict[str, Any] = flow(
-                str(run_file), limit, list(only or ()), None if output is None else str(output)
-            )
+            with server_watched():
+                result: dict[str, Any] = flow(
+                    str(run_file), limit, list(only or ()), None if output is None else str(output)
+                )
         except CellsFailedError as error:
             result = error.result
         except Exception as error:
-            if is_watched or not finished:
+            if not finished:
                 api.check()
                 raise
-            result = finished[-1]
+            result = returned_with(finished[-1])
             typer.secho(
                 f"The run is finished; Prefect's page lacks the end, as its server does not answer: {error}",
                 fg="yellow",

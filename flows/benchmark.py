@@ -27,6 +27,7 @@ from ..stages.results import RunResult, build_results
 from .environment import quiet_environment
 from .missing_work import Done, do_what_is_missing
 from .parameters import check_parameters
+from .servers.server_watch import server_watched
 from .view.logs import StepLines, logs_on_page
 from .view.names import flow_run_name
 from .view.outcome import final_state
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
 
 NUM_FAILURES_RETURNED = 100
 
-finished: list[dict[str, Any]] = []
-"""What the runs of this process returned, for a caller who does not get it: Prefect asks its server once more
-before it hands it on."""
+finished: list[State[Any]] = []
+"""The state that the last flow of this process ended in, for a caller who does not get it: where Prefect's
+server is gone, Prefect raises that instead."""
 
 
 @dataclass
@@ -105,7 +106,8 @@ def benchmark(
     """
     started = datetime.datetime.now(datetime.UTC)
     quiet_environment()
-    with logs_on_page(flow_run.id):
+    finished.clear()
+    with logs_on_page(flow_run.id), server_watched():
         check_parameters(run_file=run_file, output=output)
         run = load_run_file(Path(run_file)).amended(
             limit=limit, only=only or (), output=Path(output) if output else None, failed_cells=failed_cells
@@ -129,9 +131,9 @@ def benchmark(
             "failures": [list(failure) for failure in done.failures[:NUM_FAILURES_RETURNED]],
             "mlflow": None if state.logged is None else dataclasses.asdict(state.logged),
         }
-        finished.append(returned)
+        finished.append(final_state(run, state.result, done.plan.failures, returned))
         # Prefect takes the state for the run's, and gives its data to the caller.
-        return final_state(run, state.result, done.plan.failures, returned)  # type: ignore[return-value]
+        return finished[-1]  # type: ignore[return-value]
 
 
 def _places(state: _State) -> list[tuple[str, str]]:

@@ -16,6 +16,8 @@ _DEFAULTS = {
     # Prefect's ephemeral server loses task records, and each Ray worker would start one of its own.
     "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
     "PREFECT_LOGGING_LEVEL": "WARNING",
+    # Its lines of what could not be sent have pages of data; ours say it (`flows.servers.server_watch`).
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     "PREFECT_CLI_PROMPT": "false",
     # The default of 10 s is how long a worker may take to notice a new run.

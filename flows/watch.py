@@ -26,9 +26,10 @@ from ..datasets.video import default_codec
 from ..reports.nights.changes import CHANGES_MD, Changes, changes_markdown, write_changes
 from ..stages.nights.compare import compare_nights
 from ..stages.planning import plan_run
-from .benchmark import benchmark
+from .benchmark import benchmark, finished
+from .servers.server_watch import server_watched
 from .view.names import flow_run_name
-from .view.outcome import CellsFailedError, RegressionError
+from .view.outcome import CellsFailedError, RegressionError, returned_with
 from .view.page import artifact_key
 from .view.sender import Sender
 
@@ -56,13 +57,20 @@ def watch(
         ReelbenchError: as `benchmark`.
         RegressionError: a value is worse.
     """
-    state: State[Any] = benchmark(run_file, limit, only, output, failed_cells, return_state=True)
-    found = state.result(raise_on_failure=False)
-    returned = found.result if isinstance(found, CellsFailedError) else found
-    if not isinstance(returned, dict):  # it ended before its tables
-        return state  # type: ignore[return-value]
-    changes = compare_run(run_file, limit, only, output, returned)
-    return _final_state(changes, state, returned)  # type: ignore[return-value]
+    with server_watched():
+        try:
+            state: State[Any] = benchmark(run_file, limit, only, output, failed_cells, return_state=True)
+        except Exception:
+            if not finished:
+                raise
+            state = finished[-1]  # Prefect's server is gone
+        finished.clear()
+        returned = returned_with(state)
+        if not isinstance(returned, dict):  # it ended before its tables
+            return state  # type: ignore[return-value]
+        changes = compare_run(run_file, limit, only, output, returned)
+        finished.append(_final_state(changes, state, returned))
+        return finished[-1]  # type: ignore[return-value]
 
 
 @task(name="compare", task_run_name="compare {run_file}", cache_policy=NO_CACHE, retries=0)

@@ -112,7 +112,10 @@ class PrefectApi:
             self._over.wait(with_jitter(1.0))
         say(f"{what}, and Prefect's page lacks the rest; the server's log is {self.home}/server.log")
         listener.close()  # who calls it is refused at once
-        logging.getLogger("prefect").setLevel(logging.CRITICAL + 1)  # it would say so of each event
+        if "prefect.flows" in sys.modules:
+            from .server_watch import let_go
+
+            let_go()
 
     def wait(self, closes_stale_runs: bool = True) -> None:
         """Return when the server answers.
@@ -157,11 +160,13 @@ class PrefectApi:
         )
 
     def check(self) -> None:
-        """Say so where a server of our own is gone, which explains any other error.
+        """Say so where the server is gone, which explains any other error.
 
         Raises:
             PrefectServerError: it is.
         """
+        if self._process is None:
+            self._wait_for_users_server()
         code = self.exit_code()
         if code is not None:
             raise PrefectServerError(

@@ -13,12 +13,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
+import httpx
 from prefect.logging.handlers import APILogHandler
 
 from ...core.errors import ReelbenchError
 from ...core.waiting import page_logger
 from ...stages.progress import duration
 from ...stages.schedule import Step
+from ..servers.server_watch import is_gone
 from .outcome import CellsFailedError
 
 _NUM_FAILURES_LOGGED = 5
@@ -51,6 +53,8 @@ class _WithoutTracebacks(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, httpx.TransportError) and is_gone():
+            return False  # which is told already
         if not isinstance(error, ReelbenchError):
             return True
         # The state tells of failed cells; the second line of any other error says no more.

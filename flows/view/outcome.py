@@ -58,6 +58,12 @@ def final_state(
     return Failed(message=message, data=CellsFailedError(message, returned))
 
 
+def returned_with(state: State[Any]) -> Any:
+    """What the flow returned that ended in a state; an exception, where it ended before its tables."""
+    found = state.result(raise_on_failure=False)
+    return found.result if isinstance(found, CellsFailedError) else found
+
+
 def failures_message(result: RunResult, left_out: Sequence[ReelbenchError] = ()) -> str:
     """The cells that failed, those with most failures first, each with its first reason; a line."""
     cells: dict[tuple[str, str, str], tuple[int, str]] = {}

@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from ..servers.server_watch import is_away, is_gone
+
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_S = 5.0
@@ -19,8 +21,8 @@ _MAX_WAITING = 100
 class Sender:
     """Makes calls one after the other, in a thread of its own, in the context of the flow that made it.
 
-    A call has a few seconds and one try. After three that failed in a row no more are made, and one line says
-    so.
+    A call has a few seconds and one try. After three that failed in a row, though the server answers, no more
+    are made, and one line says so.
     """
 
     def __init__(self) -> None:
@@ -31,7 +33,7 @@ class Sender:
 
     def send(self, call: Callable[[], object]) -> None:
         """Make a call soon; not at all where too many wait."""
-        if self._num_failed < _MAX_FAILURES and not self._calls.full():
+        if self._num_failed < _MAX_FAILURES and not is_gone() and not self._calls.full():
             self._calls.put(call)
 
     def wait(self, timeout_s: float) -> None:
@@ -51,7 +53,7 @@ class Sender:
         with temporary_settings(changes):
             while True:
                 call = self._calls.get()
-                if self._num_failed < _MAX_FAILURES:
+                if self._num_failed < _MAX_FAILURES and not is_gone():
                     self._make(call)
                 self._calls.task_done()
 
@@ -59,11 +61,13 @@ class Sender:
         try:
             call()
         except Exception as error:
-            self._num_failed += 1
             logger.debug("Prefect's server did not take what the page shows: %s", error)
+            if is_away():
+                return  # which is told already
+            self._num_failed += 1
             if self._num_failed == _MAX_FAILURES:
                 logger.warning(
-                    "Prefect's page shows no more of this run: its server does not answer (%s)", error
+                    "Prefect's page shows no more of this run: its server does not take it (%s)", error
                 )
         else:
             self._num_failed = 0

@@ -161,4 +161,5 @@ def test_a_server_that_was_killed_explains_what_failed_without_it(tmp_path: Path
         ) as caught:
             api.check()
     assert "the same command goes on" in str(caught.value.hint)
-    PrefectApi("http://127.0.0.1:9/api").check()
+    with pytest.raises(PrefectServerError, match="does not answer"):
+        PrefectApi("http://127.0.0.1:9/api").check()

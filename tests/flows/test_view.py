@@ -91,7 +91,7 @@ def test_keys_of_artifacts_are_what_prefect_takes() -> None:
     assert artifact_key("My.run_2", "progress") == "my-run-2-progress"
 
 
-def test_a_server_that_does_not_answer_is_asked_three_times_and_never_waited_for(
+def test_a_server_that_takes_nothing_is_asked_three_times_and_never_waited_for(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     calls = []
@@ -106,7 +106,7 @@ def test_a_server_that_does_not_answer_is_asked_three_times_and_never_waited_for
     sender.wait(30)
     assert len(calls) == 3
     (line,) = (record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING)
-    assert "its server does not answer (no answer)" in line
+    assert "its server does not take it (no answer)" in line
 
 
 def test_what_a_worker_says_is_kept_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
