@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,9 @@ def test_nothing_is_done_when_nothing_is_missing(bench: Any, undisturbed: Path, 
     assert bench.results(undisturbed) == tables
 
 
+NUM_SHARED = 6
+"""Clips of two runs that share a store."""
+
 SHARING = """
 import sys
 from pathlib import Path
@@ -85,39 +89,49 @@ assert not done.failures, done.failures
 """
 
 
-def test_two_runs_on_one_store_do_nothing_twice(bench: Any, tmp_path: Path) -> None:
-    output, diary, run_file = tmp_path / "out", tmp_path / "diary", tmp_path / "run.yaml"
-    diary.mkdir()
-    run_file.write_text(f"{bench.run_file.read_text()}\nexecutor: local\n".replace("out\n", f"{output}\n"))
-    environment = {**bench.environment, "TINY_DIARY": str(diary), "TINY_SECONDS": "1.0"}
-    runs = [
-        subprocess.Popen([sys.executable, "-c", SHARING, str(run_file)], env=environment) for _ in range(2)
-    ]
-    assert [run.wait(bench.timeout_s) for run in runs] == [0, 0]
-    begun = [path.name.rpartition("-")[0] for path in diary.iterdir()]
+@pytest.fixture
+def two_runs(
+    bench: Any, tiny_run_file: Callable[..., Path], tmp_path: Path
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Two on one store, of one worker each, without servers."""
+    (tmp_path / "diary").mkdir()
+    run_file = tiny_run_file(
+        *(tmp_path / "run.yaml", tmp_path / "out"),
+        **{"executor": "local", "limit": NUM_SHARED, "resources": {"num_actors": 1, "shard_size": 1}},
+    )
+    environment = {**bench.environment, "TINY_DIARY": str(tmp_path / "diary"), "TINY_SECONDS": "0.5"}
+    command = [sys.executable, "-c", SHARING, str(run_file)]
+    runs = [subprocess.Popen(command, env=environment) for _ in range(2)]
+    yield runs
+    for run in runs:
+        run.kill()
+        run.wait()
+
+
+def begun_in(diary: Path) -> list[str]:
+    return [path.name.rpartition("-")[0] for path in diary.iterdir()]
+
+
+def test_two_runs_on_one_store_do_nothing_twice(
+    bench: Any, two_runs: list[subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    assert [run.wait(bench.timeout_s) for run in two_runs] == [0, 0]
+    begun = begun_in(tmp_path / "diary")
     assert sorted(begun) == sorted(set(begun))
-    assert len(begun) == bench.num_clips == len(bench.clip_records(output))
-    parts = list((output / "store" / "features").glob("*/*.parquet"))
-    assert sum(pq.read_metadata(part).num_rows for part in parts) == bench.num_clips
-    assert not list((output / "store" / "leases").glob("??/*"))
+    assert len(begun) == NUM_SHARED == len(bench.clip_records(tmp_path / "out"))
+    parts = list((tmp_path / "out" / "store" / "features").glob("*/*.parquet"))
+    assert sum(pq.read_metadata(part).num_rows for part in parts) == NUM_SHARED
+    assert not list((tmp_path / "out" / "store" / "leases").glob("??/*"))
 
 
 def test_a_run_takes_over_from_another_one_that_is_killed(
-    bench: Any, undisturbed: Path, tmp_path: Path
+    bench: Any, two_runs: list[subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
-    output, diary, run_file = tmp_path / "out", tmp_path / "diary", tmp_path / "run.yaml"
-    diary.mkdir()
-    run_file.write_text(bench.run_file.read_text() + "\nexecutor: local\n")
-    first, second = (
-        bench.start_file(run_file, "--output", str(output), TINY_DIARY=str(diary), TINY_SECONDS="1.0")
-        for _ in range(2)
-    )
-    bench.wait_for(lambda: len(list(diary.iterdir())) >= 4 or first.poll() is not None, "some clips")
+    first, second = two_runs
+    bench.wait_for(lambda: begun_in(tmp_path / "diary") or first.poll() is not None, "a clip")
     first.kill()
-    first.communicate()
-    printed, errors = bench.end(second)
-    assert second.returncode == 0, printed + errors
-    begun = [path.name.rpartition("-")[0] for path in diary.iterdir()]
-    assert len(set(begun)) == bench.num_clips
-    assert len(begun) <= bench.num_clips + 2, "what the killed one's two workers were at work on"
-    assert bench.results(output) == bench.results(undisturbed)
+    first.wait()
+    assert second.wait(bench.timeout_s) == 0
+    begun = begun_in(tmp_path / "diary")
+    assert len(set(begun)) == NUM_SHARED == len(bench.clip_records(tmp_path / "out"))
+    assert len(begun) <= NUM_SHARED + 1, "what the killed one's worker was at work on"
