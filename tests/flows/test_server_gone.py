@@ -13,7 +13,7 @@ import pytest
 
 from reelbench.core.run_folders import results_dir
 from reelbench.flows.servers import server_watch
-from reelbench.flows.servers.prefect_server import prefect_environment, start_server
+from reelbench.flows.servers.prefect_server import _RUN_SETTINGS, prefect_environment, start_server
 from reelbench.flows.servers.server_watch import GONE_S, ServerWatch, is_gone
 
 # `reelbench watch` with less patience, so that the test has little to wait for.
@@ -68,7 +68,7 @@ def test_a_run_whose_server_is_killed_ends_by_its_cells(
         (tmp_path / name).mkdir()
     with socket.socket() as listener, prefect_environment({}):
         listener.bind(("127.0.0.1", 0))
-        api = start_server(tmp_path / "home", listener, "me:a-word", {})
+        api = start_server(tmp_path / "home", listener, "me:a-word", _RUN_SETTINGS)
     run_file = write_run_file(executor="local", limit=4, resources={"num_actors": 1, "shard_size": 1})
     server = api._process
     assert server is not None
