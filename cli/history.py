@@ -107,14 +107,15 @@ def _print(histories: Sequence[CellHistory], ids: Sequence[str]) -> None:
         table.add_column(f"{name[4:6]}-{name[6:8]} {name[9:11]}:{name[11:13]}{name[16:]}", justify="right")
     for cell in histories:
         points = {point.run_id: point for point in cell.points}
-        current = cell.points[-1].series
         shown = []
         for name in ids:
             point = points.get(name)
             if point is None or point.value is None:
-                shown.append(Text("-"))
+                shown.append(Text("-" if point is None else point.status))
                 continue
-            text = f"{point.value:.4g}" if point.series == current else f"({point.value:.4g})"
+            text = f"{point.value:.4g}" if point.series == cell.series else f"({point.value:.4g})"
+            if point.status != "done":
+                text = f"({point.value:.4g}) {point.status}"
             shown.append(Text(f"{text} {point.mark or ' '}", style=colours.get(point.mark, "")))
         arrow = {True: " ↑", False: " ↓", None: ""}[cell.higher_is_better]
         table.add_row(Text(cell.method), Text(cell.dataset), Text(cell.label + arrow), *shown)

@@ -50,6 +50,11 @@ class CellChange:
     notes: tuple[str, ...] = ()
 
     @property
+    def is_lost(self) -> bool:
+        """Whether there is no value tonight, and there was one under the same protocol or another."""
+        return self.now is None and self.before is not None
+
+    @property
     def is_significant(self) -> bool:
         """Whether the paired test finds a difference."""
         return self.verdict in ("better", "worse") or (self.higher_is_better is None and _found(self.p_holm))
@@ -137,6 +142,10 @@ class Changes:
     @property
     def headline(self) -> str:
         """The verdict in one line."""
+        lost = dict.fromkeys(
+            [failure.method for failure in self.failures if failure.is_new]
+            + [cell.method for cell in self.cells if cell.is_lost]
+        )
         said = {
             "not compared": "there is no earlier night to compare with",
             "unchanged": "nothing changed",
@@ -147,8 +156,18 @@ class Changes:
         named = [cell.words for cell in self.cells if cell.verdict == self.verdict]
         if named and self.verdict in ("better", "worse"):
             said += f": {named[0]}" + (f", and {len(named) - 1} more" if len(named) > 1 else "")
-        failed = dict.fromkeys(failure.method for failure in self.failures)
-        return said + (f"; failed: {', '.join(failed)}" if failed else "")
+        if lost and self.verdict == "changed":
+            said = f"fewer clips or values of {', '.join(lost)}, and nothing is significantly different"
+        failed: dict[str, list[int]] = {}
+        for item in self.failures:
+            counts = failed.setdefault(item.method, [0, 0])
+            counts[0] += item.num_failed
+            counts[1] += item.num_clips
+        named = [
+            method if num == num_clips else f"{method} ({num} of {num_clips} clips)"
+            for method, (num, num_clips) in failed.items()
+        ]
+        return said + (f"; failed: {', '.join(named)}" if named else "")
 
 
 _SECTIONS: tuple[tuple[str, CellVerdict], ...] = (
@@ -159,8 +178,8 @@ _SECTIONS: tuple[tuple[str, CellVerdict], ...] = (
 
 
 def verdict_of(cells: Sequence[CellChange]) -> Verdict:
-    """The verdict of a run: the worst of its cells."""
-    found = {cell.verdict for cell in cells}
+    """The verdict of a run: the worst of its cells, where a value that is there no more is a change."""
+    found = {"changed" if cell.is_lost else cell.verdict for cell in cells}
     order: tuple[Verdict, ...] = ("worse", "better", "changed", "unchanged")
     return next((verdict for verdict in order if verdict in found), "not compared")
 
@@ -178,7 +197,13 @@ def changes_markdown(changes: Changes) -> str:
     if unchanged:
         lines += _section(
             "Unchanged",
-            [f"{cell.label} of {cell.method} on {cell.dataset}: {_number(cell.now)}" for cell in unchanged],
+            [
+                _with_notes(cell)
+                if cell.before != cell.now
+                else f"{cell.label} of {cell.method} on {cell.dataset}: {_number(cell.now)} "
+                f"({cell.num_pairs} clips)"
+                for cell in unchanged
+            ],
         )
     apart = [f"{cell.label} of {cell.method} on {cell.dataset}: {'; '.join(cell.notes)}"
              for cell in changes.of("not compared")]  # fmt: skip

@@ -23,9 +23,10 @@ class Point:
     Attributes:
         value: None where there is none.
         low, high: its 95% interval.
-        n: clips that it is of.
-        coverage: n / clips asked for.
-        series: equal for values that can be compared: of one protocol, on the same samples and seeds.
+        n: clips that it is of, and num_asked those that it was to be of.
+        note: why there is no value, or what is to be known of it; may be empty.
+        series: equal for values that can be compared: of one protocol, on the same samples and seeds, as many
+            as were asked for and as were there.
         change: how it differs from the last good night before; None where that is not known.
     """
 
@@ -34,7 +35,8 @@ class Point:
     low: float | None
     high: float | None
     n: int
-    coverage: float
+    num_asked: int
+    note: str
     series: str
     change: CellChange | None
 
@@ -42,6 +44,13 @@ class Point:
     def mark(self) -> str:
         """ "=" unchanged, "~" changed, "+" better, "!" worse, empty where it is not compared."""
         return MARKS[self.change.verdict] if self.change is not None else ""
+
+    @property
+    def status(self) -> str:
+        """ "done", "3 of 8" where clips are missing, "failed" where all are, else "no value"."""
+        if self.value is None:
+            return "failed" if not self.n and self.num_asked else "no value"
+        return "done" if self.n >= self.num_asked else f"{self.n} of {self.num_asked}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +68,13 @@ class CellHistory:
     def title(self) -> str:
         """ "FVD of zs2 on msrvtt"."""
         return f"{self.label} of {self.method} on {self.dataset}"
+
+    @property
+    def series(self) -> str:
+        """The series of the newest value of all clips; without one, of the newest value."""
+        with_value = [point for point in self.points if point.value is not None] or self.points
+        whole = [point for point in with_value if point.status == "done"]
+        return (whole or with_value)[-1].series
 
 
 def read_history(
@@ -79,18 +95,26 @@ def read_history(
         try:
             summary = read_table(folder / "tables", "summary").to_pylist()
             clips = read_table(folder / "tables", "clips").to_pylist()
+            scores = read_table(folder / "tables", "scores").to_pylist()
         except StoreError as error:
             notes.append(f"{run_id} is left out: {error.message}")
             continue
         known = {} if changes is None else {(c.method, c.dataset, c.metric): c for c in changes.cells}
-        asked = _asked(clips)
+        asked, there = _samples(clips), _samples(row for row in clips if row["status"] == "done")
+        scored = _samples((row for row in scores if is_value(row["value"])), "metric")
+        causes = {
+            (row["method"], row["dataset"]): f"{row['error_type']}: {row['error_message']}".partition("\n")[0]
+            for row in clips
+            if row["error_type"]
+        }
         for row in summary:
             if row["seed"] is not None or not _is_wanted(row, methods, metrics):
                 continue
             key = (row["method"], row["dataset"], row["metric"])
             rows.pop(key, None)  # the order is that of the newest night
             rows[key] = row
-            series = digest([row["protocol_digest"], asked.get(key[:2])])
+            measured = scored.get(key) if row["level"] == "clip" else there.get(key[:2])
+            series = digest([row["protocol_digest"], asked.get(key[:2]), measured, row["n"]])
             cells.setdefault(key, []).append(
                 Point(
                     run_id=run_id,
@@ -98,7 +122,8 @@ def read_history(
                     low=row["low"],
                     high=row["high"],
                     n=row["n"],
-                    coverage=row["coverage"],
+                    num_asked=row["n"] + row["num_failures"],
+                    note=("" if row["n"] else causes.get(key[:2])) or row["notes"] or "",
                     series=series,
                     change=known.get(key),
                 )
@@ -129,7 +154,9 @@ def history_rows(histories: Iterable[CellHistory]) -> list[dict[str, Any]]:
             "low": point.low,
             "high": point.high,
             "n": point.n,
-            "coverage": point.coverage,
+            "asked": point.num_asked,
+            "status": point.status,
+            "notes": point.note,
             "compared_with": None if point.change is None else point.change.before_id,
             "verdict": None if point.change is None else point.change.verdict,
             "difference": None if point.change is None else point.change.difference,
@@ -149,10 +176,11 @@ def _is_wanted(row: dict[str, Any], methods: Sequence[str], metrics: Sequence[st
     return row["metric"] in metrics if metrics else row["level"] != "cost"
 
 
-def _asked(clips: Iterable[dict[str, Any]]) -> dict[tuple[str, str], str]:
-    """A digest of the samples and seeds of each method and data set."""
-    asked: dict[tuple[str, str], list[tuple[str, int]]] = {}
-    for row in clips:
-        if row["side"] == "generated":
-            asked.setdefault((row["method"], row["dataset"]), []).append((row["sample_id"], row["seed"]))
-    return {cell: digest(sorted(map(list, samples))) for cell, samples in asked.items()}
+def _samples(rows: Iterable[dict[str, Any]], *more: str) -> dict[tuple[str, ...], str]:
+    """A digest of the samples and seeds of each method and data set (and metric)."""
+    found: dict[tuple[str, ...], list[list[Any]]] = {}
+    for row in rows:
+        if row["method"] is not None:
+            cell = (row["method"], row["dataset"], *(row[name] for name in more))
+            found.setdefault(cell, []).append([row["sample_id"], row["seed"]])
+    return {cell: digest(sorted(samples)) for cell, samples in found.items()}

@@ -25,8 +25,8 @@ svg {{ width: 100%; height: auto; display: block }} text {{ font: 10px system-ui
 <p>{intro}</p>
 <p><small>Dots: <span style="color:#c0392b">worse</span>, <span style="color:#1e8449">better</span> than the
 last good run before, by the paired test; <span style="color:#b7950b">changed</span> without a significant
-difference; grey: unchanged, or not compared. Bars: 95% intervals. Lines join runs of one protocol on the same
-samples only. Point at a dot for its run.</small></p>
+difference; grey: unchanged, or not compared; hollow: clips are missing. Bars: 95% intervals. Lines join
+runs of one protocol on the same samples only. Point at a dot for its run.</small></p>
 <main>
 {charts}
 </main></body></html>
@@ -52,10 +52,11 @@ def _chart(cell: CellHistory, ids: Sequence[str]) -> str:
     shown = [point for point in cell.points if point.value is not None]
     arrow = {True: " &uarr;", False: " &darr;", None: ""}[cell.higher_is_better]
     last = cell.points[-1]
-    now = "no value" if last.value is None else f"{last.value:.4g}"
+    now = last.status if last.value is None else _value(last)
     caption = f"<figcaption><b>{html.escape(cell.title)}</b>{arrow} <small>now {now}</small></figcaption>"
     if not shown:
-        return f"<figure>{caption}<p><small>no value in any of these runs</small></p></figure>"
+        why = html.escape(last.note.partition("\n")[0])
+        return f"<figure>{caption}<p><small>no value in any of these runs: {why}</small></p></figure>"
     ends = [x for point in shown for x in (point.value, point.low, point.high) if x is not None]
     low, high = min(ends), max(ends)
     room = (high - low) or abs(high) or 1.0
@@ -80,13 +81,14 @@ def _chart(cell: CellHistory, ids: Sequence[str]) -> str:
         assert point.value is not None
         verdict = "" if point.change is None else point.change.verdict
         colour = _COLOURS.get(verdict, "#778")
+        fill = colour if point.status == "done" else "#fff"
         if point.low is not None and point.high is not None:
             parts.append(
                 f'<line x1="{x(point):.1f}" y1="{y(point.low):.1f}" x2="{x(point):.1f}" '
                 f'y2="{y(point.high):.1f}" stroke="{colour}" stroke-opacity=".35" stroke-width="4"/>'
             )
         parts.append(
-            f'<circle cx="{x(point):.1f}" cy="{y(point.value):.1f}" r="3.5" fill="{colour}">'
+            f'<circle cx="{x(point):.1f}" cy="{y(point.value):.1f}" r="3.5" fill="{fill}" stroke="{colour}">'
             f"<title>{html.escape(_words(point))}</title></circle>"
         )
     for value, place in ((high, _MARGIN - 4), (low, _HEIGHT - 3)):
@@ -95,8 +97,13 @@ def _chart(cell: CellHistory, ids: Sequence[str]) -> str:
     return f"<figure>{caption}{picture}</figure>"
 
 
+def _value(point: Point) -> str:
+    """ "0.8123", and "0.8123 (3 of 8)" where clips are missing."""
+    return f"{point.value:.4g}" + ("" if point.status == "done" else f" ({point.status})")
+
+
 def _words(point: Point) -> str:
-    said = f"{point.run_id}: {point.value:.4g}, {point.n} clips"
+    said = f"{point.run_id}: {_value(point)}, {point.n} clips"
     if point.change is None:
         return said
     if point.change.verdict in ("better", "worse", "changed"):

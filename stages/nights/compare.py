@@ -223,7 +223,11 @@ def _compare_clips(cell: CellChange, now: _Night, before: _Night) -> CellChange:
     cell = replace(cell, num_pairs=len(pairs), notes=notes)
     differences = np.array([ours[pair] - theirs[pair] for pair in pairs])
     if not differences.any():
-        return replace(cell, verdict="unchanged", difference=0.0)
+        asked = [{(name, seed) for dataset, name, seed in night.asked(cell.method) if dataset == cell.dataset}
+                 for night in (now, before)]  # fmt: skip
+        # Clips that one night alone was asked for are no change; such as one of them lacks are.
+        is_same = set(ours) & asked[1] == set(theirs) & asked[0]
+        return replace(cell, verdict="unchanged" if is_same else "changed", difference=0.0)
     sources = [now.sources[cell.dataset, sample] for sample, _ in pairs]
     estimate = mean_estimate(differences, sources)
     test = sign_flip_test(differences, sources)
@@ -248,7 +252,7 @@ def _compare_sets(
     store: Store | None,
 ) -> CellChange:
     """By the metric's own paired test, on features of both nights from the store."""
-    if row["value"] == other["value"]:
+    if (row["value"], row["n"]) == (other["value"], other["n"]):
         return replace(cell, verdict="unchanged", difference=0.0, num_pairs=row["n"])
     metric = _set_metric(cell.metric, row["protocol_digest"], measurings)
     if metric is None or store is None:

@@ -25,6 +25,7 @@ from reelbench.reports.nights.changes import (
     read_changes,
     write_changes,
 )
+from reelbench.reports.nights.history import history_rows, read_history
 from reelbench.stages.nights.compare import compare_nights
 from reelbench.stages.nights.record import why_missing
 from reelbench.stages.planning import look_at_run
@@ -165,6 +166,40 @@ def test_a_night_with_failures_is_compared_and_is_nobodys_measure(nights: Nights
     assert failure.num_failed == 2
     third = nights.night(nights.method("shaky", 60))
     assert cell(third, "shaky").before_id == first.run_id
+
+
+def test_fewer_clips_are_no_unchanged_night(nights: Nights) -> None:
+    """Equal on the clips that are left, a method that lost some is not as it was."""
+    first = nights.night(nights.method("shaky", 20), nights.method("steady", 20))
+    refused = ("s0", "s1", "s2", "s3", "s4")
+    second = nights.night(nights.method("shaky", 20, refused), nights.method("steady", 20), fresh="nightly")
+    change = cell(second, "shaky")
+    assert (change.verdict, change.difference, change.num_pairs) == ("changed", 0.0, 3)
+    assert cell(second, "steady").verdict == "unchanged"
+    assert second.verdict == "changed"
+    assert second.headline.startswith("fewer clips or values of shaky")
+    assert second.headline.endswith("failed: shaky (5 of 8 clips)")
+    page = changes_markdown(second)
+    assert f"{change.before:.4g} → {change.now:.4g}" in page
+    assert "on the 3 clips that both nights have, of 3 tonight and 8 then" in page
+    assert "(8 clips)" in page
+
+    found, _ = read_history((item.run_id, nights.run_dir / item.run_id, item) for item in (first, second))
+    (shaky,) = (item for item in found if item.method == "shaky")
+    assert [point.status for point in shaky.points] == ["done", "3 of 8"]
+    assert shaky.series == shaky.points[0].series != shaky.points[1].series
+    assert [row["verdict"] for row in history_rows([shaky])] == ["not compared", "changed"]
+    (line,) = (item for item in found if item.method == "steady")
+    assert line.points[0].series == line.points[1].series
+
+    gone = nights.night(nights.method("shaky", None), nights.method("steady", 20), fresh="nightly")
+    assert cell(gone, "shaky").is_lost
+    assert gone.verdict == "changed"
+    assert gone.headline.startswith("fewer clips or values of shaky")
+    found, _ = read_history([(gone.run_id, nights.run_dir / gone.run_id, gone)])
+    (point,) = (item.points[0] for item in found if item.method == "shaky")
+    assert (point.status, point.num_asked) == ("failed", NUM_CLIPS)
+    assert "always fails" in point.note
 
 
 def test_nights_of_other_protocols_and_samples_are_not_compared_blindly(nights: Nights) -> None:
