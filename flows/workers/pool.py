@@ -439,7 +439,7 @@ class Pool:
         if not slot.jobs:
             return
         first, *others = slot.jobs
-        page_logger.warning("a worker died at work on %s: %s", first.shard.label, error)
+        say(f"a worker died at work on {first.shard.label}: {error}")
         first.num_deaths += 1
         for job in slot.jobs:
             job.is_suspect = True

@@ -321,7 +321,9 @@ def test_workers_do_not_outlive_a_killed_driver(tmp_path: Path, executor: str) -
     if "RayNotStartedError" in done.stderr:
         skip_if_busy(done.stderr + done.stdout)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    assert done.stderr == ""
+    assert [
+        line for line in done.stderr.splitlines() if not line.startswith("waiting for Ray to start")
+    ] == []
     worker, folder = done.stdout.split()
     assert folder == str(tmp_path), "relative paths of a run file mean the same to a worker"
     deadline = time.monotonic() + 20
