@@ -26,6 +26,8 @@ from pathlib import Path
 
 from .atomic_write import write_text_atomic
 from .errors import StoreError
+from .set_aside import set_aside
+from .waiting import say
 
 LATEST = "latest"
 
@@ -98,9 +100,15 @@ class NewResults:
     folder: Path
 
     def finish(self) -> None:
-        """Give the folder its id, and point `latest` to it."""
+        """Give the folder its id, and point `latest` to it. Where that cannot be, a line says so."""
         self.folder = _named_by_time(self.folder, self.run_dir, self.started)
-        _point_latest(self.run_dir, self.folder.name)
+        try:
+            _point_latest(self.run_dir, self.folder.name)
+        except OSError as error:
+            say(
+                f"warning: {self.run_dir / LATEST} cannot be made to name these results ({error.strerror}); "
+                f"they are in {self.folder}"
+            )
 
 
 @contextlib.contextmanager
@@ -193,6 +201,9 @@ def _named_by_time(folder: Path, run_dir: Path, started: datetime.datetime) -> P
 def _point_latest(run_dir: Path, run_id: str) -> None:
     latest = run_dir / LATEST
     temporary = run_dir / f".{uuid.uuid4().hex[:12]}.tmp"
+    if latest.is_dir() and not latest.is_symlink():
+        kept = set_aside(latest)
+        say(f"{latest} is a folder that is not of a run: it is kept as {kept.name}")
     try:
         temporary.symlink_to(run_id)
         temporary.replace(latest)

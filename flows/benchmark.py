@@ -53,6 +53,8 @@ class _State:
     started: datetime.datetime
     run_file: Path
     result: RunResult | None = None
+    error: Exception | None = None
+    """Why there is no result."""
     logged: Logged | None = None
 
 
@@ -61,9 +63,13 @@ def score_run(run: str, state: _State) -> State[Any]:
     """Score, compare and write the run's tables, from features alone."""
     done = state.done
     num_left_out = len(done.plan.failures)
-    state.result = build_results(
-        state.run, done.parts, done.store, done.files, num_left_out, state.started, state.run_file
-    )
+    try:
+        state.result = build_results(
+            state.run, done.parts, done.store, done.files, num_left_out, state.started, state.run_file
+        )
+    except Exception as error:
+        state.error = error
+        raise
     if state.result.num_defects:
         return Failed(message=f"{state.result.num_defects} numbers are missing through a defect of a metric")
     return Completed(message=f"{state.result.num_clips} clips")
@@ -119,6 +125,8 @@ def benchmark(
             done = do_what_is_missing(run, (tasks, StepLines(), page))
         state = _State(run, done, started, Path(run_file))
         score_run(run.name, state, return_state=True)
+        if state.error is not None:
+            raise state.error
         report_run(run.name, state)
         assert state.result is not None
         page.show_results(run, state.result, done.plan.failures, _places(state))

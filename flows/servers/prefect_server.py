@@ -34,6 +34,7 @@ from typing import IO, Any
 from ...core.errors import ReelbenchError
 from ...core.proxies import changed_environment, is_loopback, proxy_changes
 from ...core.retries import with_jitter
+from ...core.set_aside import set_aside, sqlite_damage
 from ...core.sqlite_url import sqlite_url
 from ...core.waiting import Waiting, say
 from ..environment import quiet_environment
@@ -50,6 +51,7 @@ _RECORD_TIMEOUT_S = 15.0
 _RECORD_POLL_S = 0.4
 _MAX_RESTARTS = 3
 _KEEP_POLL_S = 0.5
+_DATABASE = "prefect.db"
 
 _RUN_SETTINGS = {
     "PREFECT_UI_ENABLED": "false",
@@ -88,11 +90,13 @@ class PrefectApi:
         self.auth_string = auth_string
         self._process = process
         self._has_answered = False
+        self._is_kept = False
         self._over = threading.Event()
 
     def keep(self, listener: socket.socket, settings: Mapping[str, str]) -> None:
         """Start a server of our own again where it ends before its time: on the same port, whose connections
         wait meanwhile, and the same database. A thread looks after it until `stop`."""
+        self._is_kept = True
         threading.Thread(target=self._keep, args=(listener, settings), daemon=True).start()
 
     def _keep(self, listener: socket.socket, settings: Mapping[str, str]) -> None:
@@ -105,12 +109,18 @@ class PrefectApi:
             if self._over.is_set():
                 return
             what = f"the run's own Prefect server has ended (exit code {code}); the work goes on"
+            if not self._has_answered:
+                what = f"the run's own Prefect server ended as it started (exit code {code})"
             if not left or shutil.disk_usage(self.home).free < _LEAST_FREE_BYTES:
                 break
             say(f"{what}, and the server is started again")
+            if not self._has_answered and left < _MAX_RESTARTS:
+                _begin_anew(self.home, "the server ended twice as it started")
             self._process = start_server(self.home, listener, self.auth_string, settings)._process
             self._over.wait(with_jitter(1.0))
-        say(f"{what}, and Prefect's page lacks the rest; the server's log is {self.home}/server.log")
+        if self._has_answered:
+            say(f"{what}, and Prefect's page lacks the rest; the server's log is {self.home}/server.log")
+        self._is_kept = False
         listener.close()  # who calls it is refused at once
         if "prefect.flows" in sys.modules:
             from .server_watch import let_go
@@ -134,7 +144,7 @@ class PrefectApi:
         start = Waiting("Prefect's server to start", _START_TIMEOUT_S)
         while not start.is_over:
             start.look()
-            if self._process.poll() is not None:
+            if self._process.poll() is not None and not self._is_kept:
                 if shutil.disk_usage(self.home).free < _LEAST_FREE_BYTES:
                     raise PrefectServerError(
                         f"the Prefect server stopped as it started: the disk of {self.home} is full",
@@ -312,6 +322,10 @@ def _lock_home(output: Path) -> tuple[Path, IO[str]]:
         home = output / ("prefect" if number == 1 else f"prefect-{number}")
         try:
             home.mkdir(parents=True, exist_ok=True)
+            if home.stat().st_uid != os.getuid():
+                number += 1  # another user's, who may share the output
+                continue
+            home.chmod(0o700)  # the database holds what runs print
             lock = (home / "lock").open("w")
         except OSError as error:
             raise PrefectServerError(
@@ -331,6 +345,8 @@ def _start_server(home: Path) -> PrefectApi:
     # The port is bound here and handed over, so nobody else can take it; it stays open for a second server.
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
+    if damage := sqlite_damage(home / _DATABASE):
+        _begin_anew(home, damage)
     api = start_server(home, listener, new_auth_string(), _RUN_SETTINGS)
     api.keep(listener, _RUN_SETTINGS)
     return api
@@ -373,6 +389,17 @@ def start_server(
     return PrefectApi(url, home, process, auth_string)
 
 
+def _begin_anew(home: Path, why: str) -> None:
+    """Set our own database aside, so that the next start makes a new one: it is a view of runs, no result."""
+    if _database(home) and (home / _DATABASE).exists():
+        with contextlib.suppress(OSError):  # the server's start will say why
+            kept = set_aside(home / _DATABASE)
+            say(
+                f"Prefect's database {home / _DATABASE} cannot be used ({why}): it is kept as {kept.name}, "
+                "and a new one is begun; no result was in it, and Prefect's page lacks the runs before"
+            )
+
+
 def _database(home: Path) -> dict[str, str]:
     """The setting of the server's database; none where the user has set another one.
 
@@ -381,7 +408,7 @@ def _database(home: Path) -> dict[str, str]:
     names = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CONNECTION_URL")
     if any(name in os.environ for name in names):
         return {}
-    return {names[0]: sqlite_url(home / "prefect.db", "sqlite+aiosqlite")}
+    return {names[0]: sqlite_url(home / _DATABASE, "sqlite+aiosqlite")}
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from ...core.redaction import masked
+
 _MAX_LINES = 20
 _MAX_LENGTH = 500
 
@@ -51,8 +53,8 @@ def kept_lines() -> Iterator[list[Line]]:
 
 
 def bounded(lines: list[Line]) -> tuple[Line, ...]:
-    """The first lines, none of them long, and how many more there were."""
-    kept = [(level, " ".join(text.split())[:_MAX_LENGTH]) for level, text in lines[:_MAX_LINES]]
+    """The first lines, none of them long and without secrets, and how many more there were."""
+    kept = [(level, masked(" ".join(text.split()))[:_MAX_LENGTH]) for level, text in lines[:_MAX_LINES]]
     if len(lines) > _MAX_LINES:
         kept.append((logging.INFO, f"... and {len(lines) - _MAX_LINES} more lines"))
     return tuple(kept)

@@ -23,6 +23,7 @@ from ...core.errors import StoreError
 from ...core.hashing import digest, digest_bytes
 from ...core.redaction import without_machine
 from ...core.run_folders import started_at
+from ...core.set_aside import set_aside, sqlite_damage
 from ...core.tables import SCHEMAS, read_table, write_table
 from ..pages.markdown_report import comparison_markdown
 from ..pages.run_clips import clips_by_prompt, locate
@@ -89,6 +90,28 @@ def log_run(
             tracking_uri, experiment, folder or tables_folder.parent, advanced, _span(tables_folder)
         )
         return _log(tables_folder, place, content)
+
+
+def set_damage_aside(tracking_uri: str, folder: Path) -> str | None:
+    """Rename a damaged database of our own, on which MLflow would fail; the next logging makes a new one.
+
+    Args:
+        folder: our own databases lie in; one elsewhere may hold more than views of our tables, and stays.
+
+    Returns:
+        a line that says so; None where nothing is damaged.
+    """
+    database = checked_database(tracking_uri)
+    if database is None or database.parent != folder or sqlite_damage(database, is_thorough=True) is None:
+        return None
+    with _alone(tracking_uri), contextlib.suppress(OSError):  # opening it says why
+        if damage := sqlite_damage(database, is_thorough=True):
+            kept = set_aside(database)
+            return (
+                f"MLflow's database {database} is damaged ({damage}): it is kept as {kept.name}, and "
+                "a new one is begun; `reelbench report` logs other runs into it"
+            )
+    return None
 
 
 def find_logged(tables_folder: Path, tracking_uri: str, report_path: Path | None = None) -> str | None:

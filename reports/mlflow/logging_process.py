@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from ...core import waiting
 from ...core.redaction import masked
 from ...core.waiting import Waiting, seconds_text
-from .log import find_logged, log_run
+from .log import find_logged, log_run, set_damage_aside
 from .place import Tracking, why_not_reached
 
 STILL_LIMIT_S = 60.0
@@ -66,6 +67,8 @@ def log_within_limits(
         tables_folder, report_path: see `log.log_run`.
         say: is called with a line now and then while it takes long; default: `core.waiting.say`.
     """
+    if (aside := set_damage_aside(tracking.uri, tracking.folder)) is not None:
+        (say or waiting.say)(aside)
     found = find_logged(tables_folder, tracking.uri, report_path)
     if found is not None:
         return Logged(found)

@@ -141,3 +141,27 @@ def test_equal_files_of_two_nights_take_their_space_once(tmp_path: Path) -> None
     share_equal_files(second)
     shared = [(first / name).samefile(second / name) for name in ("tables/runs.parquet", "report.html")]
     assert shared == [True, False]
+
+
+def test_what_stands_in_the_place_of_latest_does_not_end_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "latest").mkdir()
+    (tmp_path / "latest" / "notes.txt").write_text("mine")
+    first = write(tmp_path, "first")
+    assert (tmp_path / "latest").resolve() == first
+    [aside] = tmp_path.glob("latest.*.aside")
+    assert (aside / "notes.txt").read_text() == "mine"
+    assert f"is kept as {aside.name}\n" in capsys.readouterr().err
+
+    # A mount point, say, cannot be replaced.
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    second = write(tmp_path, "second", NIGHT + datetime.timedelta(days=1))
+    assert text_of(second) == "second"
+    said = capsys.readouterr().err
+    assert "latest cannot be made to name these results (Device or resource busy)" in said
+    assert str(second) in said
+    assert [path.name for path in tmp_path.glob(".*.tmp")] == []

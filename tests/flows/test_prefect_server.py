@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -163,3 +164,29 @@ def test_a_server_that_was_killed_explains_what_failed_without_it(tmp_path: Path
     assert "the same command goes on" in str(caught.value.hint)
     with pytest.raises(PrefectServerError, match="does not answer"):
         PrefectApi("http://127.0.0.1:9/api").check()
+
+
+@pytest.mark.parametrize("damage", ["zeroed", "of another Prefect"])
+def test_a_damaged_database_is_set_aside_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    home = tmp_path / "prefect"
+    home.mkdir()
+    database = home / "prefect.db"
+    if damage == "zeroed":
+        database.write_bytes(bytes(8192))
+    else:  # its head is sound, and the server ends as it starts
+        with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+            connection.execute("INSERT INTO alembic_version VALUES ('of_the_future')")
+    with prefect_api(tmp_path) as api:
+        if damage != "zeroed":  # which is seen before the server starts
+            api.wait()
+        assert api.exit_code() is None
+    assert home.stat().st_mode & 0o777 == 0o700
+    [aside] = list(home.glob("prefect.db.*.aside"))
+    said = capsys.readouterr().err
+    assert f"it is kept as {aside.name}, and a new one is begun" in said
+    assert "the work goes on" not in said
+    assert damage == "zeroed" or database.is_file()

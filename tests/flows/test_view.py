@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
-from reelbench.core.errors import DatasetError
+from reelbench.core.errors import DatasetError, StoreError
 from reelbench.core.run_file import RunFile
+from reelbench.flows import benchmark
 from reelbench.flows.view.outcome import CellsFailedError, failure_rows, failures_message, final_state
 from reelbench.flows.view.page import artifact_key
 from reelbench.flows.view.sender import Sender
@@ -138,3 +142,36 @@ def test_a_signal_that_strikes_in_ray_is_raised_as_it_was() -> None:
         strike()
     with pytest.raises(SystemError), signals_unwrapped():
         raise SystemError("another")
+
+
+def test_a_run_whose_tables_cannot_be_written_ends_with_that_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = [{"name": "any"}]
+    run = RunFile.model_validate({"name": "demo", "methods": entry, "datasets": entry, "output": tmp_path})
+    score = benchmark.score_run
+
+    def refuse(*_: Any) -> None:
+        raise StoreError("cannot write the tables: no space left")
+
+    def as_prefect_does(name: str, state: Any, return_state: bool) -> None:
+        with contextlib.suppress(StoreError):
+            score.fn(name, state)
+
+    done = SimpleNamespace(plan=SimpleNamespace(failures=()), parts=(), store=None, files=None)
+    monkeypatch.setattr(benchmark, "load_run_file", lambda path: run)
+    monkeypatch.setattr(benchmark, "do_what_is_missing", lambda *_: done)
+    monkeypatch.setattr(benchmark, "build_results", refuse)
+    monkeypatch.setattr(benchmark, "score_run", as_prefect_does)
+    monkeypatch.setattr(benchmark, "report_run", lambda *_: pytest.fail("there is nothing to report"))
+    for name in ("Page", "StepTasks", "logs_on_page"):
+        monkeypatch.setattr(benchmark, name, MagicMock())
+    with pytest.raises(StoreError, match="no space left"):
+        benchmark.benchmark.fn("run.yaml")
+
+
+def test_no_secret_of_a_worker_reaches_the_page() -> None:
+    with kept_lines() as lines:
+        logging.getLogger("reelbench.some").info("from http://me:hunter2@host/x")
+    lines.append((logging.WARNING, "UserWarning: password=hunter2"))
+    assert bounded(lines) == ((20, "from http://***@host/x"), (30, "UserWarning: password=***"))

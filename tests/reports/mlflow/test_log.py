@@ -17,7 +17,9 @@ import pytest
 
 from reelbench.core.errors import StoreError
 from reelbench.core.tables import read_table, write_table
-from reelbench.reports.mlflow.log import log_run
+from reelbench.reports.mlflow import logging_process
+from reelbench.reports.mlflow.log import log_run, set_damage_aside
+from reelbench.reports.mlflow.place import Tracking
 from reelbench.reports.mlflow.store import default_tracking_uri, mlflow_command, quiet_environment
 from reelbench.reports.pages.html_report import write_html_report
 
@@ -216,6 +218,31 @@ def test_faults_are_clear_errors(make_tables: Callable[..., Path], tracking_uri:
     write_table(tables, "runs", read_table(tables, "runs").to_pylist() * 2)
     with pytest.raises(StoreError, match="2 rows, expected one"):
         log_run(tables, tracking_uri, "demo", report)
+
+
+def test_a_damaged_database_is_set_aside_and_a_new_one_is_begun(
+    make_tables: Callable[..., Path],
+    tracking_uri: str,
+    report: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tables, database = make_tables(videos=False), Path(tracking_uri.removeprefix("sqlite:///"))
+    whole = database.read_bytes()
+    database.write_bytes(whole[: len(whole) // 2])
+    own = Tracking(tracking_uri, "demo", database.parent)
+    users = Tracking(tracking_uri, "demo", tmp_path / "elsewhere", "MLFLOW_TRACKING_URI")
+    assert set_damage_aside(users.uri, users.folder) is None
+    assert database.exists()
+    # What MLflow itself does on a new database takes long, and is tried elsewhere.
+    monkeypatch.setattr(logging_process, "find_logged", lambda *_: None if database.exists() else "new")
+    said: list[str] = []
+    assert logging_process.log_within_limits(tables, own, report, said.append).run_id == "new"
+    [aside] = database.parent.glob("mlflow.db.*.aside")
+    assert aside.read_bytes() == whole[: len(whole) // 2]
+    assert [line for line in said if "is damaged" in line and f"kept as {aside.name}" in line] == said
+    database.write_bytes(whole)
+    assert set_damage_aside(own.uri, own.folder) is None
 
 
 def test_the_environment_is_quiet_for_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
