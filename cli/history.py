@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,10 +15,10 @@ import typer
 from .options import JsonOption, OutputOption, RunFileArgument, load, relative, shell_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ..reports.nights.changes import Changes
-    from ..reports.nights.history import CellHistory
+    from ..reports.nights.history import CellHistory, Point
 
 _WIDTH_OF_A_PIPE = 160
 
@@ -38,37 +40,52 @@ def history(
     prune: Annotated[
         int | None,
         typer.Option(
-            "--prune", metavar="N", min=1, help="Delete all results but the newest N.", show_default=False
+            "--prune",
+            metavar="N",
+            min=1,
+            help="Delete all results but the newest N and the last good one of each method.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
     """Show each value over the runs, with what changed against the last good run before: = nothing, ~ no
-    significant difference, + better, ! worse; values of other protocols or samples stand in parentheses.
+    significant difference, + better, ! worse; values of other protocols or samples, or of fewer clips than
+    were asked for, stand in parentheses.
 
     Exit code 0; 1: there are no results yet; 2: something to mend first.
     """
     from ..core.errors import NothingMadeError
-    from ..core.run_folders import adopt_old_layout, prune_results, run_ids
-    from ..reports.nights.history import history_rows, read_history
+    from ..core.run_folders import adopt_old_layout, prune_results
+    from ..reports.nights.history import history_rows, read_history, selected
     from ..reports.nights.history_page import write_history_page
+    from ..stages.nights.compare import kept_nights
+    from ..stages.nights.record import night_ids
 
-    run = load(run_file, None, None, output)
-    adopt_old_layout(run.run_dir)
-    ids = run_ids(run.run_dir)
+    if as_csv and as_json:
+        raise typer.BadParameter("--csv and --json are given: choose one of them")
+    run = load(run_file, None, None, output, look_up=False)
+    with _warned():
+        adopt_old_layout(run.run_dir)
+    ids = night_ids(run.run_dir)
     if not ids:
         raise NothingMadeError(
             f"there are no results of the run {run.name!r} in {relative(run.run_dir)} yet",
             f"reelbench run {shell_path(run_file)}",
         )
     if prune is not None:
-        for name in prune_results(run.run_dir, prune):
-            typer.echo(f"deleted {relative(run.run_dir / name)}")
-        ids = run_ids(run.run_dir)
+        kept = kept_nights(run.run_dir)
+        for name in prune_results(run.run_dir, prune, kept):
+            typer.echo(f"deleted {relative(run.run_dir / name)}", err=as_csv or as_json)
+        ids = night_ids(run.run_dir)
+        for name in [name for name in ids[:-prune] if name in kept]:
+            text = f"kept {relative(run.run_dir / name)}: the last good night of {', '.join(kept[name])}"
+            typer.echo(text, err=as_csv or as_json)
     nights = [(name, run.run_dir / name, _changes(run.run_dir, name)) for name in ids[-last:]]
-    histories, notes = read_history(nights, methods or (), metrics or ())
+    histories, notes = read_history(nights)
     for note in notes:
         typer.secho(note, fg="yellow", err=True)
-    rows = history_rows(histories)
+    found = selected(histories, methods or (), metrics or ())
+    rows = history_rows(found)
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
     elif as_csv:
@@ -76,9 +93,20 @@ def history(
         writer.writeheader()
         writer.writerows(rows)
     else:
-        _print(histories, ids[-last:])
-        page = write_history_page(run.name, histories, run.run_dir / "history.html")
-        typer.echo(f"Page:    python3 -m webbrowser {shell_path(page)}")
+        _print(found, ids[-last:])
+        with _warned():
+            page = write_history_page(run.name, selected(histories), run.run_dir / "history.html", notes)
+            typer.echo(f"Page:    python3 -m webbrowser {shell_path(page)}")
+
+
+@contextlib.contextmanager
+def _warned() -> Iterator[None]:
+    """What cannot be written is told, and the rest is shown."""
+    try:
+        yield
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        typer.secho(f"nothing is written to {where}{error.strerror or error}", fg="yellow", err=True)
 
 
 def _changes(run_dir: Path, run_id: str) -> Changes | None:
@@ -100,23 +128,50 @@ def _print(histories: Sequence[CellHistory], ids: Sequence[str]) -> None:
     from rich.text import Text
 
     colours = {"!": "red", "+": "green", "~": "yellow"}
+    lines, most = [], [len("Method"), len("Data set"), len("Metric")]
+    widths = dict.fromkeys(ids, len("11-27 03:00"))
+    for cell in histories:
+        arrow = {True: " ↑", False: " ↓", None: ""}[cell.higher_is_better]
+        names = [cell.method, cell.dataset, cell.label + arrow]
+        most = [max(pair) for pair in zip(most, map(len, names), strict=True)]
+        shown = {point.run_id: _shown(point, cell.series) for point in cell.points}
+        widths |= {name: max(widths[name], len(text)) for name, (text, _) in shown.items()}
+        lines.append((names, shown))
+    console = Console(width=_width())
+    room = console.width - sum(most) - 2 * len(most)
+    fitting: list[str] = []
+    for name in reversed(ids):
+        room -= widths[name] + 2
+        if room < 0 and fitting:
+            break
+        fitting.insert(0, name)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("Method", "Data set", "Metric"):
-        table.add_column(heading)
-    for name in ids:
-        table.add_column(f"{name[4:6]}-{name[6:8]} {name[9:11]}:{name[11:13]}{name[16:]}", justify="right")
-    for cell in histories:
-        points = {point.run_id: point for point in cell.points}
-        shown = []
-        for name in ids:
-            point = points.get(name)
-            if point is None or point.value is None:
-                shown.append(Text("-" if point is None else point.status))
-                continue
-            text = f"{point.value:.4g}" if point.series == cell.series else f"({point.value:.4g})"
-            if point.status != "done":
-                text = f"({point.value:.4g}) {point.status}"
-            shown.append(Text(f"{text} {point.mark or ' '}", style=colours.get(point.mark, "")))
-        arrow = {True: " ↑", False: " ↓", None: ""}[cell.higher_is_better]
-        table.add_row(Text(cell.method), Text(cell.dataset), Text(cell.label + arrow), *shown)
-    Console(width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE).print(table)
+        table.add_column(heading, overflow="fold")
+    for name in fitting:
+        heading = f"{name[4:6]}-{name[6:8]} {name[9:11]}:{name[11:13]}{name[16:]}"
+        table.add_column(heading, justify="right", no_wrap=True)
+    for names, shown in lines:
+        texts = (shown.get(name, ("-", "")) for name in fitting)
+        table.add_row(*map(Text, names), *(Text(text, style=colours.get(mark, "")) for text, mark in texts))
+    console.print(table)
+    if len(fitting) < len(ids):
+        typer.echo(f"{len(ids)} nights, the last {len(fitting)} shown; --csv or history.html for all")
+
+
+def _shown(point: Point, series: str) -> tuple[str, str]:
+    """The text of a value in the table, and its mark."""
+    if point.value is None:
+        return point.status, ""
+    text = f"{point.value:.4g}" if point.series == series else f"({point.value:.4g})"
+    if point.status != "done":
+        text = f"({point.value:.4g}) {point.status}"
+    return f"{text} {point.mark or ' '}", point.mark
+
+
+def _width() -> int | None:
+    """Of the table in letters; None for that of the terminal."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
+    return None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE

@@ -79,8 +79,18 @@ IdOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def load(run_file: Path, limit: int | None, only: list[str] | None, output: Path | None) -> RunFile:
+def load(
+    run_file: Path,
+    limit: int | None,
+    only: list[str] | None,
+    output: Path | None,
+    *,
+    look_up: bool = True,
+) -> RunFile:
     """The validated run file with the command line's changes, its output folders made absolute.
+
+    Args:
+        look_up: False leaves its plug-ins alone; for commands that read results which are there.
 
     Raises:
         ReelbenchError: the run file or an option is not valid.
@@ -88,7 +98,8 @@ def load(run_file: Path, limit: int | None, only: list[str] | None, output: Path
     from ..core.run_file_loading import load_run_file
     from ..stages.planning import run_faults
 
-    run = load_run_file(run_file, run_faults).amended(limit=limit, only=only or (), output=output)
+    loaded = load_run_file(run_file, run_faults, look_up)
+    run = loaded.amended(limit=limit, only=only or (), output=output)
     for folder in (run.output, run.store_dir):
         _check_name(folder)
     # Absolute, as in the flow: tables, keys of caches and printed paths are then the same.

@@ -56,7 +56,7 @@ def report(
 
     require_bench("reelbench report", ("mlflow",))
     quiet_environment()
-    run = load(run_file, limit, only, output)
+    run = load(run_file, limit, only, output, look_up=run_id is None)
     folder = _rebuilt(run, run_file) if run_id is None else results_dir(run.run_dir, run_id)
     logged = publish(folder, run)
     tables = folder / "tables"

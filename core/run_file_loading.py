@@ -60,12 +60,13 @@ class _Entry:
     """The registered name that may be meant by an unknown one."""
 
 
-def load_run_file(path: Path, more_faults: MoreFaults | None = None) -> RunFile:
+def load_run_file(path: Path, more_faults: MoreFaults | None = None, look_up: bool = True) -> RunFile:
     """Read and validate a run file, with the configurations of its plug-ins.
 
     Args:
         more_faults: asked only where something is wrong already, for what else a run would be refused for (of
             what is sound: missing weights, data sets), so that all is told at once.
+        look_up: False leaves plug-ins alone: results that are there can be read without them.
 
     Raises:
         RunFileError: it is missing, not YAML, or not valid; every fault is listed.
@@ -83,14 +84,16 @@ def load_run_file(path: Path, more_faults: MoreFaults | None = None) -> RunFile:
         data = load_yaml(text)
     except yaml.YAMLError as error:
         raise RunFileError(f"the run file {path} is not valid YAML: {error}") from error
-    return parse_run_file(data, str(path), more_faults)
+    return parse_run_file(data, str(path), more_faults, look_up)
 
 
-def parse_run_file(data: Any, where: str = "run file", more_faults: MoreFaults | None = None) -> RunFile:
+def parse_run_file(
+    data: Any, where: str = "run file", more_faults: MoreFaults | None = None, look_up: bool = True
+) -> RunFile:
     """Validate a run file given as plain data; see `load_run_file`."""
     if not isinstance(data, dict):
         raise RunFileError(f"{where}: expected a mapping with `name`, `methods` and `datasets`")
-    return _Check(where).run_file(data, more_faults)
+    return _Check(where).run_file(data, more_faults, look_up)
 
 
 class _Check:
@@ -100,7 +103,7 @@ class _Check:
         self._where = where
         self._faults = Faults()
 
-    def run_file(self, given: Mapping[str, Any], more_faults: MoreFaults | None) -> RunFile:
+    def run_file(self, given: Mapping[str, Any], more_faults: MoreFaults | None, look_up: bool) -> RunFile:
         data = self._with_known_keys(self._without_secrets(given))
         faulty: set[int | str] = set()
         whole = None
@@ -120,6 +123,10 @@ class _Check:
         )
         for text in run.doubled():
             self._faults.add(RunFileError(f"{self._where}: {text}"))
+        if not look_up:
+            self._faults.refuse()
+            assert whole is not None
+            return whole
         for entry in methods:
             self._look_at(run, "methods", entry)
         for entry in datasets:

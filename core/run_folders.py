@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,10 +157,11 @@ def share_equal_files(folder: Path) -> None:
                 temporary.replace(path)
 
 
-def prune_results(run_dir: Path, num_kept: int) -> list[str]:
-    """Delete all results but the newest ones and those that `latest` names; the ids that are gone."""
+def prune_results(run_dir: Path, num_kept: int, also_kept: Container[str] = ()) -> list[str]:
+    """Delete all results but the newest ones, those that `latest` names, and the ids of `also_kept`; the ids
+    that are gone."""
     latest = results_dir(run_dir).name
-    gone = [name for name in run_ids(run_dir)[:-num_kept] if name != latest]
+    gone = [name for name in run_ids(run_dir)[:-num_kept] if name != latest and name not in also_kept]
     for name in gone:
         temporary = run_dir / f".{uuid.uuid4().hex[:12]}.tmp"
         (run_dir / name).rename(temporary)  # whole or not at all

@@ -31,6 +31,7 @@ class RunRecord:
         libraries: of the process that wrote the tables.
         reelbench: "0.1.0", with the commit where it runs from a checkout.
         run_file: the commit of the repository that the run file is in; empty where there is none.
+        is_night: False where nothing ran, and the tables were only built again.
     """
 
     started: str = ""
@@ -44,6 +45,7 @@ class RunRecord:
     hardware: str = ""
     reelbench: str = ""
     run_file: str = ""
+    is_night: bool = True
 
     def write(self, folder: Path) -> None:
         """Write it beside the tables."""

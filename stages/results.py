@@ -89,7 +89,7 @@ def build_results(
         if started is None and has_same_tables(results.folder, latest):
             record_results(latest)
             return RunResult(latest, num_clips, num_failures, num_defects, failures)
-        run_record(tables.runs[0], parts, started or now, run_file).write(results.folder)
+        run_record(tables.runs[0], parts, started, run_file).write(results.folder)
         results.finish()
     return RunResult(results.folder, num_clips, num_failures, num_defects, failures)
 

@@ -121,7 +121,12 @@ class MethodFailure:
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """A night of a run, compared with the last good ones."""
+    """A night of a run, compared with the last good ones.
+
+    Attributes:
+        damaged: ids of later nights than these that cannot be read.
+        notes: what a reader must know of the whole comparison.
+    """
 
     run: str
     run_id: str
@@ -129,6 +134,8 @@ class Changes:
     cells: tuple[CellChange, ...]
     differences: tuple[Difference, ...] = ()
     failures: tuple[MethodFailure, ...] = ()
+    damaged: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def of(self, verdict: CellVerdict) -> list[CellChange]:
         """The cells of a verdict."""
@@ -167,7 +174,8 @@ class Changes:
             method if num == num_clips else f"{method} ({num} of {num_clips} clips)"
             for method, (num, num_clips) in failed.items()
         ]
-        return said + (f"; failed: {', '.join(named)}" if named else "")
+        said += f"; failed: {', '.join(named)}" if named else ""
+        return said + (f"; damaged, and passed over: {', '.join(self.damaged)}" if self.damaged else "")
 
 
 _SECTIONS: tuple[tuple[str, CellVerdict], ...] = (
@@ -189,6 +197,7 @@ def changes_markdown(changes: Changes) -> str:
     lines = [f"# {escape_markdown(changes.run)}: {escape_markdown(changes.headline)}", ""]
     against = ", ".join(changes.baselines)
     lines += [f"Run {changes.run_id}" + (f", compared with {against}." if against else "."), ""]
+    lines += _section("To know", changes.notes)
     for title, verdict in _SECTIONS:
         lines += _section(title, [_with_notes(cell) for cell in changes.of(verdict)])
     lines += _section("What differs", [item.words for item in changes.differences])
@@ -234,6 +243,8 @@ def read_changes(folder: Path) -> Changes | None:
             cells=tuple(CellChange(**{**cell, "notes": tuple(cell["notes"])}) for cell in data["cells"]),
             differences=tuple(Difference(**item) for item in data["differences"]),
             failures=tuple(MethodFailure(**item) for item in data["failures"]),
+            damaged=tuple(data.get("damaged", ())),
+            notes=tuple(data.get("notes", ())),
         )
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import StoreError
+from ...core.errors import StoreError, unknown_name
 from ...core.hashing import digest
 from ...core.tables import read_table
 from ..tables.measurement import is_value
@@ -62,6 +62,7 @@ class CellHistory:
     metric: str
     label: str
     higher_is_better: bool | None
+    level: str
     points: tuple[Point, ...]
 
     @property
@@ -79,14 +80,11 @@ class CellHistory:
 
 def read_history(
     nights: Iterable[tuple[str, Path, Changes | None]],
-    methods: Sequence[str] = (),
-    metrics: Sequence[str] = (),
 ) -> tuple[list[CellHistory], list[str]]:
     """The histories of all cells, in the order of the newest night that has them, and what could not be read.
 
     Args:
         nights: (id, folder, its changes) the oldest first.
-        methods, metrics: labels of methods and names of metrics that are kept; none for all, but of costs.
     """
     cells: dict[tuple[str, str, str], list[Point]] = {}
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -108,7 +106,7 @@ def read_history(
             if row["error_type"]
         }
         for row in summary:
-            if row["seed"] is not None or not _is_wanted(row, methods, metrics):
+            if row["seed"] is not None:
                 continue
             key = (row["method"], row["dataset"], row["metric"])
             rows.pop(key, None)  # the order is that of the newest night
@@ -135,11 +133,35 @@ def read_history(
             metric=key[2],
             label=row["label"],
             higher_is_better=row["higher_is_better"],
+            level=row["level"],
             points=tuple(cells[key]),
         )
         for key, row in rows.items()
     ]
     return found, notes
+
+
+def selected(
+    histories: Sequence[CellHistory], methods: Sequence[str] = (), metrics: Sequence[str] = ()
+) -> list[CellHistory]:
+    """The histories of these methods and metrics; without any, of all but costs.
+
+    Raises:
+        UnknownNameError: there is none of a method or metric.
+    """
+    for kind, names, known in (
+        ("method", methods, {cell.method for cell in histories}),
+        ("metric", metrics, {cell.metric for cell in histories}),
+    ):
+        for name in names:
+            if name not in known:
+                raise unknown_name(kind, name, known)
+    return [
+        cell
+        for cell in histories
+        if (not methods or cell.method in methods)
+        and (cell.metric in metrics if metrics else cell.level != "cost")
+    ]
 
 
 def history_rows(histories: Iterable[CellHistory]) -> list[dict[str, Any]]:
@@ -168,12 +190,6 @@ def history_rows(histories: Iterable[CellHistory]) -> list[dict[str, Any]]:
         for cell in histories
         for point in cell.points
     ]
-
-
-def _is_wanted(row: dict[str, Any], methods: Sequence[str], metrics: Sequence[str]) -> bool:
-    if methods and row["method"] not in methods:
-        return False
-    return row["metric"] in metrics if metrics else row["level"] != "cost"
 
 
 def _samples(rows: Iterable[dict[str, Any]], *more: str) -> dict[tuple[str, ...], str]:

@@ -33,18 +33,22 @@ runs of one protocol on the same samples only. Point at a dot for its run.</smal
 """
 
 
-def write_history_page(run: str, histories: Sequence[CellHistory], path: Path) -> Path:
+def write_history_page(
+    run: str, histories: Sequence[CellHistory], path: Path, notes: Sequence[str] = ()
+) -> Path:
     """Write the page; the path.
 
     Args:
         run: the run's name.
         path: of the file.
+        notes: what a reader must know, for example which runs are left out.
     """
     ids = sorted({point.run_id for cell in histories for point in cell.points})
     intro = f"{len(ids)} runs, {ids[0]} to {ids[-1]} (UTC)." if ids else "No runs yet."
+    said = "<br>".join(html.escape(text) for text in (intro, *notes))
     charts = "\n".join(_chart(cell, ids) for cell in histories)
     title = html.escape(f"{run}: history")
-    write_text_atomic(path, _PAGE.format(title=title, intro=html.escape(intro), charts=charts))
+    write_text_atomic(path, _PAGE.format(title=title, intro=said, charts=charts))
     return path
 
 

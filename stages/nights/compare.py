@@ -7,6 +7,7 @@ measure.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,16 +19,17 @@ import numpy as np
 from ...core.contracts import SetMetric
 from ...core.errors import MetricError, ReelbenchError
 from ...core.run_folders import results_dir, run_ids
-from ...core.run_record import RunRecord, read_record
+from ...core.run_record import RECORD, RunRecord, read_record
 from ...core.statistics import ALPHA, holm, mean_estimate, sign_flip_test
 from ...core.store import Store
 from ...core.tables import read_table
 from ...core.types import Features
-from ...reports.nights.changes import CellChange, Changes, MethodFailure, verdict_of
+from ...reports.nights.changes import CellChange, Changes, Difference, MethodFailure, verdict_of
 from ..measuring import Measuring
 from ..scoring.metric_calls import set_comparison
 from ..scoring.set_scores import stack
 from .differences import differences
+from .record import night_ids
 
 MOST_NIGHTS = 60
 """How many earlier nights are looked at for a good one."""
@@ -52,8 +54,10 @@ def compare_nights(
     """
     now = _Night(run_dir, run_id)
     ids = run_ids(run_dir)
-    earlier = [_Night(run_dir, name) for name in reversed(ids[: ids.index(run_id)])][:MOST_NIGHTS]
-    baselines = {method: _baseline(now, earlier, method) for method in now.methods}
+    before = set(ids[: ids.index(run_id)])
+    earlier = [_Night(run_dir, name) for name in reversed(night_ids(run_dir)) if name in before][:MOST_NIGHTS]
+    damaged: dict[str, str] = {}
+    baselines = {method: _baseline(now, earlier, method, damaged) for method in now.methods}
     cells = [
         _compare(row, now, baselines[row["method"]], measurings, store)
         for row in now.summary
@@ -61,14 +65,35 @@ def compare_nights(
     ]
     cells = _adjusted(cells)
     used = {method: night for method, night in baselines.items() if night is not None}
+    newest = max((ids.index(night.run_id) for night in used.values()), default=-1)
+    damaged = {name: why for name, why in damaged.items() if ids.index(name) > newest}
+    differing, notes = _differences(now, used)
     return Changes(
         run=str(now.run["run"]),
         run_id=run_id,
         verdict=verdict_of(cells),
         cells=tuple(cells),
-        differences=tuple(differences(now.record, {m: (n.run_id, n.record) for m, n in used.items()})),
+        differences=tuple(differing),
         failures=tuple(_failures(now, baselines)),
+        damaged=tuple(damaged),
+        notes=(*(f"{name} is damaged, and passed over: {why}" for name, why in damaged.items()), *notes),
     )
+
+
+def kept_nights(run_dir: Path) -> dict[str, list[str]]:
+    """The nights that the next one would be compared with, by id: the methods whose last good one each is."""
+    nights = [_Night(run_dir, name) for name in reversed(night_ids(run_dir))]
+    found: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for index, night in enumerate(nights):
+        with contextlib.suppress(ReelbenchError):  # damaged: nothing is compared with it
+            for method in night.methods:
+                if method not in seen:
+                    seen.add(method)
+                    base = _baseline(night, nights[index : index + MOST_NIGHTS], method, {})
+                    if base is not None:
+                        found.setdefault(base.run_id, []).append(method)
+    return found
 
 
 @dataclass(frozen=True)
@@ -91,9 +116,12 @@ class _Night:
         return self._rows("runs")[0]
 
     @cached_property
-    def record(self) -> RunRecord:
+    def record(self) -> RunRecord | None:
+        """None where it cannot be read."""
         found = read_record(self.folder)
-        return found or RunRecord(hardware=self.run["hardware"], reelbench=self.run["reelbench_version"])
+        if found is None and not (self.folder / RECORD).exists():  # of an earlier version
+            return RunRecord(hardware=self.run["hardware"], reelbench=self.run["reelbench_version"])
+        return found
 
     @cached_property
     def clips(self) -> list[dict[str, Any]]:
@@ -124,6 +152,15 @@ class _Night:
     @cached_property
     def sources(self) -> dict[tuple[str, str], str]:
         return {(row["dataset"], row["sample_id"]): row["source"] for row in self.clips}
+
+    def read(self) -> None:
+        """Read all tables that are compared.
+
+        Raises:
+            StoreError: one cannot be read.
+        """
+        for table in ("run", "clips", "features", "summary", "scores"):
+            getattr(self, table)
 
     def asked(self, method: str) -> set[tuple[str, str, int]]:
         """What clips a method was to make: (data set, sample, seed)."""
@@ -156,12 +193,31 @@ class _Night:
         }
 
 
-def _baseline(now: _Night, earlier: Sequence[_Night], method: str) -> _Night | None:
+def _differences(now: _Night, used: Mapping[str, _Night]) -> tuple[list[Difference], list[str]]:
+    """What differs from the nights that are used, and of which of all these it is not known."""
+    nights = {night.run_id: night for night in (now, *used.values())}
+    notes = [
+        f"run.json of {name} cannot be read: what differs is unknown"
+        for name, night in nights.items()
+        if night.record is None
+    ]
+    if now.record is None:
+        return [], notes
+    records = {method: (night.run_id, night.record) for method, night in used.items()}
+    return differences(now.record, {m: (name, r) for m, (name, r) in records.items() if r is not None}), notes
+
+
+def _baseline(now: _Night, earlier: Sequence[_Night], method: str, damaged: dict[str, str]) -> _Night | None:
     """The last night that was good for a method and asked the same of it under the same protocol; else the
-    last one that has clips of it."""
+    last one that has clips of it.
+
+    Args:
+        damaged: is given the ids of nights that cannot be read, and why.
+    """
     fallback = None
     for night in earlier:
         try:
+            night.read()
             if not any(row["method"] == method and row["status"] == "done" for row in night.clips):
                 continue
             same = night.run["protocol_digest"] == now.run["protocol_digest"]
@@ -169,8 +225,8 @@ def _baseline(now: _Night, earlier: Sequence[_Night], method: str) -> _Night | N
                 return night
             if fallback is None:
                 fallback = night
-        except ReelbenchError:  # damaged, or of another schema: it cannot be compared with
-            continue
+        except ReelbenchError as error:  # damaged, or of another schema
+            damaged[night.run_id] = error.message
     return fallback
 
 

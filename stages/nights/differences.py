@@ -34,18 +34,25 @@ def _of_all(now: RunRecord, before: RunRecord, night_id: str) -> Iterator[Differ
         "commit of the run file": (before.run_file, now.run_file),
         "hardware": (before.hardware, now.hardware),
     }
-    for names, ours, theirs in (
-        ("{}", now.libraries, before.libraries),
-        ("{}", now.measures, before.measures),
-        ("weights {}", _extractors(now), _extractors(before)),
+    pairs = {what: both for what, both in pairs.items() if all(both)}  # else one did not record it
+    for kind, names, ours, theirs in (
+        ("libraries", "{}", now.libraries, before.libraries),
+        ("extractors and metrics", "{}", now.measures, before.measures),
+        ("weights", "weights {}", _extractors(now), _extractors(before)),
     ):
-        for name in dict.fromkeys((*theirs, *ours)):
-            pairs[names.format(name)] = (theirs.get(name, ""), ours.get(name, ""))
+        pairs |= {names.format(name): (theirs[name], ours[name]) for name in theirs if name in ours}
+        if theirs and ours:
+            alone = [
+                ", ".join(sorted(set(one) - set(other))) for one, other in ((theirs, ours), (ours, theirs))
+            ]
+            pairs[f"{kind} of one night alone"] = (alone[0], alone[1])
     yield from _pairs(pairs, night_id)
 
 
 def _of_method(now: RunRecord, before: RunRecord, night_id: str, method: str) -> Iterator[Difference]:
     ours, theirs = now.methods.get(method, {}), before.methods.get(method, {})
+    if not ours or not theirs:  # not recorded
+        return
     names = {"name": "class", "version": "version", "code": "code", "config": "settings"}
     names["upscaler"] = "code of the upscaler"
     pairs = {what: (theirs.get(name, ""), ours.get(name, "")) for name, what in names.items()}

@@ -13,7 +13,7 @@ from ...core.errors import ReelbenchError
 from ...core.hashing import canonical_json
 from ...core.libraries import versions_for_methods
 from ...core.plan import Plan, PlannedMethod
-from ...core.run_folders import results_dir
+from ...core.run_folders import results_dir, run_ids
 from ...core.run_record import RunRecord, commit_of, read_record
 from ...core.sources import code_digest
 from ...core.tables import RunRow
@@ -27,14 +27,14 @@ _PACKAGE = Path(__file__).resolve().parents[2]
 
 
 def run_record(
-    row: RunRow, parts: Sequence[Part], started: datetime.datetime, run_file: Path | None
+    row: RunRow, parts: Sequence[Part], started: datetime.datetime | None, run_file: Path | None
 ) -> RunRecord:
     """What `run.json` of a run's results says.
 
     Args:
         row: of the table `runs`.
         parts: as planned.
-        started: with its time zone.
+        started: with its time zone; None where nothing ran, and the tables were only built again.
         run_file: where it lies, None where that is not known.
     """
     measures = {}
@@ -45,9 +45,10 @@ def run_record(
         for metric in part.measuring.metrics:
             measures[metric.name] = f"{metric.version}+{_code(type(metric))}"
     commit = commit_of(_PACKAGE, is_root=True)
+    now = datetime.datetime.now(datetime.UTC)
     return RunRecord(
-        started=started.astimezone(datetime.UTC).isoformat(timespec="seconds"),
-        ended=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        started=(started or now).astimezone(datetime.UTC).isoformat(timespec="seconds"),
+        ended=now.isoformat(timespec="seconds"),
         num_clips=row.num_clips,
         num_failures=row.num_failures,
         methods=method_facts(method for part in parts for method in part.plan.methods),
@@ -57,7 +58,14 @@ def run_record(
         hardware=row.hardware,
         reelbench=f"{__version__} {commit}".strip(),
         run_file="" if run_file is None else commit_of(run_file.absolute().parent),
+        is_night=started is not None,
     )
+
+
+def night_ids(run_dir: Path) -> list[str]:
+    """The ids of the results of runs, the oldest first, without those of `reelbench report`."""
+    records = {name: read_record(run_dir / name) for name in run_ids(run_dir)}
+    return [name for name, record in records.items() if record is None or record.is_night]
 
 
 def method_facts(methods: Iterable[PlannedMethod]) -> dict[str, dict[str, str]]:

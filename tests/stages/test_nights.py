@@ -27,7 +27,7 @@ from reelbench.reports.nights.changes import (
 )
 from reelbench.reports.nights.history import history_rows, read_history
 from reelbench.stages.nights.compare import compare_nights
-from reelbench.stages.nights.record import why_missing
+from reelbench.stages.nights.record import night_ids, why_missing
 from reelbench.stages.planning import look_at_run
 
 METHOD = '''
@@ -274,6 +274,28 @@ def test_damaged_nights_are_passed_over(nights: Nights) -> None:
     third = nights.night(shaky)
     assert third.baselines == [first.run_id]
     assert third.verdict == "unchanged"
+    assert third.headline == f"nothing changed; damaged, and passed over: {second.run_id}"
+    assert "clips.parquet" in changes_markdown(third)
+    # One line for a record that cannot be read, and none for what an earlier version did not record.
+    (nights.run_dir / third.run_id / "run.json").write_text("[")
+    fourth = nights.night(shaky)
+    assert fourth.differences == ()
+    assert fourth.notes == (f"run.json of {third.run_id} cannot be read: what differs is unknown",)
+    assert fourth.damaged == ()
+    (nights.run_dir / fourth.run_id / "run.json").write_text('{"hardware": "CPU"}')
+    fifth = nights.night(shaky)
+    assert {item.what for item in fifth.differences} <= {"hardware"}
+    assert fifth.notes == ()
+
+
+def test_tables_that_were_only_built_again_are_no_night(nights: Nights) -> None:
+    first = nights.night(nights.method("shaky", 20))
+    nights.world.started = None
+    _, result, _ = nights.world.run(methods=[nights.method("shaky", 60)], metrics=nights.metrics)
+    assert result.run_id in run_ids(nights.run_dir)
+    assert night_ids(nights.run_dir) == [first.run_id]
+    nights.num = 29
+    assert nights.night(nights.method("shaky", 20)).baselines == [first.run_id]
 
 
 def test_a_record_says_what_a_night_was_made_with(nights: Nights) -> None:
