@@ -138,10 +138,10 @@ def _print(histories: Sequence[CellHistory], ids: Sequence[str]) -> None:
         widths |= {name: max(widths[name], len(text)) for name, (text, _) in shown.items()}
         lines.append((names, shown))
     console = Console(width=_width())
-    room = console.width - sum(most) - 2 * len(most)
+    room = console.width - sum(most) - 3 * len(most)  # 3: between two columns
     fitting: list[str] = []
     for name in reversed(ids):
-        room -= widths[name] + 2
+        room -= widths[name] + 3
         if room < 0 and fitting:
             break
         fitting.insert(0, name)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from ...core.atomic_write import write_text_atomic
 from ...core.markdown import escape_markdown
+from ...core.redaction import fit_to_leave
 
 CHANGES_MD, CHANGES_JSON = "changes.md", "changes.json"
 
@@ -251,7 +252,11 @@ def read_changes(folder: Path) -> Changes | None:
 
 
 def _section(title: str, items: Sequence[str]) -> list[str]:
-    return [f"## {title}", "", *(f"- {escape_markdown(item)}" for item in items), ""] if items else []
+    return (
+        [f"## {title}", "", *(f"- {escape_markdown(fit_to_leave(item))}" for item in items), ""]
+        if items
+        else []
+    )
 
 
 def _with_notes(cell: CellChange) -> str:

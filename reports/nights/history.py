@@ -43,7 +43,9 @@ class Point:
     @property
     def mark(self) -> str:
         """ "=" unchanged, "~" changed, "+" better, "!" worse, empty where it is not compared."""
-        return MARKS[self.change.verdict] if self.change is not None else ""
+        if self.change is None or (self.change.verdict == "unchanged" and self.change.before != self.value):
+            return ""  # equal on the clips that both nights have, and of others
+        return MARKS[self.change.verdict]
 
     @property
     def status(self) -> str:

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ...core.atomic_write import write_text_atomic
+from ...core.redaction import fit_to_leave
 from .history import CellHistory, Point
 
 _WIDTH, _HEIGHT, _MARGIN = 300, 110, 14
@@ -45,7 +46,7 @@ def write_history_page(
     """
     ids = sorted({point.run_id for cell in histories for point in cell.points})
     intro = f"{len(ids)} runs, {ids[0]} to {ids[-1]} (UTC)." if ids else "No runs yet."
-    said = "<br>".join(html.escape(text) for text in (intro, *notes))
+    said = "<br>".join(html.escape(fit_to_leave(text)) for text in (intro, *notes))
     charts = "\n".join(_chart(cell, ids) for cell in histories)
     title = html.escape(f"{run}: history")
     write_text_atomic(path, _PAGE.format(title=title, intro=said, charts=charts))
@@ -59,7 +60,7 @@ def _chart(cell: CellHistory, ids: Sequence[str]) -> str:
     now = last.status if last.value is None else _value(last)
     caption = f"<figcaption><b>{html.escape(cell.title)}</b>{arrow} <small>now {now}</small></figcaption>"
     if not shown:
-        why = html.escape(last.note.partition("\n")[0])
+        why = html.escape(fit_to_leave(last.note.partition("\n")[0]))
         return f"<figure>{caption}<p><small>no value in any of these runs: {why}</small></p></figure>"
     ends = [x for point in shown for x in (point.value, point.low, point.high) if x is not None]
     low, high = min(ends), max(ends)

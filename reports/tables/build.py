@@ -211,6 +211,10 @@ def _lead(
     corrected = {m: row["bias_corrected"] for m, row in rows.items() if _has_correction(row)}
     ranked = corrected if len(corrected) == len(rows) else values
     lead = measured_lead(column.metric, column.higher_is_better, ranked, tests)
+    coverages = {method: row["coverage"] or 0.0 for method, row in rows.items()}
+    if any(coverages[method] < max(coverages.values()) for method in lead.marked):
+        note = f"{column.label}: what would be marked is of fewer clips than others have: no best marked"
+        return replace(lead, marked=(), marks=footnotes.marks([note]))
     warn_below = max(row.get("warn_below_n") or 0 for row in rows.values())
     fewest = min(min(row["n"] or 0, row["n_reference"] or 0) for row in rows.values()) if warn_below else 0
     return replace(lead, marked=(), too_few=warn_below) if fewest < warn_below else lead

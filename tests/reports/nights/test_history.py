@@ -64,6 +64,7 @@ def test_lines_join_what_can_be_compared_and_damaged_nights_are_named(tmp_path: 
         selected([cell], methods=["nope"])
     page = write_history_page("demo", [cell], tmp_path / "history.html", notes).read_text()
     assert f"{ids[5]} is left out" in page
+    assert str(tmp_path) not in page
     assert page.count("<circle") == 4
     assert page.count('stroke="#99a"') == 1  # the first two alone are of one series
     assert "<b>FVD of &lt;b&gt; on d</b>" in page
@@ -95,7 +96,7 @@ def test_as_many_nights_are_shown_as_are_readable_and_no_plugin_is_loaded(
     assert shown.exit_code == 0, shown.output
     assert "11-30 03:00" in shown.stdout
     assert "(5) 3 of 8" in shown.stdout
-    assert "30 nights, the last 4 shown; --csv or history.html for all" in shown.stdout
+    assert "30 nights, the last 3 shown; --csv or history.html for all" in shown.stdout
     assert max(map(len, shown.stdout.split("Page:")[0].splitlines())) <= 80
     wide = history("--last", "30", columns=800).stdout
     assert "11-01 03:00" in wide

@@ -118,6 +118,27 @@ def test_no_best_where_set_metrics_have_other_sample_counts(
 
 
 @pytest.mark.parametrize(
+    ("coverage", "best"),
+    [((1.0, 1.0), {("a", "psnr")}), ((0.375, 1.0), set()), ((1.0, 0.375), {("a", "psnr")})],
+)
+def test_a_best_value_of_fewer_clips_than_others_have_is_not_marked(
+    coverage: tuple[float, float],
+    best: set[tuple[str, str]],
+    summary_row: Callable[..., dict[str, Any]],
+    comparison_row: Callable[..., dict[str, Any]],
+) -> None:
+    psnr = {"metric": "psnr", "level": "clip"}
+    rows = [
+        summary_row(method=method, value=value, label="PSNR", higher_is_better=True, coverage=share, **psnr)
+        for method, value, share in zip("ab", (20.0, 16.0), coverage, strict=True)
+    ]
+    test = comparison_row(method_a="a", method_b="b", difference=4.0, p_holm=0.01, **psnr)
+    table = build(rows, [test])
+    assert best_methods(table) == best
+    assert ("fewer clips than others have" in comparison_markdown(table)) is (not best)
+
+
+@pytest.mark.parametrize(
     ("metric", "unit"), [("sampling_s", "s/clip"), ("peak_memory_gib", "GiB"), ("tuning_s", "s/tuning")]
 )
 def test_cost_that_depends_on_the_machines_load_is_not_ranked(
