@@ -83,7 +83,7 @@ def verify(
         for _ in pool.map(lambda check: check(), checks):
             bar.advance(1, 0)
     verification.finish()
-    notes = []
+    notes = verification.store.files.notes()
     for folder in found.results:
         if note := verify_results(folder, verification, found.again, found.is_run):
             notes.append(f"{relative(folder)}: {note}")

@@ -22,37 +22,56 @@ _TOKENS = re.compile(
 )
 # The user's part of an address. A password may hold what an address should not: SQLAlchemy takes it.
 _PASSWORD = re.compile(r"(?<=://)[^\s/?#@:'\"<>]{0,200}:(?!\d{1,5}[/?#])[^\s'\"<>]{0,500}@(?=[\w\[])")
+_SPACED_PASSWORD = re.compile(
+    r"(?<=://)[^\s/?#@:'\"<>]{1,200}:(?!\d{1,5}\b)[^\s@'\"<>/][^\n@'\"<>/]{0,100}@(?=[\w.-]{1,200}[:/])"
+)
+_WITHOUT_SCHEME = re.compile(
+    r"(?<![\w/.:@+-])[\w.+-]{1,64}:[^\s/@'\"<>:]{1,200}@(?=[\w.-]{1,200}:\d{2,5}(?![\w.]))"
+)
+_WEB_USER = re.compile(
+    r"(?<=https://)[^\s/?#@'\"<>*]{1,500}@(?=[\w\[])|(?<=http://)[^\s/?#@'\"<>*]{1,500}@(?=[\w\[])"
+)
 _USER = re.compile(r"(?<=://)[^\s/?#@'\"<>*]{1,500}@(?=[\w\[])")
 _QUERY = re.compile(
     r"([?&;](?:[\w-]{0,40}(?:token|password|passwd|secret|signature|credential|api[_-]?key|accesskeyid)|key|pwd|sig)=)"
-    r"[^&;#\s'\"<>]+",
+    r"([^&;#\s'\"<>]+)",
     re.IGNORECASE,
 )
 _SETTING = re.compile(
     r"((?<![?&;\w-])[\w-]{0,40}(?:password|passwd|passphrase|secret(?:[_-]?(?:access)?[_-]?key)?|api[_-]?key|"
-    r"access[_-]?key|(?:access|auth|api|hf|bearer)[_-]?token)['\"]?\s{0,4})"
+    r"(?:access|private)[_-]?key|(?:access|auth|api|hf|bearer|refresh|id|client|session)[_-]?token)['\"]?\s{0,4}"
+    r"|(?<![?&;\w-])token(?==))"
     # After a colon a word may as well be a sentence about the setting.
     r"([=:]\s{0,4}(?=['\"])|=\s{0,4}|:\s{0,4}(?=[^\s'\",;]*\d|[^\s'\",;]{16}))"
-    r"(?:(['\"])[^'\"\n]+\3|[^\s'\"&,;]+)",
+    r"(?:(['\"])(?:\\.|(?!\3)[^\\\n])+\3|(?!<)[^\s'\"&,;]+)",
     re.IGNORECASE,
 )
 _HEADER = re.compile(
     r"\b((?:authorization['\"]?\s*[:=]\s*['\"]?)?bearer|authorization['\"]?\s*[:=]\s*['\"]?\w+)(\s+)"
-    r"[\w.~+/-]{8,}=*",
+    r"([\w.~+/-]{8,}=*)",
     re.IGNORECASE,
 )
+_OPTION = re.compile(
+    r"((?<![\w-])--[\w-]{0,40}(?:password|passwd|passphrase|secret|token|api-?key|access-key)\s+)(?![-<])[^\s'\",;]+",
+    re.IGNORECASE,
+)
+_COOKIE = re.compile(r"(\bcookie['\"]?\s{0,4}[:=]\s{0,4}['\"]?)(?=[\w.-]{1,200}=)[^'\"\n]+", re.IGNORECASE)
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
 )
 
-_SECRET_VARIABLE = re.compile(r"(?:TOKEN|PASSWORD|PASSWD|SECRET|SECRET_ACCESS_KEY|API_KEY|AUTH_STRING)$")
+_SECRET_VARIABLE = re.compile(
+    r"(?:TOKEN|PASSWORD|PASSWD|PASSPHRASE|SECRET|SECRET_ACCESS_KEY|API_?KEY|AUTH_STRING|(?:^|_)(?:PASS|PAT)|_PWD|_KEY)$"
+)
 _SHORTEST_SECRET = 8
 
 _SECRET_SETTING = re.compile(
-    r"(?:.*[_-])?(?:password|passwd|passphrase|secret|secret[_-]?(?:access[_-]?)?key|api[_-]?key|access[_-]?key|"
-    r"credentials?)|(?:(?:access|auth|api|hf|hub|bearer|refresh|session)[_-]?)?token",
+    r"(?:.*[_-])?(?:password|passwd|passphrase|pwd|secret|secret[_-]?(?:access[_-]?)?key|api[_-]?key|"
+    r"(?:access|private)[_-]?key|credentials?|authorization|cookie)|"
+    r"(?:db|user|login|admin|root|smtp|ftp|proxy|http|pg|sql|redis)[_-]?pass|"
+    r"(?:(?:access|auth|api|hf|hub|bearer|refresh|session|id|client|github|gh|gitlab|slack)[_-]?)?token",
     re.IGNORECASE,
-)  # fmt: skip
+)
 
 
 def masked(text: str) -> str:
@@ -68,9 +87,11 @@ def masked(text: str) -> str:
         text = text.replace(secret, MASK)
     text = _PRIVATE_KEY.sub(MASK, text)
     text = _TOKENS.sub(MASK, text)
-    text = _USER.sub(f"{MASK}@", _PASSWORD.sub(f"{MASK}@", text))
+    for form in (_PASSWORD, _SPACED_PASSWORD, _USER, _WITHOUT_SCHEME):
+        text = form.sub(f"{MASK}@", text)
     text = _QUERY.sub(rf"\1{MASK}", text)
     text = _HEADER.sub(rf"\1\2{MASK}", text)
+    text = _COOKIE.sub(rf"\1{MASK}", _OPTION.sub(rf"\1{MASK}", text))
     return _SETTING.sub(lambda found: f"{found[1]}{found[2]}{found[3] or ''}{MASK}{found[3] or ''}", text)
 
 
@@ -92,16 +113,40 @@ def secrets_in(data: Any, path: tuple[int | str, ...] = ()) -> Iterator[tuple[in
 
 
 def _is_secret(key: str, value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
+    if isinstance(value, Mapping):
+        return any(_is_secret(key, inner) for inner in value.values())
+    if isinstance(value, list | tuple):
+        return any(_is_secret(key, inner) for inner in value)
+    if isinstance(value, bool) or not isinstance(value, str | int) or value in ("", MASK):
         return False
+    if key.lower().endswith("cookie"):
+        return "=" in str(value)
     # A token is also a part of a prompt: <sks>.
     is_word = key.lower() == "token" and len(str(value)) < 12
     return not is_word and not str(value).startswith("<")
 
 
+_FORMS = (
+    *(_PRIVATE_KEY, _TOKENS, _PASSWORD, _SPACED_PASSWORD, _WITHOUT_SCHEME, _WEB_USER),
+    *(_SETTING, _OPTION, _COOKIE),
+)
+
+
 def _holds_secret(text: str) -> bool:
-    """Whether a text has a secret in it by its form; a user's name alone is none."""
-    return any(form.search(text) for form in (_PRIVATE_KEY, _TOKENS, _PASSWORD, _QUERY))
+    """Whether a text has a secret in it by its form, one of those that `masked` replaces. Words that people
+    also write where there is no secret count where what follows looks like one."""
+    if any(form.search(text) for form in _FORMS):
+        return True
+    if any(
+        not found[1].lower().endswith("key=") or "api" in found[1].lower() or _looks_random(found[2])
+        for found in _QUERY.finditer(text)
+    ):
+        return True
+    return any(_looks_random(found[3]) for found in _HEADER.finditer(text))
+
+
+def _looks_random(text: str) -> bool:
+    return len(text) >= 16 and any(map(str.isdigit, text)) and any(map(str.isalpha, text))
 
 
 def _own_secrets() -> list[str]:
@@ -111,7 +156,7 @@ def _own_secrets() -> list[str]:
         for name, value in os.environ.items()
         if _SECRET_VARIABLE.search(name)
         for part in (value, value.partition(":")[2])  # user:password
-        if len(part) >= _SHORTEST_SECRET
+        if len(part) >= _SHORTEST_SECRET and not part.startswith(("/", "~"))  # the place of a key's file
     }
     return sorted(found, key=len, reverse=True)
 
@@ -122,6 +167,10 @@ _ABSOLUTE = re.compile(
     rf"|(?:(?<=file://)|(?<=sqlite:///)|(?<![\w./~*-]))(?P<plain>/[^/{_END}]+(?:/[^/{_END}]+)+/?)"
 )
 
+_AFTER_OPTION = re.compile(rf"(?<![\w-])(-[A-Za-z])((?:/[^/{_END}]+){{2,}}/?)")
+_OF_A_USER = re.compile(rf"(?<![\w./~*-])()(~[a-z_][\w.-]*(?:/[^/{_END}]+)+/?)")
+_ON_WINDOWS = re.compile(rf"(?<!\w)([A-Za-z]:\\(?:[^\\/{_END}]+\\)+)(?=[^\\/{_END}])")
+
 
 def without_machine(text: str) -> str:
     """The text with absolute paths made relative to the working directory where they lie below it; of others
@@ -130,6 +179,7 @@ def without_machine(text: str) -> str:
     >>> without_machine("cannot open '/home/me/data/clip 1.mp4': no such file")
     "cannot open '.../clip 1.mp4': no such file"
     """
+    text = _ON_WINDOWS.sub(r"...\\", text)
     if "/" not in text:
         return text
     here = str(Path.cwd())
@@ -139,6 +189,8 @@ def without_machine(text: str) -> str:
     home = str(Path.home())
     if home != "/":  # may hold spaces
         text = re.sub(rf"(?<![\w.-]){re.escape(home)}/", "/~/", text)
+    for form in (_AFTER_OPTION, _OF_A_USER):
+        text = form.sub(lambda found: f"{found[1]}.../{found[2].rstrip('/').rpartition('/')[2]}", text)
     return _ABSOLUTE.sub(_last_part, text)
 
 

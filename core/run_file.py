@@ -27,6 +27,8 @@ FAILED_CELLS = ("fail", "complete")
 """What `failed_cells` may be."""
 
 _MAX_LABEL = 100
+_OTHER_FOLDERS = ("store", "mlflow", "logs", "prefect", "latest")
+"""Of an output, beside those of its runs."""
 
 
 class PluginEntry(FrozenConfig):
@@ -90,13 +92,13 @@ class DatasetEntry(PluginEntry):
 class ResourcesEntry(FrozenConfig):
     """How the work is spread. It does not change any number and is in no key."""
 
-    num_actors: int | None = Field(default=None, ge=1)
+    num_actors: int | None = Field(default=None, ge=1, le=100_000)
     """Worker processes; default: as many as the cluster's GPUs (or CPUs without GPU) allow."""
-    gpus_per_actor: float = Field(default=1.0, gt=0)
+    gpus_per_actor: float = Field(default=1.0, gt=0, le=1000)
     """GPUs of one actor, where the cluster has any."""
-    cpus_per_actor: float = Field(default=1.0, gt=0)
+    cpus_per_actor: float = Field(default=1.0, gt=0, le=100_000)
     """CPU cores of one actor; also its number of threads."""
-    shard_size: int = Field(default=4, ge=1)
+    shard_size: int = Field(default=4, ge=1, le=1_000_000)
     """Samples in one unit of work: what a killed worker has to do again at most."""
     require_gpu: bool = False
     """Refuse to run without a GPU instead of falling back to the CPU."""
@@ -201,6 +203,10 @@ class RunFile(FrozenConfig):
             raise ValueError(
                 f"{name!r:.80} is no plain name: letters, digits, '.', '_' and '-', the first a letter or a "
                 "digit, at most 64"
+            )
+        if name in _OTHER_FOLDERS:
+            raise ValueError(
+                f"{name!r} is a folder of the output that is there for something else; choose another name"
             )
         return name
 

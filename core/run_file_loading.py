@@ -6,6 +6,7 @@ from something that was taken out is not told.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,10 @@ from .run_file import (
     plugin_config,
 )
 from .yaml_text import load_yaml
+
+_MAX_BYTES = 10 * 2**20
+_MAX_FRAMES = 10_000
+"""Of a clip: what more would do is end a worker for lack of memory."""
 
 MoreFaults = Callable[[RunFile], Iterable[ReelbenchError]]
 
@@ -69,10 +74,19 @@ def load_run_file(path: Path, more_faults: MoreFaults | None = None, look_up: bo
         look_up: False leaves plug-ins alone: results that are there can be read without them.
 
     Raises:
-        RunFileError: it is missing, not YAML, or not valid; every fault is listed.
+        RunFileError: it is missing, no plain file, too large, not YAML, or not valid; all faults are listed.
         UnknownNameError: it names a method, data set or metric that does not exist.
     """
     try:
+        status = path.stat()
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+            raise RunFileError(f"the run file {path} is no plain file", "save it as a file, and name that")
+        if status.st_size > _MAX_BYTES:
+            size = f"{status.st_size / 2**20:,.0f} MiB; at most {_MAX_BYTES // 2**20} are read"
+            raise RunFileError(
+                f"the run file {path} has {size}",
+                "name a run file; see configs/demo.yaml for an example",
+            )
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise RunFileError(
@@ -227,6 +241,10 @@ class _Check:
             if only_name:
                 return None
             config = plugin_config(run, kind, entry)
+            frames = config.get("num_frames")
+            if isinstance(frames, int) and frames > _MAX_FRAMES:
+                self._say(f"{at}.config.num_frames", f"must be at most {_MAX_FRAMES} (got {frames})")
+                return None
             with plugin_errors(kind, entry.name, ValidationError):
                 config_class.model_validate(config)
         except ValidationError as error:

@@ -64,6 +64,15 @@ def load_yaml(text: str, any_scalar: bool = False) -> Any:
         return loader.get_single_data()
     except (YamlTextError, DoubledKeyError):
         raise
+    except yaml.composer.ComposerError as error:
+        if error.context != "expected a single document in the stream":
+            raise YamlTextError(
+                problem=error.problem or error.context, problem_mark=error.problem_mark or error.context_mark
+            ) from error
+        raise YamlTextError(
+            problem="a second document begins here (after ---); delete it, or save it as a file of its own",
+            problem_mark=error.problem_mark,
+        ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise YamlTextError(problem=error.problem or error.context, problem_mark=mark) from error

@@ -114,7 +114,7 @@ class PrefectApi:
             if not left or shutil.disk_usage(self.home).free < _LEAST_FREE_BYTES:
                 break
             say(f"{what}, and the server is started again")
-            if not self._has_answered and left < _MAX_RESTARTS:
+            if not self._has_answered and left == _MAX_RESTARTS - 1:
                 _begin_anew(self.home, "the server ended twice as it started")
             self._process = start_server(self.home, listener, self.auth_string, settings)._process
             self._over.wait(with_jitter(1.0))

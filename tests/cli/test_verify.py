@@ -73,6 +73,17 @@ def test_what_is_as_it_was_written_is_said_to_be(store: Store) -> None:
     assert "all is as it was written" in result.output
 
 
+def test_what_a_newer_version_wrote_is_not_said_to_be_sound(store: Store) -> None:
+    path = store.clips.folder(CLIP) / "record.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**record, "schema_version": 99}), encoding="utf-8")
+    result = verify(store.root)
+    assert result.exit_code == 0, result.output
+    assert "note: 1 of the files in" in result.output
+    assert "(schema version 99;" in result.output
+    assert "all that was checked is as it was written" in result.output
+
+
 def part(store: Store) -> Path:
     (path,) = store.features.part_files()
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,12 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_X
         ("MLFLOW_TRACKING_PASSWORD=x", "MLFLOW_TRACKING_PASSWORD=***"),
         ("Authorization: Bearer abcdefgh1234", "Authorization: Bearer ***"),
         ("{'Authorization': 'Basic dXNlcjpwYXNz'}", "{'Authorization': 'Basic ***'}"),
+        ("refresh_token='X', id_token=Y and token=Z", "refresh_token='***', id_token=*** and token=***"),
+        ("--password X1 --token Y2 --seed 3", "--password *** --token *** --seed 3"),
+        ("no route to u:X1@h:5432/db", "no route to ***@h:5432/db"),
+        ("postgresql://u:my pass@h:5432/db", "postgresql://***@h:5432/db"),
+        ("Cookie: session=X1; a=b", "Cookie: ***"),
+        (r'{"password":"X\"1", "a": 2}', '{"password":"***", "a": 2}'),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----", "***"),
     ],
 )
@@ -71,6 +78,14 @@ HARMLESS = [
     "AKIA",
     "keyframes=12; key=value",
     "bearer of news",
+    "password: open sesame",
+    "token: <sks>",
+    "a <sks> token=<sks> at sunset",
+    "max_token_length: 77, tokenizer: clip, pass: 2, passes",
+    "at 10:30@night",
+    "http://host:80 or me@example.org/a",
+    "a cookie: chocolate, on a plate",
+    "--num-tokens 77 --sort key",
 ]
 
 
@@ -84,6 +99,11 @@ def test_values_of_secret_variables_are_masked(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("SOME_SERVICE_TOKEN", "correct horse battery")
     monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:staple-staple")
     monkeypatch.setenv("TINY_TOKEN", "abc")
+    for number, name in enumerate(("DB_PASS", "GH_PAT", "OPENAI_KEY", "APIKEY")):
+        monkeypatch.setenv(name, f"hidden-word-{number}")
+        assert masked(f"got hidden-word-{number}.") == "got ***."
+    monkeypatch.setenv("TLS_KEY", "/etc/tls/key.pem")
+    assert masked("no /etc/tls/key.pem") == "no /etc/tls/key.pem"
     assert masked("server said: correct horse battery; abc") == "server said: ***; abc"
     assert masked("wrong: staple-staple") == "wrong: ***"
 
@@ -109,6 +129,44 @@ def test_settings_that_are_secrets_are_found_by_name_and_by_form() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"password": ["X"]},
+        {"headers": {"Authorization": "Bearer X"}},
+        {"headers": {"Cookie": "session=X"}},
+        {"private_key": "X"},
+        {"credentials": {"user": "anna", "key": "X"}},
+        {"pwd": "X"},
+        {"db_pass": "X"},
+        {"id_token": "X"},
+        {"client_token": "X"},
+        {"x": "password=X"},
+        {"uri": "https://TOKEN@host/x"},
+        {"x": "see https://h/maps?key=AIb5cDe7fGh9iJk1"},
+        {"x": "Authorization: Basic dXNlcjpwYXNzOmxvbmc5"},
+        {"x": "run with --token X1"},
+    ],
+)
+def test_settings_that_hold_a_secret_in_other_shapes_are_found(settings: dict[str, Any]) -> None:
+    assert list(secrets_in({"config": settings}))
+    assert list(secrets_in({"deep": [settings]}))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"description": "see http://host:8080/a?key=frame&sort=1"},
+        {"prompts": ["password: open sesame", "token: <sks>", "a bearer carrying a flag"]},
+        {"num_tokens": 4, "tokenizer": "clip", "max_token_length": 77, "pass": 2, "passes": 3},
+        {"key": "value", "second_pass": "fine", "token": ["<sks>", "cat"], "cookie": "chocolate"},
+        {"password": [], "secret": {}, "credentials": None},
+    ],
+)
+def test_settings_that_only_look_like_secrets_are_taken(settings: dict[str, Any]) -> None:
+    assert not list(secrets_in({"config": settings}))
+
+
 def test_paths_are_relative_or_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "my work").mkdir()
     monkeypatch.chdir(tmp_path / "my work")
@@ -122,6 +180,9 @@ def test_paths_are_relative_or_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "of /home/anna b/videos/x.mp4.": "of .../x.mp4.",
         "sqlite:////data/x/mlflow.db": "sqlite:///.../mlflow.db",
         "file:///data/x/y": "file://.../y",
+        "gcc -I/home/anna/x/include -O2": "gcc -I.../include -O2",
+        "in ~anna/videos/x.mp4": "in .../x.mp4",
+        r"open C:\Users\anna\x.mp4: no": r"open ...\x.mp4: no",
         '{"root": "/data/anna/msrvtt"}': '{"root": ".../msrvtt"}',
     }
     assert {text: without_machine(text) for text in cases} == cases

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,11 @@ def test_defaults_are_filled_in() -> None:
             r"methods\[0\] \(zs2\).num_steps: `num_steps` is a setting of zs2: put it under `config`$",
         ),
         ({"name": "../../etc"}, "name: "),
+        ({"resources": {"num_actors": 10**14}}, "num_actors: must be at most 100000"),
+        (
+            {"methods": [{"name": "zs2", "config": {"num_frames": 999999999999}}]},
+            "num_frames: must be at most 10000",
+        ),
         ({"seeds": [1, 1]}, "seeds holds an entry twice"),
         ({"methods": [{"name": "zs2"}, {"name": "zs2"}]}, "labelled alike.*zs2.*label"),
         (
@@ -89,6 +95,7 @@ def test_unknown_names_are_answered_with_the_nearest(change: dict[str, Any], mes
         (b"- a\n", "expected a mapping"),
         (b"name: [", "not valid YAML"),
         (b"\xff\xfe", "not UTF-8"),
+        (b"name: a\n---\nname: b\n", r"line 2, column 1: a second document begins here"),
         (b"name: !!python/object/apply:os.system ['true']", "not valid YAML"),
     ],
 )
@@ -130,6 +137,23 @@ def test_merged_keys_are_no_doubled_ones(tmp_path: Path) -> None:
         "datasets: [{name: msrvtt, config: {root: data}}]\n"
     )
     assert [entry.config for entry in load_run_file(path).methods] == [{"num_steps": 2}, {"num_steps": 3}]
+
+
+def test_what_is_no_plain_file_or_huge_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", Path("/dev/zero")):
+        with pytest.raises(RunFileError, match=f"{path} is no plain file"):
+            load_run_file(path)
+    with (tmp_path / "huge.yaml").open("wb") as file:
+        file.truncate(2**34)
+    with pytest.raises(RunFileError, match="has 16,384 MiB; at most 10 are read"):
+        load_run_file(tmp_path / "huge.yaml")
+
+
+@pytest.mark.parametrize("name", ["store", "mlflow", "logs", "prefect", "latest"])
+def test_a_run_is_not_named_as_another_folder_of_the_output(name: str) -> None:
+    with pytest.raises(RunFileError, match="is there for something else; choose another name"):
+        parse_run_file({**GOOD, "name": name})
 
 
 def test_a_missing_run_file_is_a_clear_error(tmp_path: Path) -> None:

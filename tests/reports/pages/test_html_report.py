@@ -53,6 +53,14 @@ def test_foreign_text_is_escaped(page: Page) -> None:
     assert any("every pixel is <b>black</b>" in words for words in page.words)
 
 
+def test_captions_are_shown_as_they_are(make_tables: Callable[..., Path], tmp_path: Path) -> None:
+    caption = "a slide that reads /data/anna/clips & C:\\Users\\anna\\x"
+    folder = make_tables(prompts=(caption, "a dog"))
+    text = write_html_report(folder, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert any(caption in words for words in Page(text).words)
+    assert "&amp;amp;" not in text
+
+
 def test_the_report_says_what_was_measured(page: Page) -> None:
     text = " ".join(page.words)
     for expected in (
