@@ -55,7 +55,7 @@ def history(
     Exit code 0; 1: there are no results yet; 2: something to mend first.
     """
     from ..core.errors import NothingMadeError
-    from ..core.run_folders import adopt_old_layout, prune_results
+    from ..core.run_folders import adopt_old_layout, prune_results, run_ids
     from ..reports.nights.history import history_rows, read_history, selected
     from ..reports.nights.history_page import write_history_page
     from ..stages.nights.compare import kept_nights
@@ -64,7 +64,7 @@ def history(
     if as_csv and as_json:
         raise typer.BadParameter("--csv and --json are given: choose one of them")
     run = load(run_file, None, None, output, look_up=False)
-    with _warned():
+    with _warned("results of an earlier version are not moved"):
         adopt_old_layout(run.run_dir)
     ids = night_ids(run.run_dir)
     if not ids:
@@ -73,11 +73,11 @@ def history(
             f"reelbench run {shell_path(run_file)}",
         )
     if prune is not None:
-        kept = kept_nights(run.run_dir)
-        for name in prune_results(run.run_dir, prune, kept):
+        kept, older = kept_nights(run.run_dir), run_ids(run.run_dir)[:-prune]
+        for name in prune_results(run.run_dir, prune, {*kept, *ids[-prune:]}):
             typer.echo(f"deleted {relative(run.run_dir / name)}", err=as_csv or as_json)
         ids = night_ids(run.run_dir)
-        for name in [name for name in ids[:-prune] if name in kept]:
+        for name in [name for name in older if name in kept]:
             text = f"kept {relative(run.run_dir / name)}: the last good night of {', '.join(kept[name])}"
             typer.echo(text, err=as_csv or as_json)
     nights = [(name, run.run_dir / name, _changes(run.run_dir, name)) for name in ids[-last:]]
@@ -94,19 +94,20 @@ def history(
         writer.writerows(rows)
     else:
         _print(found, ids[-last:])
-        with _warned():
-            page = write_history_page(run.name, selected(histories), run.run_dir / "history.html", notes)
+        page = run.run_dir / "history.html"
+        with _warned(f"{relative(page)} is not written"):
+            write_history_page(run.name, selected(histories), page, notes)
+        if page.is_file():
             typer.echo(f"Page:    python3 -m webbrowser {shell_path(page)}")
 
 
 @contextlib.contextmanager
-def _warned() -> Iterator[None]:
-    """What cannot be written is told, and the rest is shown."""
+def _warned(what: str) -> Iterator[None]:
+    """Of what cannot be written it is told why, and the rest is shown."""
     try:
         yield
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        typer.secho(f"nothing is written to {where}{error.strerror or error}", fg="yellow", err=True)
+        typer.secho(f"{what}: {error.strerror or error}", fg="yellow", err=True)
 
 
 def _changes(run_dir: Path, run_id: str) -> Changes | None:

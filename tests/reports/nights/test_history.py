@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from reelbench.cli.app import app
 from reelbench.core.errors import UnknownNameError
 from reelbench.core.run_folders import run_ids
+from reelbench.core.run_record import RunRecord
 from reelbench.core.tables import ClipRow, RunRow, SummaryRow, Tables
 from reelbench.reports.nights.history import history_rows, read_history, selected
 from reelbench.reports.nights.history_page import write_history_page
@@ -110,7 +111,7 @@ def test_as_many_nights_are_shown_as_are_readable_and_no_plugin_is_loaded(
     page.mkdir()
     refused = history()
     assert (refused.exit_code, "11-30" in refused.stdout) == (0, True)
-    assert "nothing is written to" in refused.stderr
+    assert "history.html is not written: " in refused.stderr
 
 
 def test_unknown_names_and_two_formats_are_refused(history: Callable[..., Result]) -> None:
@@ -128,4 +129,11 @@ def test_pruning_keeps_the_last_good_night_of_each_method(
     assert pruned.exit_code == 0, pruned.output
     assert pruned.stdout.count("deleted ") == 28
     assert "20261128T030000Z: the last good night of <b>" in pruned.stdout
-    assert run_ids(tmp_path / "out" / "tiny") == ["20261128T030000Z", "20261130T030000Z"]
+    run_dir = tmp_path / "out" / "tiny"
+    assert run_ids(run_dir) == ["20261128T030000Z", "20261130T030000Z"]
+    # Tables that were only built again are no night: they push none out.
+    RunRecord(is_night=False).write(night(run_dir / "20261201T030000Z", 5.0, 8))
+    again = history("--prune", "1")
+    assert "20261128T030000Z: the last good night of <b>" in again.stdout
+    assert run_ids(run_dir) == ["20261128T030000Z", "20261130T030000Z", "20261201T030000Z"]
+    assert "12-01" not in again.stdout
