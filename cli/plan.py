@@ -25,14 +25,19 @@ def plan(
     online: OnlineOption = False,
 ) -> None:
     """Show which clips a run has, which are missing, and what they will take. Makes nothing."""
+    import os
+
     from ..core.store import Store
     from ..datasets.video import default_codec
+    from ..flows.workers.ray_address import check_form
     from ..reports.mlflow.place import tracking_of
     from ..stages.nights.record import why_missing
     from ..stages.planning import look_at_run
 
     run = load(run_file, limit, only, output)
     tracking_of(run)  # an address that cannot be is refused
+    if run.executor != "local":
+        check_form(os.environ.get("RAY_ADDRESS", ""))
     planned, weights = look_at_run(run)
     to_fetch = [fetch_text(ref, online) for ref in weights.not_fetched]
     free_bytes = Store(run.store_dir, default_codec(), read_only=True).files.free_bytes()

@@ -66,12 +66,16 @@ def run_flow(
         is_brief: without the tables of editing and prediction.
         is_watched: the flow `watch` in place of `benchmark`.
     """
+    from ..core.waiting import waiting
     from ..flows.environment import quiet_environment
     from ..flows.servers.prefect_server import is_running, prefect_api
+    from ..flows.workers.ray_address import check_form
 
     # Prefect would log an exception with its traceback; the command shows it, once.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     quiet_environment()
+    if amended.executor != "local":
+        check_form(os.environ.get("RAY_ADDRESS", ""))
     if is_running(amended.output):
         typer.secho(
             f"Another run is going on in {relative(amended.output)}: the two share the work.",
@@ -81,13 +85,14 @@ def run_flow(
     # The server starts in its own process while the plan is made and the flow is imported here.
     with prefect_api(amended.output) as api:
         _print_plan(amended)
-        if is_watched:
-            from ..flows.watch import watch as flow
-        else:
-            from ..flows.benchmark import benchmark as flow
-        from ..flows.benchmark import finished
-        from ..flows.servers.server_watch import server_watched
-        from ..flows.view.outcome import CellsFailedError, returned_with
+        with waiting("Prefect to be loaded"):  # a minute on a busy machine
+            if is_watched:
+                from ..flows.watch import watch as flow
+            else:
+                from ..flows.benchmark import benchmark as flow
+            from ..flows.benchmark import finished
+            from ..flows.servers.server_watch import server_watched
+            from ..flows.view.outcome import CellsFailedError, returned_with
 
         api.wait()
         try:
@@ -125,12 +130,16 @@ def _print_plan(amended: RunFile) -> None:
     """Make the plan before the flow does: what the user must mend is then said before anything starts."""
     from ..core.store import Store
     from ..datasets.video import default_codec
+    from ..flows.workers.ray_address import check_ray_address
     from ..reports.mlflow.place import tracking_of, why_not_reached
     from ..stages.planning import plan_run
 
     tracking = tracking_of(amended)
     store = Store(amended.store_dir, default_codec())
     planned, _ = plan_run(amended, store)
+    address = os.environ.get("RAY_ADDRESS", "")
+    if amended.executor != "local" and address not in ("", "local") and planned.num_missing:
+        check_ray_address(address)
     if tracking is not None and (problem := why_not_reached(tracking)) is not None:
         told = f"MLflow at {tracking.shown} cannot be used now: {problem}"
         typer.secho(f"{told}. The run goes on, and tries at its end.", fg="yellow", err=True)

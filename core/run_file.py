@@ -125,7 +125,9 @@ class LimitsEntry(FrozenConfig):
     """How long a run waits before it gives something up. It changes no number and is in no key."""
 
     shard: Duration | None = None
-    """One shard, the loading of its model included; default: by what others of its kind took."""
+    """One shard, of whatever kind; default: by what others of its kind took."""
+    load: Duration = 900.0
+    """Besides, where a worker has to load the shard's model first."""
     stage: Duration | None = None
     """One stage of one method on one data set, from its first shard on: what is not begun by then is given
     up. Default: none, as each shard has its own."""

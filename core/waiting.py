@@ -13,7 +13,7 @@ EVERY_S = 15.0
 """A wait says a line so often: nobody should look at a silent command for more than 20 s."""
 
 
-page_logger = logging.getLogger("reelbench.page")
+page_logger = logging.getLogger("reelbench")
 """For lines that are meant for those who look at a run's page, and not for the terminal."""
 
 
@@ -33,7 +33,7 @@ class Waiting:
     """
 
     def __init__(
-        self, what: str, limit_s: float | None = None, say: Callable[[str], None] | None = None
+        self, what: str, limit_s: float | None = None, say: Callable[[str], object] | None = None
     ) -> None:
         self._what, self.limit_s, self._say = what, limit_s, say
         self._began = time.monotonic()
@@ -59,7 +59,7 @@ class Waiting:
 
 @contextlib.contextmanager
 def waiting(
-    what: str, limit_s: float | None = None, say: Callable[[str], None] | None = None
+    what: str, limit_s: float | None = None, say: Callable[[str], object] | None = None
 ) -> Iterator[Waiting]:
     """The same around a call that blocks: a thread says the lines. It ends nothing."""
     wait, over = Waiting(what, limit_s, say), threading.Event()

@@ -50,7 +50,7 @@ def check_parameters(**paths: str | None) -> None:
             raise ReelbenchError(
                 f"{name}={path} is outside of REELBENCH_HOME ({home}), where a deployment's parameters stay",
                 f"name a path below it, or start the worker with {ALLOW_OUTSIDE_HOME}=1 "
-                "(`reelbench serve --allow-outside-home`)",
+                "(`reelbench serve --allow-outside`)",
             )
 
 

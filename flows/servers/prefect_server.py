@@ -52,6 +52,7 @@ _RECORD_POLL_S = 0.4
 _MAX_RESTARTS = 3
 _KEEP_POLL_S = 0.5
 _DATABASE = "prefect.db"
+_KILLED = "the run's process was killed; the same command goes on where it stopped"
 
 _RUN_SETTINGS = {
     "PREFECT_UI_ENABLED": "false",
@@ -236,9 +237,9 @@ class PrefectApi:
             ) from error
 
     def close_stale_runs(self) -> None:
-        """Mark as crashed what a killed driver left running; the database is locked, so it is ours alone."""
+        """Mark as crashed what a killed run left running; the database is locked, so it is ours alone."""
         running = {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}
-        crashed = {"type": "CRASHED", "name": "Crashed", "message": "the driver's process was killed"}
+        crashed = {"type": "CRASHED", "name": "Crashed", "message": _KILLED}
         for kind in ("task_runs", "flow_runs"):
             with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
                 for run in self._call("POST", f"/{kind}/filter", {kind: running}):

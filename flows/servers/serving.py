@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ReelbenchError
+from ...core.waiting import waiting
 from ..environment import quiet_environment
 from ..parameters import ALLOW_OUTSIDE_HOME, ALLOW_PLUGIN_FILES
 from ..workers.log_file import last_line
@@ -148,17 +149,20 @@ class Serving:
         end_marked(self._options.folder, _STOP_TIMEOUT_S)
         self._say("starting Prefect's server ...")
         self._start_server()
-        self._make_pool()
+        # Its first half on a busy machine is the import of Prefect.
+        with self._waiting("Prefect to be loaded and the work pool to be made"):
+            self._make_pool()
         self._settle_runs()
         self._start_worker()
         self._say("making the deployments ...")
-        self._deploy()
+        with self._waiting("the deployments to be made", _DEPLOY_TIMEOUT_S):
+            self._deploy()
 
     def names(self) -> list[str]:
         """The deployments, as `prefect deployment run` takes them."""
         from prefect.client.orchestration import get_client
 
-        with get_client(sync_client=True) as client:
+        with self._waiting("the server to list the deployments"), get_client(sync_client=True) as client:
             flows = {flow.id: flow.name for flow in client.read_flows()}
             return sorted(f"{flows[found.flow_id]}/{found.name}" for found in client.read_deployments())
 
@@ -196,6 +200,9 @@ class Serving:
             self._settle_runs()
             self._api.stop()
 
+    def _waiting(self, what: str, limit_s: float | None = None) -> contextlib.AbstractContextManager[object]:
+        return waiting(what, limit_s, self._say)
+
     def _start_server(self) -> None:
         _keep_last_log(self._options.folder / "server.log")
         self._api = start_server(self._options.folder, self._listener, self._auth_string, _SERVER_SETTINGS)
@@ -205,9 +212,10 @@ class Serving:
         """Put back or close what ended workers left, where none is at work."""
         assert self._api is not None
         try:
-            for line in settle_stale_runs(POOL, none_is_alive=True):
-                self._say(line)
-            self._api.close_stale_runs()
+            with self._waiting("the server to settle what ended runs have left"):
+                for line in settle_stale_runs(POOL, none_is_alive=True):
+                    self._say(line)
+                self._api.close_stale_runs()
         except Exception as error:  # of Prefect's client: many kinds
             self._say(f"what ended runs have left is for the next start to close: {error}")
 

@@ -80,7 +80,9 @@ def state_of_left_behind(was: Any) -> Any:
     why = f"its worker has ended, and left it {was.name}"
     if was.is_pending():
         return Scheduled(message=f"put back: {why}")
-    return Cancelled(message=why) if was.is_cancelling() else Crashed(message=why)
+    if was.is_cancelling():
+        return Cancelled(message=why)
+    return Crashed(message=f"{why}; start it again: what is finished is kept")
 
 
 def _living_workers(client: Any, pool: str, now: datetime) -> set[str]:

@@ -19,7 +19,7 @@ from prefect.logging.handlers import APILogHandler
 from ...core.errors import ReelbenchError
 from ...core.waiting import page_logger
 from ...stages.progress import duration
-from ...stages.schedule import Step
+from ...stages.schedule import Stage, Step
 from ..servers.server_watch import is_gone
 from .outcome import CellsFailedError
 
@@ -53,6 +53,8 @@ class _WithoutTracebacks(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
+        if error is None and str(record.msg).startswith("Finished in state Cancelled"):
+            return False  # Prefect's level for it is ERROR, and somebody asked for it
         if isinstance(error, httpx.TransportError) and is_gone():
             return False  # which is told already
         if not isinstance(error, ReelbenchError):
@@ -97,9 +99,15 @@ class StepLines:
     """A line for each step's start and end, with what failed and why: a listener of `Schedule`."""
 
     def planned(self, steps: Sequence[Step]) -> None:
-        """Says what is missing."""
-        missing = [f"{step.name}: {step.num_items}" for step in steps if step.num_items]
-        page_logger.info("missing: %s", ", ".join(missing)[:_MAX_LINE] or "nothing")
+        """Says what is missing, by stage."""
+        missing = [step for step in steps if step.num_items]
+        parts = []
+        for stage in sorted({step.stage for step in missing}):
+            items = [step.num_items for step in missing if step.stage is stage]
+            unit = "tunings" if stage is Stage.TUNE else "clips"
+            cells = "1 cell" if len(items) == 1 else f"{len(items)} cells"
+            parts.append(f"{stage.label} {sum(items)} {unit} in {cells}")
+        page_logger.info("missing: %s", ", ".join(parts) or "nothing")
 
     def started(self, step: Step) -> None:
         """Says how much there is to do."""

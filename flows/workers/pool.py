@@ -235,7 +235,7 @@ class Pool:
         if not source.num_ready:
             return
         if self._times is None:
-            self._times = TimeLimits(self._limits.shard, self._store())
+            self._times = TimeLimits(self._limits, self._store())
         if not self._slots:
             count = self._workers.start()
             self._slots = [_Slot(self._workers.new(index)) for index in range(count)]
@@ -303,7 +303,7 @@ class Pool:
         slot.worker.submit(job.shard)
 
     def _may_queue(self, slot: _Slot, source: Source) -> bool:
-        """Whether to give a busy worker its next job, which hides the way to the driver and back.
+        """Whether to give a busy worker its next job, which hides the way to the run's process and back.
 
         Near the end that would keep work from a worker that is idle or about to start.
         """
@@ -354,7 +354,7 @@ class Pool:
         whole.num_open -= 1
         if result.elsewhere is not None:
             whole.num_open += 1
-            what = f"{result.elsewhere.size} of {whole.shard.label}, which another run makes"
+            what = f"{whole.shard.label}, at which another run is at work"
             limit_s = self._times.of(whole.shard, loads=True).seconds if self._times else None
             self._elsewhere.append(replace(job, shard=result.elsewhere, waits=Waiting(what, limit_s)))
         whole.seconds += result.seconds
@@ -376,9 +376,12 @@ class Pool:
     def _look_elsewhere(self) -> None:
         """Take back what another run has made or left, and what it takes too long over."""
         store = self._store()
+        said = set()
         for job in list(self._elsewhere):
             assert job.waits is not None
-            job.waits.look()
+            if job.shard.label not in said:  # one line for all shards of a cell
+                job.waits.look()
+            said.add(job.shard.label)
             if job.waits.is_over or job.shard.is_free(store):
                 self._elsewhere.remove(job)
                 job.shard = job.shard.alone() if job.waits.is_over else job.shard

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ...core.run_file import LimitsEntry
 from ...core.store import Store
 from ...core.waiting import seconds_text
 from ...stages.work import Shard
@@ -20,9 +21,6 @@ LEAST_S = 300.0
 
 UNKNOWN_ITEM_S = 3600.0
 """For each item, before anything was measured."""
-
-LOADING_S = 900.0
-"""Besides, where a worker has to load the model first."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +35,12 @@ class TimeLimits:
     """The limits of a run's shards.
 
     Args:
-        setting_s: `limits: shard` of the run file, in place of what is measured.
+        settings: the run file's: `shard` in place of what is measured, `load` besides.
         store: remembers the timings of earlier runs.
     """
 
-    def __init__(self, setting_s: float | None, store: Store) -> None:
-        self._setting_s, self._store = setting_s, store
+    def __init__(self, settings: LimitsEntry, store: Store) -> None:
+        self._settings, self._store = settings, store
         self._slowest: dict[tuple[str, str], float] = {}
 
     def of(self, shard: Shard, loads: bool) -> TimeLimit:
@@ -51,11 +49,13 @@ class TimeLimits:
         Args:
             loads: its worker has to load the model first.
         """
-        if self._setting_s is not None:
-            return TimeLimit(self._setting_s, "by `limits: shard` in the run file")
+        load_s = self._settings.load if loads else 0.0
+        loading = f", {seconds_text(load_s)} of it to load the model" if loads else ""
+        if self._settings.shard is not None:
+            return TimeLimit(self._settings.shard + load_s, f"by `limits: shard` in the run file{loading}")
         item_s, reason = self._item(shard)
-        seconds = max(LEAST_S, item_s * shard.size) + (LOADING_S if loads else 0.0)
-        return TimeLimit(seconds, f"{reason}; `limits: shard` in the run file sets another limit")
+        seconds = max(LEAST_S, item_s * shard.size) + load_s
+        return TimeLimit(seconds, f"{reason}{loading}; `limits: shard` in the run file sets another limit")
 
     def _item(self, shard: Shard) -> tuple[float, str]:
         slowest = self._slowest.get(_kind(shard))

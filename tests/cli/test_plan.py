@@ -83,6 +83,22 @@ def test_the_run_tells_it_too(
     assert "of the 13 samples asked for, words holds 12" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("address", ["garbage", "127.0.0.1:99999"])
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_a_ray_address_that_is_none_is_told_before_anything_starts(
+    write_run_file: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    address: str,
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    path = write_run_file(executor="auto")
+    result = CliRunner().invoke(app, [command, str(path)])
+    assert f"RAY_ADDRESS={address} has no host and port" in result.stderr
+    assert not (tmp_path / "out" / "prefect").exists()
+
+
 def test_without_timings_there_is_no_estimate(write_run_file: Callable[..., Path]) -> None:
     result = CliRunner().invoke(app, ["plan", str(write_run_file())])
     assert "12 missing (no estimate yet" in result.output

@@ -16,7 +16,7 @@ from reelbench.core.run_file import LimitsEntry
 from reelbench.core.store import Store
 from reelbench.datasets.video import default_codec
 from reelbench.flows.workers.pool import Pool, WorkerLostError
-from reelbench.flows.workers.time_limits import FACTOR, LEAST_S, LOADING_S, UNKNOWN_ITEM_S, TimeLimits
+from reelbench.flows.workers.time_limits import FACTOR, LEAST_S, UNKNOWN_ITEM_S, TimeLimits
 from reelbench.stages.schedule import Schedule, Stage, Step
 from reelbench.stages.work import ShardResult, WorkerContext
 
@@ -163,17 +163,18 @@ def test_a_shard_that_hangs_costs_its_hanging_item_alone(
 ) -> None:
     bad = Items((0, 1, 2, 3), {1: "hang"})
     began = clock.now
-    (hanging, other), workers = run_steps(bad, Items((4, 5)), shard="30s")
+    (hanging, other), workers = run_steps(bad, Items((4, 5)), shard="25s", load="5s")
     assert bad.done == {0, 2, 3}
     assert (hanging.num_done, hanging.num_failed) == (3, 1)
     ((what, kind, message),) = hanging.failures
     assert (what, kind) == ("1", "ShardTimeoutError")
-    assert "not finished within 30 s, its limit (by `limits: shard` in the run file)" in message
+    assert "not finished within 25 s, its limit (by `limits: shard` in the run file)" in message
     assert (other.num_done, other.num_failed) == (2, 0)
     assert sum(worker.is_killed for worker in workers.made) >= 2, "a worker that hangs is killed"
     assert clock.now - began < 70, "it is tried twice"
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "tried again" in line]
     assert "items: a shard of 4 was not finished within 30 s" in line
+    assert "5 s of it to load the model" in line
 
 
 def test_an_item_that_kills_its_workers_costs_itself_alone(run_steps: Callable[..., Any]) -> None:
@@ -198,7 +199,7 @@ def test_a_stage_that_takes_too_long_is_not_begun_any_further(
 ) -> None:
     shards = [Items((n,), {n: "hang"}) for n in range(6)]
     step = Step(Stage.SAMPLE, "slow", 0, lambda: shards)
-    with Pool(FakeWorkers(clock), tmp_path, LimitsEntry(shard=20.0)) as pool:
+    with Pool(FakeWorkers(clock), tmp_path, LimitsEntry(shard=15.0, load=5.0)) as pool:
         pool.run(Schedule([[step]], stage_limit_s=50.0))
     assert step.num_failed == 6
     messages = [message for _, _, message in step.failures]
@@ -241,7 +242,22 @@ def test_what_another_run_makes_comes_last_and_is_waited_for_with_a_word(
     assert [step.num_done for step in steps] == [4, 1, 1, 1, 1]
     assert shared.done == {0, 1, 2, 3}
     said = capsys.readouterr().err
-    assert "waiting for 2 of items, which another run makes: 15 s so far, at most" in said
+    assert "waiting for items, at which another run is at work: 15 s so far, at most" in said
+
+
+def test_what_another_run_makes_of_one_cell_is_waited_for_with_one_line(
+    run_steps: Callable[..., Any],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def passes(seconds: float) -> None:
+        clock.now += seconds
+
+    monkeypatch.setattr(clock, "sleep", passes, raising=False)
+    run_steps(Items((0,), theirs={0}), Items((1,), theirs={1}), shard="20s", load="1s")
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["waiting for items, at which another run is at work: 15 s so far, at most 21 s"]
 
 
 def test_what_another_run_never_ends_is_made_all_the_same(
@@ -252,18 +268,18 @@ def test_what_another_run_never_ends_is_made_all_the_same(
 
     monkeypatch.setattr(clock, "sleep", passes, raising=False)
     shared = Items((0, 1), theirs={1})
-    (step,), _ = run_steps(shared, shard="60s")
+    (step,), _ = run_steps(shared, shard="60s", load="5s")
     assert step.num_done == 2
     assert shared.theirs == {1}
 
 
 def test_limits_follow_what_was_measured(tmp_path: Path) -> None:
     store = Store(tmp_path, default_codec())
-    limits, shard = TimeLimits(None, store), Items((0, 1), timing_key="a" * 64)
+    limits, shard = TimeLimits(LimitsEntry(), store), Items((0, 1), timing_key="a" * 64)
     assert limits.of(shard, loads=False).seconds == 2 * UNKNOWN_ITEM_S
     store.put_timing("a" * 64, 40.0, 1)
     known = limits.of(shard, loads=True)
-    assert known.seconds == 2 * FACTOR * 40.0 + LOADING_S
+    assert known.seconds == 2 * FACTOR * 40.0 + 900.0
     assert "earlier runs took 40 s for each item" in known.reason
     limits.measured(shard, 180.0)
     limits.measured(shard, 100.0)
@@ -271,7 +287,9 @@ def test_limits_follow_what_was_measured(tmp_path: Path) -> None:
     assert limits.of(Items((0,), model="other"), loads=False).seconds == UNKNOWN_ITEM_S
     limits.measured(Items((0,), model="fast"), 0.01)
     assert limits.of(Items((0,), model="fast"), loads=False).seconds == LEAST_S
-    assert TimeLimits(7.0, store).of(shard, loads=True).seconds == 7.0
+    given = TimeLimits(LimitsEntry(shard=7.0, load=50.0), store)
+    assert given.of(shard, loads=False).seconds == 7.0
+    assert given.of(shard, loads=True).seconds == 57.0, "a model may take its time to be loaded"
 
 
 @pytest.mark.parametrize("given", ["soon", "-3", "0s", -1, 0, "1d", float("nan"), float("inf"), True, [1]])
