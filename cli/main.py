@@ -6,6 +6,8 @@ here late: Ctrl-C in between must not show a traceback.
 
 from __future__ import annotations
 
+import sys
+from types import TracebackType
 from typing import Any
 
 from .terminal import end_quietly, leave_at_once_on_signals, repair_streams, unwind_on_signals
@@ -15,6 +17,7 @@ def main() -> None:
     """Run the command line and exit."""
     leave_at_once_on_signals()
     repair_streams()
+    sys.excepthook = _show_masked  # before Typer, which takes what it finds
     from .app import app
 
     unwind_on_signals()
@@ -23,6 +26,15 @@ def main() -> None:
     finally:
         leave_at_once_on_signals()
         end_quietly()
+
+
+def _show_masked(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A traceback as Python shows it, without the secrets that a library's message may hold."""
+    import traceback
+
+    from ..core.redaction import masked
+
+    print(masked("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
 
 
 def __getattr__(name: str) -> Any:

@@ -192,7 +192,7 @@ class PrefectApi:
     def settle(self) -> None:
         """Where a server of our own was just started again, wait until it answers, to take what is left."""
         with contextlib.suppress(PrefectServerError):
-            if self.exit_code() is None and self._process is not None:
+            if self._has_answered and self.exit_code() is None and self._process is not None:
                 self.wait(closes_stale_runs=False)
 
     def stop(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import traceback
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
@@ -17,6 +18,7 @@ import httpx
 from prefect.logging.handlers import APILogHandler
 
 from ...core.errors import ReelbenchError
+from ...core.redaction import masked
 from ...core.waiting import page_logger
 from ...stages.progress import duration
 from ...stages.schedule import Stage, Step
@@ -58,6 +60,8 @@ class _WithoutTracebacks(logging.Filter):
         if isinstance(error, httpx.TransportError) and is_gone():
             return False  # which is told already
         if not isinstance(error, ReelbenchError):
+            if error is not None:  # of a library, whose messages may hold a password
+                record.exc_text = masked("".join(traceback.format_exception(error)).rstrip())
             return True
         # The state tells of failed cells; the second line of any other error says no more.
         if isinstance(error, CellsFailedError) or "Engine execution" in str(record.msg):

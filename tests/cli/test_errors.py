@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -171,3 +173,25 @@ def test_what_is_faulty_hides_nothing_else(
     for text in said:
         assert text in result.output
     assert len(told) == len(said), result.output
+
+
+def test_a_traceback_shows_no_secret() -> None:
+    code = (
+        "import sys\n"
+        "from unittest.mock import patch\n"
+        "from reelbench.cli import main\n"
+        "sys.argv = ['reelbench', 'ls', 'methods']\n"
+        "error = RuntimeError('at http://me:' + 'hunter' + '2@host/x')\n"
+        "with patch('reelbench.core.registry.names', side_effect=error):\n"
+        "    main.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "RuntimeError: at http://***@host/x" in done.stderr
+    assert "hunter2" not in done.stderr

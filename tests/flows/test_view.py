@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import signal
+import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ import pytest
 from reelbench.core.errors import DatasetError, StoreError
 from reelbench.core.run_file import RunFile
 from reelbench.flows import benchmark
+from reelbench.flows.view import logs
 from reelbench.flows.view.outcome import CellsFailedError, failure_rows, failures_message, final_state
 from reelbench.flows.view.page import artifact_key
 from reelbench.flows.view.sender import Sender
@@ -175,3 +177,14 @@ def test_no_secret_of_a_worker_reaches_the_page() -> None:
         logging.getLogger("reelbench.some").info("from http://me:hunter2@host/x")
     lines.append((logging.WARNING, "UserWarning: password=hunter2"))
     assert bounded(lines) == ((20, "from http://***@host/x"), (30, "UserWarning: password=***"))
+
+
+def test_no_secret_of_a_librarys_error_reaches_the_page() -> None:
+    try:
+        raise RuntimeError("at http://me:" + "hunter2" + "@host/x")
+    except RuntimeError:
+        record = logging.LogRecord("prefect.flow_runs", 40, __file__, 1, "failed", (), sys.exc_info())
+    assert logs._WITHOUT_TRACEBACKS.filter(record)
+    shown = logging.Formatter().format(record)
+    assert shown.endswith("RuntimeError: at http://***@host/x")
+    assert "Traceback" in shown
