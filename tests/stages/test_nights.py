@@ -25,7 +25,7 @@ from reelbench.reports.nights.changes import (
     read_changes,
     write_changes,
 )
-from reelbench.reports.nights.history import history_rows, read_history
+from reelbench.reports.nights.history import history_rows, read_history, selected
 from reelbench.stages.nights.compare import compare_nights
 from reelbench.stages.nights.record import night_ids, why_missing
 from reelbench.stages.planning import look_at_run
@@ -185,11 +185,11 @@ def test_fewer_clips_are_no_unchanged_night(nights: Nights) -> None:
     assert "(8 clips)" in page
 
     found, _ = read_history((item.run_id, nights.run_dir / item.run_id, item) for item in (first, second))
-    (shaky,) = (item for item in found if item.method == "shaky")
+    (shaky,) = (item for item in selected(found) if item.method == "shaky")
     assert [point.status for point in shaky.points] == ["done", "3 of 8"]
     assert shaky.series == shaky.points[0].series != shaky.points[1].series
     assert [row["verdict"] for row in history_rows([shaky])] == ["not compared", "changed"]
-    (line,) = (item for item in found if item.method == "steady")
+    (line,) = (item for item in selected(found) if item.method == "steady")
     assert line.points[0].series == line.points[1].series
 
     gone = nights.night(nights.method("shaky", None), nights.method("steady", 20), fresh="nightly")
@@ -197,7 +197,7 @@ def test_fewer_clips_are_no_unchanged_night(nights: Nights) -> None:
     assert gone.verdict == "changed"
     assert gone.headline.startswith("fewer clips or values of shaky")
     found, _ = read_history([(gone.run_id, nights.run_dir / gone.run_id, gone)])
-    (point,) = (item.points[0] for item in found if item.method == "shaky")
+    (point,) = (item.points[0] for item in selected(found) if item.method == "shaky")
     assert (point.status, point.num_asked) == ("failed", NUM_CLIPS)
     assert "always fails" in point.note
 
