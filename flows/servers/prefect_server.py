@@ -322,11 +322,13 @@ def _lock_home(output: Path) -> tuple[Path, IO[str]]:
     while True:
         home = output / ("prefect" if number == 1 else f"prefect-{number}")
         try:
-            home.mkdir(parents=True, exist_ok=True)
-            if home.stat().st_uid != os.getuid():
-                number += 1  # another user's, who may share the output
+            # Another user's, who shares the output.
+            if home.is_dir() and home.stat().st_uid != os.getuid() and not os.access(home, os.W_OK | os.X_OK):
+                number += 1
                 continue
-            home.chmod(0o700)  # the database holds what runs print
+            home.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(PermissionError):  # a mount that gives files to one user
+                home.chmod(0o700)  # the database holds what runs print
             lock = (home / "lock").open("w")
         except OSError as error:
             raise PrefectServerError(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from reelbench.flows.servers import prefect_server
 from reelbench.flows.servers.prefect_server import PrefectApi, PrefectServerError, prefect_api
 
 pytestmark = pytest.mark.e2e
@@ -190,3 +191,18 @@ def test_a_damaged_database_is_set_aside_and_the_run_goes_on(
     assert f"it is kept as {aside.name}, and a new one is begun" in said
     assert "the work goes on" not in said
     assert damage == "zeroed" or database.is_file()
+
+
+def test_the_folder_of_another_user_is_left_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = tmp_path / "prefect"
+    theirs.mkdir()
+    monkeypatch.setattr(os, "getuid", lambda: theirs.stat().st_uid + 1)
+    monkeypatch.setattr(os, "access", lambda path, mode: path != theirs)
+    home, lock = prefect_server._lock_home(tmp_path)
+    lock.close()
+    assert home == tmp_path / "prefect-2"
+    # A mount may give all files to one user: what is writable is ours.
+    monkeypatch.setattr(os, "access", lambda path, mode: True)
+    home, lock = prefect_server._lock_home(tmp_path)
+    lock.close()
+    assert home == theirs
