@@ -82,7 +82,7 @@ HARMLESS = [
     "token: <sks>",
     "a <sks> token=<sks> at sunset",
     "max_token_length: 77, tokenizer: clip, pass: 2, passes",
-    "at 10:30@night",
+    "at 10:30@night, 12:30@room:1200",
     "http://host:80 or me@example.org/a",
     "a cookie: chocolate, on a plate",
     "--num-tokens 77 --sort key",
