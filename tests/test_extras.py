@@ -244,8 +244,9 @@ def test_a_run_goes_on_without_ray_unless_its_file_asks_for_it(
     write_run_file: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, executor: str, code: int
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    for name in ("_run", "print_places"):
-        monkeypatch.setattr(run_command, name, lambda *_, **__: 0)
+    result = {"folder": "", "num_failures": 0, "mlflow": None}
+    for name in ("run_flow", "print_places"):
+        monkeypatch.setattr(run_command, name, lambda *_, **__: result)
     done = CliRunner().invoke(app, ["run", str(write_run_file(executor=executor))])
     assert done.exit_code == code
     assert ("needs ray, which is not installed" in done.output) == (code == 2)

@@ -54,22 +54,21 @@ def _take_up() -> None:
         get_current_settings().client.max_retries = _retries
 
 
-class _Events(PrefectEventsClient):
-    """Keeps what cannot be sent, and sends it once the server answers again."""
+_enter, _emit = PrefectEventsClient.__aenter__, PrefectEventsClient._emit
 
-    def __init__(self) -> None:
-        super().__init__(reconnection_attempts=1)
 
-    async def __aenter__(self) -> _Events:
-        self._in_context = True
+async def _enter_anyway(client: PrefectEventsClient) -> PrefectEventsClient:
+    client._in_context = True
+    with contextlib.suppress(Exception):
+        await _enter(client)
+    return client
+
+
+async def _emit_unless_gone(client: PrefectEventsClient, event: Event) -> None:
+    """What cannot be sent is kept by the client, and sent once the server answers again."""
+    if not _gone.is_set():
         with contextlib.suppress(Exception):
-            await super().__aenter__()
-        return self
-
-    async def _emit(self, event: Event) -> None:
-        if not _gone.is_set():
-            with contextlib.suppress(Exception):
-                await super()._emit(event)
+            await _emit(client, event)
 
 
 def _send_log(log: dict[str, Any]) -> None:
@@ -147,7 +146,10 @@ def server_watched() -> Iterator[None]:
         return
     _take_up()
     if not emit_events_to_cloud():
-        EventsWorker.set_client_override(_Events)
+        # Not a class of our own: Prefect drops the events of client classes that it does not know.
+        PrefectEventsClient.__aenter__ = _enter_anyway  # type: ignore[method-assign,assignment]
+        PrefectEventsClient._emit = _emit_unless_gone  # type: ignore[method-assign,assignment]
+        EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=1)
     set_api_log_sink(_send_log)
     logging.raiseExceptions = False  # lines that could not be sent are not told at the terminal
     _current = ServerWatch(url)

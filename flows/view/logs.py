@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-import httpx
 from prefect.logging.handlers import APILogHandler
 
 from ...core.errors import ReelbenchError
@@ -57,7 +56,7 @@ class _WithoutTracebacks(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         if error is None and str(record.msg).startswith("Finished in state Cancelled"):
             return False  # Prefect's level for it is ERROR, and somebody asked for it
-        if isinstance(error, httpx.TransportError) and is_gone():
+        if type(error).__module__.startswith("httpx") and is_gone():
             return False  # which is told already
         if not isinstance(error, ReelbenchError):
             if error is not None:  # of a library, whose messages may hold a password

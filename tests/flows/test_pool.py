@@ -22,6 +22,7 @@ from reelbench.core.errors import ResourcesError
 from reelbench.core.run_file import ResourcesEntry
 from reelbench.core.store import Store
 from reelbench.flows.environment import quiet_environment
+from reelbench.flows.workers import cluster
 from reelbench.flows.workers.cluster import RayNotStartedError, _address, _end, _start_head, connect
 from reelbench.flows.workers.local_workers import LocalWorkers, num_cores
 from reelbench.flows.workers.pool import MAX_DEATHS, Pool, Workers
@@ -428,6 +429,7 @@ def test_a_cluster_that_is_joined_works_in_the_runs_folder_and_asks_for_no_token
     (tmp_path / "run" / "here.txt").write_text("found")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setattr(cluster, "_LOOPBACK", {})  # as a cluster's, and not as a Ray of our own
     head = _start_head(ray_folder(), tmp_path / "ray.log")
     try:
         try:
