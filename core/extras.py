@@ -25,6 +25,7 @@ BENCH_MODULES = (
     "cloudpickle",
     "psutil",
     "sqlalchemy",
+    "requests",
 )
 """The modules of the packages that pyproject.toml lists under `bench`."""
 
