@@ -19,8 +19,8 @@ RUN_FILE ?= configs/demo.yaml
 DEMO_CLIPS ?= 4
 BENCHMARK_CLIPS ?= 256
 
-# A file's tests stay together, as they share what is slow to set up.
-IN_PARALLEL := --numprocesses 2 --dist loadfile
+# A file's tests stay together, as they share what is slow to set up, in the order of tests/conftest.py.
+IN_PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 STAMP := $(VENV)/.installed
 # Without bytecode each of the many processes takes 20 s more to import torch and transformers.

@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from ..core.run_file import RunFile
+    from ..core.run_folders import Results
 
 
 def complete_only(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -64,6 +65,13 @@ OutputOption = Annotated[
         show_default=False,
     ),
 ]
+ResultsArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run file, the folder of a run (out/demo), or of one of its results (out/demo/latest).",
+    ),
+]
 OnlineOption = Annotated[
     bool, typer.Option("--online", help="Ask the hub whether it has what is not on this machine.")
 ]
@@ -104,6 +112,28 @@ def load(
         _check_name(folder)
     # Absolute, as in the flow: tables, keys of caches and printed paths are then the same.
     return run.model_copy(update={"output": run.output.absolute(), "store": run.store_dir.absolute()})
+
+
+def results_at(place: str) -> Results:
+    """The results that an argument names: those of a run file that were finished last, or those in a folder.
+
+    Raises:
+        ReelbenchError: there are none, or the run file is not valid.
+    """
+    from ..core.errors import StoreError
+    from ..core.run_folders import find_results, results_dir
+
+    path = folder_path(place)
+    if path.is_dir() or path.suffix.lower() not in (".yaml", ".yml"):
+        return find_results(path)
+    run = load(path, None, None, None, look_up=False)
+    folder = results_dir(run.run_dir)
+    if not folder.is_dir():
+        raise StoreError(
+            f"no results of the run {run.name!r} yet: {relative(run.run_dir)} has none",
+            f"reelbench run {shell_path(path)}",
+        )
+    return find_results(folder)
 
 
 def _check_name(folder: Path) -> None:

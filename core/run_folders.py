@@ -32,7 +32,7 @@ from .waiting import say
 LATEST = "latest"
 
 _ID = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?")
-_TABLES = "tables"
+_TABLES, _SUMMARY = "tables", "summary.parquet"
 _FILES = ("comparison.md", "report.html", "digests.json", "contact-sheet.png")
 _OF_AN_EVALUATION = "inputs.json"
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
@@ -84,6 +84,49 @@ def started_at(folder: Path) -> datetime.datetime | None:
     if found is None:
         return None
     return datetime.datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
+
+
+@dataclass(frozen=True)
+class Results:
+    """Results that somebody named.
+
+    Attributes:
+        folder: of the results; of the tables themselves where these lie alone.
+        tables: the folder of the Parquet tables.
+    """
+
+    folder: Path
+    tables: Path
+
+
+def find_results(place: Path) -> Results:
+    """The results that a path names.
+
+    Args:
+        place: a folder of a run (`out/demo`: those that were finished last), of one of its results
+            (`out/demo/20261127T030000Z`, `out/demo/latest`), of an evaluation, or of the tables themselves.
+
+    Raises:
+        StoreError: there are none.
+    """
+    if not place.is_dir():
+        what = "a file, and no folder of results" if place.exists() else "not there"
+        raise StoreError(
+            f"{str(place)!r} is {what}",
+            "name a run file, the folder of a run (out/demo), or of one of its results (out/demo/latest)",
+        )
+    if (place / _SUMMARY).is_file():
+        return Results(place.parent if place.name == _TABLES else place, place)
+    if not (place / _TABLES).is_dir():
+        latest = results_dir(place)
+        if (latest / _TABLES).is_dir():
+            return Results(latest, latest / _TABLES)
+    if (place / _TABLES / _SUMMARY).is_file():
+        return Results(place, place / _TABLES)
+    raise StoreError(
+        f"no results in {str(place)!r}: it has no {_TABLES}/{_SUMMARY}, and no folder of a run that has",
+        "name a run file, the folder of a run (out/demo), or of one of its results (out/demo/latest)",
+    )
 
 
 def holds_results(run_dir: Path) -> bool:

@@ -15,6 +15,12 @@ import yaml
 TINY = Path(__file__).parent / "plugins" / "tiny.py"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that start servers come first: they are the longest, and the last one ends the suite."""
+    long = {item.path for item in items if item.get_closest_marker("e2e")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _interruptible() -> Iterator[None]:
     """Processes that tests start heed SIGINT, also where the suite's parent ignores it (`nohup`).

@@ -12,6 +12,7 @@ import pytest
 
 from reelbench.core.errors import StoreError
 from reelbench.core.run_folders import (
+    find_results,
     holds_results,
     new_results,
     results_dir,
@@ -165,3 +166,24 @@ def test_what_stands_in_the_place_of_latest_does_not_end_a_run(
     assert "latest cannot be made to name these results (Device or resource busy)" in said
     assert str(second) in said
     assert [path.name for path in tmp_path.glob(".*.tmp")] == []
+
+
+def test_results_are_found_by_the_folder_of_a_run_of_its_results_or_of_the_tables(tmp_path: Path) -> None:
+    run_dir = tmp_path / "demo"
+    folder = write(run_dir)
+    (folder / "tables" / "summary.parquet").write_text("rows")
+    for place in (run_dir, folder, run_dir / "latest", folder / "tables", run_dir / "latest" / "tables"):
+        found = find_results(place)
+        assert found.folder.resolve() == folder
+        assert found.tables.resolve() == folder / "tables"
+    alone = tmp_path / "recorded"
+    alone.mkdir()
+    (alone / "summary.parquet").write_text("rows")
+    assert find_results(alone).folder == find_results(alone).tables == alone
+    for place, why in (
+        (tmp_path / "none", "not there"),
+        (tmp_path, "no results"),
+        (folder / "report.html", "a file"),
+    ):
+        with pytest.raises(StoreError, match=why):
+            find_results(place)
