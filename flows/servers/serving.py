@@ -11,7 +11,6 @@ import contextlib
 import errno
 import fcntl
 import json
-import logging
 import os
 import shlex
 import socket
@@ -33,8 +32,6 @@ from .authentication import new_auth_string
 from .prefect_server import PrefectApi, prefect_environment, start_server
 from .processes import MARK, end_marked
 from .stale_runs import settle_stale_runs
-
-logger = logging.getLogger(__name__)
 
 POOL = "reelbench"
 """The work pool that the deployments in prefect.yaml name."""

@@ -56,11 +56,6 @@ class CellChange:
         return self.now is None and self.before is not None
 
     @property
-    def is_significant(self) -> bool:
-        """Whether the paired test finds a difference."""
-        return self.verdict in ("better", "worse") or (self.higher_is_better is None and _found(self.p_holm))
-
-    @property
     def words(self) -> str:
         """ "FVD of zs2 on msrvtt: 80.6 → 91.2 (+10.6, 95% 4.1 to 17.0, p 0.002, 256 pairs)"."""
         numbers = f"{_number(self.before)} → {_number(self.now)}"
@@ -265,7 +260,3 @@ def _with_notes(cell: CellChange) -> str:
 
 def _number(value: float | None) -> str:
     return "no value" if value is None else f"{value:.4g}"
-
-
-def _found(p_holm: float | None) -> bool:
-    return p_holm is not None and p_holm <= 0.05
