@@ -19,7 +19,21 @@ from typer.core import TyperGroup
 
 from ..core.errors import ReelbenchError, nearest
 from ..core.extras import missing_extra
-from . import contact_sheet, doctor, evaluate, history, ls, plan, report, run, serve, status, verify, watch
+from . import (
+    contact_sheet,
+    doctor,
+    evaluate,
+    history,
+    ls,
+    plan,
+    report,
+    run,
+    serve,
+    status,
+    table,
+    verify,
+    watch,
+)
 from .lazy import LazyGroup
 from .logs import LoggedCommand
 from .terminal import INTERRUPTED, TERMINATED
@@ -169,6 +183,7 @@ app.command("history", cls=LoggedCommand)(history.history)
 app.command("serve", cls=LoggedCommand)(serve.serve)
 app.command("status", cls=LoggedCommand)(status.status)
 app.command("report", cls=LoggedCommand)(report.report)
+app.command("table", cls=LoggedCommand)(table.table)
 app.command("evaluate", cls=LoggedCommand)(evaluate.evaluate)
 app.command("contact-sheet", cls=LoggedCommand)(contact_sheet.contact_sheet)
 app.command("ls")(ls.ls)
