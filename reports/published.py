@@ -1,24 +1,22 @@
-"""Figures as published, kept apart from what is measured.
+"""Figures as published, kept apart from what is measured: the data file and its parts.
 
-They live in `published.yaml` with their source and a mark of how they are known. They never share a column
-with measured values: they become tables of their own, with what is known of their protocol.
+They live in `published.yaml` with their source, where in it, what is known of how they were made, and a mark
+of how they are known. They never share a column with measured values (`published_tables`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ..core.errors import ReelbenchError, unknown_name
-from .tables.measurement import DASH
-from .tables.prediction import PREDICTION_METRICS, prediction_data
-from .tables.run_tables import RunTables
 
-MARKS = {
+Mark = Literal["P", "C", "T", "D", "U"]
+
+MARKS: dict[Mark, str] = {
     "P": "the paper's text",
     "C": "official code",
     "T": "a third party's page",
@@ -27,31 +25,129 @@ MARKS = {
 }
 """How a figure is known."""
 
-PUBLISHED_EDITING = ("davis-editing", "simda-editing", "tgve", "v2vbench")
-"""The published benchmarks that stand beside an edit table."""
-
-PUBLISHED_PREDICTION = {"ssv2": "ssv2", "bridge": "bridge", "epic-kitchens-100": "epic"}
-"""The published benchmark of each registered data set of prediction."""
-
-UNKNOWN = f"{DASH} [?]"
-"""What stands where a figure was published and is not known here."""
+NOT_STATED = "not stated"
+"""The device of a cost whose source names none."""
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PublishedFigure(_Model):
-    """One value somebody printed."""
+class PublishedMetric(_Model):
+    """A quantity that tables print."""
+
+    better: Literal["higher", "lower"]
+    scale: float = 1
+    """What papers multiply it by: 100 for a CLIPSIM of 29.45."""
+    unit: str = ""
+    cost: bool = False
+    """Whether it depends on the machine, so that each figure names its device."""
+
+
+class PublishedSource(_Model):
+    """Where figures were read: an entry of a bibliography. An empty field is not known, or does not apply."""
+
+    type: Literal["article", "inproceedings", "misc"]
+    """The entry's type in BibTeX."""
+    title: str
+    authors: tuple[str, ...] = ()
+    """People, or who runs a page or repository."""
+    year: int | None = None
+    venue: str = ""
+    eprint: str = ""
+    """Number on arXiv."""
+    version: str = ""
+    """Version on arXiv."""
+    paper: str = ""
+    """The paper that notes were made from, or that a page lists."""
+    url: str = ""
+    path: str = ""
+    """File in a repository."""
+    commit: str = Field("", pattern=r"^([0-9a-f]{40})?$")
+    read: str = ""
+    """What of it was read, where not all."""
+    accessed: str = ""
+
+    def __str__(self) -> str:
+        """The citation as a line of text."""
+        arxiv = f"arXiv {self.eprint}{self.version}" if self.eprint else ""
+        place = f"{self.path} @ {self.commit[:7]}" if self.commit else ""
+        details = ", ".join(filter(None, [self.venue, arxiv, self.paper, place]))
+        return self.title + (f" ({details})" if details else "")
+
+
+class Made(_Model):
+    """What is known of how figures were made; an empty field is not known."""
+
+    samples: str = ""
+    captions: str = ""
+    """Which captions."""
+    frames: str = ""
+    fps: str = ""
+    size: str = ""
+    backbone: str = ""
+    """Of the metric."""
+
+    def __str__(self) -> str:
+        """ "2,048 videos; 16 frames; 3 fps": the known fields; empty where nothing is."""
+        parts = (f"{self.frames} frames" if self.frames else "", f"{self.fps} fps" if self.fps else "")
+        return "; ".join(filter(None, [self.samples, self.captions, *parts, self.size, self.backbone]))
+
+
+class PrintedFigure(_Model):
+    """A figure as it stands in its source."""
+
+    value: float
+    printed: str = ""
+    """As it is printed there, trailing zeros and all."""
+    scale: float | None = None
+    """What it is multiplied by there, where that is not the metric's scale."""
+    device: str = ""
+    """Of a cost; NOT_STATED where the source names none."""
+    note: str = ""
+
+    @property
+    def on(self) -> str:
+        """The device as tables print it; empty for what is no cost."""
+        return f"device {NOT_STATED}" if self.device == NOT_STATED else self.device
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, data: Any) -> Any:
+        fields = dict(data) if isinstance(data, dict) else {"value": data}
+        return {"printed": str(fields.get("value")), **fields}
+
+
+class PublishedFigure(PrintedFigure):
+    """One value somebody printed, with everything that is known of it."""
 
     method: str
     metric: str
-    value: float
-    mark: Literal["P", "C", "T", "D", "U"]
-    """How it is known; see `MARKS`."""
+    mark: Mark
     source: str
     """Key of the sources."""
-    note: str = ""
+    at: str
+    """Where in the source."""
+    made: Made
+
+
+class PublishedReport(_Model):
+    """What one source says of a benchmark."""
+
+    source: str
+    at: str = Field(min_length=1)
+    mark: Mark
+    made: Made
+    figures: dict[str, dict[str, tuple[PrintedFigure, ...]]]
+    """By method and metric; several where the source has several."""
+
+    @field_validator("figures", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return {
+            method: {name: found if isinstance(found, list) else [found] for name, found in row.items()}
+            for method, row in value.items()
+        }
 
 
 class UnknownFigures(_Model):
@@ -89,39 +185,88 @@ class PublishedBenchmark(_Model):
     dataset: str = ""
     """The data set alone, for headings of a table over several; empty: the title."""
     protocol: str
-    """What is known of how the figures were made."""
-    figures: tuple[PublishedFigure, ...]
+    """What is known of how the figures were made, for people."""
+    reports: tuple[PublishedReport, ...] = ()
     unknown: tuple[UnknownFigures, ...] = ()
+
+    @cached_property
+    def figures(self) -> tuple[PublishedFigure, ...]:
+        """All figures, in the order of the file."""
+        return tuple(
+            PublishedFigure(
+                **figure.model_dump(),
+                method=method,
+                metric=metric,
+                mark=report.mark,
+                source=report.source,
+                at=report.at,
+                made=report.made,
+            )
+            for report in self.reports
+            for method, row in report.figures.items()
+            for metric, found in row.items()
+            for figure in found
+        )
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those of which a figure is known; where none is, those whose figures are not."""
+        known = dict.fromkeys(figure.method for figure in self.figures)
+        return tuple(known or dict.fromkeys(method for gap in self.unknown for method in gap.methods))
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those that were published, known or not."""
+        named = [figure.metric for figure in self.figures] + [gap.metric for gap in self.unknown]
+        return tuple(dict.fromkeys(filter(None, named)))
+
+    def of(self, method: str, metric: str) -> tuple[PublishedFigure, ...]:
+        """The figures of one cell; several where sources disagree. What several sources say alike is one."""
+        found: dict[tuple[str, str], PublishedFigure] = {}
+        for figure in self.figures:
+            if (figure.method, figure.metric) == (method, metric):
+                found.setdefault((figure.printed, figure.note), figure)
+        plain = {printed for printed, note in found if not note}
+        return tuple(figure for (printed, note), figure in found.items() if not note or printed not in plain)
+
+    def is_unknown(self, method: str, metric: str) -> bool:
+        """Whether it was published and is not known here."""
+        return any(gap.cover(method, metric) for gap in self.unknown)
 
 
 class PublishedFigures(_Model):
     """The whole data file."""
 
-    sources: dict[str, str]
+    metrics: dict[str, PublishedMetric]
+    sources: dict[str, PublishedSource]
     benchmarks: tuple[PublishedBenchmark, ...]
 
     @model_validator(mode="after")
-    def _sources_exist(self) -> Self:
-        named = {figure.source for benchmark in self.benchmarks for figure in benchmark.figures}
-        if not named <= set(self.sources):
-            raise ValueError(f"figures name sources that are not listed: {sorted(named - set(self.sources))}")
+    def _names_exist(self) -> Self:
+        figures = [figure for benchmark in self.benchmarks for figure in benchmark.figures]
+        for what, named, listed in (
+            ("sources", {figure.source for figure in figures}, set(self.sources)),
+            ("metrics", {figure.metric for figure in figures}, set(self.metrics)),
+        ):
+            if not named <= listed:
+                raise ValueError(f"figures name {what} that are not listed: {sorted(named - listed)}")
+        for figure in figures:
+            if self.metrics[figure.metric].cost and not figure.device:
+                raise ValueError(
+                    f"{figure.metric} of {figure.method} needs a `device` ({NOT_STATED!r} is one)"
+                )
         return self
 
+    def benchmark(self, name: str) -> PublishedBenchmark:
+        """The figures of one benchmark.
 
-@dataclass(frozen=True)
-class PublishedTable:
-    """One benchmark, ready to print.
-
-    Attributes:
-        benchmark: the title.
-        headings, rows: cells of text, a row for each figure.
-        protocol: what is known of it.
-    """
-
-    benchmark: str
-    headings: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    protocol: str
+        Raises:
+            UnknownNameError: there are none of that name.
+        """
+        by_name = {entry.benchmark: entry for entry in self.benchmarks}
+        if name not in by_name:
+            raise unknown_name("published benchmark", name, by_name)
+        return by_name[name]
 
 
 def load_published(path: Path | None = None) -> PublishedFigures:
@@ -142,108 +287,3 @@ def load_published(path: Path | None = None) -> PublishedFigures:
         return PublishedFigures.model_validate(load_yaml(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ReelbenchError(f"cannot read the published figures in {path}: {error}") from error
-
-
-def published_editing() -> tuple[PublishedTable, ...]:
-    """What is published of editing, a row for each method; it stands beside an edit table."""
-    return tuple(published_by_method(name) for name in PUBLISHED_EDITING)
-
-
-def published_prediction(run: RunTables) -> tuple[PublishedTable, ...]:
-    """What is published on the data sets of a run's prediction tables, in one table; none where nothing is.
-
-    A data set is known by its registered name: Sprites in its layout have its published figures beside them,
-    too, as figures of another data set under another protocol.
-    """
-    measured = {row["dataset"] for row in run.summary if row["metric"] in PREDICTION_METRICS}
-    shown = dict.fromkeys(item.name for item in prediction_data(run.rows("runs")) if item.label in measured)
-    benchmarks = [PUBLISHED_PREDICTION[name] for name in shown if name in PUBLISHED_PREDICTION]
-    if not benchmarks:
-        return ()
-    return (published_together("text-video prediction, under other protocols", benchmarks),)
-
-
-def published_by_method(benchmark: str, figures: PublishedFigures | None = None) -> PublishedTable:
-    """The "as published" table in the papers' shape: a row for each method, a column for each metric.
-
-    Every figure carries the letter of its mark; what is not known is a dash. Where a method has several
-    figures under one metric, all are shown with their notes.
-
-    Raises:
-        UnknownNameError: there are no figures for it.
-    """
-    figures = figures or load_published()
-    entry = _entry(benchmark, figures)
-    columns = [(entry, metric) for metric in _metrics(entry)]
-    headings = ("Method", *(f"{metric}, published" for _, metric in columns))
-    protocol = f"{entry.protocol.strip()} {_known_from([entry], figures)}"
-    return PublishedTable(entry.title, headings, _rows(columns), protocol)
-
-
-def published_together(
-    title: str, benchmarks: Sequence[str], figures: PublishedFigures | None = None
-) -> PublishedTable:
-    """Several benchmarks of one task beside each other: methods as rows, columns by data set and metric.
-
-    Raises:
-        UnknownNameError: there are no figures for one of them.
-    """
-    figures = figures or load_published()
-    entries = [_entry(benchmark, figures) for benchmark in benchmarks]
-    columns = [(entry, metric) for entry in entries for metric in _metrics(entry)]
-    headings = ("Method", *(f"{_dataset(entry)} {metric}, published" for entry, metric in columns))
-    protocols = [f"{_dataset(entry)}: {entry.protocol.strip()}" for entry in entries]
-    return PublishedTable(
-        title, headings, _rows(columns), " ".join([*protocols, _known_from(entries, figures)])
-    )
-
-
-def _dataset(entry: PublishedBenchmark) -> str:
-    return entry.dataset or entry.title
-
-
-def _metrics(entry: PublishedBenchmark) -> list[str]:
-    named = [figure.metric for figure in entry.figures] + [unknown.metric for unknown in entry.unknown]
-    return list(dict.fromkeys(filter(None, named)))
-
-
-def _rows(columns: Sequence[tuple[PublishedBenchmark, str]]) -> tuple[tuple[str, ...], ...]:
-    """A row for each method of which a figure is known."""
-    methods = dict.fromkeys(figure.method for entry, _ in columns for figure in entry.figures)
-    return tuple((method, *(_cell(entry, method, metric) for entry, metric in columns)) for method in methods)
-
-
-def _cell(entry: PublishedBenchmark, method: str, metric: str) -> str:
-    texts = [
-        f"{figure.value:g} [{figure.mark}]" + (f" ({figure.note})" if figure.note else "")
-        for figure in entry.figures
-        if (figure.method, figure.metric) == (method, metric)
-    ]
-    if not texts and any(unknown.cover(method, metric) for unknown in entry.unknown):
-        return UNKNOWN
-    return "; ".join(texts) or DASH
-
-
-def _known_from(entries: Sequence[PublishedBenchmark], figures: PublishedFigures) -> str:
-    """What the marks mean, the sources, and what is not known."""
-    shown = [figure for entry in entries for figure in entry.figures]
-    sources: dict[str, dict[str, None]] = {}
-    for figure in shown:
-        sources.setdefault(figure.mark, {})[figures.sources[figure.source]] = None
-    marks = "; ".join(f"[{mark}]: {MARKS[mark]}: {', '.join(named)}" for mark, named in sources.items())
-    gaps: dict[str, list[PublishedBenchmark]] = {}
-    for entry in entries:
-        for unknown in entry.unknown:
-            gaps.setdefault(unknown.text, []).append(entry)
-    texts = [
-        text if len(of) == len(entries) else f"{text} ({', '.join(map(_dataset, of))})"
-        for text, of in gaps.items()
-    ]
-    return f"{marks}." + (f" [?]: not known here. {'; '.join(texts)}." if texts else "")
-
-
-def _entry(benchmark: str, figures: PublishedFigures) -> PublishedBenchmark:
-    by_name = {entry.benchmark: entry for entry in figures.benchmarks}
-    if benchmark not in by_name:
-        raise unknown_name("published benchmark", benchmark, by_name)
-    return by_name[benchmark]

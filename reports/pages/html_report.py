@@ -14,7 +14,7 @@ from typing import Any
 
 from ...core.atomic_write import write_text_atomic
 from ...core.redaction import without_machine
-from ..published import published_editing, published_prediction
+from ..published_tables import published_editing, published_prediction
 from ..tables.ablation import ablation_tables
 from ..tables.comparison import comparison_table
 from ..tables.editing import edit_tables

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...core.markdown import escape_markdown, plain_line, table_head, table_line
-from ..published import PublishedTable, published_editing, published_prediction
+from ..published_tables import PublishedTable, published_editing, published_prediction
 from ..tables.ablation import ablation_tables
 from ..tables.comparison import ComparisonTable, comparison_table
 from ..tables.editing import edit_tables

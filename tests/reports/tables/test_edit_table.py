@@ -14,7 +14,7 @@ from reelbench.core.statistics import mean_estimate
 from reelbench.core.tables import write_table
 from reelbench.reports.pages.html_report import write_html_report
 from reelbench.reports.pages.markdown_report import markdown_report, task_markdown
-from reelbench.reports.published import PUBLISHED_EDITING, published_editing
+from reelbench.reports.published_tables import PUBLISHED_EDITING, published_editing
 from reelbench.reports.tables.editing import EDIT_METRICS, edit_tables
 from reelbench.reports.tables.run_tables import RunTables
 
@@ -263,7 +263,7 @@ def test_the_reports_show_edits_and_published_figures_apart(folder: Path, tmp_pa
         edits, published = text.index("2 edits of 2 videos"), text.index("As published")
         assert text.index("loveu-tgve, test") < edits < published
         # Figures stand behind the words, each with its mark, and nowhere else.
-        for figure in ("27.58", "92.4", "94.9", "27.12", "-5.599"):
+        for figure in ("27.58", "92.40", "85.2", "27.12", "-5.599"):
             places = [match.start() for match in re.finditer(rf"(?<![\d.]){figure}\b", text)]
             assert places
             assert min(places) > published
@@ -276,10 +276,10 @@ def test_published_rows_of_editing_are_methods_under_metrics() -> None:
     paper = tables["davis-editing"]
     assert all(heading == "Method" or heading.endswith(", published") for heading in paper.headings)
     rows = {row[0]: dict(zip(paper.headings, row, strict=True)) for row in paper.rows}
-    assert rows["Tune-A-Video"]["frame consistency, published"] == "92.4 [T]"
+    assert rows["Tune-A-Video"]["frame consistency, published"] == "92.40 [T]"
     assert rows["CogVideo"]["textual alignment, published"] == "23.91 [T]"
     assert "62.14 [T] (to Plug-and-Play)" in rows["Tune-A-Video"]["preferred for frames, published"]
     assert "[T]: a third party's page" in paper.protocol
-    assert "arXiv 2212.11565, Table 1" in paper.protocol
+    assert "Notes on Tune-A-Video" in paper.protocol
     assert [row[0] for row in tables["simda-editing"].rows] == ["SimDA"]  # no other row is known
     assert "not known here" in tables["simda-editing"].protocol

@@ -13,7 +13,7 @@ import pytest
 from reelbench.core.tables import write_table
 from reelbench.reports.pages.html_report import write_html_report
 from reelbench.reports.pages.markdown_report import markdown_report, task_markdown
-from reelbench.reports.published import published_prediction
+from reelbench.reports.published_tables import published_prediction
 from reelbench.reports.tables.prediction import (
     PredictionData,
     measured_frames,
@@ -323,7 +323,7 @@ def test_the_reports_show_measured_and_published_figures_apart(
 def test_published_rows_are_methods_under_data_sets(summary: Rows) -> None:
     (published,) = published_prediction(run_of(summary, runs()))
     rows = {row[0]: dict(zip(published.headings, row, strict=True)) for row in published.rows}
-    assert list(rows) == ["Tune-A-Video", "Seer", "AID"]
+    assert list(rows) == ["Seer", "Tune-A-Video", "the best before Seer", "AID"]
     assert rows["Seer"]["BridgeData FVD, published"] == "246.3 [U]"
     assert rows["AID"]["Epic-Kitchens-100 FVD, published"] == "– [?]"
     assert rows["AID"]["Something-Something V2 FVD, published"].startswith("50.2 [D] (about")
