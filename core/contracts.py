@@ -377,6 +377,6 @@ class SetMetric(Metric):
         reference_groups: Sequence[str],
         seed: int = 0,
     ) -> Any:
-        """The difference of two systems, a `PairedComparison` (`metrics.sets.paired_sets`); None where the
+        """The difference of two systems, a `core.paired.PairedComparison`; None where the
         metric has no such test."""
         return None

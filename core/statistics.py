@@ -48,7 +48,9 @@ SKEW_FROM = 20
 """With fewer sources their skewness is too rough an estimate: it widens intervals where there is none."""
 
 
-def skewed_t_interval(centre: float, standard_error: float, sums: Floats) -> tuple[float, float]:
+def skewed_t_interval(
+    centre: float, standard_error: float, sums: Floats, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
     """The t-interval of a mean, reaching farther on the side of the tail where its terms are skewed.
 
     T = (mean - truth) / SE is skewed where the terms are, by g. Hall's transformation h(T) = T + g T^2 / (3
@@ -58,6 +60,7 @@ def skewed_t_interval(centre: float, standard_error: float, sums: Floats) -> tup
 
     Args:
         sums: [C] the terms about their mean, one for each source, C >= 3.
+        confidence: of the two-sided interval.
 
     Source: Hall (1992), "On the removal of skewness by transformation", J. R. Statist. Soc. B 54.
 
@@ -68,13 +71,12 @@ def skewed_t_interval(centre: float, standard_error: float, sums: Floats) -> tup
     from scipy.special import stdtrit
 
     count = len(sums)
-    second, third = float(np.sum(sums**2)), float(np.sum(sums**3))
-    if second == 0.0:
+    if not sums.any():
         return centre, centre
-    skewness = count / ((count - 1) * (count - 2)) * third / (second / (count - 1)) ** 1.5
-    quantile, root = float(stdtrit(count - 1, 0.5 + CONFIDENCE / 2)), float(np.sqrt(count))
-    low, high = t_interval(centre, standard_error, count - 1)
-    if abs(skewness) < 1e-6:
+    skewness, root = sample_skewness(sums), float(np.sqrt(count))
+    quantile = float(stdtrit(count - 1, 0.5 + confidence / 2))
+    low, high = centre - quantile * standard_error, centre + quantile * standard_error
+    if abs(skewness) < LEAST_SKEWNESS:
         return low, high
 
     def undone(h: float) -> float:
@@ -84,6 +86,17 @@ def skewed_t_interval(centre: float, standard_error: float, sums: Floats) -> tup
         min(low, centre - standard_error * undone(quantile)),
         max(high, centre - standard_error * undone(-quantile)),
     )
+
+
+LEAST_SKEWNESS = 1e-6
+"""What is below is none."""
+
+
+def sample_skewness(sums: Floats) -> float:
+    """C / ((C-1) (C-2)) sum x^3 / s^3 of terms about their mean that are not all 0, C >= 3."""
+    count = len(sums)
+    second, third = float(np.sum(sums**2)), float(np.sum(sums**3))
+    return count / ((count - 1) * (count - 2)) * third / (second / (count - 1)) ** 1.5
 
 
 def mean_estimate(values: Sequence[float] | Floats, clusters: Sequence[str]) -> Estimate:
@@ -110,7 +123,7 @@ def mean_estimate(values: Sequence[float] | Floats, clusters: Sequence[str]) -> 
     x = _finite(values, "values")
     _same_length(x, clusters)
     mean = float(np.mean(x))
-    sums = _cluster_sums(x - mean, clusters)
+    sums = cluster_sums(x - mean, clusters)
     n, num_clusters = len(x), len(sums)
     if num_clusters < 2:
         return Estimate(
@@ -185,7 +198,7 @@ def sign_flip_test(
     """
     x = _finite(differences, "differences")
     _same_length(x, clusters)
-    sums = _cluster_sums(x, clusters)
+    sums = cluster_sums(x, clusters)
     count = len(sums)
     observed = abs(float(sums.sum()))
     # Patterns that give the observed sum in another order of addition must count as equal to it.
@@ -299,7 +312,8 @@ def _same_length(values: Floats, clusters: Sequence[str]) -> None:
         raise MetricError(f"{len(values)} values but {len(clusters)} source ids; there must be one for each")
 
 
-def _cluster_sums(values: Floats, clusters: Sequence[str]) -> Floats:
+def cluster_sums(values: Floats, clusters: Sequence[str]) -> Floats:
+    """[C] the sum of the values of each cluster, by the clusters' names."""
     _, index = np.unique(np.asarray(clusters, dtype=np.str_), return_inverse=True)
     return np.asarray(np.bincount(index.ravel(), weights=values), dtype=np.float64)
 

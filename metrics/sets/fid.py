@@ -20,10 +20,11 @@ import numpy as np
 
 from ...core.contracts import SetMetric
 from ...core.errors import MetricError
+from ...core.paired import PairedComparison
 from ...core.types import Estimate
 from .features import small_n_notes, tied_notes
 from .fvd import Fvd
-from .paired_sets import MAX_SWAPS, PairedComparison
+from .paired_sets import MAX_SWAPS
 
 
 class ClipFid(Fvd):

@@ -17,6 +17,7 @@ import numpy as np
 
 from ...core.contracts import SetMetric
 from ...core.errors import MetricError
+from ...core.paired import PairedComparison
 from ...core.seeds import generator
 from ...core.statistics import group_jackknife, t_interval
 from ...core.types import Estimate
@@ -25,34 +26,6 @@ from .features import WARN_BELOW_N, FeatureSets, Floats, Ints, check_sets
 MAX_SWAPS = 999
 MIN_SWAPS = 199
 _PATTERNS_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class PairedComparison:
-    """How two systems differ by a set metric.
-
-    Attributes:
-        difference: value of A minus value of B.
-        standard_error: by the jackknife over sources of both systems and the reference; None for too few.
-        low, high: 95% interval around the bias-corrected difference; `degrees` of freedom, 0 where none.
-        p_value: of the swap test, two-sided.
-        test: the test in words.
-        resolution: the smallest p-value that the test can give.
-        n: clips of each system in a run.
-        num_sources: sources that were exchanged.
-    """
-
-    difference: float
-    standard_error: float | None
-    low: float | None
-    high: float | None
-    degrees: int
-    p_value: float
-    test: str
-    resolution: float
-    n: int
-    num_sources: int
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ...core.contracts import SetMetric
 from ...core.errors import MetricError, ReelbenchError
+from ...core.paired import pair_up, paired_test
 from ...core.run_folders import results_dir, run_ids
 from ...core.run_record import RECORD, RunRecord, read_record
-from ...core.statistics import ALPHA, holm, mean_estimate, sign_flip_test
+from ...core.statistics import ALPHA, holm
 from ...core.store import Store
 from ...core.tables import read_table
 from ...core.types import Features
@@ -149,9 +148,9 @@ class _Night:
                 cell[row["sample_id"], row["seed"]] = row["value"]
         return found
 
-    @cached_property
-    def sources(self) -> dict[tuple[str, str], str]:
-        return {(row["dataset"], row["sample_id"]): row["source"] for row in self.clips}
+    def sources_of(self, dataset: str) -> dict[str, str]:
+        """The source video of each sample."""
+        return {row["sample_id"]: row["source"] for row in self.clips if row["dataset"] == dataset}
 
     def read(self) -> None:
         """Read all tables that are compared.
@@ -272,29 +271,27 @@ def _compare_clips(cell: CellChange, now: _Night, before: _Night) -> CellChange:
     """Differences on the same (sample, seed), tested by sign flips of whole sources."""
     name = (cell.method, cell.dataset, cell.metric)
     ours, theirs = now.scores.get(name, {}), before.scores.get(name, {})
-    pairs = sorted(set(ours) & set(theirs))
-    notes = _partial(len(pairs), len(ours), len(theirs))
-    if not pairs:
+    pairs = pair_up(ours, theirs, now.sources_of(cell.dataset))
+    num = len(pairs.keys)
+    notes = _partial(num, len(ours), len(theirs))
+    if not num:
         return replace(cell, notes=("both nights have no sample in common",))
-    cell = replace(cell, num_pairs=len(pairs), notes=notes)
-    differences = np.array([ours[pair] - theirs[pair] for pair in pairs])
-    if not differences.any():
+    cell = replace(cell, num_pairs=num, notes=notes)
+    if pairs.are_equal:
         asked = [{(name, seed) for dataset, name, seed in night.asked(cell.method) if dataset == cell.dataset}
                  for night in (now, before)]  # fmt: skip
         # Clips that one night alone was asked for are no change; such as one of them lacks are.
         is_same = set(ours) & asked[1] == set(theirs) & asked[0]
         return replace(cell, verdict="unchanged" if is_same else "changed", difference=0.0)
-    sources = [now.sources[cell.dataset, sample] for sample, _ in pairs]
-    estimate = mean_estimate(differences, sources)
-    test = sign_flip_test(differences, sources)
+    found = paired_test(pairs)
     return replace(
         cell,
         verdict="changed",
-        difference=estimate.value,
-        low=estimate.low,
-        high=estimate.high,
-        p_value=test.p_value,
-        notes=(*notes, *_coarse(test.resolution)),
+        difference=found.difference,
+        low=found.low,
+        high=found.high,
+        p_value=found.p_value,
+        notes=(*notes, *_coarse(found.resolution)),
     )
 
 
@@ -334,13 +331,14 @@ def _compare_sets(
     def sides(keys: Mapping[tuple[str, int | None], str]) -> list[Features]:
         return [stack([found[keys[name, seed]] for name in shared]) for seed in seeds]
 
+    sources = now.sources_of(cell.dataset)
     compared = set_comparison(
         metric,
         sides(ours),
         sides(theirs),
         stack([found[references[name]] for name in held]),
-        [now.sources[cell.dataset, name] for name in shared],
-        [now.sources[cell.dataset, name] for name, _ in held],
+        [sources[name] for name in shared],
+        [sources[name] for name, _ in held],
     )
     if compared is None:
         return replace(cell, verdict="changed", notes=("this metric has no paired test",))

@@ -5,14 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from ...core.contracts import Metric, SetMetric
 from ...core.errors import MetricError
-from ...core.statistics import ALPHA, holm, mean_estimate, min_detectable, sign_flip_test
+from ...core.paired import Pair, PairedComparison, pair_up, paired_test
+from ...core.statistics import ALPHA, holm, min_detectable
 from ...core.tables import ComparisonRow, ScoreRow
 from ...core.types import saw_its_reference
-from ...metrics.sets.paired_sets import PairedComparison
 from ..measuring import Measuring, counterpart
 from .metric_calls import Defects, MetricDefectError, set_comparison
 from .observations import Observations, System
@@ -121,32 +119,14 @@ def _too_coarse(resolution: float, num_comparisons: int) -> list[str]:
 
 def _compare_clips(scores: Sequence[ScoreRow], a: str, b: str) -> PairedComparison | None:
     """The mean difference of a clip metric over the (sample, seed) that both systems have."""
-    values: dict[str, dict[tuple[str, int], float]] = {a: {}, b: {}}
+    values: dict[str, dict[Pair, float | None]] = {a: {}, b: {}}
     source_of = {}
     for row in scores:
-        if row.method in values and row.value is not None:
+        if row.method in values:
             values[row.method][row.sample_id, row.seed] = row.value
             source_of[row.sample_id] = row.source
-    pairs = sorted(set(values[a]) & set(values[b]))
-    if not pairs:
-        return None
-    differences = np.array([values[a][pair] - values[b][pair] for pair in pairs])
-    sources = [source_of[sample_id] for sample_id, _ in pairs]
-    estimate = mean_estimate(differences, sources)
-    test = sign_flip_test(differences, sources)
-    return PairedComparison(
-        difference=estimate.value,
-        standard_error=estimate.standard_error,
-        low=estimate.low,
-        high=estimate.high,
-        degrees=estimate.num_sources - 1,
-        p_value=test.p_value,
-        resolution=test.resolution,
-        n=len(pairs),
-        num_sources=estimate.num_sources,
-        test=test.name,
-        notes=estimate.notes,
-    )
+    pairs = pair_up(values[a], values[b], source_of)
+    return paired_test(pairs) if pairs.keys else None
 
 
 def _compare_sets(

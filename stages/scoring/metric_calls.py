@@ -15,10 +15,10 @@ import numpy as np
 from ...core import keys
 from ...core.contracts import ClipMetric, Metric, SetMetric
 from ...core.errors import MetricError, raise_unless_plugins
+from ...core.paired import PairedComparison
 from ...core.sources import source_digest
 from ...core.types import Estimate, Features
 from ...metrics.protocol import Protocol
-from ...metrics.sets.paired_sets import PairedComparison
 from ...metrics.signature import signature
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from reelbench.core.contracts import ClipMetric, SetMetric
+from reelbench.core.paired import PairedComparison
 from reelbench.core.tables import ClipRow, SummaryRow, Tables
 from reelbench.core.types import Estimate
 from reelbench.metrics.protocol import parse_protocol
-from reelbench.metrics.sets.paired_sets import PairedComparison
 from reelbench.stages.measuring import Measuring, PlannedExtractor
 from reelbench.stages.scoring.metric_calls import Defects
 from reelbench.stages.scoring.observations import FeatureCell, Observation, Observations, System
