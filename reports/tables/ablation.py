@@ -51,10 +51,10 @@ def ablation_tables(run: RunTables) -> tuple[MethodTable, ...]:
     for key, part in sorted(keys.items(), key=lambda item: order.index(item[0][0])):
         for name in dict.fromkeys(row["method_name"] for row in part):
             mine = [row for row in part if row["method_name"] == name]
-            configs = {row["method"]: _settings(row["method_config"]) for row in mine}
+            configs = {row["method"]: settings_of(row["method_config"]) for row in mine}
             if len(set(map(str, configs.values()))) < 2:
                 continue
-            paths, locations = _differing(configs, weights)
+            paths, locations = differing_settings(configs, weights)
             facts = prediction_facts(key[2:], [(data[key[0]], mine)])
             if locations:
                 labels = sorted(configs, key=lambda label: order_key(label, run.method_order))
@@ -68,7 +68,7 @@ def ablation_tables(run: RunTables) -> tuple[MethodTable, ...]:
                     run.method_order,
                     shows_n=counts_differ(mine),
                     facts=facts,
-                    settings=_headings(paths),
+                    settings=short_headings(paths),
                     values={
                         label: tuple(config.get(path, DASH) for path in paths)
                         for label, config in configs.items()
@@ -78,7 +78,7 @@ def ablation_tables(run: RunTables) -> tuple[MethodTable, ...]:
     return tuple(tables)
 
 
-def _settings(config: str | None) -> _Settings:
+def settings_of(config: str | None) -> _Settings:
     """The settings of a configuration as text; null is a dash."""
 
     def text(value: Any) -> str:
@@ -87,7 +87,9 @@ def _settings(config: str | None) -> _Settings:
     return {path: text(value) for path, value in flat_settings(json_object(config)).items()}
 
 
-def _differing(configs: Mapping[str, _Settings], weights: Mapping[str, str]) -> tuple[list[str], list[str]]:
+def differing_settings(
+    configs: Mapping[str, _Settings], weights: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
     """The settings in which variants differ, and those of them that only say where weights lie.
 
     A location says what was trained, not how: it is a column only where nothing else tells the variants
@@ -109,7 +111,7 @@ def _differing(configs: Mapping[str, _Settings], weights: Mapping[str, str]) -> 
     return (others, locations) if len(told_apart) == len(configs) else (differing, [])
 
 
-def _headings(paths: Sequence[str]) -> tuple[str, ...]:
+def short_headings(paths: Sequence[str]) -> tuple[str, ...]:
     """Each path as short as it can be and still be alone: "text" of "structure.text"."""
 
     def endings(path: str) -> list[str]:

@@ -181,13 +181,13 @@ def _groups(
     groups = []
     for conditioning in sorted(cells, key=lambda name: order_key(name, known)):
         methods = dict(sorted(cells[conditioning].items(), key=lambda item: order_key(item[0], method_order)))
-        leads = tuple(_lead(column, methods, tests, footnotes) for column in columns)
+        leads = tuple(column_lead(column, methods, tests, footnotes) for column in columns)
         rows = tuple(_method_row(method, of, columns, leads, footnotes) for method, of in methods.items())
         groups.append(Group(conditioning or "(not stated)", rows, leads))
     return tuple(groups)
 
 
-def _lead(
+def column_lead(
     column: Column, methods: Mapping[str, Mapping[str, Row]], tests: PairedTests, footnotes: Footnotes
 ) -> Lead:
     """Who leads a column within one conditioning.

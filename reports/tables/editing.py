@@ -93,10 +93,10 @@ def _table(
         chosen += [(kind.capitalize(), [kind], ()) for kind in kinds]
     parts = [
         PartRows(
-            rows=_rows(scores, asked, of, metrics, methods),
+            rows=kind_rows(scores, asked, of, metrics, methods),
             comparisons=tests,
             title=name,
-            count=_count([row for row in asked if row["edit"] in of]),
+            count=edit_count([row for row in asked if row["edit"] in of]),
         )
         for name, of, tests in chosen
     ]
@@ -110,7 +110,7 @@ def _table(
     return method_table(title, key[2], parts, method_order, shows_n=shows_n, facts=facts)
 
 
-def _rows(
+def kind_rows(
     scores: Sequence[Row],
     asked: Sequence[Row],
     kinds: Sequence[str],
@@ -153,7 +153,8 @@ def _rows(
     return rows
 
 
-def _count(asked: Sequence[Row]) -> str:
+def edit_count(asked: Sequence[Row]) -> str:
+    """ "16 edits of 4 videos"."""
     num_edits, num_videos = len({row["sample_id"] for row in asked}), len({row["source"] for row in asked})
     edits = f"{num_edits} edit{'' if num_edits == 1 else 's'}"
     return f"{edits} of {num_videos} video{'' if num_videos == 1 else 's'}"

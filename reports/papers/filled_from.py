@@ -1,0 +1,250 @@
+"""The runs that a table is filled from: what each has for a column, and whether they can stand together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ...core.errors import StoreError
+from ...core.run_folders import Results
+from ..tables.run_tables import NUM_DIGEST_CHARACTERS, Row, RunTables, json_object
+from .spec import SPEED_UP, ColumnSpec, CostSpec, TableError, TableSpec
+
+_MOST_NAMED = 8
+
+
+class Source:
+    """A run that a table is filled from.
+
+    Args:
+        results: where its tables lie.
+        dataset: label of the one data set that is looked at; "" for all.
+        protocol: name of the one protocol that is looked at; "" for all.
+    """
+
+    def __init__(self, results: Results, dataset: str = "", protocol: str = "") -> None:
+        self.results = results
+        self.tables = RunTables(results.tables)
+        self.name = ""
+        self._dataset, self._protocol = dataset, protocol
+
+    @cached_property
+    def run(self) -> str:
+        """The run's name in its run file."""
+        return next((row["run"] for row in self.tables.summary if row["run"]), "") or self.results.folder.name
+
+    @cached_property
+    def summary(self) -> list[Row]:
+        """What the summary has over all seeds."""
+        return [
+            row
+            for row in self.tables.summary
+            if self._dataset in ("", row["dataset"])
+            and (row["level"] == "cost" or self._protocol in ("", row["protocol"] or ""))
+        ]
+
+    @cached_property
+    def registered(self) -> dict[str, str]:
+        """The registered names of its data sets, by label."""
+        found = {}
+        for row in self.optional("runs"):
+            for entry in json_object(row["run_file"]).get("datasets") or ():
+                if isinstance(entry, Mapping) and "name" in entry:
+                    found[str(entry.get("label") or entry["name"])] = str(entry["name"])
+        return found
+
+    @cached_property
+    def signature(self) -> str:
+        """What tells it from other runs: its name, the digest of what was run, when, and by which version."""
+        row = next(iter(self.optional("runs")), None) or {}
+        key, version = str(row.get("run_key") or ""), str(row.get("reelbench_version") or "")
+        parts = [self.run, key and f"key {key[:NUM_DIGEST_CHARACTERS]}", version and f"Reelbench {version}"]
+        return ", ".join(filter(None, parts))
+
+    @cached_property
+    def clips(self) -> list[Row]:
+        """The rows of its clips; none where only its numbers were kept."""
+        return self.optional("clips")
+
+    @cached_property
+    def scores(self) -> list[Row]:
+        """The rows of its scores; none where only its numbers were kept."""
+        return self.optional("scores")
+
+    @cached_property
+    def costs(self) -> list[Row]:
+        """The summary's rows of cost."""
+        return [row for row in self.summary if row["level"] == "cost"]
+
+    def rows(self, column: ColumnSpec | CostSpec, spec: TableSpec) -> list[Row]:
+        """The rows of the summary for a column: of one data set and one protocol.
+
+        Raises:
+            TableError: it has several and the table does not say which.
+        """
+        metric = "sampling_s" if column.metric == SPEED_UP else column.metric
+        found = [row for row in self.summary if metric and row["metric"] == metric]
+        if isinstance(column, CostSpec):
+            return [row for row in found if self.is_of(row, spec.dataset)]
+        dataset = column.dataset or spec.dataset
+        found = [row for row in found if self.is_of(row, dataset)]
+        found = [row for row in found if column.protocol in ("", row["protocol"])]
+        datasets = sorted({row["dataset"] for row in found})
+        if len(datasets) > 1:
+            which = (
+                f"{dataset!r} is several" if dataset else "the table names no data set, and there are several"
+            )
+            raise TableError(
+                f"{column.metric} of {self.run!r}: {which}: {', '.join(datasets)}",
+                f"--dataset {datasets[0]}, or `dataset: {datasets[0]}` in the column",
+            )
+        protocols = sorted({row["protocol"] or "" for row in found})
+        if len(protocols) > 1:
+            raise TableError(
+                f"{column.metric} of {self.run!r} is of several protocols: {', '.join(protocols)}",
+                f"--protocol {protocols[0]}, or `protocol: {protocols[0]}` in the column",
+            )
+        return found
+
+    def is_of(self, row: Row, dataset: str) -> bool:
+        """Whether a row is of a data set, by registered name or label."""
+        return bool(self._dataset) or dataset in ("", row["dataset"], self.registered.get(row["dataset"]))
+
+    def optional(self, name: str) -> list[Row]:
+        """The rows of a table; none where it was not kept."""
+        try:
+            return self.tables.rows(name)
+        except StoreError:
+            return []
+
+    def has(self) -> str:
+        """What it has, in one line: metrics by data set and protocol."""
+        found: dict[tuple[str, str], dict[str, None]] = {}
+        for row in self.tables.summary:
+            if row["level"] != "cost":
+                key = row["dataset"], row["protocol"] or ""
+                found.setdefault(key, {})[row["metric"]] = None
+        texts = []
+        for (dataset, _), names in found.items():
+            metrics = list(names)
+            shown = ", ".join([*metrics[:_MOST_NAMED], *(["..."] if metrics[_MOST_NAMED:] else [])])
+            name = self.registered.get(dataset, dataset)
+            texts.append(f"{shown} on {dataset}" + (f" ({name})" if name != dataset else ""))
+        return "; ".join(texts) or "no measured value"
+
+
+def named_apart(sources: Sequence[Source]) -> None:
+    """Give each run a name of its own: that of the run file, with the results' id where two share it.
+
+    Raises:
+        TableError: the same results are named twice.
+    """
+    places = [source.results.tables.resolve() for source in sources]
+    for source, place in zip(sources, places, strict=True):
+        if places.count(place) > 1:
+            raise TableError(f"the results of {source.run!r} are named twice", "name each run once")
+    runs = [source.run for source in sources]
+    for number, source in enumerate(sources, 1):
+        is_alone = runs.count(source.run) == 1
+        source.name = source.run if is_alone else f"{source.run}/{source.results.folder.name}"
+        if not is_alone and [s.results.folder.name for s in sources].count(source.results.folder.name) > 1:
+            source.name = f"{source.run} [{number}]"
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """How a run measured a column: what must agree between runs whose values stand together."""
+
+    split: str
+    protocol: str
+    asked: str
+    seeds: str
+    references: str
+    samples: Mapping[str, frozenset[tuple[str, int | None]]]
+    real: Mapping[str, str]
+
+
+def differences(spec: TableSpec, sources: Sequence[Source]) -> Iterator[str]:
+    """Why runs cannot stand together: each column that one measured otherwise than the first one did."""
+    for column in spec.columns:
+        known = [
+            (source, _measured(source, rows)) for source in sources if (rows := source.rows(column, spec))
+        ]
+        for source, measured in known[1:]:
+            first, its = known[0]
+            what = f"{column.metric} on {source.rows(column, spec)[0]['dataset']}"
+            for name, a, b in _different(its, measured):
+                yield f"{what}: {name} {a} in {first.name!r} and {b} in {source.name!r}"
+
+
+def _different(a: _Measured, b: _Measured) -> Iterator[tuple[str, str, str]]:
+    for field, name in (
+        ("protocol", "the protocol is"),
+        ("split", "the split is"),
+        ("asked", "N is"),
+        ("seeds", "the seeds are"),
+        ("references", "reference clips are"),
+    ):
+        one, other = getattr(a, field), getattr(b, field)
+        if one != other:
+            yield name, one, other
+            return
+    one, other = _union(a.samples.values()), _union(b.samples.values())
+    if one and other and one != other:
+        yield "the samples are", f"{len(one - other)} others", f"{len(other - one)} others"
+        return
+    shared = [name for name in a.real if name in b.real]
+    changed = [name for name in shared if a.real[name] != b.real[name]]
+    if changed:
+        yield "reference clips are of", "one content", f"another ({len(changed)} of {len(shared)} differ)"
+
+
+def _union(samples: Iterable[frozenset[tuple[str, int | None]]]) -> frozenset[tuple[str, int | None]]:
+    return frozenset().union(*samples)
+
+
+def _measured(source: Source, rows: Sequence[Row]) -> _Measured:
+    first = rows[0]
+    dataset = first["dataset"]
+    asked = {round(row["n"] / row["coverage"]) for row in rows if row["coverage"] and row["n"] is not None}
+    seeds = {
+        row["seed"]
+        for row in source.tables.rows("summary")
+        if row["seed"] is not None and (row["dataset"], row["metric"]) == (dataset, first["metric"])
+    }
+    clips = [row for row in source.clips if row["dataset"] == dataset]
+    taken = [row for row in clips if row["side"] == "generated"]
+    if not taken:
+        taken = [row for row in source.scores if row["dataset"] == dataset]
+    samples: dict[str, set[tuple[str, int | None]]] = {}
+    for row in taken:
+        samples.setdefault(row["method"], set()).add((row["sample_id"], row["seed"]))
+    digest = (first["protocol_digest"] or "")[:NUM_DIGEST_CHARACTERS]
+    references = {row["n_reference"] for row in rows if row["n_reference"] is not None}
+    return _Measured(
+        split=repr(first["split"] or ""),
+        protocol=f"{first['protocol']} ({digest})",
+        asked=" or ".join(map(str, sorted(asked))) or "none",
+        seeds=", ".join(map(str, sorted(seeds))) or f"{max(row['num_seeds'] or 0 for row in rows)} of them",
+        references=" or ".join(map(str, sorted(references))) or "none",
+        samples={method: frozenset(found) for method, found in samples.items()},
+        real={
+            row["sample_id"]: row["content_digest"]
+            for row in clips
+            if row["side"] == "reference" and row["content_digest"]
+        },
+    )
+
+
+def clip_sizes(source: Source, row: Row) -> tuple[str, ...]:
+    """The sizes of the clips behind a row of cost: 16x256x256 (frames, height, width); none where unknown."""
+    found = {
+        f"{clip['num_frames']}x{clip['height']}x{clip['width']}"
+        for clip in source.clips
+        if (clip["side"], clip["method"], clip["dataset"], clip["status"])
+        == ("generated", row["method"], row["dataset"], "done")
+        and clip["num_frames"]
+    }
+    return tuple(sorted(found, key=lambda size: math.prod(map(int, size.split("x")))))
