@@ -6,11 +6,12 @@ of how they are known. They never share a column with measured values (`publishe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from ..core.errors import ReelbenchError, unknown_name
 
@@ -38,7 +39,7 @@ class PublishedMetric(_Model):
 
     better: Literal["higher", "lower"]
     scale: float = 1
-    """What papers multiply it by: 100 for a CLIPSIM of 29.45."""
+    """What papers print over Reelbench's metric of that name: 100 for a CLIPSIM of 29.45."""
     unit: str = ""
     cost: bool = False
     """Whether it depends on the machine, so that each figure names its device."""
@@ -100,8 +101,8 @@ class PrintedFigure(_Model):
     value: float
     printed: str = ""
     """As it is printed there, trailing zeros and all."""
-    scale: float | None = None
-    """What it is multiplied by there, where that is not the metric's scale."""
+    scale: float = 0
+    """What it is multiplied by there; 0: the metric's scale."""
     device: str = ""
     """Of a cost; NOT_STATED where the source names none."""
     note: str = ""
@@ -123,6 +124,7 @@ class PublishedFigure(PrintedFigure):
 
     method: str
     metric: str
+    higher_is_better: bool
     mark: Mark
     source: str
     """Key of the sources."""
@@ -188,15 +190,17 @@ class PublishedBenchmark(_Model):
     """What is known of how the figures were made, for people."""
     reports: tuple[PublishedReport, ...] = ()
     unknown: tuple[UnknownFigures, ...] = ()
+    _metrics: dict[str, PublishedMetric] = PrivateAttr(default_factory=dict)
 
     @cached_property
     def figures(self) -> tuple[PublishedFigure, ...]:
         """All figures, in the order of the file."""
         return tuple(
             PublishedFigure(
-                **figure.model_dump(),
+                **{**figure.model_dump(), "scale": figure.scale or self._metrics[metric].scale},
                 method=method,
                 metric=metric,
+                higher_is_better=self._metrics[metric].better == "higher",
                 mark=report.mark,
                 source=report.source,
                 at=report.at,
@@ -243,18 +247,17 @@ class PublishedFigures(_Model):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
-        figures = [figure for benchmark in self.benchmarks for figure in benchmark.figures]
-        for what, named, listed in (
-            ("sources", {figure.source for figure in figures}, set(self.sources)),
-            ("metrics", {figure.metric for figure in figures}, set(self.metrics)),
-        ):
-            if not named <= listed:
-                raise ValueError(f"figures name {what} that are not listed: {sorted(named - listed)}")
-        for figure in figures:
-            if self.metrics[figure.metric].cost and not figure.device:
-                raise ValueError(
-                    f"{figure.metric} of {figure.method} needs a `device` ({NOT_STATED!r} is one)"
-                )
+        named = {name for one in self.benchmarks for report in one.reports for row in report.figures.values()
+                 for name in row}  # fmt: skip
+        _refuse_unlisted("metrics", named, self.metrics)
+        _refuse_unlisted("sources", {r.source for one in self.benchmarks for r in one.reports}, self.sources)
+        for benchmark in self.benchmarks:
+            benchmark._metrics.update(self.metrics)
+            for figure in benchmark.figures:
+                if self.metrics[figure.metric].cost and not figure.device:
+                    raise ValueError(
+                        f"{figure.metric} of {figure.method} needs a `device` ({NOT_STATED!r} is one)"
+                    )
         return self
 
     def benchmark(self, name: str) -> PublishedBenchmark:
@@ -287,3 +290,8 @@ def load_published(path: Path | None = None) -> PublishedFigures:
         return PublishedFigures.model_validate(load_yaml(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ReelbenchError(f"cannot read the published figures in {path}: {error}") from error
+
+
+def _refuse_unlisted(what: str, named: set[str], listed: Iterable[str]) -> None:
+    if unlisted := sorted(named - set(listed)):
+        raise ValueError(f"figures name {what} that are not listed: {', '.join(unlisted)}")

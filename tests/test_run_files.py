@@ -16,11 +16,11 @@ from reelbench.metrics.protocol import load_protocol
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
 def test_a_run_file_is_valid_and_named_as_its_file(path: Path) -> None:
     run = load_run_file(path)
     load_protocol(run.protocol)
-    assert run.name == path.stem
+    assert run.name == "-".join(path.relative_to(CONFIGS).with_suffix("").parts)
     assert run.description
 
 

@@ -52,7 +52,7 @@ def entries_of(spec: TableSpec, sources: Sequence[Source]) -> list[Entry]:
             for row in source.rows(column, spec):
                 entry = mine.setdefault(row["method"], _entry(source, row))
                 entry.rows[index] = row
-        if not spec.columns:
+        if not any(column.metric for column in spec.columns):
             for row in source.costs:
                 if source.is_of(row, spec.dataset):
                     mine.setdefault(row["method"], _entry(source, row))

@@ -54,20 +54,21 @@ def printed_count(count: float | None, *, scale: float = 1.0, digits: int | None
     )
 
 
-def as_published(value: float, scale_there: float, scale_here: float) -> str:
-    """A published value in the scale of a table, with the digits it was published with.
+def as_published(text: str, scale_there: float, scale_here: float) -> str:
+    """A published figure in the scale of a table, with the digits it was published with.
 
     Args:
+        text: as it was printed.
         scale_there: what it was multiplied by where it was published.
 
-    >>> as_published(0.2945, 1, 1), as_published(92.4, 100, 1), as_published(0.2945, 1, 100)
-    ('0.2945', '0.924', '29.45')
+    >>> as_published("0.2930", 1, 1), as_published("92.40", 100, 1), as_published("0.2945", 1, 100)
+    ('0.2930', '0.9240', '29.45')
     """
-    text = f"{value:.12g}"
-    if "e" in text:
-        text = f"{value:f}".rstrip("0").rstrip(".")
-    shift = round(math.log10(scale_there / scale_here))
-    if not math.isclose(10.0**shift, scale_there / scale_here):
-        return f"{value / scale_there * scale_here:.4g}"
-    decimals = max(0, len(text.partition(".")[2]) + shift)
-    return f"{value / scale_there * scale_here:.{decimals}f}"
+    ratio = scale_here / scale_there
+    if ratio == 1:
+        return text
+    shift = round(math.log10(ratio))
+    if not math.isclose(10.0**shift, ratio):
+        return f"{float(text) * ratio:.4g}"
+    decimals = max(0, len(text.partition(".")[2]) - shift)
+    return f"{float(text) * ratio:.{decimals}f}"

@@ -23,7 +23,9 @@ def published_part(
     footnotes: Footnotes,
     num_settings: int = 0,
 ) -> TablePart:
-    """The rows of a published block under the table's columns; methods without a figure there are left out.
+    """The rows of a published block under the table's columns.
+
+    Methods of which nothing was published under these are left out.
 
     Args:
         labels: of the columns.
@@ -32,16 +34,14 @@ def published_part(
         UnknownNameError: there is no such benchmark.
     """
     entries = [(benchmark_of(name, figures), dataset) for name, dataset in block.benchmarks.items()]
-    methods = dict.fromkeys(figure.method for entry, _ in entries for figure in entry.figures)
+    methods = dict.fromkeys(method for entry, _ in entries for method in entry.methods)
     rows = []
-    for method in methods:
-        if block.methods and method not in block.methods:
-            continue
+    for method in block.methods or methods:
         cells = [
             _cell(method, column, label, spec, entries, footnotes)
             for column, label in zip(spec.all_columns, labels, strict=True)
         ]
-        if not any(cell.figures for cell in cells):
+        if not any(cell.figures or cell.marks for cell in cells):
             continue
         sources = list(dict.fromkeys(figure.source for cell in cells for figure in cell.figures))
         rows.append(
@@ -101,17 +101,20 @@ def _cell(
     for entry, of in entries:
         if of not in ("", dataset):
             continue
-        found += [f for f in entry.figures if f.method == method and f.metric.casefold() == wanted]
-        unknown += [gap.text for gap in entry.unknown if gap.cover(method, column.published or label)]
+        for metric in dict.fromkeys([*entry.metrics, column.published]):
+            if metric.casefold() == wanted:
+                found += entry.of(method, metric)
+                unknown += [gap.text for gap in entry.unknown if gap.cover(method, metric)]
     if not found:
-        return PaperCell(DASH, marks=footnotes.marks([f"not known here: {text}" for text in unknown]))
+        notes = dict.fromkeys(f"not known here: {text}" for text in unknown)
+        return PaperCell(DASH, marks=footnotes.marks(list(notes)))
     shown = tuple(
         Figure(
-            text=as_published(figure.value, getattr(figure, "scale", 1.0) or 1.0, column.scale),
+            text=as_published(figure.printed, figure.scale, column.scale),
             value=figure.value,
             mark=figure.mark,
             source=figure.source,
-            note=figure.note,
+            note="; ".join(filter(None, [figure.on, figure.note])),
         )
         for figure in found
     )
