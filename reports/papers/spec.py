@@ -1,6 +1,6 @@
 """What a table of a paper is: a YAML file that names its rows, its columns and the figures beside them.
 
-The shipped ones lie in `reports/tables/*.yaml`; a file of the user's own works the same.
+The shipped ones lie in `reports/tables/papers`; a file of the user's own works the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...core.errors import ReelbenchError, nearest
 from ...core.plain_faults import place, plain_faults
 from ...core.yaml_text import load_yaml
 
-SHIPPED = Path(__file__).resolve().parent.parent / "tables"
+SHIPPED = Path(__file__).resolve().parent.parent / "tables" / "papers"
 """Where the shipped tables lie, one YAML file each."""
 
 EVERY_METHOD = "all"
