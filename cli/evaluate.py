@@ -170,7 +170,7 @@ def _print(result: Evaluation) -> None:
     for problem in result.problems:
         typer.secho(f"note: {problem}", fg="yellow")
     typer.echo(f"Tables:  {relative(result.tables_dir)}/*.parquet")
-    typer.echo(f"Report:  {relative(result.folder / 'report.html')}")
+    typer.echo(f"Report:  {relative(result.folder / 'report' / 'index.html')}")
     if result.num_failures:
         typer.secho(
             f"{result.num_failures} clips, features, scores or values of set metrics are missing or failed: "

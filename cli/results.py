@@ -89,7 +89,7 @@ def print_places(run: RunFile, folder: Path, logged: Mapping[str, str | None]) -
     from ..reports.mlflow.place import tracking_of
 
     typer.echo(f"Tables:  {relative(folder / 'tables')}/*.parquet")
-    typer.echo(f"Report:  python3 -m webbrowser {shell_path(folder / 'report.html')}")
+    typer.echo(f"Report:  python3 -m webbrowser {shell_path(folder / 'report' / 'index.html')}")
     if (tracking := tracking_of(run)) is not None and logged["problem"] is None:
         typer.echo(f"MLflow:  {logged['page'] or tracking.how_to_open()}")
     if logged["problem"] is not None:

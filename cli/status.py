@@ -86,7 +86,7 @@ def _print_files(run: RunFile) -> None:
         typer.echo(f"{name:12} {num_rows}, written {_written(folder / f'{name}.parquet')}")
     if {"clips", "features"} <= set(there):
         print_failures(results)
-    for name in ("comparison.md", "report.html"):
+    for name in ("comparison.md", "report/index.html", "report.html"):
         if (results / name).is_file():
             typer.echo(f"{relative(results / name)}, written {_written(results / name)}")
 

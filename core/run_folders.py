@@ -1,7 +1,7 @@
 """Where the results of a run lie: a folder for each time that it ran, and `latest` beside them.
 
 ```
-<output>/<run>/20261127T030000Z/   tables/, comparison.md, report.html, digests.json
+<output>/<run>/20261127T030000Z/   tables/, comparison.md, report.html, report/, digests.json
 <output>/<run>/latest              a link to the folder that was finished last
 ```
 
@@ -34,6 +34,7 @@ LATEST = "latest"
 _ID = re.compile(r"(\d{8}T\d{6}Z)(?:-(\d+))?")
 _TABLES, _SUMMARY = "tables", "summary.parquet"
 _FILES = ("comparison.md", "report.html", "digests.json", "contact-sheet.png")
+_PAGE = "report"
 _OF_AN_EVALUATION = "inputs.json"
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
@@ -191,7 +192,8 @@ def share_equal_files(folder: Path) -> None:
     if not earlier:
         return
     other = folder.parent / earlier[-1]
-    for path in [*sorted((folder / _TABLES).glob("*.parquet")), *(folder / name for name in _FILES)]:
+    shared = [*sorted((folder / _TABLES).glob("*.parquet")), *sorted((folder / _PAGE).glob("*.*"))]
+    for path in [*shared, *(folder / name for name in _FILES)]:
         twin = other / path.relative_to(folder)
         with contextlib.suppress(OSError):  # no such file there, or a file system without links
             if not path.samefile(twin) and filecmp.cmp(path, twin, shallow=False):
@@ -267,6 +269,8 @@ def _adopt(source: Path, run_dir: Path) -> None:
     temporary = run_dir / f".{uuid.uuid4().hex[:12]}.tmp"
     try:
         shutil.copytree(tables, temporary / _TABLES, copy_function=_link_or_copy)
+        if (source / _PAGE).is_dir():
+            shutil.copytree(source / _PAGE, temporary / _PAGE, copy_function=_link_or_copy)
         for name in _FILES:
             if (source / name).is_file():
                 _link_or_copy(str(source / name), str(temporary / name))

@@ -86,6 +86,12 @@ class ClipRow:
     tuning_memory_gib: float | None = None
     trainable_parameters: int | None = None
     hardware: str | None = None
+    start_s: float | None = None
+    """Of a reference: where its window begins in the file, None for the file's start."""
+    end_s: float | None = None
+    first_frame: int | None = None
+    """Of a reference that is a folder of frames: the first number of its window, None for all of it."""
+    last_frame: int | None = None
     path: str | None = None
     preview: str | None = None
 

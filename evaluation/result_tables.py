@@ -40,6 +40,7 @@ def write_results(
     frame_rate: float | None,
 ) -> Evaluation:
     """Score what the store has, write the tables and the HTML report, and say what there is to say."""
+    from ..reports.folder.build import FILES, write_report_folder
     from ..reports.pages.html_report import write_html_report
 
     generated, references = _generated_rows(run, matching, facts), _reference_rows(run, matching, facts)
@@ -97,7 +98,8 @@ def write_results(
     forget_results(run.run_dir)
     tables.write(evaluation.tables_dir)
     write_html_report(evaluation.tables_dir, run.run_dir / "report.html")
-    record_results(run.run_dir, "report.html")
+    write_report_folder(evaluation.tables_dir, run.run_dir)
+    record_results(run.run_dir, "report.html", *FILES)
     return evaluation
 
 

@@ -148,7 +148,8 @@ def _places(state: _State) -> list[tuple[str, str]]:
     """What a person may open of a finished run."""
     assert state.result is not None
     places = [
-        ("Report", str(state.result.folder / "report.html")),
+        ("Report", str(state.result.folder / "report" / "index.html")),
+        ("Report as one file", str(state.result.folder / "report.html")),
         ("Tables", str(state.result.tables_dir)),
     ]
     tracking, logged = tracking_of(state.run), state.logged

@@ -10,6 +10,7 @@ from ..core.redaction import without_machine
 from ..core.run_file import RunFile
 from ..core.run_folders import share_equal_files
 from ..core.store import record_results
+from .folder.build import FILES, write_report_folder
 from .mlflow.logging_process import Logged, log_within_limits
 from .mlflow.place import tracking_of
 from .pages.html_report import write_html_report
@@ -30,13 +31,14 @@ def publish(folder: Path, run: RunFile) -> Logged:
     tables = folder / "tables"
     write_text_atomic(folder / "comparison.md", without_machine(markdown_report(tables)))
     html = write_html_report(tables, folder / "report.html")
-    record_results(folder, "comparison.md", "report.html")
+    write_report_folder(tables, folder)
+    record_results(folder, "comparison.md", "report.html", *FILES)
     tracking = tracking_of(run)
     logged = Logged() if tracking is None else log_within_limits(tables, tracking, html)
     if logged.page is not None:
         # Not before: the page is among what is logged.
         link = f'<p>MLflow: <a href="{escape(logged.page)}">{escape(logged.page)}</a></p>'
         write_text_atomic(html, html.read_text(encoding="utf-8").replace(_LINK_MARK, link, 1))
-        record_results(folder, "comparison.md", "report.html")
+        record_results(folder, "comparison.md", "report.html", *FILES)
     share_equal_files(folder)
     return logged

@@ -198,5 +198,10 @@ def _reference_row(
         error_type=failure.type if failure and not there else None,
         error_message=failure.message if failure and not there else None,
         content_digest=content,
+        fps=sample.reference.fps,
+        start_s=sample.reference.start_s,
+        end_s=sample.reference.end_s,
+        first_frame=sample.reference.first_frame,
+        last_frame=sample.reference.last_frame,
         path=str(sample.reference.path.absolute()),
     )

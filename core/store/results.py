@@ -2,7 +2,7 @@
 name.
 
 ```
-<folder>/tables/*.parquet, <folder>/comparison.md, <folder>/report.html
+<folder>/tables/*.parquet, <folder>/comparison.md, <folder>/report.html, <folder>/report/*
 <folder>/digests.json     sha256 of each of them by its path below the folder; written last
 ```
 """

@@ -68,42 +68,51 @@ def write_html_report(
         StoreError: a table is missing or cannot be read.
     """
     run = RunTables(tables_folder)
-    runs, summary, tests, clips = (run.rows(name) for name in ("runs", "summary", "comparisons", "clips"))
-    table, edits = comparison_table(run), edit_tables(run)
-    labels = {row["metric"]: row["label"] or row["metric"] for row in summary}
-    html = (
-        _environment()
-        .get_template("report.html.jinja")
-        .render(
-            runs=[_run_facts(row) for row in runs],
-            title=table.run or "Reelbench",
-            table=table,
-            legend=legend([column for section in table.sections for column in section.columns]),
-            edit_tables=edits,
-            published_editing=published_editing() if edits else (),
-            prediction_tables=prediction_tables(run),
-            published_prediction=published_prediction(run),
-            ablation_tables=ablation_tables(run),
-            plots=[_metric_plots(section) for section in table.sections],
-            comparisons=_comparison_views(tests, labels),
-            size_plots=size_plots(run.rows("curves")),
-            failures=failures_of(clips, run.rows("features")),
-            num_clips=sum(row["side"] == "generated" for row in clips),
-            prompt_groups=prompt_groups(
-                clips_by_prompt(clips, num_prompts),
-                run.method_order,
-                run.rows("scores"),
-                labels,
-                tables_folder,
-                int(max_embedded_mib * 2**20),
-            ),
-            configurations=_configurations(run.summary),
-            table_parts=table_parts,
-            whole_table=whole_table,
-        )
+    clips = run.rows("clips")
+    groups = prompt_groups(
+        clips_by_prompt(clips, num_prompts),
+        run.method_order,
+        run.rows("scores"),
+        metric_labels(run),
+        tables_folder,
+        int(max_embedded_mib * 2**20),
     )
-    write_text_atomic(out_html, html)
+    template = environment().get_template("report.html.jinja")
+    write_text_atomic(out_html, template.render(page_context(run), prompt_groups=groups))
     return out_html
+
+
+def metric_labels(run: RunTables) -> dict[str, str]:
+    """What metrics are called."""
+    return {row["metric"]: row["label"] or row["metric"] for row in run.rows("summary")}
+
+
+def page_context(run: RunTables) -> dict[str, Any]:
+    """What both pages show but the clips: the variables of `base.html.jinja`.
+
+    Raises:
+        StoreError: a table is missing or cannot be read.
+    """
+    clips, table, edits = run.rows("clips"), comparison_table(run), edit_tables(run)
+    return {
+        "runs": [_run_facts(row) for row in run.rows("runs")],
+        "title": table.run or "Reelbench",
+        "table": table,
+        "legend": legend([column for section in table.sections for column in section.columns]),
+        "edit_tables": edits,
+        "published_editing": published_editing() if edits else (),
+        "prediction_tables": prediction_tables(run),
+        "published_prediction": published_prediction(run),
+        "ablation_tables": ablation_tables(run),
+        "plots": [_metric_plots(section) for section in table.sections],
+        "comparisons": _comparison_views(run.rows("comparisons"), metric_labels(run)),
+        "size_plots": size_plots(run.rows("curves")),
+        "failures": failures_of(clips, run.rows("features")),
+        "num_clips": sum(row["side"] == "generated" for row in clips),
+        "configurations": _configurations(run.summary),
+        "table_parts": table_parts,
+        "whole_table": whole_table,
+    }
 
 
 def whole_table(table: MethodTable) -> ShownPart:
@@ -126,11 +135,16 @@ def _part(table: MethodTable, title: str, columns: Sequence[int], has_counts: bo
     return ShownPart(title, tuple(columns), has_counts, width)
 
 
-def _environment() -> Any:
+def environment(*folders: Path) -> Any:
+    """Jinja's environment of the pages.
+
+    Args:
+        folders: of further templates.
+    """
     import jinja2
 
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader([*folders, Path(__file__).parent]),
         autoescape=True,  # prompts and error messages are foreign text
         trim_blocks=True,
         lstrip_blocks=True,

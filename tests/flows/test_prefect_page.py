@@ -111,7 +111,7 @@ def test_a_failed_cell_fails_its_task_and_the_run_which_has_its_results(
     assert (failure["what"], failure["class"]) == ("sample, bad on words: 1 x (w01)", "ValueError")
     compared = json.loads(artifacts["a-run-1-comparison"].data)
     assert [(row["method"], row["n"]) for row in compared] == [("drift", "3"), ("bad", "2")]
-    assert "report.html" in artifacts["a-run-1-links"].data
+    assert "report/index.html" in artifacts["a-run-1-links"].data
     lines = _lines(client, run.id)
     assert "missing: sample 6 clips in 2 cells, extract 6 clips in 2 cells" in lines
     assert any(line.startswith("failed: bad/words/seed0 w01: ValueError: no clip for w01") for line in lines)

@@ -32,4 +32,5 @@ def test_two_clips_from_prompts_to_the_report(
     clips = pq.read_table(folder / "tables" / "clips.parquet").to_pylist()
     assert [(clip["status"], clip["num_frames"]) for clip in clips] == [("done", 2)] * 2
     assert (folder / "report.html").is_file()
+    assert (folder / "report" / "index.html").is_file()
     assert (tmp_path / "out" / "mlflow" / "mlflow.db").is_file()

@@ -73,7 +73,7 @@ def test_a_run_in_hard_surroundings(bench: Any, proxy: RecordingProxy, tmp_path:
 
     # The printed commands mean these places, as a shell reads them.
     (opens,) = [line for line in printed.splitlines() if "webbrowser" in line]
-    assert shlex.split(opens)[-1] == (results_dir(output / "tiny") / "report.html").as_uri()
+    assert shlex.split(opens)[-1] == (results_dir(output / "tiny") / "report" / "index.html").as_uri()
     (serves,) = [line for line in printed.splitlines() if "mlflow server" in line]
     uri = shlex.split(serves)[shlex.split(serves).index("--backend-store-uri") + 1]
     assert sqlite_path(uri) == output / "mlflow" / "mlflow.db"

@@ -1,0 +1,1 @@
+"""The report as a static folder: one page, every clip beside it."""
