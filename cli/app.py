@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from ..core.errors import ReelbenchError, nearest
 from ..core.extras import missing_extra
 from . import (
+    compare,
     contact_sheet,
     doctor,
     evaluate,
@@ -185,6 +186,7 @@ app.command("status", cls=LoggedCommand)(status.status)
 app.command("report", cls=LoggedCommand)(report.report)
 app.command("table", cls=LoggedCommand)(table.table)
 app.command("evaluate", cls=LoggedCommand)(evaluate.evaluate)
+app.command("compare", cls=LoggedCommand)(compare.compare)
 app.command("contact-sheet", cls=LoggedCommand)(contact_sheet.contact_sheet)
 app.command("ls")(ls.ls)
 app.command("verify", cls=LoggedCommand)(verify.verify)

@@ -70,31 +70,36 @@ def prompt_groups(
             values.setdefault(key, []).append(
                 f"{labels.get(row['metric'], row['metric'])} {row['value']:.4g}"
             )
-    embedder = _Embedder(tables_folder, max_num_bytes)
+    embedder = ClipEmbedder(max_num_bytes)
     methods = methods_of(prompts, order)
     groups: dict[str, list[PromptView]] = {}
     for prompt in prompts:
         title = ", ".join(filter(None, (prompt.dataset, prompt.split)))
-        views = [] if prompt.reference is None else [embedder.view("reference", prompt.reference)]
+        views = (
+            [] if prompt.reference is None else [embedder.view("reference", prompt.reference, tables_folder)]
+        )
         for method in methods:
             key = (prompt.dataset, prompt.split, prompt.sample_id, prompt.seed, method)
-            views.append(embedder.view(method, prompt.generated.get(method), values.get(key, ())))
+            views.append(
+                embedder.view(method, prompt.generated.get(method), tables_folder, values.get(key, ()))
+            )
         groups.setdefault(title, []).append(PromptView(prompt.prompt, prompt.sample_id, tuple(views)))
     return list(groups.items())
 
 
-class _Embedder:
-    """Embeds clips until the budget is spent."""
+class ClipEmbedder:
+    """Embeds clips until a budget of bytes is spent."""
 
-    def __init__(self, tables_folder: Path, max_num_bytes: int) -> None:
-        self._tables_folder = tables_folder
+    def __init__(self, max_num_bytes: int) -> None:
         self._num_bytes_left = max_num_bytes
 
-    def view(self, heading: str, row: Row | None, scores: Sequence[str] = ()) -> ClipView:
-        """A row of the `clips` table; None where there is none yet."""
+    def view(
+        self, heading: str, row: Row | None, tables_folder: Path, scores: Sequence[str] = ()
+    ) -> ClipView:
+        """A row of the `clips` table, of the tables in a folder; None where there is none yet."""
         if row is None or row["status"] != "done":
             return ClipView(heading, words=no_clip_words(row))
-        found = (locate(row[column], self._tables_folder) for column in ("preview", "path"))
+        found = (locate(row[column], tables_folder) for column in ("preview", "path"))
         path = next((file for file in found if file is not None and _is_shown(file)), None)
         if path is None:
             return ClipView(heading, words="no preview file", scores=scores)

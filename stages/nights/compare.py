@@ -9,31 +9,25 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ...core.contracts import SetMetric
 from ...core.errors import MetricError, ReelbenchError
 from ...core.paired import pair_up, paired_test
-from ...core.run_folders import results_dir, run_ids
-from ...core.run_record import RECORD, RunRecord, read_record
+from ...core.run_folders import Results, results_dir, run_ids
 from ...core.statistics import ALPHA, holm
 from ...core.store import Store
-from ...core.tables import read_table
-from ...core.types import Features
 from ...reports.nights.changes import CellChange, Changes, Difference, MethodFailure, verdict_of
+from ..comparing.measured import Measured, Row
+from ..comparing.sets import shared_sets
 from ..measuring import Measuring
-from ..scoring.metric_calls import set_comparison
-from ..scoring.set_scores import stack
 from .differences import differences
 from .record import night_ids
 
 MOST_NIGHTS = 60
 """How many earlier nights are looked at for a good one."""
-
-_Row = Mapping[str, Any]
 
 
 def compare_nights(
@@ -95,62 +89,13 @@ def kept_nights(run_dir: Path) -> dict[str, list[str]]:
     return found
 
 
-@dataclass(frozen=True)
-class _Night:
+class _Night(Measured):
     """The results of one run, read when they are asked for."""
 
-    run_dir: Path
-    run_id: str
-
-    def _rows(self, name: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = read_table(self.folder / "tables", name).to_pylist()
-        return rows
-
-    @cached_property
-    def folder(self) -> Path:
-        return results_dir(self.run_dir, self.run_id)
-
-    @cached_property
-    def run(self) -> _Row:
-        return self._rows("runs")[0]
-
-    @cached_property
-    def record(self) -> RunRecord | None:
-        """None where it cannot be read."""
-        found = read_record(self.folder)
-        if found is None and not (self.folder / RECORD).exists():  # of an earlier version
-            return RunRecord(hardware=self.run["hardware"], reelbench=self.run["reelbench_version"])
-        return found
-
-    @cached_property
-    def clips(self) -> list[dict[str, Any]]:
-        return self._rows("clips")
-
-    @cached_property
-    def features(self) -> list[dict[str, Any]]:
-        return self._rows("features")
-
-    @cached_property
-    def summary(self) -> list[dict[str, Any]]:
-        return self._rows("summary")
-
-    @cached_property
-    def methods(self) -> list[str]:
-        return list(dict.fromkeys(row["method"] for row in self.summary))
-
-    @cached_property
-    def scores(self) -> dict[tuple[str, str, str], dict[tuple[str, int], float]]:
-        """Values by (method, data set, metric), and in these by (sample, seed)."""
-        found: dict[tuple[str, str, str], dict[tuple[str, int], float]] = {}
-        for row in self._rows("scores"):
-            if row["value"] is not None:
-                cell = found.setdefault((row["method"], row["dataset"], row["metric"]), {})
-                cell[row["sample_id"], row["seed"]] = row["value"]
-        return found
-
-    def sources_of(self, dataset: str) -> dict[str, str]:
-        """The source video of each sample."""
-        return {row["sample_id"]: row["source"] for row in self.clips if row["dataset"] == dataset}
+    def __init__(self, run_dir: Path, run_id: str) -> None:
+        folder = results_dir(run_dir, run_id)
+        super().__init__(Results(folder, folder / "tables"))
+        self.run_id = run_id
 
     def read(self) -> None:
         """Read all tables that are compared.
@@ -158,8 +103,8 @@ class _Night:
         Raises:
             StoreError: one cannot be read.
         """
-        for table in ("run", "clips", "features", "summary", "scores"):
-            getattr(self, table)
+        for table in ("runs", "clips", "features", "summary", "scores"):
+            self.rows(table)
 
     def asked(self, method: str) -> set[tuple[str, str, int]]:
         """What clips a method was to make: (data set, sample, seed)."""
@@ -172,24 +117,11 @@ class _Night:
         rows = [row for row in (*self.clips, *self.features) if row["method"] == method]
         return bool(rows) and all(row["status"] == "done" for row in rows)
 
-    def row_of(self, other: _Row) -> dict[str, Any] | None:
+    def row_of(self, other: Row) -> dict[str, Any] | None:
         """The summary's row of the same cell as one of another night."""
         names = ("method", "dataset", "split", "metric", "seed")
         same = (row for row in self.summary if all(row[name] == other[name] for name in names))
         return next(same, None)
-
-    def feature_keys(self, role: str, method: str | None, dataset: str) -> dict[tuple[str, int | None], str]:
-        """Keys by (sample, seed), of a method or (None) of the references."""
-        side = "reference" if method is None else "generated"
-        return {
-            (row["sample_id"], row["seed"]): row["feature_key"]
-            for row in self.features
-            if row["side"] == side
-            and row["extractor"] == role
-            and row["dataset"] == dataset
-            and row["method"] == method
-            and row["status"] == "done"
-        }
 
 
 def _differences(now: _Night, used: Mapping[str, _Night]) -> tuple[list[Difference], list[str]]:
@@ -230,7 +162,7 @@ def _baseline(now: _Night, earlier: Sequence[_Night], method: str, damaged: dict
 
 
 def _compare(
-    row: _Row, now: _Night, before: _Night | None, measurings: Sequence[Measuring], store: Store | None
+    row: Row, now: _Night, before: _Night | None, measurings: Sequence[Measuring], store: Store | None
 ) -> CellChange:
     cell = CellChange(
         method=row["method"],
@@ -256,21 +188,20 @@ def _compare(
         return replace(cell, notes=(f"there is no value {lacking}: {_why(row, other)}",))
     try:
         if row["level"] == "clip":
-            return _compare_clips(cell, now, before)
+            return _compare_clips(cell, row, other, now, before)
         return _compare_sets(cell, row, other, now, before, measurings, store)
     except MetricError as error:
         return replace(cell, notes=(error.message,))
 
 
-def _why(row: _Row, other: _Row) -> str:
+def _why(row: Row, other: Row) -> str:
     lacking = row if row["value"] is None else other
     return (lacking["notes"] or "no reason is recorded").splitlines()[0]
 
 
-def _compare_clips(cell: CellChange, now: _Night, before: _Night) -> CellChange:
+def _compare_clips(cell: CellChange, row: Row, other: Row, now: _Night, before: _Night) -> CellChange:
     """Differences on the same (sample, seed), tested by sign flips of whole sources."""
-    name = (cell.method, cell.dataset, cell.metric)
-    ours, theirs = now.scores.get(name, {}), before.scores.get(name, {})
+    ours, theirs = now.scores_of(row), before.scores_of(other)
     pairs = pair_up(ours, theirs, now.sources_of(cell.dataset))
     num = len(pairs.keys)
     notes = _partial(num, len(ours), len(theirs))
@@ -297,8 +228,8 @@ def _compare_clips(cell: CellChange, now: _Night, before: _Night) -> CellChange:
 
 def _compare_sets(
     cell: CellChange,
-    row: _Row,
-    other: _Row,
+    row: Row,
+    other: Row,
     now: _Night,
     before: _Night,
     measurings: Sequence[Measuring],
@@ -311,35 +242,14 @@ def _compare_sets(
     if metric is None or store is None:
         return replace(cell, verdict="changed", notes=("not tested: shown from the tables alone",))
     (role,) = metric.needs
-    references = now.feature_keys(role, None, cell.dataset)
-    if set(references.values()) != set(before.feature_keys(role, None, cell.dataset).values()):
+    references = now.feature_keys(role, None, row)
+    if set(references.values()) != set(before.feature_keys(role, None, other).values()):
         return replace(cell, notes=("the reference clips or their features are other ones",))
-    ours, theirs = (night.feature_keys(role, cell.method, cell.dataset) for night in (now, before))
-    seeds = sorted({seed for _, seed in (*ours, *theirs) if seed is not None})
-    found = store.features.load(role, {*references.values(), *ours.values(), *theirs.values()})
-    names = {sample for sample, _ in ours}
-    shared = sorted(
-        name
-        for name in names
-        if all(keys.get((name, seed)) in found for keys in (ours, theirs) for seed in seeds)
-    )
-    held = sorted(name for name, key in references.items() if key in found)
-    notes = _partial(len(shared), len(names), len({sample for sample, _ in theirs}))
-    if len(shared) < metric.min_n or len(held) < metric.min_n:
-        return replace(cell, notes=(f"{len(shared)} clips have features in both nights: too few", *notes))
-
-    def sides(keys: Mapping[tuple[str, int | None], str]) -> list[Features]:
-        return [stack([found[keys[name, seed]] for name in shared]) for seed in seeds]
-
-    sources = now.sources_of(cell.dataset)
-    compared = set_comparison(
-        metric,
-        sides(ours),
-        sides(theirs),
-        stack([found[references[name]] for name in held]),
-        [sources[name] for name in shared],
-        [sources[name] for name, _ in held],
-    )
+    ours, theirs = now.feature_keys(role, cell.method, row), before.feature_keys(role, cell.method, other)
+    shared = shared_sets(metric, ours, theirs, references, now.sources_of(cell.dataset), store.features.load)
+    nums = (len({sample for sample, _ in keys}) for keys in (ours, theirs))
+    notes = _partial(len(shared.samples), *nums)
+    compared = shared.compare(metric)
     if compared is None:
         return replace(cell, verdict="changed", notes=("this metric has no paired test",))
     return replace(
