@@ -32,6 +32,7 @@ from . import (
     serve,
     status,
     table,
+    ui,
     verify,
     watch,
 )
@@ -69,6 +70,14 @@ class ReelbenchGroup(TyperGroup):
                 "train",
                 "reelbench.cli.train",
                 help="Train on data sets: SimDA's adapters, predictors, an upscaler's adapters.",
+                context_settings=CONTEXT,
+            )
+        )
+        self.add_command(
+            LazyGroup(
+                "mlflow",
+                "reelbench.cli.mlflow_sync",
+                help="MLflow's view of runs, made again from their tables.",
                 context_settings=CONTEXT,
             )
         )
@@ -182,6 +191,7 @@ app.command("run", cls=LoggedCommand)(run.run)
 app.command("watch", cls=LoggedCommand)(watch.watch)
 app.command("history", cls=LoggedCommand)(history.history)
 app.command("serve", cls=LoggedCommand)(serve.serve)
+app.command("ui", cls=LoggedCommand)(ui.ui)
 app.command("status", cls=LoggedCommand)(status.status)
 app.command("report", cls=LoggedCommand)(report.report)
 app.command("table", cls=LoggedCommand)(table.table)

@@ -29,7 +29,7 @@ from .missing_work import Done, do_what_is_missing
 from .parameters import check_parameters
 from .servers.server_watch import server_watched
 from .view.logs import StepLines, logs_on_page
-from .view.names import flow_run_name
+from .view.names import flow_run_name, flow_run_page
 from .view.outcome import final_state
 from .view.page import Page
 from .view.step_tasks import StepTasks
@@ -56,6 +56,8 @@ class _State:
     error: Exception | None = None
     """Why there is no result."""
     logged: Logged | None = None
+    prefect_page: str | None = None
+    """The address of the flow run's page, where there is one."""
 
 
 @task(name="score", task_run_name="score {run}", cache_policy=NO_CACHE, retries=0)
@@ -81,7 +83,7 @@ def report_run(run: str, state: _State) -> str:
     from ..reports.publish import publish
 
     assert state.result is not None
-    state.logged = publish(state.result.folder, state.run)
+    state.logged = publish(state.result.folder, state.run, state.prefect_page)
     if state.logged.problem is not None:
         page_logger.warning("%s; `reelbench report` logs it later", state.logged.problem)
     return state.logged.page or state.logged.run_id or state.logged.problem or "MLflow is off"
@@ -123,7 +125,7 @@ def benchmark(
         page = Page(run.name)
         with StepTasks() as tasks:
             done = do_what_is_missing(run, (tasks, StepLines(), page))
-        state = _State(run, done, started, Path(run_file))
+        state = _State(run, done, started, Path(run_file), prefect_page=flow_run_page())
         score_run(run.name, state, return_state=True)
         if state.error is not None:
             raise state.error

@@ -19,11 +19,12 @@ from .pages.markdown_report import markdown_report
 _LINK_MARK = "<!-- MLflow -->"
 
 
-def publish(folder: Path, run: RunFile) -> Logged:
+def publish(folder: Path, run: RunFile, prefect_page: str | None = None) -> Logged:
     """Write the report of a run and log it to MLflow. Doing it again changes nothing.
 
     Args:
         folder: of the results, with `tables/` in it (`RunResult.folder`).
+        prefect_page: the address of the flow run, for MLflow to link to.
 
     Returns:
         what came of logging; where MLflow cannot be reached, the reports are there all the same.
@@ -34,7 +35,9 @@ def publish(folder: Path, run: RunFile) -> Logged:
     write_report_folder(tables, folder)
     record_results(folder, "comparison.md", "report.html", *FILES)
     tracking = tracking_of(run)
-    logged = Logged() if tracking is None else log_within_limits(tables, tracking, html)
+    logged = (
+        Logged() if tracking is None else log_within_limits(tables, tracking, html, prefect_page=prefect_page)
+    )
     if logged.page is not None:
         # Not before: the page is among what is logged.
         link = f'<p>MLflow: <a href="{escape(logged.page)}">{escape(logged.page)}</a></p>'

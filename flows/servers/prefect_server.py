@@ -290,6 +290,7 @@ def prefect_api(output: Path) -> Iterator[PrefectApi]:
                 "PREFECT_API_URL": api.url,
                 "PREFECT_API_AUTH_STRING": api.auth_string,
                 "PREFECT_HOME": str(home),
+                "PREFECT_UI_URL": "",  # it has no page, so nothing may link to one
             }
             with prefect_environment({**changes, **settings}):
                 try:

@@ -8,7 +8,6 @@ A server or a worker that dies is started again.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -29,6 +28,7 @@ from ..parameters import ALLOW_OUTSIDE_HOME, ALLOW_PLUGIN_FILES
 from ..workers.log_file import last_line
 from ..workers.ray_address import check_ray_address
 from .authentication import new_auth_string
+from .ports import listening
 from .prefect_server import PrefectApi, prefect_environment, start_server
 from .processes import MARK, end_marked
 from .stale_runs import settle_stale_runs
@@ -37,7 +37,6 @@ POOL = "reelbench"
 """The work pool that the deployments in prefect.yaml name."""
 
 DEFAULT_PORT = 4200
-_PORTS_TRIED = 20
 _DEPLOY_TIMEOUT_S = 300.0
 _STOP_TIMEOUT_S = 10.0
 _POLL_S = 0.3
@@ -323,30 +322,10 @@ def _locked(folder: Path) -> Iterator[Any]:
 @contextlib.contextmanager
 def _listening(port: int | None, say: Callable[[str], object]) -> Iterator[socket.socket]:
     """A bound socket of the loopback; it stays bound while a server that died is started again."""
-    ports = range(DEFAULT_PORT, DEFAULT_PORT + _PORTS_TRIED) if port is None else (port,)
-    for tried in ports:
-        with socket.socket() as listener:
-            # As servers do: a port that was in use a moment ago is free.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind(("127.0.0.1", tried))
-                listener.listen(128)
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    continue
-                raise ServeError(
-                    f"cannot listen on port {tried}: {error.strerror}", "try another --port"
-                ) from error
-            if port is None and tried != DEFAULT_PORT:
-                say(f"port {DEFAULT_PORT} is in use: this server takes {tried}")
-            yield listener
-            return
-    raise ServeError(
-        f"port {ports[0]} of 127.0.0.1 is in use"
-        if port is not None
-        else f"ports {ports[0]} to {ports[-1]} of 127.0.0.1 are in use",
-        "choose another one with --port; 0 takes any that is free",
-    )
+    with listening(port, DEFAULT_PORT) as listener:
+        if port is None and (taken := listener.getsockname()[1]) != DEFAULT_PORT:
+            say(f"port {DEFAULT_PORT} is in use: this server takes {taken}")
+        yield listener
 
 
 def _password(path: Path) -> str:

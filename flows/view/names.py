@@ -1,16 +1,24 @@
-"""How Prefect's page calls a flow run."""
+"""How Prefect's page calls a flow run, and where it shows it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from prefect.runtime import flow_run
+from prefect.utilities.urls import url_for
 
 from ...core.errors import ReelbenchError
+from ...core.redaction import masked
 from ...core.run_file_loading import load_run_file
 from ..parameters import check_parameters
 
 _MAX_LENGTH = 120
+
+
+def flow_run_page() -> str | None:
+    """The address of the flow run's page; None where its server has none."""
+    address = url_for("flow-run", obj_id=flow_run.id) if flow_run.id else None
+    return masked(address) if address else None
 
 
 def flow_run_name() -> str:

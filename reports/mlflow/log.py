@@ -1,8 +1,10 @@
 """Logging a run to MLflow: a view of the tables that can be deleted and made again.
 
 One parent run for the benchmark, a child for each method and data set. Runs are found by a tag with the
-digest of their content: logging again changes nothing, or finishes one that was killed. They last from the
-start of the run to its tables, and are FAILED where something of them failed. Log from one process.
+digest of their content: logging again changes nothing, or finishes one that was killed. A parent lasts from
+the start of the run to its tables, a child as long as its clips took to tune and sample, and both are FAILED
+where something of them failed. What an earlier version logged of the same results goes to MLflow's bin, from
+which `mlflow runs restore` takes it. Log from one process.
 """
 
 from __future__ import annotations
@@ -10,26 +12,22 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...core.atomic_write import write_text_atomic
 from ...core.errors import StoreError
-from ...core.hashing import digest, digest_bytes
-from ...core.redaction import without_machine
 from ...core.run_folders import started_at
+from ...core.run_record import RunRecord, read_record
 from ...core.set_aside import set_aside, sqlite_damage
-from ...core.tables import SCHEMAS, read_table, write_table
-from ..pages.markdown_report import comparison_markdown
-from ..pages.run_clips import clips_by_prompt, locate
-from ..tables.comparison import comparison_table
 from ..tables.run_tables import RunTables
-from .records import COMPLETE_TAG, CONTENT_TAG, Record, RunRecords, load_run_records
+from .artifacts import SUMMARY, Artifacts, artifacts_of
+from .description import child_note, parent_note
+from .records import COMPLETE_TAG, CONTENT_TAG, Record, Value, load_run_records
 from .store import (
     artifacts_folder,
     checked_database,
@@ -38,23 +36,15 @@ from .store import (
     quiet_environment,
     quiet_logging,
 )
+from .view import set_view
 
 if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput
     from mlflow.tracking import MlflowClient
 
 _PARENT_TAG, _NOTE_TAG, _NAME_TAG = "mlflow.parentRunId", "mlflow.note.content", "mlflow.runName"
-_MAX_NOTE = 5000
-
-_NUM_PREVIEWS = 4
-"""Clips of each method and data set that become artifacts of its child run."""
-
-
-@dataclass(frozen=True)
-class _Previews:
-    """Clips to show with a child run: artifact name -> file, and artifact name -> prompt."""
-
-    files: Mapping[str, Path]
-    prompts: Mapping[str, str]
+_TABLES_TAG = "mlflow.loggedArtifacts"
+PREFECT_TAG = "reelbench.prefect_run"
 
 
 def log_run(
@@ -64,6 +54,7 @@ def log_run(
     report_path: Path | None = None,
     folder: Path | None = None,
     advanced: Callable[[], None] = lambda: None,
+    prefect_page: str | None = None,
 ) -> str:
     """Log the run whose Parquet tables lie in `tables_folder`.
 
@@ -74,6 +65,7 @@ def log_run(
         report_path: the HTML report, logged as an artifact of the parent.
         folder: for artifacts, where the address is of a database other than SQLite.
         advanced: is called after each part that MLflow took.
+        prefect_page: the address of the flow run, which the parent links to.
 
     Returns:
         the id of the parent run.
@@ -81,13 +73,18 @@ def log_run(
     Raises:
         StoreError: a table is missing, or the database cannot be used.
     """
-    content = _content(tables_folder, report_path)
-    found = logged_run(tracking_uri, content.finished)
+    content = artifacts_of(tables_folder, load_run_records(tables_folder), report_path)
+    found = logged_run(tracking_uri, _finished(content))
     if found is not None:
         return found
     with _alone(tracking_uri), quiet_environment(), quiet_logging():
         place = _Place(
-            tracking_uri, experiment, folder or tables_folder.parent, advanced, _span(tables_folder)
+            tracking_uri,
+            experiment,
+            folder or tables_folder.parent,
+            advanced,
+            _span(tables_folder),
+            prefect_page,
         )
         return _log(tables_folder, place, content)
 
@@ -116,33 +113,13 @@ def set_damage_aside(tracking_uri: str, folder: Path) -> str | None:
 
 def find_logged(tables_folder: Path, tracking_uri: str, report_path: Path | None = None) -> str | None:
     """The id of the parent run where all is logged already, as far as a look into an SQLite file tells."""
-    return logged_run(tracking_uri, _content(tables_folder, report_path).finished)
+    content = artifacts_of(tables_folder, load_run_records(tables_folder), report_path)
+    return logged_run(tracking_uri, _finished(content))
 
 
-@dataclass(frozen=True)
-class _Content:
-    """What is logged: the records, the parent's files, the children's previews, a digest of both."""
-
-    records: RunRecords
-    sources: Mapping[str, Path]
-    previews: Sequence[_Previews]
-    digest: str
-
-    @property
-    def finished(self) -> dict[str, str]:
-        """The tags of a parent that is logged to its end."""
-        return {CONTENT_TAG: self.records.parent.key, COMPLETE_TAG: self.digest}
-
-
-def _content(tables_folder: Path, report_path: Path | None) -> _Content:
-    records = load_run_records(tables_folder)
-    sources = _parent_sources(tables_folder, report_path)
-    previews = _previews(tables_folder, records)
-    artifacts = {
-        "parent": {name: digest_bytes(path.read_bytes()) for name, path in sources.items()},
-        "children": [shown.prompts for shown in previews],
-    }
-    return _Content(records, sources, previews, digest(artifacts))
+def _finished(content: Artifacts) -> dict[str, str]:
+    """The tags of a parent that is logged to its end."""
+    return {CONTENT_TAG: content.records.parent.key, COMPLETE_TAG: content.digest}
 
 
 @dataclass(frozen=True)
@@ -154,23 +131,28 @@ class _Place:
     folder: Path
     advanced: Callable[[], None]
     span: tuple[int, int]
+    prefect_page: str | None
 
 
 def _span(tables_folder: Path) -> tuple[int, int]:
-    """Start of the run, which names the folder of its results, and when its tables were whole; in ms."""
-    end = int(1000 * (tables_folder / "runs.parquet").stat().st_mtime)
+    """Start of the run and its end, in ms: as its record has them, else from the name of the folder of its
+    results to when its tables were whole."""
+    record = read_record(tables_folder.parent) or RunRecord()
+    with contextlib.suppress(ValueError):
+        start, end = (datetime.fromisoformat(text).timestamp() for text in (record.started, record.ended))
+        return int(1000 * start), int(1000 * max(start, end))
+    end = (tables_folder / "runs.parquet").stat().st_mtime
     started = started_at(tables_folder.parent)
-    start = end if started is None else int(1000 * started.timestamp())
-    return start, max(start, end)
+    start = end if started is None else started.timestamp()
+    return int(1000 * start), int(1000 * max(start, end))
 
 
-def _log(tables_folder: Path, place: _Place, content: _Content) -> str:
+def _log(tables_folder: Path, place: _Place, content: Artifacts) -> str:
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
     from sqlalchemy.exc import SQLAlchemyError
 
     database = checked_database(place.uri)
-    note = without_machine(comparison_markdown(comparison_table(RunTables(tables_folder))))
     try:
         if database is not None:
             _open_once(database)
@@ -179,21 +161,11 @@ def _log(tables_folder: Path, place: _Place, content: _Content) -> str:
             client, place.experiment, database, artifacts_folder(place.uri, place.folder)
         )
         place.advanced()
-        query = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in content.finished.items())
+        query = " AND ".join(f"tags.`{name}` = '{value}'" for name, value in _finished(content).items())
         if found := client.search_runs([found_id], filter_string=query, max_results=1):
             return str(found[0].info.run_id)
-        short_note = note if len(note) <= _MAX_NOTE else "The comparison is in the artifact comparison.md."
-        parent_id = _upsert(client, found_id, place.span, content.records.parent, {_NOTE_TAG: short_note})
-        for child, shown in zip(content.records.children, content.previews, strict=True):
-            place.advanced()
-            child_id = _upsert(client, found_id, place.span, child, {_PARENT_TAG: parent_id}, parent_id)
-            if shown.files:
-                prompts = json.dumps(shown.prompts, ensure_ascii=False, indent=1)
-                _log_files(client, child_id, shown.files, {"clips/prompts.json": prompts})
-        place.advanced()
-        _log_files(client, parent_id, content.sources, {"comparison.md": note})
-        # Last: from now on the parent counts as logged.
-        client.set_tag(parent_id, COMPLETE_TAG, content.digest)
+        set_view(client, found_id, content.records)
+        return _log_content(client, found_id, tables_folder, place, content)
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         reason = str(error).partition("\n")[0][:400]
         hint = "free space or delete its folder, and " if database is not None else ""
@@ -201,7 +173,49 @@ def _log(tables_folder: Path, place: _Place, content: _Content) -> str:
             f"cannot log to MLflow at {place.uri}: {reason}",
             f"MLflow's data is a view of the tables: {hint}run `reelbench report` with the same run file",
         ) from error
+
+
+def _log_content(
+    client: MlflowClient, experiment: str, tables_folder: Path, place: _Place, content: Artifacts
+) -> str:
+    records = content.records
+    tags = {_NOTE_TAG: parent_note(RunTables(tables_folder), place.prefect_page)}
+    if place.prefect_page:
+        tags[PREFECT_TAG] = place.prefect_page
+    parent_id = _upsert(client, experiment, place.span, records.parent, tags)
+    start, end = place.span
+    for index, child in enumerate(records.children):
+        place.advanced()
+        tags = {
+            _NOTE_TAG: child_note(child, records.names),
+            _TABLES_TAG: json.dumps([{"path": SUMMARY, "type": "table"}]),
+        }
+        # MLflow lists the newest first: a millisecond apart they stand in the order of the table.
+        begin = start + len(records.children) - index
+        span = (begin, end if child.work_s is None else begin + int(1000 * child.work_s))
+        child_id = _upsert(client, experiment, span, child, tags, parent_id)
+        with _sent(client, child_id) as folder:
+            content.write_child(child, folder)
+    place.advanced()
+    with _sent(client, parent_id) as folder:
+        content.write_parent(folder)
+        place.advanced()
+    _bin_earlier(client, experiment, records.parent.earlier_key, parent_id)
+    # Last: from now on the parent counts as logged.
+    client.set_tag(parent_id, COMPLETE_TAG, content.digest)
     return parent_id
+
+
+def _bin_earlier(client: MlflowClient, experiment: str, earlier_key: str, parent_id: str) -> None:
+    """Put what an earlier version logged of the same results into MLflow's bin: it would look like a double,
+    under other names."""
+    query = f"tags.`{CONTENT_TAG}` = '{earlier_key}'"
+    for parent in client.search_runs([experiment], filter_string=query):
+        of_parent = f"tags.`{_PARENT_TAG}` = '{parent.info.run_id}'"
+        children = client.search_runs([experiment], filter_string=of_parent)
+        for run in (*children, parent):
+            client.set_tag(run.info.run_id, "reelbench.logged_anew", parent_id)
+            client.delete_run(run.info.run_id)
 
 
 @contextlib.contextmanager
@@ -252,7 +266,11 @@ def _upsert(
     else:
         run = client.create_run(
             experiment_id,
-            tags={**tags, CONTENT_TAG: record.key, _NAME_TAG: record.name},
+            tags={
+                **({} if parent_id is None else {_PARENT_TAG: parent_id}),
+                CONTENT_TAG: record.key,
+                _NAME_TAG: record.name,
+            },
             run_name=record.name,
             start_time=span[0],
         )
@@ -263,90 +281,44 @@ def _upsert(
     for metrics, params in _batches(record):
         client.log_batch(
             run_id,
-            metrics=[Metric(name, value, timestamp, 0) for name, value in metrics],
+            metrics=[Metric(name, value, timestamp, step) for name, value, step in metrics],
             params=[Param(name, value) for name, value in params],
         )
-    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in record.tags.items()])
+    texts = list({**record.tags, **tags}.items())
+    for start in range(0, len(texts), _BATCH):
+        client.log_batch(run_id, tags=[RunTag(*text) for text in texts[start : start + _BATCH]])
+    client.log_inputs(run_id, _dataset_inputs(record))
     status = "FAILED" if record.has_failures else "FINISHED"
     client.set_terminated(run_id, status, end_time=max(timestamp, span[1]))
     return run_id
 
 
-def _batches(record: Record) -> Iterator[tuple[list[tuple[str, float]], list[tuple[str, str]]]]:
-    """Metrics and parameters within MLflow's limits of a batch: 1000 metrics, 100 parameters."""
-    metrics, params = list(record.metrics.items()), list(record.params.items())
-    while metrics or params:
-        yield metrics[:800], params[:100]
-        metrics, params = metrics[800:], params[100:]
+def _dataset_inputs(record: Record) -> list[DatasetInput]:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
 
-
-def _log_files(
-    client: MlflowClient, run_id: str, files: Mapping[str, Path], texts: Mapping[str, str]
-) -> None:
-    """Put files and texts among the artifacts of a run, replacing older ones."""
-    with tempfile.TemporaryDirectory(prefix="reelbench-") as folder:
-        for name, source in files.items():
-            place = Path(folder) / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if source.suffix == ".parquet":
-                _copy_table(source, place)
-            else:
-                shutil.copyfile(source, place)
-        for name, text in texts.items():
-            write_text_atomic(Path(folder) / name, text)
-        client.log_artifacts(run_id, folder)
-
-
-_WITH_PATHS = (
-    *("path", "preview", "error_message", "notes", "run_file", "weights", "method_config", "extractor"),
-    *("method_name", "signature", "metric"),
-)
-"""Columns of tables that may hold paths of this machine."""
-
-
-def _copy_table(source: Path, place: Path) -> None:
-    """Copy a table for others, without this machine's absolute paths; as it is where it has none."""
-    rows = read_table(source.parent, source.stem).to_pylist()
-    clean = [
-        {
-            name: without_machine(value) if name in _WITH_PATHS and isinstance(value, str) else value
-            for name, value in row.items()
-        }
-        for row in rows
+    return [
+        DatasetInput(
+            Dataset(data.name, data.digest, "reelbench", data.source, profile=data.profile),
+            [InputTag("mlflow.data.context", "evaluation")],
+        )
+        for data in record.inputs
     ]
-    if clean == rows:
-        shutil.copyfile(source, place)
-    else:
-        write_table(place.parent, place.stem, clean)
 
 
-def _parent_sources(tables_folder: Path, report_path: Path | None) -> dict[str, Path]:
-    """Artifacts of the parent: name -> file."""
-    sources = {f"tables/{name}.parquet": tables_folder / f"{name}.parquet" for name in SCHEMAS}
-    if report_path is not None:
-        sources[report_path.name] = report_path
-    for name, path in sources.items():
-        if not path.is_file():
-            raise StoreError(f"no file {path} to log to MLflow as {name}", "run `reelbench report` again")
-    return sources
+_BATCH = 100
+"""Parameters, or tags, that MLflow takes at once; of metrics 1000."""
 
 
-def _previews(tables_folder: Path, records: RunRecords) -> list[_Previews]:
-    """The first previews of each child."""
-    prompts = clips_by_prompt(RunTables(tables_folder).rows("clips"), _NUM_PREVIEWS)
-    shown = []
-    for child in records.children:
-        files: dict[str, Path] = {}
-        captions: dict[str, str] = {}
-        for prompt in prompts:
-            row = prompt.generated.get(child.method)
-            if row is None or (prompt.dataset, prompt.split) != (child.dataset, child.split):
-                continue
-            path = locate(row["preview"], tables_folder)
-            if path is not None:
-                # Sample ids are foreign text and name no file.
-                name = f"clips/{len(files):03d}{path.suffix}"
-                files[name] = path
-                captions[name] = prompt.prompt
-        shown.append(_Previews(files, captions))
-    return shown
+def _batches(record: Record) -> Iterator[tuple[list[Value], list[tuple[str, str]]]]:
+    metrics, params = list(record.metrics), list(record.params.items())
+    while metrics or params:
+        yield metrics[:800], params[:_BATCH]
+        metrics, params = metrics[800:], params[_BATCH:]
+
+
+@contextlib.contextmanager
+def _sent(client: MlflowClient, run_id: str) -> Iterator[Path]:
+    """A folder whose files become artifacts of a run at the block's end, replacing older ones."""
+    with tempfile.TemporaryDirectory(prefix="reelbench-") as folder:
+        yield Path(folder)
+        client.log_artifacts(run_id, folder)

@@ -63,11 +63,12 @@ def log_within_limits(
     tracking: Tracking,
     report_path: Path | None = None,
     say: Callable[[str], None] | None = None,
+    prefect_page: str | None = None,
 ) -> Logged:
     """Log a run as `log.log_run` does; what goes wrong is told and raises nothing.
 
     Args:
-        tables_folder, report_path: see `log.log_run`.
+        tables_folder, report_path, prefect_page: see `log.log_run`.
         say: is called with a line now and then while it takes long; default: `core.waiting.say`.
     """
     if (aside := set_damage_aside(tracking.uri, tracking.folder)) is not None:
@@ -87,6 +88,7 @@ def log_within_limits(
         "experiment": tracking.experiment,
         "report": None if report_path is None else str(report_path),
         "folder": str(tracking.folder),
+        "prefect_page": prefect_page,
     }
     process = subprocess.Popen(
         # -P: the working directory is not a place to import from.
@@ -173,6 +175,7 @@ def main() -> None:
             None if report is None else Path(report),
             Path(settings["folder"]),
             lambda: answer(step="taken"),
+            settings["prefect_page"],
         )
         experiment = ""
         if uri.startswith("http"):

@@ -6,15 +6,17 @@ import os
 import shlex
 import socket
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from ...core.errors import StoreError
 from ...core.redaction import masked
 from ...core.run_file import RunFile
+from ...core.run_folders import started_at
 from ...core.sqlite_url import sqlite_path
 from .store import checked_database, default_tracking_uri, mlflow_command
+from .view import view_page
 
 VARIABLE = "MLFLOW_TRACKING_URI"
 
@@ -53,6 +55,10 @@ class Tracking:
         """The address without a password."""
         return masked(self.uri)
 
+    def named(self, experiment: str) -> Tracking:
+        """The same place with another experiment."""
+        return replace(self, experiment=experiment)
+
     def page(self, experiment_id: str, run_id: str) -> str | None:
         """The address of a run's page; None where no server shows one."""
         if not self.is_server:
@@ -60,6 +66,14 @@ class Tracking:
         parts = urlsplit(self.uri)
         host = parts.netloc.rpartition("@")[2]
         return f"{parts.scheme}://{host}{parts.path.rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+
+    def experiment_page(self, experiment_id: str) -> str | None:
+        """The address of the page with the methods side by side; None where no server shows one."""
+        if not self.is_server:
+            return None
+        parts = urlsplit(self.uri)
+        server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return view_page(server, experiment_id)
 
     def how_to_open(self) -> str:
         """The address to open, or the shell command that shows the pages."""
@@ -89,6 +103,31 @@ def tracking_of(run: RunFile) -> Tracking | None:
             check_tracking_uri(uri.strip(), source)
             return Tracking(uri.strip(), experiment, folder, source)
     return Tracking(default_tracking_uri(run.output), experiment, folder)
+
+
+def tracking_at(folder: Path, run: str, uri: str | None = None, experiment: str | None = None) -> Tracking:
+    """Where results are logged that lie in a folder, whose run file need not be there: at `uri`, else as
+    MLFLOW_TRACKING_URI says, else in the file in the output folder.
+
+    Args:
+        folder: of the results.
+        run: the run's name, which names the experiment where nothing else does.
+
+    Raises:
+        StoreError: an address that MLflow does not take, or no output folder is known to have a file in.
+    """
+    named = experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME", "").strip() or run
+    output = folder.absolute().parent.parent
+    for given, source in ((uri or "", "--to"), (os.environ.get(VARIABLE, ""), VARIABLE)):
+        if given.strip():
+            check_tracking_uri(given.strip(), source)
+            return Tracking(given.strip(), named, output / "mlflow", source)
+    if started_at(folder) is None:
+        raise StoreError(
+            f"{folder} is not in the output folder of a run, which would have an MLflow file of its own",
+            f"say where with --to (sqlite:////absolute/path/mlflow.db, http://HOST:PORT) or {VARIABLE}",
+        )
+    return Tracking(default_tracking_uri(output), named, output / "mlflow")
 
 
 def check_tracking_uri(tracking_uri: str, source: str = "") -> None:

@@ -76,9 +76,19 @@ def logged_run(tracking_uri: str, tags: dict[str, str]) -> str | None:
         for _ in tags
     )
     statement = f"SELECT run_uuid FROM runs WHERE lifecycle_stage = 'active' AND {conditions} LIMIT 1"
+    return _looked_up(path, statement, [text for tag in tags.items() for text in tag])
+
+
+def experiment_in(database: Path, name: str) -> str | None:
+    """The id of an experiment, by a read-only look into MLflow's SQLite file; None where it is not there."""
+    return _looked_up(database, "SELECT experiment_id FROM experiments WHERE name = ?", [name])
+
+
+def _looked_up(database: Path, statement: str, values: Sequence[str]) -> str | None:
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
-            found = connection.execute(statement, [text for tag in tags.items() for text in tag]).fetchone()
+        address = f"file:{quote(str(database))}?mode=ro"
+        with contextlib.closing(sqlite3.connect(address, uri=True)) as connection:
+            found = connection.execute(statement, values).fetchone()
     except sqlite3.Error:
         return None
     return None if found is None else str(found[0])

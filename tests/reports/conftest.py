@@ -131,6 +131,16 @@ def full_summary() -> list[dict[str, Any]]:
 @pytest.fixture
 def make_tables(tmp_path: Path) -> Callable[..., Path]:
     """Writes the seven tables of a small run and returns their folder."""
+    return _maker(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables of a small run, for all tests of a file, which only read them."""
+    return _maker(tmp_path_factory.mktemp("run"))()
+
+
+def _maker(tmp_path: Path) -> Callable[..., Path]:
 
     def make(
         summary: list[dict[str, Any]] | None = None,

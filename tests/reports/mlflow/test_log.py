@@ -79,20 +79,38 @@ def test_a_parent_and_a_child_for_each_method(
     assert states[parent_id] == "FAILED"  # as clips of one method did
     assert set(states.values()) == {"FINISHED", "FAILED"}
 
+    # As the table's columns are called, and nothing else.
     data = children["ddim-frames"].data
-    assert data.metrics["fvd"] == 298.1324
-    assert data.metrics["fvd.standard_error"] == 5.2719
-    assert (data.metrics["fvd.n"], data.metrics["fvd.coverage"]) == (16, 1.0)
-    assert data.metrics["sampling_s"] == 0.51
+    assert data.metrics == {
+        "FVD": 298.1324,
+        "FVD_se": 5.2719,
+        "CLIPSIM": 0.294512,
+        "CLIPSIM_se": 0.001234,
+        "Sampling s per clip": 0.51,
+        "Sampling s per clip_se": 0.0123,
+    }
+    assert (data.params["n"], data.params["coverage"], data.params["saw"]) == ("16", "1", "text")
     assert data.params["config.scheduler.name"] == "ddim"
-    assert data.params["protocol"] == "fvd-demo-16x64"
+    assert data.params["protocol"].startswith("fvd-demo-16x64 (")
+    assert data.tags["reelbench.protocol"] == "fvd-demo-16x64"
+    assert data.tags["signature.FVD"].startswith("fvd|v1|")
+    assert data.tags["weights.worlds/pipeline"] == "c" * 64
+    # Held against the own references: a column of its own.
+    assert {"FVD own references", "CLIPSIM"} <= set(children["tune-a-video"].data.metrics)
+    assert "FVD" not in children["tune-a-video"].data.metrics
 
     parent = client.get_run(parent_id)
-    assert parent.data.params["run_key"] == "a" * 64
+    assert parent.data.tags["reelbench.run_key"] == "a" * 64
+    assert parent.data.tags["weights.worlds/pipeline"] == "c" * 64
     assert "255.1 ± 5.3" in parent.data.tags["mlflow.note.content"]
+    assert parent.data.metrics["sprites/FVD/zs2"] == 298.1324 - 2 * 21.5
+    assert parent.data.metrics["difference/sprites/FVD/text2video-zero - zs2"] == 21.5
+    assert parent.data.metrics["p_holm/sprites/FVD/text2video-zero - zs2"] == 0.3
     names = {file.path for file in client.list_artifacts(parent_id)}
-    assert names == {"comparison.md", "report.html", "tables"}
+    assert names == {"chart sprites.svg", "clips", "comparison.md", "report.html", "tables"}
     assert len(client.list_artifacts(parent_id, "tables")) == 7
+    of_child = client.list_artifacts(children["ddim-frames"].info.run_id)
+    assert [file.path for file in of_child] == ["clips", "summary.json"]
     clips = client.list_artifacts(children["ddim-frames"].info.run_id, "clips")
     assert [file.path for file in clips] == ["clips/000.mp4", "clips/001.mp4", "clips/prompts.json"]
     assert not list(Path.cwd().iterdir()), "MLflow wrote into the working directory"
@@ -137,8 +155,8 @@ def test_a_logging_that_was_cut_off_is_finished(
     with closing(sqlite3.connect(tracking_uri.removeprefix("sqlite:///"))) as connection:
         connection.execute("DELETE FROM tags WHERE key = 'reelbench.artifacts'")
         connection.execute("UPDATE runs SET status = 'RUNNING', end_time = NULL")
-        connection.execute("DELETE FROM metrics WHERE key LIKE 'fvd%'")
-        connection.execute("DELETE FROM latest_metrics WHERE key LIKE 'fvd%'")
+        connection.execute("DELETE FROM metrics WHERE key LIKE 'FVD%'")
+        connection.execute("DELETE FROM latest_metrics WHERE key LIKE 'FVD%'")
         connection.commit()
     assert log_run(tables, tracking_uri, "demo", report) == first
     after = snapshot(tracking_uri)
@@ -180,14 +198,14 @@ def test_undefined_is_an_absent_metric_with_a_reason(
     report: Path,
     summary_row: Callable[..., dict[str, Any]],
 ) -> None:
-    rows = [summary_row(), summary_row(metric="kvd", value=float("nan"), notes="needs 10 clips")]
+    rows = [summary_row(), summary_row(metric="kvd", label="KVD", value=float("nan"), notes="needs 10 clips")]
     log_run(make_tables(rows, videos=False), tracking_uri, "demo", report)
     client = client_of(tracking_uri)
     experiment = client.get_experiment_by_name("demo")
     (run,) = client.search_runs([experiment.experiment_id], "params.method = 'zs2'")
-    assert "fvd" in run.data.metrics
-    assert not [name for name in run.data.metrics if name.startswith("kvd")]
-    assert run.data.tags["undefined.kvd"] == "needs 10 clips"
+    assert "FVD" in run.data.metrics
+    assert "KVD" not in run.data.metrics
+    assert run.data.tags["undefined.KVD"] == "needs 10 clips"
 
 
 def test_hostile_names_and_long_values_are_made_to_fit(
@@ -197,13 +215,17 @@ def test_hostile_names_and_long_values_are_made_to_fit(
     summary_row: Callable[..., dict[str, Any]],
 ) -> None:
     config = json.dumps({"a@b": "x" * 9000, "empty": {}, **{f"key{index}": index for index in range(150)}})
-    rows = [summary_row(metric="my@metric", method="../<b>ü", method_config=config)]
+    rows = [
+        summary_row(metric="my@metric", label="my@metric", method="../<b>ü", method_config=config),
+        summary_row(metric="other", label="a/b", method="../<b>ü", method_config=config, value=1.0),
+    ]
     log_run(make_tables(rows, videos=False), tracking_uri, "demo", report)
     client = client_of(tracking_uri)
     experiment = client.get_experiment_by_name("demo")
     runs = client.search_runs([experiment.experiment_id], "tags.`reelbench.kind` = 'method'")
     (run,) = runs
     assert run.data.metrics["my_metric"] == 298.1324
+    assert run.data.metrics["a_b"] == 1.0
     assert run.data.params["method"] == "../<b>ü"
     assert len(run.data.params["config.a_b"]) == 6000
     assert run.data.params["config.key149"] == "149"
@@ -273,7 +295,10 @@ def test_what_leaves_the_machine_names_no_place_on_it(
     rows = [
         summary_row(method_config=config, notes=notes),
         summary_row(
-            metric="/home/anna/lab/x.py:Mine", value=float("nan"), notes="no /home/anna/weights/w.pt"
+            metric="/home/anna/lab/x.py:Mine",
+            label="/home/anna/lab/x.py:Mine",
+            value=float("nan"),
+            notes="no /home/anna/weights/w.pt",
         ),
     ]
     tables = make_tables(rows)
