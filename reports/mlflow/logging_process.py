@@ -1,8 +1,8 @@
 """Logging a run to MLflow in a process of its own, so that it ends after a while whatever it waits for.
 
 A dead server holds MLflow up for many minutes, and a hanging one for ever: its own limits are for each
-request. The process is ended when MLflow took nothing for a minute, or for five where it makes a file of its
-own; as logging can be killed at any moment, `reelbench report` finishes it later.
+request. The process is ended when MLflow took nothing for a minute, or for five where it is a file; as logging
+can be killed at any moment, `reelbench report` finishes it later.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from .place import Tracking, why_not_reached
 
 STILL_LIMIT_S = 60.0
 """How long MLflow may take for one part (a run of it with its files)."""
-OWN_FILE_LIMIT_S = 300.0
-"""The same of the file in the output folder: a busy machine takes minutes to make its tables."""
+FILE_LIMIT_S = 300.0
+"""The same of a file: nothing but a busy machine is waited for, which takes minutes to make its tables."""
 WHOLE_LIMIT_S = 600.0
 """How long it may take for all."""
 _LOOK_AGAIN_S = 5.0
@@ -120,8 +120,7 @@ def _outcome(process: subprocess.Popen[str], tracking: Tracking, say: Callable[[
         Waiting(f"MLflow at {tracking.shown} to take the run", WHOLE_LIMIT_S, say),
         time.monotonic(),
     )
-    is_own_file = not tracking.source and sqlite_path(tracking.uri) is not None
-    still_limit_s = OWN_FILE_LIMIT_S if is_own_file else STILL_LIMIT_S
+    still_limit_s = STILL_LIMIT_S if sqlite_path(tracking.uri) is None else FILE_LIMIT_S
     while True:
         with contextlib.suppress(queue.Empty):
             line = lines.get(timeout=0.5)

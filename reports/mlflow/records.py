@@ -364,7 +364,7 @@ def _coverages(rows: Iterable[Row]) -> list[float]:
 def _settings(config: str | None) -> dict[str, str]:
     return {
         name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in flat_settings(json_object(config), "config.").items()
+        for name, value in flat_settings(json_object(config), "settings.").items()
     }
 
 

@@ -90,7 +90,7 @@ def test_a_parent_and_a_child_for_each_method(
         "Sampling s per clip_se": 0.0123,
     }
     assert (data.params["n"], data.params["coverage"], data.params["saw"]) == ("16", "1", "text")
-    assert data.params["config.scheduler.name"] == "ddim"
+    assert data.params["settings.scheduler.name"] == "ddim"
     assert data.params["protocol"].startswith("fvd-demo-16x64 (")
     assert data.tags["reelbench.protocol"] == "fvd-demo-16x64"
     assert data.tags["signature.FVD"].startswith("fvd|v1|")
@@ -227,8 +227,8 @@ def test_hostile_names_and_long_values_are_made_to_fit(
     assert run.data.metrics["my_metric"] == 298.1324
     assert run.data.metrics["a_b"] == 1.0
     assert run.data.params["method"] == "../<b>ü"
-    assert len(run.data.params["config.a_b"]) == 6000
-    assert run.data.params["config.key149"] == "149"
+    assert len(run.data.params["settings.a_b"]) == 6000
+    assert run.data.params["settings.key149"] == "149"
 
 
 def test_faults_are_clear_errors(make_tables: Callable[..., Path], tracking_uri: str, report: Path) -> None:

@@ -27,7 +27,7 @@ def nights(make_tables: Callable[..., Path], tmp_path: Path, monkeypatch: pytest
     """Two nights of a run, the second one with another FVD; recorded sampling of one method."""
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         monkeypatch.delenv(name)
-    made, run_dir = make_tables(), tmp_path / "out" / "demo"
+    made, run_dir = make_tables(videos=False), tmp_path / "out" / "demo"
     clips = read_table(made, "clips").to_pylist()
     taken = [row | {"sampling_s": 40.0, "tuning_s": 5.0, "tune_key": "t"} for row in clips]
     write_table(
@@ -89,7 +89,8 @@ def test_all_nights_of_a_run_go_to_another_store_once(nights: Path, mlflow_uri: 
 
     # Killed in the second night; the same command finishes it and adds nothing.
     client.delete_tag(second.info.run_id, "reelbench.artifacts")
-    assert sync(str(nights), "--to", mlflow_uri, "--experiment", "copied").exit_code == 0
+    done = sync(str(nights), "--to", mlflow_uri, "--experiment", "copied")
+    assert done.exit_code == 0, done.output
     again = client.search_runs([experiment.experiment_id])
     assert {run.info.run_id for run in again} == {run.info.run_id for run in runs}
     assert "reelbench.artifacts" in client.get_run(second.info.run_id).data.tags
