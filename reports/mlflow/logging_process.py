@@ -1,8 +1,8 @@
 """Logging a run to MLflow in a process of its own, so that it ends after a while whatever it waits for.
 
 A dead server holds MLflow up for many minutes, and a hanging one for ever: its own limits are for each
-request. The process is ended when MLflow took nothing for a minute, or for five where it is a file; as logging
-can be killed at any moment, `reelbench report` finishes it later.
+request. The process is ended when MLflow took nothing for a minute, or for five where it is a file; as
+logging can be killed at any moment, `reelbench report` finishes it later.
 """
 
 from __future__ import annotations
