@@ -16,6 +16,7 @@ from ..tables.run_tables import Row, RunTables
 from .result import ComparedCell, Comparison, MovedClip
 from .text import (
     COST_HEADINGS,
+    DIFFERENCE,
     HEADINGS,
     LEGEND,
     cell_texts,
@@ -71,7 +72,7 @@ def write_comparison_page(
         _environment()
         .get_template("compare.html.jinja")
         .render(
-            title=f"{comparison.a.name} against {comparison.b.name}",
+            title=_title(comparison),
             comparison=comparison,
             sides=side_lines(comparison),
             headings=HEADINGS,
@@ -85,6 +86,13 @@ def write_comparison_page(
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomic(path, page)
     return path
+
+
+def _title(comparison: Comparison) -> str:
+    a, b = comparison.a, comparison.b
+    if (a.name, a.run_id) != (b.name, b.run_id):
+        return f"{a.name} against {b.name}"
+    return f"{a.name}: {', '.join(a.methods)} against {', '.join(b.methods)}"
 
 
 def _section(title: str, cells: Sequence[ComparedCell], clips: _Clips) -> _Section:
@@ -119,7 +127,7 @@ def _plots(cells: Sequence[ComparedCell]) -> Iterator[DotPlot]:
         marks = [
             Mark(
                 label=cell.methods,
-                text=f"{cell_texts(cell)[4]} ({cell.verdict})",
+                text=f"{cell_texts(cell)[DIFFERENCE]} ({cell.verdict})",
                 dot=cell.difference or 0.0,
                 low=cell.low,
                 high=cell.high,
@@ -149,6 +157,8 @@ class _Clips:
 
     def views(self, cell: ComparedCell, moved: MovedClip) -> Iterator[ClipView]:
         """The reference, the clip of A and that of B."""
+        if not any(rows for _, rows in self._sides):
+            return
         (folder, rows), _ = self._sides
         mine = [row for row in rows if row["dataset"] == cell.dataset]
         source = next((row["source"] for row in mine if row["sample_id"] == moved.sample_id), None)

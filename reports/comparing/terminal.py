@@ -9,6 +9,7 @@ from .text import (
     COST_HEADINGS,
     HEADINGS,
     LEGEND,
+    VERDICT,
     VERDICT_STYLES,
     cell_texts,
     cost_texts,
@@ -42,11 +43,13 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
         has_methods = len({cell.methods for cell in cells}) > 1
         shown = [index for index, name in enumerate(HEADINGS) if has_methods or name != "Methods"]
         for index in shown:
-            table.add_column(HEADINGS[index], justify="left" if index < 2 else "right", overflow="fold")
+            table.add_column(
+                HEADINGS[index], justify="left" if index <= VERDICT else "right", overflow="fold"
+            )
         for cell, mark in zip(cells, marks, strict=True):
             texts = cell_texts(cell, mark)
             row = [Text(texts[index]) for index in shown]
-            row[-1].stylize(VERDICT_STYLES[cell.verdict])
+            row[shown.index(VERDICT)].stylize(VERDICT_STYLES[cell.verdict])
             table.add_row(*row)
         console.print(table)
         for number, note in enumerate(notes, 1):

@@ -17,18 +17,10 @@ from ..tables.run_tables import protocol_text
 from .result import ComparedCell, ComparedCost, Comparison, MovedClip, refusals
 
 HEADINGS = (
-    "Metric",
-    "Methods",
-    "A",
-    "B",
-    "A − B",
-    "95%",
-    "p",
-    "A wins",
-    "Detectable",
-    "Alike beyond",
-    "A is",
-)
+    "Metric", "Methods", "A is", "A", "B", "A − B", "95%", "p", "A wins", "Detectable", "Alike beyond",
+)  # fmt: skip
+VERDICT, DIFFERENCE = 2, 5
+"""Places in the row of a cell."""
 
 LEGEND = (
     "A − B over the clips that both have, with its 95% interval. p: paired test, by Holm over all tests "
@@ -77,6 +69,7 @@ def cell_texts(cell: ComparedCell, mark: str = "") -> tuple[str, ...]:
     return (
         cell.label + arrow,
         cell.methods,
+        verdict_text(cell) + mark,
         format_measurement(cell.value_a, cell.error_a),
         format_measurement(cell.value_b, cell.error_b),
         DASH if cell.difference is None else _signed(cell.difference, error),
@@ -85,7 +78,6 @@ def cell_texts(cell: ComparedCell, mark: str = "") -> tuple[str, ...]:
         wins_text(cell),
         short(cell.min_detectable),
         short(cell.smallest_margin),
-        verdict_text(cell) + mark,
     )
 
 
@@ -134,7 +126,7 @@ def moved_text(moved: MovedClip) -> str:
     """ "s3 (seed 0): 0.81 against 0.62, +0.19, 34% of the difference: a red ball"."""
     place = moved.sample_id if moved.seed is None else f"{moved.sample_id} (seed {moved.seed})"
     if moved.value_a is None or moved.value_b is None:
-        text = f"{place}: without it the difference is smaller by {moved.difference:+.3g}"
+        text = f"{place}: adds {moved.difference:+.3g} to the difference"
     else:
         text = f"{place}: {moved.value_a:.4g} against {moved.value_b:.4g}, {moved.difference:+.3g}"
     if moved.share is not None:
@@ -147,7 +139,7 @@ def numbered_notes(cells: Sequence[ComparedCell]) -> tuple[list[str], list[str]]
     notes: dict[str, int] = {}
     marks = []
     for cell in cells:
-        numbers = [notes.setdefault(fit_to_leave(note), len(notes) + 1) for note in dict.fromkeys(cell.notes)]
+        numbers = sorted({notes.setdefault(fit_to_leave(note), len(notes) + 1) for note in cell.notes})
         marks.append(f" [{', '.join(map(str, numbers))}]" if numbers else "")
     return list(notes), marks
 

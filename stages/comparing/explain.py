@@ -42,6 +42,9 @@ def with_moved(tested: Tested, num: int, a: Measured) -> Tested:
             moved = _of_sets(*tested.sets, num, prompts)
         except MetricError:  # too few without one
             return tested
+        if not moved:
+            said = "single clips cannot be left out of this metric: clip metrics say what moves them"
+            return replace(tested, cell=replace(cell, notes=(*cell.notes, said)))
     return replace(tested, cell=replace(cell, moved=tuple(moved)))
 
 

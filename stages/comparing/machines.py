@@ -24,7 +24,7 @@ def machine_warnings(a: Measured, b: Measured, pairs: Sequence[tuple[str, str]])
     unknown = [name for name, found in zip("AB", devices, strict=True) if not found]
     largest = max(measured_differences(), key=lambda item: item.share)
     known = (
-        f"measured between a {largest.recorded_on} and {largest.machine} on the embedded world: at most "
+        f"measured between an {largest.recorded_on} and {largest.machine} on the embedded world: at most "
         f"{largest.share:.1%} of the spread of a metric's scores (docs/benchmark.md)"
     )
     if unknown:
