@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 from ..core.errors import ReelbenchError, nearest
 from ..core.extras import missing_extra
 from . import (
+    bundle,
     compare,
     contact_sheet,
     doctor,
@@ -199,6 +200,7 @@ app.command("evaluate", cls=LoggedCommand)(evaluate.evaluate)
 app.command("compare", cls=LoggedCommand)(compare.compare)
 app.command("contact-sheet", cls=LoggedCommand)(contact_sheet.contact_sheet)
 app.command("ls")(ls.ls)
+app.command("bundle", cls=LoggedCommand)(bundle.bundle)
 app.command("verify", cls=LoggedCommand)(verify.verify)
 app.command("doctor")(doctor.doctor)
 

@@ -48,7 +48,8 @@ def verify(
         Path,
         typer.Argument(
             metavar="PLACE",
-            help="A run file, the --output of `reelbench evaluate`, a folder of results in it, or a store.",
+            help="A bundle (x.zip), a run file, the --output of `reelbench evaluate`, a folder of results in "
+            "it, or a store.",
         ),
     ],
     output: OutputOption = None,
@@ -63,10 +64,21 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Check stored clips, tunings, features, tables and reports, and the sources they were made of, by their
-    digests; and whether what the tables name is there.
+    digests; and whether what the tables name is there. Of a bundle: compute its numbers again, and say what
+    agrees.
 
-    Exit code 0: all is as it was; 1: something is damaged, changed or missing; 2: nothing to verify there.
+    Exit code 0: all is as it was, and agrees; 1: something is damaged, changed or missing, or does not agree;
+    2: nothing to verify there.
     """
+    from ..core.bundles import is_bundle
+
+    if is_bundle(place):
+        from .verify_bundle import verify_bundle_at
+
+        if quarantine or output is not None:
+            raise typer.BadParameter("--quarantine and --output are not for bundles")
+        verify_bundle_at(place, as_json)
+        return
     from concurrent.futures import ThreadPoolExecutor
 
     from ..core.store import Store, Verification, verify_results

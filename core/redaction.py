@@ -172,9 +172,13 @@ _OF_A_USER = re.compile(rf"(?<![\w./~*-])()(~[a-z_][\w.-]*(?:/[^/{_END}]+)+/?)")
 _ON_WINDOWS = re.compile(rf"(?<!\w)([A-Za-z]:\\(?:[^\\/{_END}]+\\)+)(?=[^\\/{_END}])")
 
 
-def without_machine(text: str) -> str:
+def without_machine(text: str, *, from_here: bool = True) -> str:
     """The text with absolute paths made relative to the working directory where they lie below it; of others
     the last part is left: `.../name`. Addresses on the network stay as they are.
+
+    Args:
+        from_here: False leaves the last part of every path, so that the result does not depend on the working
+            directory.
 
     >>> without_machine("cannot open '/home/me/data/clip 1.mp4': no such file")
     "cannot open '.../clip 1.mp4': no such file"
@@ -183,7 +187,7 @@ def without_machine(text: str) -> str:
     if "/" not in text:
         return text
     here = str(Path.cwd())
-    if here != "/":
+    if from_here and here != "/":
         text = re.sub(rf"(?<![\w.-]){re.escape(here)}/", "", text)
         text = re.sub(rf"(?<![\w.-]){re.escape(here)}(?![\w.-])", ".", text)
     home = str(Path.home())
@@ -194,9 +198,10 @@ def without_machine(text: str) -> str:
     return _ABSOLUTE.sub(_last_part, text)
 
 
-def fit_to_leave(text: str) -> str:
-    """A text without secrets and without places of this machine: for tables, reports and pages."""
-    return without_machine(masked(text))
+def fit_to_leave(text: str, *, from_here: bool = True) -> str:
+    """A text without secrets and without places of this machine: for tables, reports and pages; see
+    `without_machine`."""
+    return without_machine(masked(text), from_here=from_here)
 
 
 def _last_part(found: re.Match[str]) -> str:

@@ -12,6 +12,7 @@ from ..core.run_file import RunFile
 from ..core.store import Store, forget_results, record_results
 from ..core.tables import ClipRow, RunRow, Tables
 from ..core.types import FRAMES_GIVEN, Features
+from ..stages.bundle.cards import write_cards
 from ..stages.measuring import Measuring
 from ..stages.provenance import hardware, provenance_json
 from ..stages.scoring.observations import FeatureCell, Observation, Observations, System
@@ -97,6 +98,7 @@ def write_results(
     evaluation = Evaluation(run.run_dir, (*matching.problems, *said), num_failures)
     forget_results(run.run_dir)
     tables.write(evaluation.tables_dir)
+    write_cards(run.run_dir, [measuring.protocol for measuring in measurings])
     write_html_report(evaluation.tables_dir, run.run_dir / "report.html")
     write_report_folder(evaluation.tables_dir, run.run_dir)
     record_results(run.run_dir, "report.html", *FILES)

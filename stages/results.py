@@ -15,6 +15,7 @@ from ..core.run_folders import new_results, results_dir
 from ..core.store import Store, has_same_tables, record_results
 from ..core.tables import ClipRow, RunRow, Tables
 from ..reports.pages.failures import Failure, failures_of
+from .bundle.cards import write_cards
 from .nights.record import run_record
 from .observe import observe
 from .planning import Part
@@ -89,6 +90,7 @@ def build_results(
         if started is None and has_same_tables(results.folder, latest):
             record_results(latest)
             return RunResult(latest, num_clips, num_failures, num_defects, failures)
+        write_cards(results.folder, [part.measuring.protocol for part in parts])
         run_record(tables.runs[0], parts, started, run_file).write(results.folder)
         results.finish()
     return RunResult(results.folder, num_clips, num_failures, num_defects, failures)

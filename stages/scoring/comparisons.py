@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from ...core.contracts import Metric, SetMetric
 from ...core.errors import MetricError
@@ -18,7 +19,11 @@ from .set_scores import set_side, stack
 
 
 def comparison_rows(
-    measuring: Measuring, observations: Observations, scores: Sequence[ScoreRow], defects: Defects
+    measuring: Measuring,
+    observations: Observations,
+    scores: Sequence[ScoreRow],
+    defects: Defects,
+    others: Mapping[str, Sequence[float]] = MappingProxyType({}),
 ) -> list[ComparisonRow]:
     """The rows of all data sets.
 
@@ -26,12 +31,16 @@ def comparison_rows(
     the swap test and the paired jackknife on the samples that both systems have under every seed. p-values
     are adjusted by Holm over all comparisons of the data set under the protocol: whatever a reader of that
     table could take for a finding is one family.
+
+    Args:
+        others: p-values of comparisons that belong to the families and are not made here, by data set.
     """
     rows = []
     for dataset, split in observations.splits.items():
         compared = list(_compared(measuring, observations, scores, dataset, defects))
-        adjusted = holm([found.p_value for *_, found in compared])
-        num = len(compared)
+        not_made = others.get(dataset, ())
+        adjusted = holm([*(found.p_value for *_, found in compared), *not_made])[: len(compared)]
+        num = len(compared) + len(not_made)
         family = f"{num} comparisons: all metrics and pairs of methods of this data set and protocol"
         for (metric, a, b, found), p_holm in zip(compared, adjusted, strict=True):
             detectable = None

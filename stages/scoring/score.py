@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ...core.tables import ScoreRow, Tables
 from ..measuring import Measuring
@@ -16,8 +16,27 @@ from .short_clips import ShortClips
 from .summary import summary_rows
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """What of earlier results is taken as it was recorded.
+
+    Attributes:
+        scores: of clip metrics whose values are not computed.
+        p_values: of comparisons that are not made, by data set; Holm's correction counts them.
+    """
+
+    scores: Sequence[ScoreRow] = ()
+    p_values: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+NOTHING_RECORDED = Recorded()
+
+
 def score(
-    measuring: Measuring, observations: Observations, chunks: Iterable[Sequence[Observation]]
+    measuring: Measuring,
+    observations: Observations,
+    chunks: Iterable[Sequence[Observation]],
+    recorded: Recorded = NOTHING_RECORDED,
 ) -> tuple[Tables, Defects]:
     """Score clips, sets, pairs of systems and curves.
 
@@ -26,6 +45,10 @@ def score(
         chunks: the generated clips, some at a time: features of single frames are held for one chunk only,
             since for thousands of clips they would fill the memory. What set metrics read is held for all:
             one vector a clip, of FID one for each measured frame.
+        recorded: what is taken as it was recorded, where results are scored again without all that they were
+            made of.
+        recorded: what is taken as it was recorded, where results are scored again without all that they were
+            made of.
 
     Returns:
         The rows of all tables but `clips` and `runs`, and what defects of metrics cost.
@@ -35,11 +58,13 @@ def score(
     features = feature_rows(measuring, observations)
     for item in observations.references:
         short.count_reference(item)
-    scores: list[ScoreRow] = []
+    scores: list[ScoreRow] = list(recorded.scores)
+    taken = {row.metric for row in scores}
+    computed = replace(measuring, metrics=tuple(m for m in measuring.metrics if m.name not in taken))
     generated: list[Observation] = []
     for chunk in chunks:
         part = replace(observations, generated=tuple(chunk), references=())
-        scores += score_rows(measuring, part, defects)
+        scores += score_rows(computed, part, defects)
         for item in chunk:
             short.count(item)
         features |= feature_rows(measuring, part)
@@ -55,7 +80,7 @@ def score(
             for item in chunk
         ]
     observations = replace(observations, generated=tuple(generated))
-    comparisons = comparison_rows(measuring, observations, scores, defects)
+    comparisons = comparison_rows(measuring, observations, scores, defects, recorded.p_values)
     curves = curve_rows(measuring, observations, defects)
     summary = summary_rows(measuring, observations, scores, defects, short)
     tables = Tables(

@@ -1,0 +1,1 @@
+"""Bundles for reviewers: what goes in (`contents`), and whether its numbers follow from it (`checks`)."""
