@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -42,9 +44,11 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Build the tables, the report and the MLflow runs anew from what the store holds; with --id, the report
-    and the MLflow runs of older results, from their tables.
+    and the MLflow runs of older results, from their tables. The tables are printed first; a report that
+    cannot be written, or an MLflow that cannot be reached, is a warning with the reason.
 
-    Exit code 0: written; 1: nothing of the run is made yet; 2: something to mend first.
+    Exit code 0: the tables are there, and what could be made of them; 1: nothing of the run is made yet; 2:
+    something to mend first (also: the FILE of --html cannot be written).
     """
     from ..core.extras import require_bench
     from ..core.run_folders import results_dir
@@ -58,18 +62,35 @@ def report(
     quiet_environment()
     run = load(run_file, limit, only, output, look_up=run_id is None)
     folder = _rebuilt(run, run_file) if run_id is None else results_dir(run.run_dir, run_id)
-    logged = publish(folder, run)
     tables = folder / "tables"
-    if html is not None:
-        write_html_report(tables, html)
     if markdown:
-        typer.echo(markdown_report(tables), nl=False)
+        with _asked_for("the Markdown"):
+            typer.echo(markdown_report(tables), nl=False)
     elif as_json:
         typer.echo(json.dumps(plain_rows(tables, "summary"), indent=1))
     else:
         print_tables(folder)
         print_failures(folder)
+    logged = publish(folder, run)
+    if not markdown and not as_json:
         print_places(run, folder, asdict(logged))
+    elif logged.problem is not None:
+        typer.secho(f"warning: MLflow: {logged.problem}", fg="yellow", err=True)
+    if html is not None:
+        with _asked_for(f"the report {html}"):
+            write_html_report(tables, html)
+
+
+@contextlib.contextmanager
+def _asked_for(what: str) -> Iterator[None]:
+    """A view that is asked for by an option and cannot be made is an error."""
+    from ..core.errors import StoreError
+
+    try:
+        yield
+    except (ValueError, TypeError, KeyError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise StoreError(f"{what} cannot be made: {reason}", "the tables are whole") from error
 
 
 def _rebuilt(run: RunFile, run_file: Path) -> Path:

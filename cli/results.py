@@ -30,7 +30,11 @@ def print_tables(folder: Path, is_brief: bool = False) -> None:
     from ..reports.tables.run_tables import RunTables
 
     tables, is_terminal = RunTables(folder / "tables"), sys.stdout.isatty()
-    table = comparison_table(tables)
+    try:
+        table = comparison_table(tables)
+    except ValueError as error:
+        typer.secho(f"warning: the comparison cannot be shown: {error}", fg="yellow", err=True)
+        return
     typer.echo("")
     if is_terminal:
         print_table(table)
@@ -89,7 +93,9 @@ def print_places(run: RunFile, folder: Path, logged: Mapping[str, str | None]) -
     from ..reports.mlflow.place import tracking_of
 
     typer.echo(f"Tables:  {relative(folder / 'tables')}/*.parquet")
-    typer.echo(f"Report:  python3 -m webbrowser {shell_path(folder / 'report' / 'index.html')}")
+    page = folder / "report" / "index.html"
+    if page.is_file():
+        typer.echo(f"Report:  python3 -m webbrowser {shell_path(page)}")
     if (tracking := tracking_of(run)) is not None and logged["problem"] is None:
         typer.echo(f"MLflow:  {logged['page'] or tracking.how_to_open()}")
     if logged["problem"] is not None:

@@ -35,12 +35,42 @@ class Evaluation:
     @property
     def summary(self) -> pd.DataFrame:
         """One row for each system, protocol and metric: value, standard error, interval, n, coverage, ..."""
-        return read_table(self.tables_dir, "summary").to_pandas()
+        from ..reports.tables.frames import read_summary
+
+        return read_summary(self.folder)
 
     @property
     def scores(self) -> pd.DataFrame:
         """One row for each clip, protocol and clip metric."""
         return read_table(self.tables_dir, "scores").to_pandas()
+
+    def table(self, *, formatted: bool = False) -> pd.DataFrame:
+        """The table of a paper: a row for each system, a column for each metric (and for each protocol above
+        them, where there are several).
+
+        Args:
+            formatted: texts with the standard error ("298.1 ± 5.3"), a dash where there is no value.
+        """
+        from ..reports.tables.frames import table_frame
+        from ..reports.tables.run_tables import RunTables
+
+        return table_frame(self.summary, RunTables(self.tables_dir).method_order, formatted=formatted)
+
+    def __getitem__(self, metric: str) -> Any:
+        """The value of a metric: a number; a Series by system, protocol or both, where there are several.
+
+        Raises:
+            UnknownMetricError: there is no such metric here; a `KeyError` that names the nearest one.
+        """
+        from ..reports.tables.frames import values_of
+
+        return values_of(self.summary, metric)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table, and what there is to know of it."""
+        from ..reports.tables.frames import frame_html
+
+        return frame_html(self.table(formatted=True), self.problems)
 
     def __str__(self) -> str:
         from ..reports.pages.markdown_report import comparison_markdown
