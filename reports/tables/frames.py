@@ -77,7 +77,7 @@ def table_frame(summary: pd.DataFrame, order: Sequence[str] = (), *, formatted: 
         values = zip(*(summary[name] for name in ("value", "standard_error")), strict=True)
         frame["_cell"] = [_text(value, error) for value, error in values]
     levels = [name for name in _PLACE if frame[name].nunique(dropna=True) > 1]
-    frame = frame.fillna({name: "" for name in _PLACE})
+    frame = frame.fillna(dict.fromkeys(_PLACE, ""))
     metrics = list(dict.fromkeys(frame["metric"]))
     table = frame.pivot(index="method", columns=[*levels, "metric"] if levels else "metric", values="_cell")
     columns = sorted(
@@ -129,7 +129,7 @@ def frame_html(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     from html import escape
 
     table = re.sub(r' (?:border|style)="[^"]*"', "", frame.to_html(escape=True, na_rep="–", justify="right"))
-    lines = "".join(f"<div style=\"font-size:smaller;opacity:.8\">{escape(note)}</div>" for note in notes)
+    lines = "".join(f'<div style="font-size:smaller;opacity:.8">{escape(note)}</div>' for note in notes)
     return f'<div style="overflow-x:auto;color:inherit;background:transparent">{table}{lines}</div>'
 
 
@@ -139,4 +139,3 @@ def _text(value: float | None, error: float | None) -> str:
     if value is None or pd.isna(value):
         return "–"
     return format_measurement(value, None if error is None or pd.isna(error) else error)
-

@@ -260,12 +260,16 @@ def _video_digests(clips: Rows, store: Path | None) -> dict[tuple[str, str], str
 def _store_of(results: Results, tables: Mapping[str, Rows]) -> Path | None:
     """The store that results were made from: where the tables say that the clips lie, else beside the
     results."""
-    places = [
-        Path(row["path"]).parents[3]
-        for row in tables.get("clips", [])[-1:]
-        if row["path"] and len(Path(row["path"]).parents) > 4
-    ]
-    places += [folder / "store" for folder in (results.folder.parent, results.folder.parent.parent)]
+    clip = next(
+        (
+            Path(row["path"])
+            for row in tables.get("clips", [])
+            if row["side"] == "generated" and row["path"] and row["status"] == "done"
+        ),
+        Path(),
+    )
+    places = [clip.parents[3]] if len(clip.parents) > 4 else []  # <store>/clips/<ab>/<key>/clip.mkv
+    places += [folder / "store" for folder in list(results.folder.parents)[:2]]
     return next((place for place in places if (place / "features").is_dir()), None)
 
 

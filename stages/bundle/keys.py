@@ -53,7 +53,8 @@ def check_feature_keys(contents: Contents, unit: Unit, rescored: Rescored, resul
             result.add("key", where, "its key does not follow from the protocol, the weights and the content")
     if num and not num_wrong:
         result.checked.append(
-            f"keys of {num} features of captions and references follow from protocol, weights and content"
+            f"{unit.dataset}, {unit.protocol}: the keys of {num} features of captions and references follow "
+            "from protocol, weights and content"
         )
 
 
