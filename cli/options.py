@@ -69,7 +69,8 @@ ResultsArgument = Annotated[
     str,
     typer.Argument(
         metavar="RUN",
-        help="A run file, the folder of a run (out/demo), or of one of its results (out/demo/latest).",
+        help="A run file, the folder of a run (out/demo) or of one of its results (out/demo/latest), "
+        "a bundle (x.zip).",
     ),
 ]
 OnlineOption = Annotated[

@@ -25,7 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .atomic_write import write_text_atomic
+from .bundles import is_bundle, unpack
 from .errors import StoreError
+from .hashing import digest_file
 from .set_aside import set_aside
 from .waiting import say
 
@@ -105,11 +107,16 @@ def find_results(place: Path) -> Results:
 
     Args:
         place: a folder of a run (`out/demo`: those that were finished last), of one of its results
-            (`out/demo/20261127T030000Z`, `out/demo/latest`), of an evaluation, or of the tables themselves.
+            (`out/demo/20261127T030000Z`, `out/demo/latest`), of an evaluation, or of the tables themselves; or
+            a bundle (`x.zip`), whose tables are unpacked into the user's cache.
 
     Raises:
         StoreError: there are none.
+        NoBundleError: the file is no bundle.
     """
+    if place.is_file() and is_bundle(place):
+        folder = _unpacked(place)
+        return Results(folder, folder / _TABLES)
     if not place.is_dir():
         what = "a file, and no folder of results" if place.exists() else "not there"
         raise StoreError(
@@ -128,6 +135,50 @@ def find_results(place: Path) -> Results:
         f"no results in {str(place)!r}: it has no {_TABLES}/{_SUMMARY}, and no folder of a run that has",
         "name a run file, the folder of a run (out/demo), or of one of its results (out/demo/latest)",
     )
+
+
+def _is_a_table(member: str) -> bool:
+    return member.startswith(f"{_TABLES}/")
+
+
+def _unpacked(bundle: Path) -> Path:
+    """The folder of a bundle's tables in the user's cache, by the content of the file.
+
+    What the table of clips says of files is left out: a stranger's table must not have files of this machine
+    shown or copied.
+
+    Raises:
+        StoreError: a table is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reelbench" / "bundles"
+    folder = cache / digest_file(bundle)[:32]
+    if folder.is_dir():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    temporary = cache / f".{uuid.uuid4().hex[:12]}.tmp"
+    temporary.mkdir()
+    try:
+        unpacked = unpack(bundle, temporary, wanted=_is_a_table)
+        if broken := [name for name in unpacked.faults if name.startswith(f"{_TABLES}/")]:
+            raise StoreError(
+                f"{str(bundle)!r}: {broken[0]} {unpacked.faults[broken[0]]}",
+                f"`reelbench verify {bundle}` says what else is wrong with it",
+            )
+        clips = temporary / _TABLES / "clips.parquet"
+        if clips.is_file():
+            table = pq.read_table(clips)
+            places = [name for name in ("path", "preview") if name in table.schema.names]
+            pq.write_table(table.drop_columns(places), clips)
+        with contextlib.suppress(OSError):  # another process was faster
+            temporary.rename(folder)
+    except pa.ArrowException as error:
+        raise StoreError(f"{str(bundle)!r}: its tables cannot be read", "copy the file again") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
 
 
 def holds_results(run_dir: Path) -> bool:

@@ -20,8 +20,8 @@ from reelbench.core.bundle_writing import BundleWriter
 from reelbench.core.bundles import NoBundleError
 from reelbench.core.errors import NewerVersionError, StoreError
 from reelbench.core.hashing import digest_array
-from reelbench.core.run_folders import Results
-from reelbench.core.tables import to_table
+from reelbench.core.run_folders import Results, find_results
+from reelbench.core.tables import read_table, to_table
 from reelbench.datasets.video import write_lossless
 from reelbench.evaluation import evaluate
 from reelbench.stages.bundle.checks import Verified, verify_bundle
@@ -320,6 +320,19 @@ def test_features_that_are_asked_for_must_be_there(results: Results, tmp_path: P
         write_bundle(results, tmp_path / "x.zip", features=True, store=tmp_path / "store")
     written = write_bundle(results, tmp_path / "x.zip", store=tmp_path / "store")
     assert not written.has_features
+
+
+def test_a_bundle_stands_for_its_results(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = find_results(bundle)
+    assert len(read_table(found.tables, "summary")) == 32
+    clips = read_table(found.tables, "clips").to_pylist()
+    assert {row["path"] for row in clips} == {None}, "no file of this machine is named by a stranger"
+    assert find_results(bundle) == found
+    with pytest.raises(NoBundleError):
+        find_results(archive_of(tmp_path / "x.zip", "README.md"))
 
 
 # -- hostile files --------------------------------------------------------------------------------
