@@ -107,8 +107,8 @@ def find_results(place: Path) -> Results:
 
     Args:
         place: a folder of a run (`out/demo`: those that were finished last), of one of its results
-            (`out/demo/20261127T030000Z`, `out/demo/latest`), of an evaluation, or of the tables themselves; or
-            a bundle (`x.zip`), whose tables are unpacked into the user's cache.
+            (`out/demo/20261127T030000Z`, `out/demo/latest`), of an evaluation, or of the tables themselves;
+            or a bundle (`x.zip`), whose tables are unpacked into the user's cache.
 
     Raises:
         StoreError: there are none.
