@@ -110,13 +110,14 @@ def _rows(entries: Sequence[PublishedBenchmark]) -> tuple[tuple[str, ...], ...]:
 
 
 def _known_from(entries: Sequence[PublishedBenchmark], figures: PublishedFigures) -> str:
-    """What the marks mean, the sources, and what is not known."""
+    """What the marks mean, the sources with what is known of the making, and what is not known."""
     sources: dict[str, dict[str, None]] = {}
-    for figure in (figure for entry in entries for figure in entry.figures):
-        sources.setdefault(f"[{figure.mark}]: {MARKS[figure.mark]}", {})[
-            str(figures.sources[figure.source])
-        ] = None
-    known = "; ".join(f"{mark}: {', '.join(named)}" for mark, named in sources.items())
+    for report in (report for entry in entries for report in entry.reports):
+        text = f"{figures.sources[report.source]}, {report.at}" + (
+            f" ({report.made})" if str(report.made) else ""
+        )
+        sources.setdefault(f"[{report.mark}]: {MARKS[report.mark]}", {})[text] = None
+    known = ". ".join(f"{mark}: {'; '.join(named)}" for mark, named in sources.items())
     gaps: dict[str, list[PublishedBenchmark]] = {}
     for entry in entries:
         for unknown in entry.unknown:

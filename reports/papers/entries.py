@@ -75,7 +75,7 @@ def _entry(source: Source, row: Row) -> Entry:
         row["method"],
         row["method_name"] or row["method"],
         row["conditioning"] or "",
-        settings_of(row["method_config"]),
+        {"weights": source.base_models.get(row["method"], DASH), **settings_of(row["method_config"])},
     )
 
 

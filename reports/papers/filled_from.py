@@ -9,6 +9,7 @@ from functools import cached_property
 
 from ...core.errors import StoreError
 from ...core.run_folders import Results
+from ..tables.measurement import DASH
 from ..tables.run_tables import NUM_DIGEST_CHARACTERS, Row, RunTables, json_object
 from .spec import SPEED_UP, ColumnSpec, CostSpec, TableError, TableSpec
 
@@ -53,6 +54,20 @@ class Source:
             for entry in json_object(row["run_file"]).get("datasets") or ():
                 if isinstance(entry, Mapping) and "name" in entry:
                     found[str(entry.get("label") or entry["name"])] = str(entry["name"])
+        return found
+
+    @cached_property
+    def base_models(self) -> dict[str, str]:
+        """Where the pipeline of each method lies, by label; a method's recorded settings leave it out."""
+        found = {}
+        for row in self.optional("runs"):
+            run_file = json_object(row["run_file"])
+            roles = run_file.get("weights") or {}
+            for entry in run_file.get("methods") or ():
+                if isinstance(entry, Mapping) and "name" in entry:
+                    role = (entry.get("config") or {}).get("weights", "pipeline")
+                    place = roles.get(role, "" if role == "pipeline" else role)
+                    found[str(entry.get("label") or entry["name"])] = str(place) or DASH
         return found
 
     @cached_property

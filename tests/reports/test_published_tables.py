@@ -23,6 +23,10 @@ def test_sources_that_disagree_stand_in_one_cell_and_are_named_below() -> None:
     assert cells[3] == "998 [T]; 1290 [T] (in ModelScope's table)"
     assert "README.md @ 1e5e6e9" in table.protocol
     assert "Notes on ModelScopeT2V" in table.protocol
+    assert (
+        "the paper's Table 1 (2,048 videos for FVD and FID-vid, all captions for CLIPSIM; 16 frames; 3 fps;"
+        in (table.protocol)
+    )
 
 
 def test_costs_name_their_device() -> None:

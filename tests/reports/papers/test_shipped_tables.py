@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from reelbench.core import registry
 from reelbench.core.run_folders import Results
 from reelbench.reports.papers.build import build_table
+from reelbench.reports.papers.filled_from import Source
 from reelbench.reports.papers.markdown import table_markdown
 from reelbench.reports.papers.numbers import as_published
 from reelbench.reports.papers.paper_table import PaperTable
 from reelbench.reports.papers.spec import load_spec, shipped_tables
 from reelbench.reports.published import PublishedFigures, load_published
+from reelbench.reports.tables.run_tables import RunTables, flat_settings
 
 ROOT = Path(__file__).resolve().parents[3]
 BENCHMARK = Results(ROOT / "docs" / "benchmark", ROOT / "docs" / "benchmark")
@@ -47,6 +51,25 @@ def test_a_table_of_the_recorded_benchmark(name: str) -> None:
         if part.is_published:
             assert all(not cell.rank and not cell.stars for row in part.rows for cell in row.cells)
     assert "as published, not measured here, and not ranked" in table_markdown(table)
+
+
+def test_a_base_model_is_what_the_run_file_names() -> None:
+    source = Source(BENCHMARK)
+    methods = [{"name": "zs2"}, {"name": "zs2", "label": "b", "config": {"weights": "hub/b"}}]
+    run_file = json.dumps({"methods": methods, "weights": {"pipeline": "sprites/t2i"}})
+    source.tables = RunTables(runs=[{"run_file": run_file}])
+    assert source.base_models == {"zs2": "sprites/t2i", "b": "hub/b"}
+    source = Source(BENCHMARK)
+    source.tables = RunTables(runs=[{"run_file": json.dumps({"methods": methods[:1]})}])
+    assert source.base_models == {"zs2": "–"}, "a record without places does not invent one"
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_tables() if load_spec(name).settings])
+def test_the_settings_of_an_ablation_are_those_of_its_methods(name: str) -> None:
+    spec = load_spec(name)
+    for method in (method for rows in spec.rows for method in rows.methods):
+        config = registry.get("methods", method).Config().model_dump(mode="json")
+        assert {setting.path for setting in spec.settings} <= set(flat_settings(config))
 
 
 def test_every_published_figure_is_shown_by_a_table() -> None:
