@@ -35,9 +35,13 @@ if (!data || !data.rows.length) return;
 
 const rows = data.rows;
 const measures = data.metrics.map((metric, index) => ({ ...metric, of: (clip) => clip.v?.[index] ?? undefined }));
-const quality = measures.slice(0, 3);  // lines under each clip
+// The lines under a clip: of each data set the first that it was measured by.
+const quality = data.datasets.map((_, index) => {
+  const clips = rows.filter((row) => row.d === index).flatMap((row) => row.clips);
+  return measures.filter((measure) => clips.some((clip) => measure.of(clip) !== undefined)).slice(0, 3);
+});
 if (rows.some((row) => row.clips.some((clip) => clip.t !== undefined))) {
-  measures.push({ name: "seconds", label: "Sampling", unit: "s", of: (clip) => clip.t });
+  measures.push({ name: "seconds", label: "Sampling", short: "Sampling", unit: "s", of: (clip) => clip.t });
 }
 const motionMeasure = measures.find((measure) => measure.name.startsWith("motion_magnitude"));
 for (const row of rows) {
@@ -344,7 +348,7 @@ function linesOf(shownMeasures) {
   const isOfInterest = (clip) => by && [state.of, state.minus, ""].includes(data.methods[clip.m]);
   return (clip) => shownMeasures.map((measure) => {
     // The value first: a long label is cut off.
-    const text = `${words(measure.of(clip), measure.unit)} ${measure.label}`;
+    const text = `${words(measure.of(clip), measure.unit)} ${measure.short}`;
     const line = make("small", { textContent: text, title: text });
     if (measure === by && (!state.of || isOfInterest(clip))) line.className = "by";
     return line;
@@ -389,16 +393,15 @@ function measureLayout() {
   const fitPx = Math.min(FIT_PX[1], Math.floor((inner + gap) / Math.max(1, numTiles) - gap));
   const tilePx = Math.min(TILE_PX[state.size] || fitPx, inner);
   const by = sortedBy();
-  const shownMeasures = by && !quality.includes(by) ? [by, ...quality.slice(0, 2)] : quality;
+  const shown = quality.map((own) => (by ? [by, ...own.filter((measure) => measure !== by).slice(0, 2)] : own));
   const columns = Math.max(1, Math.floor((inner + gap) / (tilePx + gap)));
-  layout = { rem, inner, tilePx, gap, columns, shownMeasures, captionLines: 1 + shownMeasures.length };
+  layout = { rem, inner, tilePx, gap, columns, shown };
   list.style.setProperty("--tile", `${tilePx}px`);
-  list.style.setProperty("--lines", layout.captionLines);
 }
 function heightOf(row) {
-  const { rem, inner, tilePx, gap, columns, captionLines } = layout;
+  const { rem, inner, tilePx, gap, columns, shown } = layout;
   const lines = Math.ceil((shownClips(row).length + (row.reference ? 1 : 0)) / columns);
-  const tilesPx = lines * (Math.round(tilePx * ratios[row.d]) + captionLines * 1.15 * rem + gap) - gap;
+  const tilesPx = lines * (Math.round(tilePx * ratios[row.d]) + (1 + shown[row.d].length) * 1.15 * rem + gap) - gap;
   row.isLong = row.prompt.length * 0.6 * rem > inner || /\n/.test(row.prompt);
   return Math.ceil(tilesPx + ((row.isLong ? 2.8 : 1.4) + 1.3 + 2.2 + 1.2 + 0.7) * rem + 4);
 }
@@ -462,12 +465,13 @@ function render() {
   }
 }
 function add(row, index) {
-  const shown = view(row, layout.tilePx, linesOf(layout.shownMeasures));
+  const shown = view(row, layout.tilePx, linesOf(layout.shown[row.d]));
   const label = `prompt-${index}`;
   const open = make("button", { type: "button", textContent: "Large", "aria-label": "Show this prompt large" });
   open.addEventListener("click", () => openLarge(row));
   shown.controls.append(open);
   shown.tiles.style.gridTemplateColumns = `repeat(${layout.columns}, ${layout.tilePx}px)`;
+  shown.tiles.style.setProperty("--lines", 1 + layout.shown[row.d].length);
   shown.tiles.style.setProperty("--view", `${Math.round(layout.tilePx * ratios[row.d])}px`);
   shown.node = make("article", { className: "entry", tabIndex: 0, "aria-posinset": index + 1, "aria-setsize": chosen.length, "aria-labelledby": label },
     make("div", { className: "box" },
@@ -513,7 +517,8 @@ function openLarge(row) {
     const tilePx = Math.floor(Math.min(across, Math.max(down, 120)));
     if (tilePx > best.tilePx) best = { tilePx, columns };
   }
-  enlarged = view(row, best.tilePx, linesOf(measures));
+  enlarged = view(row, best.tilePx, (clip) =>
+    linesOf(measures.filter((measure) => measure.of(clip) !== undefined))(clip));
   enlarged.tiles.style.gridTemplateColumns = `repeat(${best.columns}, ${best.tilePx}px)`;
   enlarged.tiles.style.setProperty("--tile", `${best.tilePx}px`);
   enlarged.tiles.style.setProperty("--view", `${Math.round(best.tilePx * ratios[row.d])}px`);

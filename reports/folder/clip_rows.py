@@ -25,9 +25,10 @@ def clip_data(run: RunTables, tables_folder: Path, clips_folder: Path) -> dict[s
         clips_folder: where the files are put, see `place_clips`.
 
     Returns:
-        `methods` and `datasets` (names), `metrics` (label, unit, whether higher is better), `rows`. Of a row
-        `methods` has a clip for each method that has one: `m` its index, `f` the file, `n` frames at `r` a
-        second, `w` x `h` pixels, `s` the status, `e` what failed, `v` values by the metrics' order.
+        `methods` and `datasets` (names), `metrics` (their label has the protocol where there are several),
+        `rows`. Of a row `clips` has one for each method that has one: `m` the method's index, `f` the file,
+        `n` frames at `r` a second, `w` x `h` pixels, `s` the status where it is not done, `e` what failed,
+        `t` seconds of sampling, `v` values in the metrics' order.
     """
     clips = run.rows("clips")
     seeds = sorted({row["seed"] or 0 for row in clips if row["side"] == "generated"})
@@ -169,8 +170,7 @@ class _Scores:
                 {
                     "name": f"{metric}, {protocol}" if several[metric] > 1 else metric,
                     "label": f"{label} ({protocol})" if several[metric] > 1 else label,
-                    "unit": row.get("unit") or "",
-                    "higher": row.get("higher_is_better"),
+                    "short": label,
                 }
             )
         index = {key[:2]: number for number, key in enumerate(keys)}

@@ -7,6 +7,7 @@ beyond a budget of bytes are named instead. The same tables give the same bytes.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +23,20 @@ from ..tables.lead import legend
 from ..tables.measurement import finite, format_measurement, format_p_value, format_rounded, is_value
 from ..tables.method_table import MethodTable
 from ..tables.prediction import prediction_tables
-from ..tables.run_tables import NUM_DIGEST_CHARACTERS, Row, RunTables, protocol_key, protocol_text
+from ..tables.run_tables import (
+    NUM_DIGEST_CHARACTERS,
+    Row,
+    RunTables,
+    json_object,
+    order_key,
+    protocol_key,
+    protocol_text,
+)
 from .dot_plot import DotPlot, Mark, dot_plot
 from .failures import failures_of
 from .html_clips import prompt_groups
 from .run_clips import clips_by_prompt
-from .size_plot import size_plots
+from .run_plots import quality_plots, size_plots, spread_plots
 
 MAX_COLUMNS = 8
 """Columns of values that a laptop's window holds; with more, cost has a table of its own."""
@@ -94,6 +103,8 @@ def page_context(run: RunTables) -> dict[str, Any]:
         StoreError: a table is missing or cannot be read.
     """
     clips, table, edits = run.rows("clips"), comparison_table(run), edit_tables(run)
+    shown = (row.method for part in table.sections for group in part.groups for row in group.rows)
+    methods = sorted(set(shown), key=lambda name: order_key(name, run.method_order))
     return {
         "runs": [_run_facts(row) for row in run.rows("runs")],
         "title": table.run or "Reelbench",
@@ -106,10 +117,14 @@ def page_context(run: RunTables) -> dict[str, Any]:
         "ablation_tables": ablation_tables(run),
         "plots": [_metric_plots(section) for section in table.sections],
         "comparisons": _comparison_views(run.rows("comparisons"), metric_labels(run)),
-        "size_plots": size_plots(run.rows("curves")),
+        "quality_plots": [plot for part in table.sections for plot in quality_plots(part, methods)],
+        "size_plots": size_plots(run),
+        "spread_plots": spread_plots(run),
         "failures": failures_of(clips, run.rows("features")),
         "num_clips": sum(row["side"] == "generated" for row in clips),
         "configurations": _configurations(run.summary),
+        "reproduction": _reproduction(run),
+        "signatures": _signatures(run.summary),
         "table_parts": table_parts,
         "whole_table": whole_table,
     }
@@ -248,6 +263,32 @@ def _comparison_views(rows: Iterable[Row], labels: Mapping[str, str]) -> list[di
 
 def _pair(row: Row) -> str:
     return f"{row['method_a']} − {row['method_b']}"
+
+
+def _reproduction(run: RunTables) -> str:
+    """Commands that write the run file anew and run it; "" where the tables are not of a run."""
+    from yaml import safe_dump
+
+    files = [json_object(row["run_file"]) for row in run.rows("runs")]
+    if len(files) != 1 or not files[0].get("methods") or not any("config" in m for m in files[0]["methods"]):
+        return ""
+    name = re.sub(r"[^A-Za-z0-9_-]", "-", str(files[0].get("name") or "run"))
+    text = safe_dump(files[0], sort_keys=False, allow_unicode=True, width=100)
+    return f"cat > {name}.yaml <<'END_OF_RUN_FILE'\n{text}END_OF_RUN_FILE\nreelbench run {name}.yaml"
+
+
+def _signatures(summary: Iterable[Row]) -> list[tuple[str, str, str]]:
+    """What each number says of how it was made: (metric, data set, signature), each once."""
+    found = {
+        (
+            row["label"] or row["metric"],
+            ", ".join(filter(None, (row["dataset"], row["split"]))),
+            row["signature"],
+        )
+        for row in summary
+        if row["signature"]
+    }
+    return sorted(found)
 
 
 def _configurations(summary: Iterable[Row]) -> list[dict[str, str]]:

@@ -22,12 +22,14 @@ class Page(html.parser.HTMLParser):
         super().__init__()
         self.tags: list[str] = []
         self.references: list[str] = []
+        self.ids: list[str] = []
         self.words: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.references += [value or "" for name, value in attrs if name in ("src", "href")]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
 
     def handle_data(self, data: str) -> None:
         self.words.append(data.strip())
@@ -40,7 +42,8 @@ def page(make_tables: Callable[..., Path], tmp_path: Path) -> Page:
 
 
 def test_the_report_holds_everything_it_shows(page: Page) -> None:
-    assert [r for r in page.references if not r.startswith(("data:video/mp4;base64,", "#note-"))] == []
+    assert [r for r in page.references if not r.startswith(("data:video/mp4;base64,", "#"))] == []
+    assert {r for r in page.references if r.startswith("#")} <= {f"#{name}" for name in page.ids}
     # Two prompts x (reference + four methods), less one that failed.
     assert page.tags.count("video") == 9
     assert "failed: ClipRefusedError" in page.words
