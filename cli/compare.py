@@ -28,7 +28,7 @@ def compare(
     a: ResultsArgument,
     b: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN_B]", help="What A is held against; without it, A itself."),
+        typer.Argument(metavar="RUN_B", help="What A is held against; without it, A itself."),
     ] = None,
     method_a: Annotated[
         str | None,

@@ -98,6 +98,12 @@ def set_cell(
             "clips were made from a part of these references, and closeness to them would count as a "
             f"merit: see {counterpart}",
         )
+    few = ours["warn_below_n"]
+    if few and min(cell.n_a, cell.n_b) < few:
+        said = (
+            f"below {few} clips tables mark no value of this metric, and differences of FVD are exaggerated"
+        )
+        cell = replace(cell, notes=(*cell.notes, said))
     recorded = _recorded(cell, a) if a is b else None
     try:
         metric = _set_metric(ours, a)
@@ -121,9 +127,6 @@ def set_cell(
         return untested(cell, error.message)
     if found is None:
         return untested(cell, f"{cell.label} has no paired test")
-    few = metric.warn_below_n
-    if few and len(sets.samples) < few:
-        cell = replace(cell, notes=(*cell.notes, f"below {few} clips: the difference is exaggerated"))
     cell = with_test(cell, found, centred_sets(found))
     return Tested(_equal(cell) if is_equal else cell, found.resolution, sets=(metric, sets))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields as fields_of
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from scipy.stats import ttest_rel
 from typer.testing import CliRunner
 
+import reelbench
 from reelbench.cli.main import app
 from reelbench.core.errors import ReelbenchError, UnknownNameError
 from reelbench.core.store import Store
@@ -371,3 +373,21 @@ def test_the_page_shows_the_clips_that_move_a_difference_beside_each_other_and_f
     page.goto(tight.as_uri())
     assert page.locator("video").count() == 0
     assert "not embedded" in page.locator("main").inner_text()
+
+
+def test_the_documented_example_runs_on_the_recorded_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(reelbench.__file__).parent
+    monkeypatch.chdir(root)
+    (code,) = re.findall(r"```python\n(.*?)```", (root / "docs" / "compare.md").read_text(), re.DOTALL)
+    variables: dict[str, Any] = {}
+    exec(compile(code, "docs/compare.md", "exec"), variables)
+    found = variables["found"]
+    clipsim, fvd = cell(found), cell(found, "fvd")
+    assert (clipsim.num_pairs, clipsim.verdict) == (256, "equivalent")
+    # The run's own table has tested its two methods: that is taken, with the sign of A less B.
+    assert fvd.verdict == "better"
+    assert fvd.difference == pytest.approx(fvd.value_a - fvd.value_b)
+    assert any("below 400 clips" in note for note in fvd.notes)
+    turned = cell(compare(root / "docs" / "benchmark", method_a="zs2", method_b="simda"), "fvd")
+    assert turned.verdict == "worse"
+    assert (turned.low, turned.high) == pytest.approx((-fvd.high, -fvd.low))
