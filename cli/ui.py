@@ -52,7 +52,7 @@ def ui(
         raise StoreError(f"{relative(folder)} has no page", "`reelbench report` with the run file writes it")
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listening(port, DEFAULT_PORT))
-        server = PageServer(listener, folder, _clips(results))
+        server = PageServer(listener, folder)
         threading.Thread(target=server.serve_forever, args=(0.2,), daemon=True).start()
         stack.callback(server.shutdown)
         typer.echo(f"page     {server.page}")
@@ -65,18 +65,6 @@ def ui(
         typer.echo("Ctrl-C ends what was started here.")
         while True:
             time.sleep(1.0)
-
-
-def _clips(results: Results) -> set[Path]:
-    """The files that the tables name: what a page may show beside the files of the results."""
-    from ..reports.mlflow.records import rows_if_there
-    from ..reports.pages.run_clips import locate
-    from ..reports.tables.run_tables import RunTables
-
-    rows = rows_if_there(RunTables(results.tables), "clips")
-    names = {row[column] for row in rows for column in ("path", "preview")} - {None}
-    found = (locate(name, results.tables) for name in names)
-    return {path for path in found if path is not None and path.is_file()}
 
 
 def _mlflow(run: str, results: Results, stack: contextlib.ExitStack) -> str:

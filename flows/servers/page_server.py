@@ -1,4 +1,4 @@
-"""A small web server for the page of a run: the files of its results and the clips that it names, no others.
+"""A small web server for the page of a run: the files of its results, and no others.
 
 It listens on the loopback only, reads only, lists nothing, and answers parts of files, without which a
 browser cannot seek in a video. Requests under another name than this machine's loopback are refused: a page
@@ -11,12 +11,11 @@ import contextlib
 import os
 import re
 import socket
-from collections.abc import Iterable
 from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -51,22 +50,16 @@ class PageServer(ThreadingHTTPServer):
 
     Args:
         listener: a listening socket of 127.0.0.1; the caller closes it.
-        folder: of the results.
-        clips: files outside of it that the page may show.
+        folder: of the results; what is linked from elsewhere by symbolic links stays there.
     """
 
     daemon_threads = True
 
-    def __init__(self, listener: socket.socket, folder: Path, clips: Iterable[Path] = ()) -> None:
+    def __init__(self, listener: socket.socket, folder: Path) -> None:
         super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
         self.folder = folder.resolve()
-        self.clips = frozenset(str(path.resolve()) for path in clips)
-        # Relative links of the page lead to the clips: addresses are paths below what all have in common.
-        self.root = Path(os.path.commonpath([str(self.folder), *self.clips]))
-        if self.root.is_file():
-            self.root = self.root.parent
         self.port = listener.getsockname()[1]
         self.hosts = {f"{name}:{self.port}" for name in ("127.0.0.1", "localhost")}
 
@@ -74,18 +67,13 @@ class PageServer(ThreadingHTTPServer):
     def page(self) -> str:
         """The address of the run's page."""
         found = next((name for name in PAGES if (self.folder / name).is_file()), PAGES[-1])
-        return f"http://127.0.0.1:{self.port}{self.path_of(self.folder / found)}"
-
-    def path_of(self, file: Path) -> str:
-        """The part of the address of a file."""
-        return "/" + quote(str(file.relative_to(self.root)))
+        return f"http://127.0.0.1:{self.port}/{found}"
 
     def file_at(self, path: str) -> Path | None:
         """The file that an address names, None where it may not be read or is not there."""
         with contextlib.suppress(OSError, ValueError, RuntimeError):
-            file = Path(os.path.normpath(f"{self.root}/{unquote(path).lstrip('/')}")).resolve(strict=True)
-            is_ours = file.is_relative_to(self.folder) or str(file) in self.clips
-            if is_ours and file.is_file():
+            file = (self.folder / unquote(path).lstrip("/")).resolve(strict=True)
+            if file.is_relative_to(self.folder) and file.is_file():
                 return file
         return None
 
@@ -109,6 +97,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         file = self.server.file_at(path)
+        if file is None and path == "/favicon.ico":  # browsers ask, and would show an error
+            self.send_response(HTTPStatus.NO_CONTENT)
+            self.end_headers()
+            return
         if file is None:
             self._refuse(HTTPStatus.NOT_FOUND, "no such file in these results")
             return

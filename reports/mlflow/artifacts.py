@@ -87,7 +87,7 @@ class Artifacts:
             title = f"{shown[key]} · protocol {key[2] or '(none)'}"
             svg = chart_svg(title, rows, self.records.names, tables.method_order)
             if svg is not None:
-                write_text_atomic(folder / f"chart {_file_name(place)}.svg", svg)
+                write_text_atomic(folder / f"chart_{_file_name(place)}.svg", svg)
 
     def _write_grids(self, folder: Path, tables: RunTables) -> None:
         scores = rows_if_there(tables, "scores")
@@ -97,7 +97,7 @@ class Artifacts:
             number = numbers[prompt.dataset] = numbers.get(prompt.dataset, -1) + 1
             page = clip_grid(prompt, tables.method_order, scores, labels, self.tables_folder)
             # Sample ids and prompts are foreign text and name no file.
-            write_text_atomic(folder / "clips" / f"{_file_name(prompt.dataset)} {number:03d}.html", page)
+            write_text_atomic(folder / "clips" / f"{_file_name(prompt.dataset)}_{number:03d}.html", page)
 
     def write_child(self, child: Record, folder: Path) -> None:
         """Write the files of a child: `summary.json`, and its first clips with their prompts."""
@@ -171,8 +171,7 @@ def _cell(value: Any) -> Any:
 
 def _file_name(text: str) -> str:
     """A data set's label as a part of a file's name."""
-    kept = "".join(letter if letter.isalnum() or letter in "-_ " else "_" for letter in text)
-    return kept.strip()[:60] or "data"
+    return "".join(letter if letter.isalnum() or letter == "-" else "_" for letter in text)[:60] or "data"
 
 
 _WITH_PATHS = (

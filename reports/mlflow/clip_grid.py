@@ -21,10 +21,10 @@ MAX_BYTES = 24 * 2**20
 _STYLE = """
 body{font:14px/1.4 system-ui,sans-serif;margin:16px;color:#1c2024;background:#fff}
 h1{font-size:16px;margin:0 0 2px}p{margin:0 0 12px;color:#5b6670}
-.clips{display:flex;flex-wrap:wrap;gap:12px}figure{margin:0;width:200px}
-video,img{width:200px;display:block;background:#e7ebee;image-rendering:pixelated}
+.clips{display:flex;flex-wrap:wrap;gap:12px}figure{margin:0;width:160px}
+video,img{width:160px;display:block;background:#e7ebee;image-rendering:pixelated}
 figcaption{padding:4px 0}figcaption b{display:block}small{display:block;color:#5b6670}
-.none{width:200px;min-height:120px;background:#e7ebee;padding:8px;box-sizing:border-box}
+.none{width:160px;min-height:120px;background:#e7ebee;padding:8px;box-sizing:border-box}
 @media(prefers-color-scheme:dark){body{color:#e6eaed;background:#11171c}small,p{color:#9aa6b0}
 video,img,.none{background:#26313a}}
 """

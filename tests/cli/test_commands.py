@@ -31,6 +31,7 @@ COMMANDS = {
         "--allow-plugin-files",
         "--allow-outside",
     ],
+    "ui": ["RUN", "--port", "--mlflow", "--open"],
     "history": ["RUN_FILE", "--output", "--last", "--method", "--metric", "--csv", "--json", "--prune"],
     "status": RUN_FILE,
     "report": [*RUN_FILE, "--id", "--markdown", "--html", "--json"],
@@ -131,13 +132,19 @@ HEAVY = {"torch", "prefect", "ray", "mlflow", "pandas", "pyarrow", "numpy", "av"
 
 def test_commands_and_flags_are_what_users_know() -> None:
     group: Any = get_command(app)
-    assert flags_of(group) == COMMANDS | {"train": [], "world": []}
+    assert flags_of(group) == COMMANDS | {"mlflow": [], "train": [], "world": []}
 
 
 def test_trainings_and_their_flags_are_what_users_know() -> None:
     from reelbench.cli.train import app as trainings
 
     assert flags_of(get_command(trainings)) == TRAININGS
+
+
+def test_the_flags_of_mlflow_are_what_users_know() -> None:
+    from reelbench.cli.mlflow_sync import app as commands
+
+    assert flags_of(get_command(commands)) == {"sync": ["RUNS", "--to", "--experiment"]}
 
 
 def flags_of(group: Any) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""The server of a run's page: its own files and the clips that it names, parts of them, and nothing else."""
+"""The server of a run's page: the files of its results, parts of them, and nothing else."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from reelbench.flows.servers.ports import PortError, listening
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[PageServer]:
-    results, clip = tmp_path / "out" / "demo" / "1", tmp_path / "out" / "store" / "ab" / "preview.mp4"
+    results = tmp_path / "out" / "demo" / "1"
     for path, content in (
         (results / "report.html", b"<p>page</p>"),
         (results / "tables" / "a b.json", b"{}"),
-        (clip, bytes(range(100))),
-        (clip.with_name("record.json"), b"secret"),
+        (results / "report" / "clips" / "a.mp4", bytes(range(100))),
         (tmp_path / "out" / "secret.txt", b"secret"),
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     (results / "link.txt").symlink_to(tmp_path / "out" / "secret.txt")
     with listening(0, 0) as listener:
-        made = PageServer(listener, results, [clip])
+        made = PageServer(listener, results)
         threading.Thread(target=made.serve_forever, args=(0.05,), daemon=True).start()
         yield made
         made.shutdown()
@@ -44,19 +43,19 @@ def ask(
     return found
 
 
-def test_the_page_its_files_and_its_clips_are_read(server: PageServer) -> None:
-    assert server.page.endswith("/demo/1/report.html")
-    status, content, headers = ask(server, "/demo/1/report.html")
+def test_the_page_and_its_files_are_read(server: PageServer) -> None:
+    assert server.page.endswith("/report.html")
+    status, content, headers = ask(server, "/report.html")
     assert (status, content) == (200, b"<p>page</p>")
     assert headers["Content-Type"].startswith("text/html")
     assert headers["X-Content-Type-Options"] == "nosniff"
-    assert ask(server, "/demo/1/tables/a%20b.json?x=1")[:2] == (200, b"{}")
-    assert ask(server, "/store/ab/preview.mp4")[2]["Content-Type"] == "video/mp4"
-    assert ask(server, "/")[2]["Location"] == "/demo/1/report.html"
-    assert ask(server, "/demo/1/report.html", "HEAD")[:2] == (200, b"")
-    (server.folder / "report").mkdir()
+    assert ask(server, "/tables/a%20b.json?x=1")[:2] == (200, b"{}")
+    assert ask(server, "/report/clips/a.mp4")[2]["Content-Type"] == "video/mp4"
+    assert ask(server, "/")[2]["Location"] == "/report.html"
+    assert ask(server, "/report.html", "HEAD")[:2] == (200, b"")
+    assert ask(server, "/favicon.ico")[0] == 204
     (server.folder / "report" / "index.html").write_text("new")
-    assert server.page.endswith("/demo/1/report/index.html")
+    assert server.page.endswith("/report/index.html")
 
 
 @pytest.mark.parametrize(
@@ -73,7 +72,7 @@ def test_the_page_its_files_and_its_clips_are_read(server: PageServer) -> None:
     ],
 )
 def test_parts_of_a_clip(server: PageServer, asked: str, status: int, expected: range) -> None:
-    found, content, headers = ask(server, "/store/ab/preview.mp4", Range=asked)
+    found, content, headers = ask(server, "/report/clips/a.mp4", Range=asked)
     assert (found, content) == (status, bytes(expected))
     if status == 206:
         assert headers["Content-Range"] == f"bytes {expected[0]}-{expected[-1]}/100"
@@ -83,14 +82,13 @@ def test_parts_of_a_clip(server: PageServer, asked: str, status: int, expected: 
     "path",
     [
         "/secret.txt",
-        "/demo/1/../../secret.txt",
-        "/demo/1/%2e%2e/%2e%2e/secret.txt",
-        "/demo/1/..%2f..%2fsecret.txt",
-        "/demo/1/link.txt",
-        "/store/ab/record.json",
-        "/demo/1/",
-        "/demo/1/tables",
-        "/demo/1/nothing",
+        "/../../secret.txt",
+        "/%2e%2e/%2e%2e/secret.txt",
+        "/..%2f..%2fsecret.txt",
+        "/link.txt",
+        "/report/",
+        "/tables",
+        "/nothing",
         "//etc/passwd",
         "/../../../../etc/passwd",
         "/%00",
@@ -104,10 +102,10 @@ def test_nothing_else_is_read_or_listed(server: PageServer, path: str) -> None:
 
 
 def test_other_names_and_methods_are_refused(server: PageServer) -> None:
-    assert ask(server, "/demo/1/report.html", Host="evil.example")[0] == 403
-    assert ask(server, "/demo/1/report.html", Host=f"evil.example:{server.port}")[0] == 403
-    assert ask(server, "/demo/1/report.html", Host=f"localhost:{server.port}")[0] == 200
-    assert ask(server, "/demo/1/report.html", "POST")[0] == 501
+    assert ask(server, "/report.html", Host="evil.example")[0] == 403
+    assert ask(server, "/report.html", Host=f"evil.example:{server.port}")[0] == 403
+    assert ask(server, "/report.html", Host=f"localhost:{server.port}")[0] == 200
+    assert ask(server, "/report.html", "POST")[0] == 501
 
 
 def test_a_busy_port_is_one_line_and_the_next_is_taken_where_none_was_asked_for() -> None:

@@ -107,7 +107,7 @@ def test_a_parent_and_a_child_for_each_method(
     assert parent.data.metrics["difference/sprites/FVD/text2video-zero - zs2"] == 21.5
     assert parent.data.metrics["p_holm/sprites/FVD/text2video-zero - zs2"] == 0.3
     names = {file.path for file in client.list_artifacts(parent_id)}
-    assert names == {"chart sprites.svg", "clips", "comparison.md", "report.html", "tables"}
+    assert names == {"chart_sprites.svg", "clips", "comparison.md", "report.html", "tables"}
     assert len(client.list_artifacts(parent_id, "tables")) == 7
     of_child = client.list_artifacts(children["ddim-frames"].info.run_id)
     assert [file.path for file in of_child] == ["clips", "summary.json"]

@@ -128,7 +128,7 @@ def check_server(server: Server, experiment: str, tables: Path) -> None:
     assert logged.page == f"{server.uri}/#/experiments/{parent.info.experiment_id}/runs/{logged.run_id}"
     assert parent.info.artifact_uri.startswith("mlflow-artifacts:")
     names = {file.path for file in server.client.list_artifacts(logged.run_id)}
-    assert names == {"chart sprites.svg", "clips", "comparison.md", "report.html", "tables"}
+    assert names == {"chart_sprites.svg", "clips", "comparison.md", "report.html", "tables"}
     # As long as the run was, not as its logging; what nobody recorded of a method is not made up.
     lengths = {run.info.run_id: run.info.end_time - run.info.start_time for run in runs}
     assert lengths.pop(parent.info.run_id) == 3600_000
