@@ -68,7 +68,8 @@ def client_of(uri: str) -> Any:
 def test_a_parent_and_a_child_for_each_method(
     make_tables: Callable[..., Path], tracking_uri: str, report: Path
 ) -> None:
-    parent_id = log_run(make_tables(), tracking_uri, "demo", report)
+    prefect_page = "http://127.0.0.1:4200/runs/flow-run/1"
+    parent_id = log_run(make_tables(), tracking_uri, "demo", report, prefect_page=prefect_page)
     client = client_of(tracking_uri)
     experiment = client.get_experiment_by_name("demo")
     runs = client.search_runs([experiment.experiment_id])
@@ -103,6 +104,8 @@ def test_a_parent_and_a_child_for_each_method(
     assert parent.data.tags["reelbench.run_key"] == "a" * 64
     assert parent.data.tags["weights.worlds/pipeline"] == "c" * 64
     assert "255.1 ± 5.3" in parent.data.tags["mlflow.note.content"]
+    assert f"page]({prefect_page})" in parent.data.tags["mlflow.note.content"]
+    assert parent.data.tags["reelbench.prefect_run"] == prefect_page
     assert parent.data.metrics["sprites/FVD/zs2"] == 298.1324 - 2 * 21.5
     assert parent.data.metrics["difference/sprites/FVD/text2video-zero - zs2"] == 21.5
     assert parent.data.metrics["p_holm/sprites/FVD/text2video-zero - zs2"] == 0.3
