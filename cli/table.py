@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import results_at
+from .options import relative, results_at
+
+if TYPE_CHECKING:
+    from ..reports.papers.paper_table import PaperTable
+    from ..reports.papers.write import Format, Style
 
 
 def table(
@@ -20,12 +26,39 @@ def table(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="RUN ...",
+            metavar="[RUN ...]",
             help="Run files, folders of runs (out/demo) or of their results; none: published figures.",
             show_default=False,
         ),
     ] = None,
     list_tables: Annotated[bool, typer.Option("--list", help="The tables that come with Reelbench.")] = False,
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="md (default), latex, csv, html, json or parquet; with -o its ending decides.",
+            show_default=False,
+        ),
+    ] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write it here.", show_default=False),
+    ] = None,
+    standalone: Annotated[bool, typer.Option("--standalone", help="LaTeX as a whole document.")] = False,
+    bib: Annotated[
+        Path | None,
+        typer.Option(
+            "--bib",
+            metavar="FILE",
+            help="Where the sources go, as BibTeX; default: beside -o FILE.tex.",
+            show_default=False,
+        ),
+    ] = None,
+    errors: Annotated[bool, typer.Option("--errors/--no-errors", help="Standard errors.")] = True,
+    significance: Annotated[
+        bool, typer.Option("--significance/--no-significance", help="Stars beside what is not the best.")
+    ] = True,
     dataset: Annotated[
         str,
         typer.Option(
@@ -36,24 +69,21 @@ def table(
         ),
     ] = "",
     protocol: Annotated[
-        str, typer.Option("--protocol", help="Of several protocols, this one.", show_default=False)
+        str, typer.Option("--protocol", metavar="NAME", help="Of several, this one.", show_default=False)
     ] = "",
-    errors: Annotated[bool, typer.Option("--errors/--no-errors", help="Standard errors.")] = True,
-    significance: Annotated[
-        bool, typer.Option("--significance/--no-significance", help="Stars beside what is not the best.")
-    ] = True,
     allow_mixed: Annotated[
         bool,
         typer.Option("--allow-mixed", help="Show runs that were measured otherwise as parts of their own."),
     ] = False,
 ) -> None:
-    """A table of a paper, filled from runs, with the published figures beside.
+    """A table of a paper, filled from runs, with what others published beside it.
 
     Several runs share a table where they were measured alike: same protocol, samples, seeds and references.
+    Exit code 0: written; 2: something to mend first.
     """
     from ..reports.papers.build import build_table
-    from ..reports.papers.markdown import table_markdown
     from ..reports.papers.spec import TableError, load_spec, shipped_tables
+    from ..reports.papers.write import Style
 
     if list_tables:
         for shipped in shipped_tables():
@@ -61,13 +91,61 @@ def table(
         return
     if not name:
         raise TableError("no table is named", "`reelbench table --list` has their names")
+    chosen = _format(format_, output)
     spec = load_spec(name)
+    options = {"--dataset": dataset, "--protocol": protocol}
+    words = ["reelbench", "table", name, *(runs or ())]
+    words += [word for option, value in options.items() if value for word in (option, value)]
+    words += ["--allow-mixed"] * allow_mixed + ["--no-errors"] * (not errors)
+    words += ["--no-significance"] * (not significance) + ["--standalone"] * standalone
+    words += ["-o", str(output)] if output is not None else ["--format", chosen]
     built = build_table(
         spec,
         [results_at(run) for run in runs or ()],
         dataset=dataset,
         protocol=protocol,
         allow_mixed=allow_mixed,
-        command=shlex.join(["reelbench", "table", name, *(runs or ())]),
+        command=shlex.join(words),
     )
-    typer.echo(table_markdown(built, errors=errors, significance=significance), nl=False)
+    _write(built, chosen, output, Style(errors, significance, standalone), bib)
+
+
+def _format(given: str, output: Path | None) -> Format:
+    """The format that is asked for.
+
+    Raises:
+        TableError: there is none of that name.
+    """
+    from ..core.errors import nearest
+    from ..reports.papers.spec import TableError
+    from ..reports.papers.write import FORMATS, format_of
+
+    if not given:
+        return "md" if output is None else format_of(output)
+    found: Any = {"tex": "latex", "markdown": "md"}.get(given.lower(), given.lower())
+    if found not in FORMATS:
+        close = nearest(given, FORMATS)
+        raise TableError(
+            f"no format {given!r}; known: {', '.join(FORMATS)}", f"did you mean {close!r}?" if close else None
+        )
+    return found
+
+
+def _write(built: PaperTable, chosen: Format, output: Path | None, style: Style, bib: Path | None) -> None:
+    from ..core.atomic_write import write_text_atomic
+    from ..reports.papers.spec import TableError
+    from ..reports.papers.write import bibliography, write_table, written
+
+    if output is not None:
+        for path in write_table(built, output, chosen, style, bib):
+            typer.echo(f"wrote {relative(path)}", err=True)
+        return
+    data = written(built, chosen, style)
+    if bib is not None:
+        write_text_atomic(bib, bibliography(built))
+    if isinstance(data, str):
+        typer.echo(data, nl=False)
+    elif sys.stdout.isatty():
+        raise TableError("Parquet is no text for a terminal", "-o FILE.parquet")
+    else:
+        sys.stdout.buffer.write(data)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from ...core.redaction import fit_to_leave
 from ...core.run_folders import Results
 from ...core.types import Conditioning
-from ..published import PublishedFigures, load_published
-from ..tables.build import COUNTED, OWN_NOTE, Footnotes, note_lines, span, why_missing
+from ..published import PublishedFigures
+from ..tables.build import COUNTED, OWN_NOTE, Footnotes, note_lines, references_of, span, why_missing
 from ..tables.comparison import counts_differ
 from ..tables.lead import OWN_LABEL, lead_facts, legend_bold
 from ..tables.measurement import DASH, is_value
@@ -19,8 +19,8 @@ from .edit_kinds import EditKind, edit_kinds
 from .entries import Entry, EntryGroup, absent, entries_of, grouped, setting_text, shown_settings
 from .filled_from import Source, differences, named_apart
 from .numbers import printed, printed_count
-from .paper_table import PaperCell, PaperColumn, PaperRow, PaperTable, RowGroup, TablePart
-from .published_rows import published_facts, published_part
+from .paper_table import STARS, PaperCell, PaperColumn, PaperRow, PaperTable, RowGroup, TablePart
+from .published_rows import published_facts, published_metric, published_part, shipped_figures
 from .ranking import Ranking, ranking, tests_of
 from .spec import SPEED_UP, ColumnSpec, CostSpec, TableError, TableSpec
 
@@ -70,7 +70,7 @@ def build_table(
             f"these runs cannot share the table {spec.name!r}: {'; '.join(apart)}",
             "measure both alike, or --allow-mixed shows each run as a part of its own, ranked apart",
         )
-    return _Table(spec, sources, figures or load_published(), command).build(is_mixed=bool(apart))
+    return _Table(spec, sources, figures or shipped_figures(), command).build(is_mixed=bool(apart))
 
 
 def _refuse_the_empty(spec: TableSpec, sources: Sequence[Source]) -> None:
@@ -135,21 +135,22 @@ class _Table:
                     f"`reelbench table {spec.name} RUN` fills it; a run needs {needs(spec)}",
                 ),
             )
+        shown = (*parts, *(part for part in published if list(part.rows)))
         return PaperTable(
             name=spec.name,
             title=spec.title,
             caption=spec.caption,
             columns=tuple(self.columns),
-            parts=(*parts, *(part for part in published if list(part.rows))),
+            parts=shown,
             settings=(*(s.label or s.path for s in self.settings), *(["Saw"] if self.shows_saw else [])),
             cost_heading=self._cost_heading(),
             shows_n=self.shows_n,
             group_heading=(spec.group_by.label or spec.group_by.path) if spec.group_by else "",
-            legend=self._legend(bool(parts)),
+            legend=self._legend(shown),
             facts=tuple((name, fit_to_leave(text)) for name, text in facts),
             footnotes=tuple(map(fit_to_leave, self.footnotes.texts)),
             runs={source.name: source.signature for source in self.sources},
-            command=self.command,
+            command=fit_to_leave(self.command),
         )
 
     def _measured_parts(self, kinds: Sequence[EditKind], is_mixed: bool) -> Iterator[TablePart]:
@@ -217,7 +218,7 @@ class _Table:
         ]
         settings = [setting_text(setting, entry) for setting in self.settings]
         return PaperRow(
-            label=entry.label,
+            label=fit_to_leave(entry.label),
             cells=cells,
             settings=(*settings, *([entry.saw or DASH] if self.shows_saw else [])),
             saw=entry.saw,
@@ -241,7 +242,7 @@ class _Table:
             reason = entry.reasons.get(index) or why_missing(row, spec.metric)
             return PaperCell(DASH, row=row, marks=self.footnotes.marks([reason]))
         notes = [note for note in note_lines(row) if note not in self._shared_notes(index)]
-        if row["references"] == "own" and not column.label.endswith(OWN_LABEL):
+        if references_of(row) == "own" and not column.label.endswith(OWN_LABEL):
             notes.append(OWN_NOTE)
         if is_value(row["coverage"]) and row["coverage"] < 1:
             notes.append(f"of {row['coverage']:.1%} of the clips that were asked for")
@@ -288,7 +289,7 @@ class _Table:
             where = f" on {dataset}" if dataset else ""
             notes = [f"{label}: {spec.metric}{where} is {_UNRECORDED}"]
         measured = [row for row in rows if is_value(row["value"])]
-        if measured and all(row["references"] == "own" for row in measured):
+        if measured and all(references_of(row) == "own" for row in measured):
             label += OWN_LABEL
         return PaperColumn(
             label=label,
@@ -303,12 +304,8 @@ class _Table:
 
     def _published_direction(self, spec: ColumnSpec | CostSpec) -> bool | None:
         """The better direction by the published figures of a column that nothing was measured for."""
-        wanted = (spec.published or spec.label).casefold()
-        for entry in self.figures.benchmarks:
-            for figure in entry.figures:
-                if figure.metric.casefold() == wanted:
-                    return getattr(figure, "higher_is_better", None)
-        return None
+        known = self.figures.metrics.get(published_metric(spec, spec.label, self.figures))
+        return None if known is None else known.better == "higher"
 
     def _cost_heading(self) -> str:
         """What stands over the costs: with the device where all of them were made on one."""
@@ -331,9 +328,7 @@ class _Table:
                     lambda row: protocol_text(row["protocol"] or "", row["protocol_digest"] or "")
                 ),
             ),
-            ("Clips per method", "" if self.shows_n else self._by_column(lambda row: str(row["n"]))),
-            ("Source videos", self._by_column(lambda row: str(row["num_sources"] or ""))),
-            ("Seeds", self._by_column(lambda row: str(row["num_seeds"] or ""))),
+            ("Samples", self._by_column(self._samples)),
             ("Reference clips", self._by_column(lambda row: str(row["n_reference"] or ""))),
         ]
         saw = {entry.saw for entry in self.entries}
@@ -354,6 +349,13 @@ class _Table:
             facts.append(("Runs", "; ".join(dict.fromkeys(source.signature for source in self.sources))))
         return [(name, text) for name, text in facts if text]
 
+    def _samples(self, row: Row) -> str:
+        """ "256 clips a method, of 256 source videos, 1 seed"; without what differs between rows."""
+        clips = "" if self.shows_n else f"{row['n']} clips a method"
+        sources = f"{'of ' if clips else ''}{row['num_sources']} source videos" if row["num_sources"] else ""
+        seeds = f"{row['num_seeds']} seed{'' if row['num_seeds'] == 1 else 's'}" if row["num_seeds"] else ""
+        return ", ".join(filter(None, [clips, "" if self.shows_n else sources, seeds]))
+
     def _by_column(self, text_of: Callable[[Row], str]) -> str:
         """ "text", or "text (FVD, KVD); other (CLIPSIM)" where columns differ."""
         texts: dict[str, dict[str, None]] = {}
@@ -368,25 +370,28 @@ class _Table:
             return next(iter(texts))
         return "; ".join(f"{text} ({', '.join(of)})" for text, of in texts.items())
 
-    def _legend(self, is_measured: bool) -> str:
-        parts = []
-        if is_measured:
+    def _legend(self, parts: Sequence[TablePart]) -> str:
+        """What the marks mean that occur."""
+        cells = [cell for part in parts for row in part.rows for cell in row.cells]
+        texts = []
+        if any(cell.rank == "best" for cell in cells):
             columns = [_lead_column(column, self.entries, i) for i, column in enumerate(self.columns)]
-            parts.append(legend_bold(columns))
-            parts.append(
-                "Underlined: the same among those that are not bold. *, **, ***: differs from the best value "
-                "with p at most 0.05, 0.01, 0.001."
-            )
-        if self.spec.published:
-            parts.append("†: as published, not measured here, and not ranked.")
-        return " ".join(parts)
+            texts.append(legend_bold(columns))
+        if any(cell.rank == "second" for cell in cells):
+            texts.append("Underlined: the same among those that are not bold.")
+        if any(cell.stars for cell in cells):
+            levels = ", ".join(f"{stars} p ≤ {most:g}" for stars, most in reversed(STARS))
+            texts.append(f"Differs from the best value by the paired test: {levels}.")
+        if any(part.is_published for part in parts):
+            texts.append("†: as published, not measured here, and not ranked.")
+        return " ".join(texts)
 
 
 def _lead_column(column: PaperColumn, entries: Sequence[Entry], index: int) -> Column:
     """A column as the rule of what is best takes it."""
     rows = [entry.rows[index] for entry in entries if index in entry.rows]
     level = "cost" if column.is_cost else rows[0]["level"] if rows else ""
-    references = {row["references"] or "" for row in rows}
+    references = {references_of(row) for row in rows}
     return Column(
         metric=rows[0]["metric"] if rows else column.metric,
         label=f"{column.heading} {column.label}".strip(),

@@ -59,7 +59,7 @@ def entries_of(spec: TableSpec, sources: Sequence[Source]) -> list[Entry]:
         for index, cost in enumerate(spec.costs, len(spec.columns)):
             _add_cost(cost, index, source, spec, mine)
         for method in sorted(mine, key=lambda label: order_key(label, source.tables.method_order)):
-            if mine[method].rows or mine[method].derived:
+            if mine[method].rows or mine[method].derived or mine[method].reasons:
                 found[number, method] = mine[method]
     labels = [entry.label for entry in found.values()]
     for entry in found.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 
 from ..tables.measurement import DASH, format_count, format_measurement, is_value
 
@@ -54,21 +55,20 @@ def printed_count(count: float | None, *, scale: float = 1.0, digits: int | None
     )
 
 
-def as_published(text: str, scale_there: float, scale_here: float) -> str:
-    """A published figure in the scale of a table, with the digits it was published with.
+def as_published(printed_there: str, scale_there: float, scale_here: float) -> str:
+    """A published number in the scale of a table, with the digits it was published with.
 
     Args:
-        text: as it was printed.
-        scale_there: what it was multiplied by where it was published.
+        printed_there: as its source prints it.
+        scale_there: what it was multiplied by there.
 
-    >>> as_published("0.2930", 1, 1), as_published("92.40", 100, 1), as_published("0.2945", 1, 100)
-    ('0.2930', '0.9240', '29.45')
+    >>> as_published("0.2930", 1, 1), as_published("92.4", 100, 1), as_published("0.2930", 1, 100)
+    ('0.2930', '0.924', '29.30')
+    >>> as_published("1294", 1, 1e-3)
+    '1.294'
     """
-    ratio = scale_here / scale_there
-    if ratio == 1:
-        return text
-    shift = round(math.log10(ratio))
-    if not math.isclose(10.0**shift, ratio):
-        return f"{float(text) * ratio:.4g}"
-    decimals = max(0, len(text.partition(".")[2]) - shift)
-    return f"{float(text) * ratio:.{decimals}f}"
+    if scale_there == scale_here:
+        return printed_there
+    number = Decimal(printed_there) * Decimal(repr(scale_here)) / Decimal(repr(scale_there))
+    decimals = len(printed_there.partition(".")[2]) + round(math.log10(scale_there / scale_here))
+    return f"{number:.{max(0, decimals)}f}"

@@ -54,15 +54,24 @@ class Figure:
     Attributes:
         text: as it is printed here, in the column's scale.
         value: as it was published, in the scale of its source.
+        scale: of its source: CLIPSIM 29.45 has 100, 0.2945 has 1.
+        unit: of a count in millions "M"; else what its source gives.
         mark: how it is known, see `published.MARKS`.
-        source: key of its source.
+        source, at: key of its source, and where in it.
+        device: of a cost.
+        how: what is known of how it was made.
         note: what is special about it.
     """
 
     text: str
     value: float
+    scale: float
+    unit: str
     mark: str
     source: str
+    at: str = ""
+    device: str = ""
+    how: str = ""
     note: str = ""
 
 

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
-from ...core.errors import unknown_name
-from ..published import MARKS, PublishedBenchmark, PublishedFigure, PublishedFigures
+from ..published import (
+    MARKS,
+    PublishedBenchmark,
+    PublishedFigure,
+    PublishedFigures,
+    PublishedMetric,
+    load_published,
+)
 from ..tables.build import Footnotes
 from ..tables.measurement import DASH
 from .numbers import as_published
 from .paper_table import Figure, PaperCell, PaperRow, RowGroup, TablePart
 from .spec import ColumnSpec, CostSpec, PublishedSpec, TableSpec
 
-_Columns = Sequence[ColumnSpec | CostSpec]
+_COUNTS = ("M", "B")
+"""Units of counts: tables that have no scale of their own write them beside the number."""
+
+
+@cache
+def shipped_figures() -> PublishedFigures:
+    """The published figures that come with Reelbench, read once."""
+    return load_published()
 
 
 def published_part(
@@ -23,9 +37,7 @@ def published_part(
     footnotes: Footnotes,
     num_settings: int = 0,
 ) -> TablePart:
-    """The rows of a published block under the table's columns.
-
-    Methods of which nothing was published under these are left out.
+    """The rows of a published block under the table's columns; methods without a figure there are left out.
 
     Args:
         labels: of the columns.
@@ -33,12 +45,12 @@ def published_part(
     Raises:
         UnknownNameError: there is no such benchmark.
     """
-    entries = [(benchmark_of(name, figures), dataset) for name, dataset in block.benchmarks.items()]
+    entries = [(figures.benchmark(name), dataset) for name, dataset in block.benchmarks.items()]
     methods = dict.fromkeys(method for entry, _ in entries for method in entry.methods)
     rows = []
     for method in block.methods or methods:
         cells = [
-            _cell(method, column, label, spec, entries, footnotes)
+            _cell(method, column, label, spec, entries, figures, footnotes)
             for column, label in zip(spec.all_columns, labels, strict=True)
         ]
         if not any(cell.figures or cell.marks for cell in cells):
@@ -65,23 +77,11 @@ def published_facts(
         if not list(part.rows):
             continue
         for name in block.benchmarks:
-            entry = benchmark_of(name, figures)
+            entry = figures.benchmark(name)
             facts.append((f"As published, {entry.dataset or entry.title}", entry.protocol.strip()))
     shown = [f for part in parts for row in part.rows for cell in row.cells for f in cell.figures]
     letters = "; ".join(f"{mark}: {MARKS[mark]}" for mark in MARKS if any(f.mark == mark for f in shown))
     return [*facts, ("Letters of published figures", letters)] if letters else facts
-
-
-def benchmark_of(name: str, figures: PublishedFigures) -> PublishedBenchmark:
-    """A published benchmark by its name.
-
-    Raises:
-        UnknownNameError: there is none.
-    """
-    by_name = {entry.benchmark: entry for entry in figures.benchmarks}
-    if name not in by_name:
-        raise unknown_name("published benchmark", name, by_name)
-    return by_name[name]
 
 
 def _cell(
@@ -90,33 +90,51 @@ def _cell(
     label: str,
     spec: TableSpec,
     entries: Sequence[tuple[PublishedBenchmark, str]],
+    figures: PublishedFigures,
     footnotes: Footnotes,
 ) -> PaperCell:
-    dataset = spec.dataset
-    if isinstance(column, ColumnSpec):
-        dataset = column.dataset or spec.dataset
-    wanted = (column.published or label).casefold()
-    found: list[PublishedFigure] = []
-    unknown: list[str] = []
+    dataset = (column.dataset if isinstance(column, ColumnSpec) else "") or spec.dataset
+    metric = published_metric(column, label, figures)
+    shown: list[Figure] = []
+    gaps: list[str] = []
     for entry, of in entries:
-        if of not in ("", dataset):
-            continue
-        for metric in dict.fromkeys([*entry.metrics, column.published]):
-            if metric.casefold() == wanted:
-                found += entry.of(method, metric)
-                unknown += [gap.text for gap in entry.unknown if gap.cover(method, metric)]
-    if not found:
-        notes = dict.fromkeys(f"not known here: {text}" for text in unknown)
-        return PaperCell(DASH, marks=footnotes.marks(list(notes)))
-    shown = tuple(
-        Figure(
-            text=as_published(figure.printed, figure.scale, column.scale),
-            value=figure.value,
-            mark=figure.mark,
-            source=figure.source,
-            note="; ".join(filter(None, [figure.on, figure.note])),
+        if of in ("", dataset):
+            shown += [_figure(figure, column, figures.metrics[metric]) for figure in entry.of(method, metric)]
+            gaps += [gap.text for gap in entry.unknown if gap.cover(method, metric)]
+    if not shown:
+        return PaperCell(
+            DASH, marks=footnotes.marks([f"published, and not known here: {text}" for text in gaps])
         )
-        for figure in found
+    notes = [", ".join(filter(None, [figure.device, figure.note])) for figure in shown]
+    texts = [
+        f"{figure.text}: {note}" if len(shown) > 1 else note
+        for figure, note in zip(shown, notes, strict=True)
+        if note
+    ]
+    marks = footnotes.marks(texts)
+    return PaperCell(" / ".join(figure.text for figure in shown), figures=tuple(shown), marks=marks)
+
+
+def published_metric(column: ColumnSpec | CostSpec, label: str, figures: PublishedFigures) -> str:
+    """What the published figures call a column; its label where they do not know it."""
+    wanted = (column.published or label).casefold()
+    return next((name for name in figures.metrics if name.casefold() == wanted), column.published or label)
+
+
+def _figure(figure: PublishedFigure, column: ColumnSpec | CostSpec, metric: PublishedMetric) -> Figure:
+    if metric.unit in _COUNTS and column.scale == 1:
+        text = f"{figure.printed} {metric.unit}"
+    else:
+        text = as_published(figure.printed, figure.scale, column.scale)
+    return Figure(
+        text=text,
+        value=figure.value,
+        scale=figure.scale,
+        unit=metric.unit,
+        mark=figure.mark,
+        source=figure.source,
+        at=figure.at,
+        device=figure.on,
+        how=str(figure.made),
+        note=figure.note,
     )
-    marks = footnotes.marks([f"{method}: {figure.text}: {figure.note}" for figure in shown if figure.note])
-    return PaperCell(" / ".join(figure.text for figure in shown), figures=shown, marks=marks)

@@ -143,7 +143,7 @@ def _columns(rows: Sequence[Row], footnotes: Footnotes) -> tuple[Column, ...]:
         is_cost = row["level"] == "cost"
         higher_is_better = None if is_cost and row["unit"] != COUNTED else row["higher_is_better"]
         label = row["label"] or metric
-        measured = {_references(one) for one in (row, *others) if is_value(one["value"])}
+        measured = {references_of(one) for one in (row, *others) if is_value(one["value"])}
         references = measured.pop() if len(measured) == 1 else ""
         if references == "own":
             label += OWN_LABEL
@@ -198,7 +198,7 @@ def column_lead(
     found = {method: of.get(column.metric) for method, of in methods.items()}
     rows = {method: row for method, row in found.items() if row is not None and is_value(row["value"])}
     values = {method: row["value"] for method, row in rows.items()}
-    if column.level == "set" and any(_references(row) == "own" for row in rows.values()):
+    if column.level == "set" and any(references_of(row) == "own" for row in rows.values()):
         return Lead(is_own=True)
     if len(rows) < 2 or column.higher_is_better is None:
         return UNRANKED
@@ -235,7 +235,7 @@ def _method_row(
             cells.append(ValueCell(format_measurement(None), marks=marks))
             continue
         notes = note_lines(row)
-        if _references(row) == "own" and column.references != "own":
+        if references_of(row) == "own" and column.references != "own":
             notes.append(OWN_NOTE)
         marks = tuple(mark for mark in footnotes.marks(notes) if mark not in column.marks)
         numbers = {name: finite(row[name]) for name in ("value", "standard_error", "low", "high")}
@@ -255,7 +255,7 @@ def _text(row: Row) -> str:
     return format_measurement(row["value"], row["standard_error"])
 
 
-def _references(row: Row) -> str:
+def references_of(row: Row) -> str:
     """ "own", "others" or "": whose references a set metric's clips were held against."""
     if given := row.get("references"):
         return str(given)

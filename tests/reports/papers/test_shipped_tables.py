@@ -36,7 +36,7 @@ def unmeasured(name: str) -> PaperTable:
 
 @pytest.mark.parametrize("name", shipped_tables())
 def test_a_table_renders_without_a_run(name: str) -> None:
-    text = table_markdown(unmeasured(name))
+    text = table_markdown(unmeasured(name), figures())
     assert text.startswith("### ")
     assert "Nothing measured" in text
 
@@ -50,7 +50,7 @@ def test_a_table_of_the_recorded_benchmark(name: str) -> None:
     for part in table.parts:
         if part.is_published:
             assert all(not cell.rank and not cell.stars for row in part.rows for cell in row.cells)
-    assert "as published, not measured here, and not ranked" in table_markdown(table)
+    assert "as published, not measured here, and not ranked" in table_markdown(table, figures())
 
 
 def test_a_base_model_is_what_the_run_file_names() -> None:
@@ -102,7 +102,7 @@ def test_every_published_figure_is_shown_by_a_table() -> None:
 
 
 def test_what_is_not_known_is_said_where_it_would_stand() -> None:
-    text = table_markdown(unmeasured("clip-score-by-base"))
+    text = table_markdown(unmeasured("clip-score-by-base"), figures())
     assert "| ZS² † |" in text.replace("|  | ZS", "| ZS")
     assert "not known here: CLIP score of DDIM, Text2Video-Zero, ZS²" in text
 

@@ -1,0 +1,135 @@
+"""A table in any of its formats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from ...core.atomic_write import atomic_path, write_text_atomic
+from ...core.errors import nearest
+from ..published import PublishedFigures
+from .bibliography import bibtex
+from .html import table_html
+from .latex import table_latex
+from .markdown import table_markdown
+from .paper_table import PaperTable
+from .published_rows import shipped_figures
+from .spec import TableError
+from .tidy import table_csv, table_json, table_parquet
+
+Format = Literal["md", "latex", "csv", "html", "json", "parquet"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+_ENDINGS: dict[str, Format] = {
+    ".md": "md",
+    ".tex": "latex",
+    ".csv": "csv",
+    ".html": "html",
+    ".htm": "html",
+    ".json": "json",
+    ".parquet": "parquet",
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a table is printed; CSV, JSON and Parquet hold everything whatever it says.
+
+    Attributes:
+        errors: standard errors beside the values.
+        significance: stars beside what is not the best.
+        standalone: LaTeX as a whole document.
+    """
+
+    errors: bool = True
+    significance: bool = True
+    standalone: bool = False
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's ending asks for.
+
+    Raises:
+        TableError: it asks for none.
+    """
+    ending = path.suffix.lower()
+    if ending not in _ENDINGS:
+        close = nearest(ending, _ENDINGS)
+        known = ", ".join(_ENDINGS)
+        raise TableError(
+            f"the ending of {path.name!r} is none of a table's: {known}",
+            (f"did you mean {close}? " if close else "") + f"or --format with one of {', '.join(FORMATS)}",
+        )
+    return _ENDINGS[ending]
+
+
+def bibliography(table: PaperTable, figures: PublishedFigures | None = None) -> str:
+    """The sources of the table as BibTeX; "" where it cites none."""
+    return bibtex(table.sources, figures or shipped_figures())
+
+
+def written(
+    table: PaperTable,
+    format_: Format,
+    style: Style = Style(),
+    figures: PublishedFigures | None = None,
+) -> str | bytes:
+    """The table as text; Parquet as bytes.
+
+    Args:
+        figures: published ones, where the table's sources are; None takes those that come with Reelbench.
+    """
+    figures = figures or shipped_figures()
+    shown = {"errors": style.errors, "significance": style.significance}
+    match format_:
+        case "md":
+            return table_markdown(table, figures, **shown)
+        case "latex":
+            return table_latex(table, figures, standalone=style.standalone, **shown)
+        case "html":
+            return table_html(table, figures, **shown)
+        case "csv":
+            return table_csv(table, figures)
+        case "json":
+            return table_json(table, figures)
+        case "parquet":
+            return table_parquet(table, figures)
+
+
+def write_table(
+    table: PaperTable,
+    path: Path,
+    format_: Format | None = None,
+    style: Style = Style(),
+    bib: Path | None = None,
+    figures: PublishedFigures | None = None,
+) -> tuple[Path, ...]:
+    """Write the table, and beside LaTeX the sources that it cites.
+
+    Args:
+        format_: None goes by the file's ending.
+        bib: where the sources go; None takes the name of a LaTeX file with `.bib`, and no file for others.
+
+    Returns:
+        the files that were written.
+
+    Raises:
+        TableError: the ending asks for no format.
+    """
+    figures = figures or shipped_figures()
+    format_ = format_ or format_of(path)
+    data = written(table, format_, style, figures)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(data, bytes):
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    else:
+        write_text_atomic(path, data)
+    sources = bibtex(table.sources, figures)
+    if bib is None and format_ == "latex" and sources:
+        bib = path.with_suffix(".bib")
+    if bib is None:
+        return (path,)
+    write_text_atomic(bib, sources)
+    return path, bib
