@@ -12,8 +12,8 @@ import typer
 from .options import relative, results_at
 
 if TYPE_CHECKING:
+    from ..reports.papers.formats.write import Format, Style
     from ..reports.papers.paper_table import PaperTable
-    from ..reports.papers.write import Format, Style
 
 
 def table(
@@ -82,8 +82,8 @@ def table(
     Exit code 0: written; 2: something to mend first.
     """
     from ..reports.papers.build import build_table
+    from ..reports.papers.formats.write import Style
     from ..reports.papers.spec import TableError, load_spec, shipped_tables
-    from ..reports.papers.write import Style
 
     if list_tables:
         for shipped in shipped_tables():
@@ -117,8 +117,8 @@ def _format(given: str, output: Path | None) -> Format:
         TableError: there is none of that name.
     """
     from ..core.errors import nearest
+    from ..reports.papers.formats.write import FORMATS, format_of
     from ..reports.papers.spec import TableError
-    from ..reports.papers.write import FORMATS, format_of
 
     if not given:
         return "md" if output is None else format_of(output)
@@ -133,8 +133,8 @@ def _format(given: str, output: Path | None) -> Format:
 
 def _write(built: PaperTable, chosen: Format, output: Path | None, style: Style, bib: Path | None) -> None:
     from ..core.atomic_write import write_text_atomic
+    from ..reports.papers.formats.write import bibliography, write_table, written
     from ..reports.papers.spec import TableError
-    from ..reports.papers.write import bibliography, write_table, written
 
     if output is not None:
         for path in write_table(built, output, chosen, style, bib):

@@ -38,6 +38,9 @@ class RunRow:
     protocol_digest: str
     weights: str
     """JSON: location -> digest."""
+    parameters: str | None = None
+    """JSON: method -> numbers in the weight files that it loads; a method whose files do not say it has none.
+    What a tuning adds is not in it."""
     num_clips: int
     num_failures: int
     reelbench_version: str

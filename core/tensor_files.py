@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickletools
 import zipfile
 from fnmatch import fnmatchcase
@@ -85,6 +86,20 @@ def _json_object(text: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("its header is no JSON object")
     return value
+
+
+def num_parameters(path: Path) -> int | None:
+    """How many floating-point numbers a safetensors file holds, by its header; None where it is no such
+    file."""
+    try:
+        if not is_safetensors(path):
+            return None
+        with path.open("rb") as file:
+            header = safetensors_header(file)
+        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+        return sum(math.prod(one["shape"]) for one in tensors if str(one["dtype"]).startswith(("F", "BF")))
+    except Exception:  # damaged bytes lead to errors of any class
+        return None
 
 
 def tensor_names(path: Path) -> frozenset[str] | None:

@@ -23,14 +23,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from . import hub
 from .errors import ReelbenchError, WeightsError
 from .file_digests import FileDigests
 from .hashing import digest
+from .tensor_files import num_parameters
 from .types import WeightsRef
-from .weights_format import EVERYTHING, OnHub, WeightsFormat
+from .weights_format import EVERYTHING, TEXT_SUFFIXES, OnHub, WeightsFormat
 from .weights_tree import local_tree
 
 _PACKAGED = {"sprites": Path(__file__).resolve().parent.parent / "worlds" / "sprites" / "weights"}
@@ -214,6 +216,28 @@ def _not_fetched(location: str, weights_format: WeightsFormat) -> NotFetchedErro
         f"{about}files",
         "--online asks the hub whether it has them",
     )
+
+
+def count_parameters(refs: Iterable[WeightsRef]) -> int | None:
+    """How many floating-point numbers are in the files that are loaded of weights, each location once: text
+    encoders and autoencoders with them. Nothing is fetched.
+
+    Returns:
+        None where a file is not on this machine, or is no safetensors.
+    """
+    total = 0
+    for ref in {ref.location: ref for ref in refs}.values():
+        try:
+            path = resolve(ref.location, ref.format, fetch=False)
+            names = [""] if path.is_file() else ref.format.files(local_tree(path))
+        except WeightsError:
+            return None
+        files = [path / name if name else path for name in names]
+        for count in [num_parameters(file) for file in files if file.suffix not in TEXT_SUFFIXES]:
+            if count is None:
+                return None
+            total += count
+    return total
 
 
 def digest_weights(

@@ -37,7 +37,7 @@ TOKENIZER_FILES = (
 )
 """In the root of a folder; in a folder of its own everything belongs to the tokenizer."""
 
-_TOKENIZER_SUFFIXES = (".json", ".txt", ".model")
+TEXT_SUFFIXES = (".json", ".txt", ".model")
 
 
 @dataclass(frozen=True)
@@ -317,7 +317,7 @@ def _part_files(tree: Tree, name: str, part: Part) -> list[str]:
             missing.append(error.message)
     elif part == TOKENIZER:
         inside = (item for item in tree.names if item.rpartition("/")[0] == name)
-        chosen = sorted({*chosen, *(item for item in inside if item.endswith(_TOKENIZER_SUFFIXES))})
+        chosen = sorted({*chosen, *(item for item in inside if item.endswith(TEXT_SUFFIXES))})
     if missing:
         raise MissingFilesError(", ".join(missing))
     return chosen

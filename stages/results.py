@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +15,7 @@ from ..core.run_file import RunFile
 from ..core.run_folders import new_results, results_dir
 from ..core.store import Store, has_same_tables, record_results
 from ..core.tables import ClipRow, RunRow, Tables
+from ..core.weights import count_parameters
 from ..reports.pages.failures import Failure, failures_of
 from .bundle.cards import write_cards
 from .nights.record import run_record
@@ -96,6 +98,17 @@ def build_results(
     return RunResult(results.folder, num_clips, num_failures, num_defects, failures)
 
 
+def _parameters(parts: Sequence[Part]) -> dict[str, int]:
+    """How large what each method loads is, by label; without those whose files do not say it."""
+    found: dict[str, int] = {}
+    for method in {method.label: method for part in parts for method in part.plan.methods}.values():
+        plugins = [method.plugin, *([method.upscaler.plugin] if method.upscaler else [])]
+        with contextlib.suppress(Exception):  # a plug-in's own code: the tables must come all the same
+            count = count_parameters([ref for plugin in plugins for ref in plugin.weights()])
+            found |= {} if count is None else {method.label: count}
+    return found
+
+
 def _run_row(
     run: RunFile, parts: Sequence[Part], clips: Sequence[ClipRow], num_clips: int, num_failures: int
 ) -> RunRow:
@@ -126,6 +139,7 @@ def _run_row(
         protocol=", ".join(name for name, _ in protocols),
         protocol_digest=protocol_digest,
         weights=canonical_json(weights),
+        parameters=canonical_json(_parameters(parts)),
         num_clips=num_clips,
         num_failures=num_failures,
         reelbench_version=__version__,

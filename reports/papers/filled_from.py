@@ -10,10 +10,15 @@ from functools import cached_property
 from ...core.errors import StoreError
 from ...core.run_folders import Results
 from ..tables.measurement import DASH
+from ..tables.build import COUNTED
 from ..tables.run_tables import NUM_DIGEST_CHARACTERS, Row, RunTables, json_object
-from .spec import SPEED_UP, ColumnSpec, CostSpec, TableError, TableSpec
+from .spec import SPEED_UP, TOTAL_PARAMETERS, ColumnSpec, CostSpec, TableError, TableSpec
 
 _MOST_NAMED = 8
+_WHAT_IS_COUNTED = (
+    "parameters: the numbers in the weight files that a method loads, text encoder and autoencoder among "
+    "them; what a tuning adds is not counted"
+)
 
 
 class Source:
@@ -100,6 +105,8 @@ class Source:
             TableError: it has several and the table does not say which.
         """
         metric = "sampling_s" if column.metric == SPEED_UP else column.metric
+        if metric == TOTAL_PARAMETERS:
+            return [row for row in self._totals if self.is_of(row, spec.dataset)]
         found = [row for row in self.summary if metric and row["metric"] == metric]
         if isinstance(column, CostSpec):
             return [row for row in found if self.is_of(row, spec.dataset)]
@@ -122,6 +129,25 @@ class Source:
                 f"--protocol {protocols[0]}, or `protocol: {protocols[0]}` in the column",
             )
         return found
+
+    @cached_property
+    def _totals(self) -> list[Row]:
+        """Rows of cost with the size of what each method loads, one for each method and data set."""
+        counts: dict[str, int] = {}
+        for row in self.optional("runs"):
+            counts |= json_object(row["parameters"])
+        about = {"metric": TOTAL_PARAMETERS, "label": "Parameters", "unit": COUNTED, "level": "cost",
+                 "higher_is_better": False, "notes": _WHAT_IS_COUNTED, "references": None}  # fmt: skip
+        nothing = dict.fromkeys(
+            ("standard_error", "low", "high", "interval", "bias_corrected", "protocol", "protocol_digest",
+             "n_reference", "signature")
+        )  # fmt: skip
+        first = {(row["method"], row["dataset"]): row for row in reversed(self.summary)}
+        return [
+            {**row, **nothing, **about, "value": float(counts[method]), "num_failures": 0, "coverage": 1.0}
+            for (method, _), row in reversed(first.items())
+            if method in counts
+        ]
 
     def is_of(self, row: Row, dataset: str) -> bool:
         """Whether a row is of a data set, by registered name or label."""

@@ -25,16 +25,7 @@ EVERY_METHOD = "all"
 """In place of names: every method that no other group names."""
 
 SPEED_UP = "speed_up"
-COSTS = (
-    "total_parameters",
-    "trainable_parameters",
-    "sampling_s",
-    "peak_memory_gib",
-    "tuning_s",
-    "tuning_memory_gib",
-    SPEED_UP,
-)
-"""What `metric` of a cost may be: rows of the summary, and the speed-up that is made of them."""
+TOTAL_PARAMETERS = "total_parameters"
 
 _MAX_BYTES = 2**20
 _SIZE = re.compile(r"[1-9]\d{0,5}x[1-9]\d{0,5}x[1-9]\d{0,5}")
@@ -122,6 +113,11 @@ class RowsSpec(FrozenConfig):
     """Default: what the methods saw, a group for each."""
     methods: tuple[str, ...] = Field(default=(EVERY_METHOD,), min_length=1)
     """Registered names (all their variants) or labels, in this order; `all`: those that no group names."""
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _one(cls, given: Any) -> Any:
+        return (given,) if isinstance(given, str) else given
 
 
 class SettingSpec(FrozenConfig):

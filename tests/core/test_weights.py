@@ -9,7 +9,8 @@ import pytest
 
 from reelbench.core.errors import WeightsError
 from reelbench.core.file_digests import FileDigests
-from reelbench.core.weights import digest_weights, resolve, split_pin, why_missing, with_pin
+from reelbench.core.types import WeightsRef
+from reelbench.core.weights import count_parameters, digest_weights, resolve, split_pin, why_missing, with_pin
 
 OTHER = "0" * 64
 
@@ -116,3 +117,17 @@ def test_why_missing(file: Path, folder: Path) -> None:
     assert "no weights for" in why_missing("sprites/none")
     # A hub id may be fetched later; nothing is asked here.
     assert why_missing("somebody/some-model") is None
+
+
+def test_parameters_are_counted_in_the_files_that_are_loaded(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {"a": torch.zeros(3, 4, dtype=torch.float16), "ids": torch.zeros(7, dtype=torch.int64)}
+    save_file(tensors, str(tmp_path / "one.safetensors"))
+    one = WeightsRef("one", str(tmp_path / "one.safetensors"))
+    assert count_parameters([one, one]) == 12
+    assert count_parameters([]) == 0
+    (tmp_path / "other.pt").write_bytes(b"pickled")
+    for bad in (tmp_path / "other.pt", tmp_path / "missing"):
+        assert count_parameters([one, WeightsRef("other", str(bad))]) is None

@@ -30,13 +30,16 @@ def make_run(tmp_path: Path) -> MakeRun:
         datasets: Mapping[str, str] | None = None,
         clips: Iterable[Mapping[str, Any]] = (),
         scores: Iterable[Mapping[str, Any]] = (),
+        parameters: Mapping[str, int] | None = None,
     ) -> Results:
         place = tmp_path / "out" / (folder or f"run{next(numbers)}")
         rows = [{**row, "run": name} for row in summary]
         labels = dict.fromkeys(row["method"] for row in rows)
         entries = [{"name": known, "label": label} for label, known in (datasets or {}).items()]
-        run_file = {"name": name, "methods": [{"name": label} for label in labels], "datasets": entries}
+        methods = [{"name": label, "config": {"weights": f"hub/{label[-1]}"}} for label in labels]
+        run_file = {"name": name, "methods": methods, "datasets": entries}
         run = {"run": name, "run_key": "ab" * 32, "run_file": json.dumps(run_file), "weights": "{}",
+               "parameters": None if parameters is None else json.dumps(parameters),
                "reelbench_version": "0", "num_clips": 0, "num_failures": 0}  # fmt: skip
         for table, its in {
             "runs": [run], "summary": rows, "comparisons": comparisons, "clips": clips, "scores": scores,

@@ -332,6 +332,17 @@ def test_costs_of_another_size_or_device_are_left_out_with_the_reason(
     assert table.footnotes == ("made on another device or data set than tav",)
 
 
+def test_all_that_a_method_loads_is_counted_where_the_run_says_it(
+    make_run: MakeRun, summary_row: MakeRow
+) -> None:
+    rows = [summary_row(method=method) for method in ("zs2", "tav")]
+    spec = spec_of({"metric": "fvd"}, costs=[{"metric": "total_parameters"}])
+    table = build_table(spec, [make_run(rows, parameters={"zs2": 1_090_000_000})])
+    assert [row.cells[1].text for row in table.parts[0].rows] == ["1.09 B", "–"]
+    old = build_table(spec, [make_run(rows)])
+    assert "total_parameters is not recorded in these results" in old.footnotes[-1]
+
+
 # ---- ablations, base models, edits, published figures
 
 
@@ -352,6 +363,16 @@ def test_an_ablation_shows_the_settings_in_which_its_rows_differ(
     table = build_table(spec_of({"metric": "fvd"}, group_by=setting), [make_run(rows)])
     assert table.group_heading == "Steps"
     assert [group.heading for group in table.parts[0].groups] == ["ten", "20"]
+
+
+def test_methods_are_grouped_by_the_base_model_that_the_run_file_names(
+    make_run: MakeRun, summary_row: MakeRow
+) -> None:
+    rows = [summary_row(method=label, method_name=label[:3]) for label in ("zs2 1", "zs2 2", "tav 1")]
+    by_model = {"path": "weights", "label": "Base model", "values": {"hub/1": "SD 1"}}
+    table = build_table(spec_of({"metric": "fvd"}, group_by=by_model), [make_run(rows)])
+    groups = {group.heading: [row.label for row in group.rows] for group in table.parts[0].groups}
+    assert groups == {"SD 1": ["zs2 1", "tav 1"], "hub/2": ["zs2 2"]}
 
 
 def test_edits_stand_by_kind_and_only_all_of_them_are_ranked(

@@ -14,12 +14,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from reelbench.reports.papers.bibliography import bibtex
 from reelbench.reports.papers.build import build_table
-from reelbench.reports.papers.latex_text import latex_key, latex_text
+from reelbench.reports.papers.formats.bibliography import bibtex
+from reelbench.reports.papers.formats.latex_text import latex_key, latex_text
+from reelbench.reports.papers.formats.write import (
+    FORMATS,
+    Style,
+    bibliography,
+    format_of,
+    write_table,
+    written,
+)
 from reelbench.reports.papers.paper_table import PaperTable
 from reelbench.reports.papers.spec import TableError, parse_spec
-from reelbench.reports.papers.write import FORMATS, Style, bibliography, format_of, write_table, written
 from reelbench.reports.published import PublishedFigures
 
 from .conftest import MakeRun

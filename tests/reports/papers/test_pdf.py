@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from reelbench.reports.papers.build import build_table
+from reelbench.reports.papers.formats.write import Style, write_table, written
 from reelbench.reports.papers.spec import load_spec, parse_spec, shipped_tables
-from reelbench.reports.papers.write import Style, write_table, written
 
 from .conftest import MakeRun
 from .test_formats import HOSTILE

@@ -12,7 +12,7 @@ from reelbench.core import registry
 from reelbench.core.run_folders import Results
 from reelbench.reports.papers.build import build_table
 from reelbench.reports.papers.filled_from import Source
-from reelbench.reports.papers.markdown import table_markdown
+from reelbench.reports.papers.formats.markdown import table_markdown
 from reelbench.reports.papers.numbers import as_published
 from reelbench.reports.papers.paper_table import PaperTable
 from reelbench.reports.papers.spec import load_spec, shipped_tables

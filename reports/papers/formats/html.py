@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
-from ..published import PublishedFigures
-from ..tables.method_table import marks_text
-from .paper_table import AS_PUBLISHED, PaperCell, PaperRow, PaperTable, RowGroup, TablePart
+from ...published import PublishedFigures
+from ...tables.method_table import marks_text
+from ..paper_table import AS_PUBLISHED, PaperCell, PaperRow, PaperTable, RowGroup, TablePart
 
 _STYLE = """
 .reelbench-table { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; max-width: 75rem; }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ...core.markdown import escape_markdown, table_head, table_line
-from ..published import PublishedFigures
-from ..tables.method_table import marks_text
-from .paper_table import AS_PUBLISHED, PaperCell, PaperRow, PaperTable
+from ....core.markdown import escape_markdown, table_head, table_line
+from ...published import PublishedFigures
+from ...tables.method_table import marks_text
+from ..paper_table import AS_PUBLISHED, PaperCell, PaperRow, PaperTable
 
 
 def table_markdown(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..published import PublishedFigures, PublishedSource
+from ...published import PublishedFigures, PublishedSource
 from .latex_text import breakable, latex_key, latex_text
 
 _VENUE = {"article": "journal", "inproceedings": "booktitle", "misc": "howpublished"}

@@ -13,10 +13,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from ...core.redaction import fit_to_leave
-from ..published import PublishedFigures
-from ..tables.measurement import finite
-from .paper_table import PaperCell, PaperColumn, PaperRow, PaperTable, TablePart
+from ....core.redaction import fit_to_leave
+from ...published import PublishedFigures
+from ...tables.measurement import finite
+from ..paper_table import PaperCell, PaperColumn, PaperRow, PaperTable, TablePart
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What makes a spreadsheet take a text for a formula."""

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from ...core.atomic_write import atomic_path, write_text_atomic
-from ...core.errors import nearest
-from ..published import PublishedFigures
+from ....core.atomic_write import atomic_path, write_text_atomic
+from ....core.errors import nearest
+from ...published import PublishedFigures
+from ..paper_table import PaperTable
+from ..published_rows import shipped_figures
+from ..spec import TableError
 from .bibliography import bibtex
 from .html import table_html
 from .latex import table_latex
 from .markdown import table_markdown
-from .paper_table import PaperTable
-from .published_rows import shipped_figures
-from .spec import TableError
 from .tidy import table_csv, table_json, table_parquet
 
 Format = Literal["md", "latex", "csv", "html", "json", "parquet"]

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..published import PublishedFigures
+from ...published import PublishedFigures
+from ..paper_table import PaperCell, PaperRow, PaperTable, RowGroup, TablePart
 from .bibliography import bibitems
 from .latex_text import breakable, latex_key, latex_text
-from .paper_table import PaperCell, PaperRow, PaperTable, RowGroup, TablePart
 
 _LINE_UPRIGHT, _LINE_SIDEWAYS = 75, 115
 """Characters of a line of text, upright and sideways; a table that would shrink too far is turned."""

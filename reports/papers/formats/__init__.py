@@ -1,0 +1,1 @@
+"""What a table of a paper is written as."""
