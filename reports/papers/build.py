@@ -17,12 +17,12 @@ from ..tables.method_table import Column, Group, MethodRow
 from ..tables.run_tables import Row, order_key, protocol_text
 from .edit_kinds import EditKind, edit_kinds
 from .entries import Entry, EntryGroup, absent, entries_of, grouped, setting_text, shown_settings
-from .filled_from import Source, differences, named_apart
+from .filled_from import Source, clip_sizes, differences, named_apart
 from .numbers import printed, printed_count
 from .paper_table import STARS, PaperCell, PaperColumn, PaperRow, PaperTable, RowGroup, TablePart
 from .published_rows import published_facts, published_metric, published_part, shipped_figures
 from .ranking import Ranking, ranking, tests_of
-from .spec import SPEED_UP, ColumnSpec, CostSpec, TableError, TableSpec
+from .spec import COUNTS, EVERY_METHOD, SPEED_UP, ColumnSpec, CostSpec, TableError, TableSpec
 
 _COST_LABELS = {
     "total_parameters": "Parameters",
@@ -91,10 +91,12 @@ def needs(spec: TableSpec) -> str:
             by_dataset.setdefault(column.dataset or spec.dataset, {})[column.metric] = None
     if not by_dataset:
         by_dataset = {spec.dataset: {"costs": None}}
-    return "; ".join(
-        f"any of {', '.join(metrics)}" + (f" on {dataset}" if dataset else "")
-        for dataset, metrics in by_dataset.items()
+    metrics = "; ".join(
+        f"any of {', '.join(names)}" + (f" on {dataset}" if dataset else "")
+        for dataset, names in by_dataset.items()
     )
+    methods = [name for rows in spec.rows for name in rows.methods]
+    return metrics if EVERY_METHOD in methods else f"{metrics}, of {', '.join(methods)}"
 
 
 class _Table:
@@ -274,7 +276,7 @@ class _Table:
         higher = rows[0]["higher_is_better"] if rows else self._published_direction(spec)
         if isinstance(spec, CostSpec):
             label = spec.label or _COST_LABELS[spec.metric]
-            higher = higher if not rows or rows[0]["unit"] == COUNTED else None
+            higher = higher if spec.metric in COUNTS else None
             dataset = heading = ""
         else:
             label = spec.label or (rows[0]["label"] if rows else "") or spec.published or spec.metric
@@ -334,15 +336,24 @@ class _Table:
         saw = {entry.saw for entry in self.entries}
         if len(saw) == 1 and saw != {""}:
             facts.append(("All methods saw", next(iter(saw))))
-        devices: dict[str, dict[str, None]] = {}
-        for entry in self.entries:
-            for index, row in entry.rows.items():
-                if self.columns[index].is_cost and row["unit"] != COUNTED and row["hardware"]:
-                    devices.setdefault(row["hardware"], {})[entry.label] = None
-        if len(devices) > 1:
-            facts.append(
-                ("Devices", "; ".join(f"{device}: {', '.join(of)}" for device, of in devices.items()))
-            )
+        costs = [
+            (entry, row)
+            for entry in self.entries
+            for index, row in entry.rows.items()
+            if self.columns[index].is_cost and row["unit"] != COUNTED
+        ]
+        made: dict[str, dict[str, None]] = {}
+        for entry, row in costs:
+            sizes = clip_sizes(entry.source, row)
+            what = [
+                row["hardware"] or "a device that is not recorded",
+                *(["clips of"] if sizes else []),
+                *sizes,
+            ]
+            made.setdefault(" ".join([f"{what[0]},", *what[1:]]).rstrip(","), {})[entry.label] = None
+        everywhere = len(made) == 1
+        texts = [text if everywhere else f"{text} ({', '.join(of)})" for text, of in made.items()]
+        facts.append(("Costs on", "; ".join(texts)))
         if missing := absent(self.spec, self.entries) if self.entries else []:
             facts.append(("Not among these results", ", ".join(missing)))
         if len(self.sources) > 1:

@@ -59,6 +59,8 @@ def entries_of(spec: TableSpec, sources: Sequence[Source]) -> list[Entry]:
         for index, cost in enumerate(spec.costs, len(spec.columns)):
             _add_cost(cost, index, source, spec, mine)
         for method in sorted(mine, key=lambda label: order_key(label, source.tables.method_order)):
+            if not _is_shown(mine[method], spec):
+                continue
             if mine[method].rows or mine[method].derived or mine[method].reasons:
                 found[number, method] = mine[method]
     labels = [entry.label for entry in found.values()]
@@ -77,6 +79,12 @@ def _entry(source: Source, row: Row) -> Entry:
         row["conditioning"] or "",
         {"weights": source.base_models.get(row["method"], DASH), **settings_of(row["method_config"])},
     )
+
+
+def _is_shown(entry: Entry, spec: TableSpec) -> bool:
+    """Whether the table has a place for it: what is not shown is not ranked either."""
+    names = {name for rows in spec.rows for name in rows.methods}
+    return bool(names & {EVERY_METHOD, entry.method, entry.name})
 
 
 def _add_cost(cost: CostSpec, index: int, source: Source, spec: TableSpec, mine: Mapping[str, Entry]) -> None:

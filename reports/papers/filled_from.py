@@ -9,8 +9,8 @@ from functools import cached_property
 
 from ...core.errors import StoreError
 from ...core.run_folders import Results
-from ..tables.measurement import DASH
 from ..tables.build import COUNTED
+from ..tables.measurement import DASH
 from ..tables.run_tables import NUM_DIGEST_CHARACTERS, Row, RunTables, json_object
 from .spec import SPEED_UP, TOTAL_PARAMETERS, ColumnSpec, CostSpec, TableError, TableSpec
 

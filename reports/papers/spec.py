@@ -26,6 +26,8 @@ EVERY_METHOD = "all"
 
 SPEED_UP = "speed_up"
 TOTAL_PARAMETERS = "total_parameters"
+COUNTS = (TOTAL_PARAMETERS, "trainable_parameters")
+"""Costs that do not depend on the machine."""
 
 _MAX_BYTES = 2**20
 _SIZE = re.compile(r"[1-9]\d{0,5}x[1-9]\d{0,5}x[1-9]\d{0,5}")

@@ -108,8 +108,8 @@ def latex_text(text: str) -> str:
 
 def breakable(text: str) -> str:
     """Plain text as LaTeX that may be broken behind signs, and in words that are too long for a line."""
-    words = re.findall(r"[^\W_]{1,14}|.", " ".join(text.split()))
-    return r"\allowbreak{}".join(map(latex_text, words)).replace(r"\allowbreak{} \allowbreak{}", " ")
+    words = [re.findall(r"[^\W_]{1,14}|.", word) for word in text.split()]
+    return " ".join(r"\allowbreak{}".join(map(latex_text, parts)) for parts in words)
 
 
 def latex_key(key: str) -> str:

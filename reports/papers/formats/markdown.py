@@ -23,10 +23,9 @@ def table_markdown(
     write = escape_markdown
     first = [table.group_heading] if table.group_heading else []
     names = [*first, "Method", *table.settings]
-    over = [f"{text}: " if text else "" for text, span in table.headings() for _ in range(span)]
     headings = [
-        f"{heading}{column.label} {column.arrow}".strip() + marks_text(column.marks)
-        for heading, column in zip(over, table.columns, strict=True)
+        f"{column.heading} {column.label} {column.arrow}".strip() + marks_text(column.marks)
+        for column in table.columns
     ]
     counts = ["N"] if table.shows_n else []
     width = len(names) + len(headings) + len(counts)

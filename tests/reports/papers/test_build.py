@@ -84,6 +84,15 @@ def test_without_tests_nothing_is_marked_and_that_is_said(
     assert "Bold" not in table.legend
 
 
+def test_what_is_not_shown_is_not_ranked_either(
+    make_run: MakeRun, ladder: tuple[list[Row], list[Row]]
+) -> None:
+    table = build_table(spec_of({"metric": "clipsim"}, rows=[{"methods": ["b", "d"]}]), [make_run(*ladder)])
+    assert [row.cells[0].rank for row in table.parts[0].rows] == ["best", ""]
+    with pytest.raises(TableError, match="needs any of clipsim, of x; the run has clipsim on sprites"):
+        build_table(spec_of({"metric": "clipsim"}, rows=[{"methods": ["x"]}]), [make_run(*ladder)])
+
+
 def test_the_last_of_two_is_no_second_best(make_run: MakeRun, ladder: tuple[list[Row], list[Row]]) -> None:
     rows, tests = ladder
     table = build_table(spec_of({"metric": "clipsim"}), [make_run([rows[0], rows[3]], tests)])

@@ -16,7 +16,7 @@ import pytest
 
 from reelbench.reports.papers.build import build_table
 from reelbench.reports.papers.formats.bibliography import bibtex
-from reelbench.reports.papers.formats.latex_text import latex_key, latex_text
+from reelbench.reports.papers.formats.latex_text import breakable, latex_key, latex_text
 from reelbench.reports.papers.formats.write import (
     FORMATS,
     Style,
@@ -120,6 +120,7 @@ def test_letters_of_latex() -> None:
     assert latex_text("a--b 'c' \"d\" –") == "a-{}-b 'c' ''d'' --"
     assert latex_text("λ Ω é Ǖ ﬁ ① Ａ") == r"$\lambda$ $\Omega$ \'{e} \={\"{U}} fi 1 A"
     assert latex_text("你\u202e\x07") == r"\texttt{{[}U+4F60{]}}"
+    assert breakable("arXiv 2303.1; read") == r"arXiv 2303\allowbreak{}.\allowbreak{}1\allowbreak{}; read"
     assert latex_key("a_b%\\x{}") == "a-b-x"
 
 
