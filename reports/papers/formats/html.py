@@ -17,7 +17,7 @@ _STYLE = """
 .reelbench-table caption { text-align: left; padding-block: .5em; }
 .reelbench-table th, .reelbench-table td { padding: .25em .8em; text-align: right; white-space: nowrap; }
 .reelbench-table th[scope=row], .reelbench-table .text { text-align: left; font-weight: normal;
-  white-space: normal; overflow-wrap: anywhere; min-width: 8em; vertical-align: top; }
+  white-space: normal; overflow-wrap: anywhere; min-width: 13em; vertical-align: top; }
 .reelbench-table thead tr:last-child th { border-bottom: 1px solid; }
 .reelbench-table th[colspan].over { text-align: center; border-bottom: 1px solid; }
 .reelbench-table tbody { border-top: 1px solid color-mix(in srgb, currentColor 40%, transparent); }
@@ -128,7 +128,7 @@ def _cited(source: str) -> str:
 
 def _cell(cell: PaperCell, errors: bool, significance: bool, cites: bool) -> str:
     if cell.figures:
-        return " / ".join(
+        return "<br>".join(
             f"{escape(figure.text)} <small>[{figure.mark}]</small>{_cited(figure.source) if cites else ''}"
             for figure in cell.figures
         ) + escape(marks_text(cell.marks))

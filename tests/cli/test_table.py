@@ -1,0 +1,59 @@
+"""`reelbench table` at the command line: what it prints, what it writes, how it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from reelbench.cli.main import app
+
+BENCHMARK = str(Path(__file__).resolve().parents[2] / "docs" / "benchmark")
+
+
+def table(*words: str) -> Result:
+    return CliRunner().invoke(app, ["table", *words])
+
+
+def test_the_tables_are_listed() -> None:
+    result = table("--list")
+    assert result.exit_code == 0
+    assert "msrvtt" in result.output
+
+
+def test_a_table_is_printed_and_written(tmp_path: Path) -> None:
+    result = table("msrvtt", BENCHMARK)
+    assert result.exit_code == 0
+    assert "| ddim-frames | 126.2 ± 4.3" in result.output
+    assert "±" not in table("msrvtt", BENCHMARK, "--no-errors").output.partition("Bold")[0]
+    path = tmp_path / "x.tex"
+    result = table("msrvtt", BENCHMARK, "-o", str(path))
+    assert result.exit_code == 0
+    first = path.read_text().splitlines()[0]
+    assert first.startswith("% reelbench table msrvtt ")
+    assert str(tmp_path) not in first
+    assert path.with_suffix(".bib").read_text().startswith("@")
+    assert table("msrvtt", "--format", "csv", "--bib", str(tmp_path / "own.bib")).output.startswith(
+        "table,part,"
+    )
+    assert (tmp_path / "own.bib").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "no table is named"),
+        (("msrvt",), "did you mean 'msrvtt'?"),
+        (("msrvtt", "--format", "latx"), "did you mean 'latex'?"),
+        (("msrvtt", "-o", "x.pdf"), "the ending of 'x.pdf' is none of a table's"),
+        (("msrvtt", "nowhere"), "'nowhere' is not there"),
+        (("webvid", BENCHMARK), "the table needs any of fvd, clipsim on webvid; the run has"),
+        (("msrvtt", BENCHMARK, BENCHMARK), "named twice"),
+    ],
+)
+def test_a_refusal_is_a_message_and_exit_code_2(words: tuple[str, ...], told: str) -> None:
+    result = table(*words)
+    assert result.exit_code == 2
+    assert told in result.output.replace("\n  -> ", " ")
+    assert "Traceback" not in result.output
