@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
@@ -58,8 +59,10 @@ def publish(folder: Path, run: RunFile, prefect_page: str | None = None) -> Logg
     if logged.page is not None and html.name in written:
         # Not before: the page is among what is logged.
         link = f'<p>MLflow: <a href="{escape(logged.page)}">{escape(logged.page)}</a></p>'
-        if _is_made(html.name, lambda: _replace(html, _LINK_MARK, link)):
-            record_results(folder, *written)
+        for page in (html.name, FILES[0]):
+            if page in written:
+                _is_made(page, functools.partial(_replace, folder / page, _LINK_MARK, link))
+        record_results(folder, *written)
     share_equal_files(folder)
     return logged
 

@@ -443,7 +443,9 @@ function indexAt(y) {
   }
   return low;
 }
+const print = window.matchMedia("print");
 function render() {
+  if (print.matches) return;  // on paper is what was in view, though its width is another one
   const top = -list.getBoundingClientRect().top, height = window.innerHeight;
   const first = indexAt(top - NEAR * height), end = Math.min(chosen.length, indexAt(top + (1 + NEAR) * height) + 1);
   const wanted = new Set(top + height < -NEAR * height ? [] : chosen.slice(first, end));
@@ -679,6 +681,7 @@ function renderSoon() {
 window.addEventListener("scroll", renderSoon, { passive: true });
 let lastWidth = 0;
 new ResizeObserver(() => {
+  if (print.matches) return;
   if (list.clientWidth === lastWidth) return renderSoon();
   lastWidth = list.clientWidth;
   showControls();
