@@ -240,6 +240,8 @@ def test_printed_rows_stand_below_each_other(opened: Callable[..., Any], page: A
     page.emulate_media(media="print")
     assert page.locator("#bar").is_visible() is False
     assert page.evaluate("document.body.scrollHeight") < 8000
+    heights = page.eval_on_selector_all(".entry", "(all) => all.map((entry) => entry.offsetHeight)")
+    assert min(heights) > 100
 
 
 def test_three_thousand_clips(tmp_path: Path, videos: list[Path], opened: Callable[..., Any]) -> None:
