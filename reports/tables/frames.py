@@ -49,7 +49,7 @@ def read_summary(place: str | Path, *, per_seed: bool = False) -> pd.DataFrame:
     Raises:
         StoreError: see `read_frame`.
 
-    For example `read_summary("out/demo").pivot(index="method", columns=["dataset", "metric"], values="value")`.
+    For example `read_summary("out/demo").pivot(index="method", columns="metric", values="value")`.
     """
     return one_row_a_number(read_frame(place, "summary"), per_seed=per_seed)
 
