@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.states import Completed, Failed, State
+from prefect.filesystems import LocalFileSystem
+from prefect.results import ResultStore
+from prefect.states import Completed, Failed, State, return_value_to_state
 
 from reelbench.flows.view.outcome import COMPLETED_WITH_FAILURES, CellsFailedError, RegressionError
-from reelbench.flows.watch import _final_state
+from reelbench.flows.watch import _as_own, _final_state
 from reelbench.reports.nights.changes import Changes, Verdict
 
 METHOD = '''
@@ -73,6 +77,18 @@ def test_failures_and_a_regression_are_both_told() -> None:
     assert str(failed.message).startswith("nothing changed; 12 failures")
     taken = ended("unchanged", Completed(name=COMPLETED_WITH_FAILURES, message="12 failures"), 12)
     assert (taken.type.value, taken.name) == ("COMPLETED", COMPLETED_WITH_FAILURES)
+
+
+def test_a_night_that_ends_before_its_tables_ends_with_the_words_of_the_run(tmp_path: Path) -> None:
+    bad: State[Any] = Failed(message="mend 2 things", data=ValueError("mend 2 things"))
+    bad.state_details.flow_run_id = uuid.uuid4()
+
+    def seen(state: State[Any]) -> str | None:
+        store = ResultStore(result_storage=LocalFileSystem(basepath=str(tmp_path)))
+        return asyncio.run(return_value_to_state(state, result_store=store)).message
+
+    assert seen(bad) == "1/1 states failed."
+    assert seen(_as_own(bad)) == "mend 2 things"
 
 
 @pytest.mark.e2e
