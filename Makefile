@@ -5,6 +5,7 @@
 # make check: what a developer runs all the time: lint, formats, layers, in seconds.
 # make test-quick: what a developer runs before a commit, in a few minutes: the parts that train nothing.
 # make smoke: install, run the tests that show within two minutes whether the installation works.
+# make docs: the documentation as a site, build/docs/index.html; a broken link ends it.
 # make lock: write requirements.lock anew; UPGRADE=--upgrade takes the newest versions.
 # Needs only python3 (3.11 or newer, with venv); everything else goes into .venv. PYTHON=python3.12 takes
 # another Python, and replaces an environment of a different one; without PYTHON=... an environment that is
@@ -32,7 +33,7 @@ LOCKS := requirements-bootstrap.lock requirements.lock pyproject.toml
 
 PYTHON_IS := -c 'import sys; print(sys.version)'
 
-.PHONY: demo demo-data benchmark benchmark-data check test test-quick smoke venv lock lint clean
+.PHONY: demo demo-data benchmark benchmark-data check test test-quick smoke docs venv lock lint clean
 .DEFAULT_GOAL := demo
 
 # Clips and captions of the first N samples are those of the first N of more.
@@ -95,6 +96,11 @@ venv:
 	  $(UV) install $(UV_FLAGS) --no-deps --no-build-isolation -e .; \
 	  echo "$$wanted" > $(STAMP); \
 	fi
+
+# The banner that is silenced is an advertisement, and not about this site.
+docs: venv
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs --quiet build --strict
+	@echo "build/docs/index.html"
 
 # One version of a library for all Pythons where there is one (`fewest`). Pins that still fit are kept.
 lock: venv
