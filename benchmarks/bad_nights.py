@@ -243,6 +243,8 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 
 def main(folder: Path) -> None:
     """The four nights."""
+    # What a background job of a shell ignores is inherited; what is handled is not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     drill = Drill(folder)
     drill.write_method("Flicker")
     drill.write_method("Steady", flicker=5)
@@ -260,7 +262,7 @@ def main(folder: Path) -> None:
         drill.night("`flicker` was edited to be worse")
     finally:
         serve.send_signal(signal.SIGINT)
-        print(f"\nCtrl-C: exit code {serve.wait(60)}")
+        print(f"\nCtrl-C: exit code {serve.wait(LIMIT_S)}")
         print((folder / "serve.log").read_text())
 
 

@@ -27,7 +27,14 @@ _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 _FOLDER = re.compile(r"\[([^\]]+)\]\([^)\s#:]+/\)")
 _LIST_IN_PARAGRAPH = re.compile(r"^(?![ \t\-*+|>#]|\d+\. )(.+)\n(?=[\-*+] )", re.MULTILINE)
 _OPTIONS = re.compile(r"^<!-- options of `(reelbench [^`]+)` -->$", re.MULTILINE)
-_LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".json": "json", ".sh": "bash"}
+_LANGUAGES = {
+    ".py": "python",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+    ".toml": "toml",
+    ".json": "json",
+    ".sh": "bash",
+}
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -41,7 +48,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Links as the site has them (a folder is no page, and stays as its name), and the options of commands."""
+    """Links as the site has them (of a folder, only its name), and the options of commands."""
     text = _OPTIONS.sub(lambda found: options_of(found[1]), markdown)
     if page.file.src_uri.startswith("source/"):
         return text
@@ -127,4 +134,4 @@ def _cell(parameter: Any) -> str:
     default = parameter.default
     if parameter.show_default is False or default in (None, False, (), [], "") or callable(default):
         return text
-    return f"{text} Default: `{default}`."
+    return f"{text} Default: `{str(default).removeprefix(f'{ROOT}/')}`."

@@ -196,7 +196,7 @@ def changes_markdown(changes: Changes) -> str:
     lines += _section("To know", changes.notes)
     for title, verdict in _SECTIONS:
         lines += _section(title, [_with_notes(cell) for cell in changes.of(verdict)])
-    lines += _section("What differs", [item.words for item in changes.differences])
+    lines += _section("What differs", list(dict.fromkeys(item.words for item in changes.differences)))
     lines += _section("Failures", [item.words for item in changes.failures])
     unchanged = changes.of("unchanged")
     if unchanged:
