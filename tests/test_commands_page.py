@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 from reelbench.cli.app import app
 from reelbench.datasets.video import write_lossless
 
-PAGE = (Path(__file__).parents[1] / "docs" / "commands.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "commands.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^### `reelbench ([a-z -]+)`\n(.*?)(?=^##|\Z)", PAGE, re.M | re.S))
 EXAMPLES = {
     name: [
@@ -81,6 +82,7 @@ def home(
     tiny_run_file(
         folder / "configs" / "demo.yaml", Path("out"), resources={"num_actors": 1}, executor="local"
     )
+    (folder / "docs").symlink_to(DOCS)
     (folder / "out" / "mlflow").mkdir(parents=True)
     shutil.copyfile(empty_mlflow, folder / "out" / "mlflow" / "mlflow.db")
     rng = np.random.default_rng(0)
@@ -113,5 +115,5 @@ def test_the_examples_run_one_after_another_as_they_stand(
             assert code == 0, f"{example}: exit code {code}\n{output}"
             assert target or output.strip(), example
     assert (home / "sheet.png").stat().st_size > 1000
-    assert (home / "out" / "tiny" / "latest" / "tables" / "summary.parquet").is_file()
+    assert (home / "out" / "demo" / "latest" / "tables" / "summary.parquet").is_file()
     assert list((home / "evaluations").rglob("summary.parquet"))

@@ -1,4 +1,4 @@
-"""The documentation as a site: no broken link, the same as on a code host, and from disk without a network."""
+"""The documentation as a site: no broken link, the same as on a code host, from disk, without a network."""
 
 from __future__ import annotations
 
