@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -31,9 +30,8 @@ EXAMPLES = {
     ]
     for name, text in SECTIONS.items()
 }
-PROCESSES = {"run", "watch"}
-"""They start servers and workers, so they run as processes of their own."""
 ELSEWHERE = {
+    "watch": "tests/flows/test_watch.py runs it on nights of its own",
     "serve": "tests/flows/test_serve.py runs it as the README has it",
     "train adapters": "minutes of a core; tests/methods/training run it at tiny size, and so the others",
     "train prediction": "",
@@ -73,18 +71,15 @@ def test_an_example_that_is_not_run_here_names_options_that_there_are(name: str)
 
 
 @pytest.fixture(scope="module")
-def home(
-    tmp_path_factory: pytest.TempPathFactory, tiny_run_file: Callable[..., Path], empty_mlflow: Path
-) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, tiny_run_file: Callable[..., Path]) -> Path:
     """A folder with what the examples read: a run file, and two folders of videos."""
     folder = tmp_path_factory.mktemp("commands")
     (folder / "configs").mkdir()
-    tiny_run_file(
-        folder / "configs" / "demo.yaml", Path("out"), resources={"num_actors": 1}, executor="local"
-    )
+    run_file = folder / "configs" / "demo.yaml"
+    # Without MLflow, which takes as long as all the rest.
+    changes = {"name": "demo", "resources": {"num_actors": 1}, "executor": "local", "mlflow": "off"}
+    tiny_run_file(run_file, Path("out"), **changes)
     (folder / "docs").symlink_to(DOCS)
-    (folder / "out" / "mlflow").mkdir(parents=True)
-    shutil.copyfile(empty_mlflow, folder / "out" / "mlflow" / "mlflow.db")
     rng = np.random.default_rng(0)
     for side in ("generated", "real"):
         (folder / side).mkdir()
@@ -103,7 +98,7 @@ def test_the_examples_run_one_after_another_as_they_stand(
         for example in EXAMPLES[name]:
             line, _, target = (part.strip() for part in example.partition(" > "))
             words = shlex.split(line, comments=True)[1:]
-            if name in PROCESSES:
+            if name == "run":  # it starts a server and workers
                 done = subprocess.run(
                     [sys.executable, "-m", "reelbench", *words],
                     env=clean_environment, capture_output=True, text=True, timeout=300, check=False,

@@ -28,15 +28,14 @@ async def handle(ordering: CausalOrdering, event: ReceivedEvent) -> bool:
 
 def failed(received: datetime, follows: uuid.UUID) -> ReceivedEvent:
     resource = Resource({"prefect.resource.id": "prefect.flow-run.x"})
-    event = ReceivedEvent(
+    return ReceivedEvent(
         id=uuid.uuid4(),
         occurred=received,
         event="prefect.flow-run.Failed",
         resource=resource,
         follows=follows,
+        received=received,
     )
-    event.received = received
-    return event
 
 
 @pytest.mark.parametrize("waited", [timedelta(0), LOOKBACK])
