@@ -33,6 +33,8 @@ EXAMPLES = {
 ELSEWHERE = {
     "watch": "tests/flows/test_watch.py runs it on nights of its own",
     "serve": "tests/flows/test_serve.py runs it as the README has it",
+    "ui": "it ends with Ctrl-C; tests/cli",
+    "mlflow sync": "a server is needed; tests/reports/mlflow",
     "train adapters": "minutes of a core; tests/methods/training run it at tiny size, and so the others",
     "train prediction": "",
     "train upscaler": "",
