@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +20,8 @@ from typer.testing import CliRunner
 from reelbench.cli.app import app
 from reelbench.datasets.video import write_lossless
 
+PROGRAM = [sys.executable, "-m", "reelbench"]
+PIPES: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "commands.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^### `reelbench ([a-z -]+)`\n(.*?)(?=^##|\Z)", PAGE, re.M | re.S))
@@ -33,7 +37,6 @@ EXAMPLES = {
 ELSEWHERE = {
     "watch": "tests/flows/test_watch.py runs it on nights of its own",
     "serve": "tests/flows/test_serve.py runs it as the README has it",
-    "ui": "it ends with Ctrl-C; tests/cli",
     "mlflow sync": "a server is needed; tests/reports/mlflow",
     "train adapters": "minutes of a core; tests/methods/training run it at tiny size, and so the others",
     "train prediction": "",
@@ -79,7 +82,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, tiny_run_file: Callable[..., 
     (folder / "configs").mkdir()
     run_file = folder / "configs" / "demo.yaml"
     # Without MLflow, which takes as long as all the rest.
-    changes = {"name": "demo", "resources": {"num_actors": 1}, "executor": "local", "mlflow": "off"}
+    changes = {"name": "demo", "resources": {"num_actors": 1}, "executor": "local", "mlflow": False}
     tiny_run_file(run_file, Path("out"), **changes)
     (folder / "docs").symlink_to(DOCS)
     rng = np.random.default_rng(0)
@@ -91,6 +94,14 @@ def home(tmp_path_factory: pytest.TempPathFactory, tiny_run_file: Callable[..., 
     return folder
 
 
+def until_it_waits(words: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    """A command that runs until Ctrl-C: what it prints, and 0 where it then ends as it should."""
+    with subprocess.Popen([*PROGRAM, *words], env=environment, **PIPES) as process:
+        lines = [*itertools.takewhile(lambda line: "Ctrl-C" not in line, process.stdout or ())]
+        process.send_signal(signal.SIGINT)
+    return 0 if process.returncode == 130 else 1, "".join(lines)
+
+
 @pytest.mark.e2e
 def test_the_examples_run_one_after_another_as_they_stand(
     home: Path, clean_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
@@ -100,12 +111,11 @@ def test_the_examples_run_one_after_another_as_they_stand(
         for example in EXAMPLES[name]:
             line, _, target = (part.strip() for part in example.partition(" > "))
             words = shlex.split(line, comments=True)[1:]
-            if name == "run":  # it starts a server and workers
-                done = subprocess.run(
-                    [sys.executable, "-m", "reelbench", *words],
-                    env=clean_environment, capture_output=True, text=True, timeout=300, check=False,
-                )  # fmt: skip
-                code, output = done.returncode, done.stdout + done.stderr
+            if name == "ui":
+                code, output = until_it_waits(words, clean_environment)
+            elif name == "run":  # it starts a server and workers
+                done = subprocess.run([*PROGRAM, *words], env=clean_environment, **PIPES, timeout=300)
+                code, output = done.returncode, done.stdout
             else:
                 result = CliRunner().invoke(app, words)
                 code, output = result.exit_code, result.output
