@@ -1,6 +1,7 @@
 # make demo: install, run the first clips of the benchmark on the embedded world, say what they reproduce.
 # make benchmark: the same with 256 clips of each method, for hours; kill it and start it again as you like.
 # make demo-data, make benchmark-data: only the data sets of these, for deployments (see docs/deployment.md).
+# make tables: the tables of papers, in all formats, from small runs on the embedded world (out/tables).
 # make test: install, run the whole test suite.
 # make check: what a developer runs all the time: lint, formats, layers, in seconds.
 # make test-quick: what a developer runs before a commit, in a few minutes: the parts that train nothing.
@@ -33,7 +34,7 @@ LOCKS := requirements-bootstrap.lock requirements.lock pyproject.toml
 
 PYTHON_IS := -c 'import sys; print(sys.version)'
 
-.PHONY: demo demo-data benchmark benchmark-data check test test-quick smoke docs venv lock lint clean
+.PHONY: demo demo-data benchmark benchmark-data tables check test test-quick smoke docs venv lock lint clean
 .DEFAULT_GOAL := demo
 
 # Clips and captions of the first N samples are those of the first N of more.
@@ -52,6 +53,11 @@ benchmark-data: venv
 
 benchmark: benchmark-data
 	@$(BIN)/reelbench run $(RUN_FILE) --limit $(BENCHMARK_CLIPS) --output out/benchmark --against docs/benchmark
+
+tables: venv
+	@$(BIN)/reelbench world write data/tables --train 4 --validate 4 --test 4
+	@for run in text-to-video ablations prediction editing; do $(BIN)/reelbench run configs/tables/$$run.yaml || exit; done
+	@$(BIN)/python benchmarks/paper_tables.py out/tables
 
 test: venv
 	@$(BIN)/python -m pytest $(IN_PARALLEL)

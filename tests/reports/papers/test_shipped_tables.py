@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from functools import cache
 from pathlib import Path
@@ -69,7 +70,9 @@ def test_the_settings_of_an_ablation_are_those_of_its_methods(name: str) -> None
     spec = load_spec(name)
     for method in (method for rows in spec.rows for method in rows.methods):
         config = registry.get("methods", method).Config().model_dump(mode="json")
-        assert {setting.path for setting in spec.settings} <= set(flat_settings(config))
+        # What a trained file is made like is recorded with it, under `structure`.
+        paths = {setting.path.replace("structure.", "untrained.") for setting in spec.settings}
+        assert paths <= set(flat_settings(config))
 
 
 def test_every_published_figure_is_shown_by_a_table() -> None:
@@ -114,3 +117,15 @@ def test_every_table_says_which_run_file_fills_it() -> None:
         paths = [word.rstrip(".,;") for word in filled.split() if word.startswith("configs/")]
         assert paths
         assert all((ROOT / path).is_file() for path in paths), filled
+
+
+def test_make_tables_makes_every_one() -> None:
+    spec = importlib.util.spec_from_file_location("paper_tables", ROOT / "benchmarks" / "paper_tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert set(script.RUNS) == set(shipped_tables())
+    for name, run_files in script.RUNS.items():
+        (filled,) = (note for note in load_spec(name).notes if note.startswith("Filled by "))
+        assert all(Path(run_file).name in filled for run_file in run_files)
