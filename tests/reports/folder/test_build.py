@@ -67,6 +67,18 @@ def test_nothing_comes_from_elsewhere(index: Path) -> None:
     }
 
 
+def test_no_two_parts_of_the_page_have_one_name() -> None:
+    """Sections that a run may lack, too: their templates are read, and not one page."""
+    from reelbench.reports.folder import build
+    from reelbench.reports.pages import html_report
+
+    folder, pages = Path(build.__file__).parent, Path(html_report.__file__).parent
+    text = (folder / "index.html.jinja").read_text() + (pages / "base.html.jinja").read_text()
+    ids = re.findall(r' id="([\w-]+)"', text) + re.findall(r'pictures\("[^"]+", "([\w-]+)"', text)
+    assert len(ids) > 30
+    assert sorted(ids) == sorted(set(ids))
+
+
 def test_building_again_writes_the_same_and_makes_nothing(index: Path) -> None:
     before = {path: (path.read_bytes(), path.stat().st_ino) for path in index.parent.rglob("*.mp4")}
     pages = {path.name: path.read_bytes() for path in index.parent.glob("*.*")}
