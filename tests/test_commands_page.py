@@ -99,7 +99,8 @@ def until_it_waits(words: list[str], environment: dict[str, str]) -> tuple[int, 
     with subprocess.Popen([*PROGRAM, *words], env=environment, **PIPES) as process:
         lines = [*itertools.takewhile(lambda line: "Ctrl-C" not in line, process.stdout or ())]
         process.send_signal(signal.SIGINT)
-    return 0 if process.returncode == 130 else 1, "".join(lines)
+        rest, _ = process.communicate(timeout=60)
+    return 0 if process.returncode == 130 else 1, "".join([*lines, rest])
 
 
 @pytest.mark.e2e
