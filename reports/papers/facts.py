@@ -1,0 +1,101 @@
+"""What stands under a table: how its values were made, and what its marks mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..tables.build import COUNTED
+from ..tables.lead import legend_bold
+from ..tables.run_tables import Row, protocol_text
+from .columns import lead_column
+from .entries import Entry, absent
+from .filled_from import Source, clip_sizes
+from .paper_table import STARS, PaperColumn, TablePart
+from .spec import TableSpec
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is the same for all values, or by column.
+
+    Attributes:
+        shows_n: N is a column, and not said here.
+    """
+
+    spec: TableSpec
+    sources: Sequence[Source]
+    entries: Sequence[Entry]
+    columns: Sequence[PaperColumn]
+    shows_n: bool
+
+    def lines(self) -> list[tuple[str, str]]:
+        """(name, text): protocol, samples, references, devices."""
+        facts = [
+            ("Protocol", self._by_column(_protocol)),
+            ("Samples", self._by_column(self._samples)),
+            ("Reference clips", self._by_column(lambda row: str(row["n_reference"] or ""))),
+        ]
+        saw = {entry.saw for entry in self.entries}
+        if len(saw) == 1 and saw != {""}:
+            facts.append(("All methods saw", next(iter(saw))))
+        facts.append(("Costs on", self._costs_on()))
+        if missing := absent(self.spec, self.entries) if self.entries else []:
+            facts.append(("Not among these results", ", ".join(missing)))
+        if len(self.sources) > 1:
+            facts.append(("Runs", "; ".join(dict.fromkeys(source.signature for source in self.sources))))
+        return [(name, text) for name, text in facts if text]
+
+    def _costs_on(self) -> str:
+        """ "2 CPU cores, clips of 16x32x32", with the methods where these differ."""
+        made: dict[str, dict[str, None]] = {}
+        for entry in self.entries:
+            for index, row in entry.rows.items():
+                if self.columns[index].is_cost and row["unit"] != COUNTED:
+                    sizes = ", ".join(clip_sizes(entry.source, row))
+                    text = row["hardware"] or "a device that is not recorded"
+                    made.setdefault(text + (f", clips of {sizes}" if sizes else ""), {})[entry.label] = None
+        if len(made) == 1:
+            return next(iter(made))
+        return "; ".join(f"{text} ({', '.join(of)})" for text, of in made.items())
+
+    def _samples(self, row: Row) -> str:
+        """ "256 clips a method, of 256 source videos, 1 seed"; without what differs between rows."""
+        clips = "" if self.shows_n else f"{row['n']} clips a method"
+        sources = f"{'of ' if clips else ''}{row['num_sources']} source videos" if row["num_sources"] else ""
+        seeds = f"{row['num_seeds']} seed{'' if row['num_seeds'] == 1 else 's'}" if row["num_seeds"] else ""
+        return ", ".join(filter(None, [clips, "" if self.shows_n else sources, seeds]))
+
+    def _by_column(self, text_of: Callable[[Row], str]) -> str:
+        """ "text", or "text (FVD, KVD); other (CLIPSIM)" where columns differ."""
+        texts: dict[str, dict[str, None]] = {}
+        for index, column in enumerate(self.columns):
+            if column.is_cost:
+                continue
+            of = f"{column.heading} {column.label}".strip()
+            for entry in self.entries:
+                if index in entry.rows and (text := text_of(entry.rows[index])):
+                    texts.setdefault(text, {})[of] = None
+        if len(texts) == 1:
+            return next(iter(texts))
+        return "; ".join(f"{text} ({', '.join(of)})" for text, of in texts.items())
+
+    def legend(self, parts: Sequence[TablePart]) -> str:
+        """What the marks mean that occur."""
+        cells = [cell for part in parts for row in part.rows for cell in row.cells]
+        texts = []
+        if any(cell.rank == "best" for cell in cells):
+            columns = [lead_column(column, self.entries, i) for i, column in enumerate(self.columns)]
+            texts.append(legend_bold(columns))
+        if any(cell.rank == "second" for cell in cells):
+            texts.append("Underlined: the same among those that are not bold.")
+        if any(cell.stars for cell in cells):
+            levels = ", ".join(f"{stars} p ≤ {most:g}" for stars, most in reversed(STARS))
+            texts.append(f"Differs from the best value by the paired test: {levels}.")
+        if any(part.is_published for part in parts):
+            texts.append("†: as published, not measured here, and not ranked.")
+        return " ".join(texts)
+
+
+def _protocol(row: Row) -> str:
+    return protocol_text(row["protocol"] or "", row["protocol_digest"] or "")
