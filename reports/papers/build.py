@@ -23,7 +23,7 @@ from .filled_from import Source, differences, named_apart
 from .numbers import printed, printed_count
 from .paper_table import PaperCell, PaperRow, PaperTable, RowGroup, TablePart
 from .published_rows import published_facts, published_part, shipped_figures
-from .ranking import Ranking, ranking, tests_of
+from .ranking import Ranking, RowTests, ranking
 from .spec import EVERY_METHOD, TableError, TableSpec
 
 
@@ -164,6 +164,7 @@ class _Table:
     ) -> TablePart:
         """A part of what was measured; its entries are ranked among those that saw the same."""
         order = [str(member) for member in Conditioning]
+        tests = RowTests(entries if is_tested else ())
         rankings: dict[tuple[int, str], Ranking] = {}
         for saw in dict.fromkeys(sorted((entry.saw for entry in entries), key=lambda s: order_key(s, order))):
             same = [entry for entry in entries if entry.saw == saw]
@@ -172,11 +173,13 @@ class _Table:
                     lead_column(column, same, index),
                     same,
                     index,
-                    tests_of(same if is_tested else (), index),
+                    tests.of(same if is_tested else (), index),
                     self.footnotes,
                 )
         if is_tested:
             self._add_lead_lines(entries, rankings, prefix)
+            if fact := tests.fact():
+                self.lead_lines.append(("Tested between runs", fact))
         groups = grouped(self.spec, entries, order)
         if len(groups) == 1 and len({entry.saw for entry in entries}) == 1 and self.spec.group_by is None:
             groups = [EntryGroup(self.spec.rows[0].heading, groups[0].entries)]

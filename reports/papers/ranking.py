@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ..comparing.paired_rows import Scored, paired_rows
 from ..tables.build import Footnotes, column_lead
 from ..tables.lead import PairedTests
 from ..tables.measurement import is_value
 from ..tables.method_table import Column, Lead
 from ..tables.run_tables import Row, protocol_key
 from .entries import Entry
-from .filled_from import Source
 from .paper_table import STARS, Rank
 
 
@@ -35,20 +35,56 @@ class Ranking:
         return "best" if label in self.lead.marked else "second" if label in self.second else ""
 
 
-def tests_of(entries: Sequence[Entry], index: int) -> PairedTests:
-    """The paired tests of a column between these entries; there are none between runs."""
-    found: list[Row] = []
-    by_source: dict[int, tuple[Source, dict[str, str], Row]] = {}
-    for entry in entries:
-        if (row := entry.rows.get(index)) is not None:
-            labels = by_source.setdefault(id(entry.source), (entry.source, {}, row))[1]
-            labels[entry.method] = entry.label
-    for source, labels, row in by_source.values():
-        for test in source.tables.comparisons.get(protocol_key(row), ()):
-            if test["metric"] == row["metric"] and {test["method_a"], test["method_b"]} <= set(labels):
-                names = {"method_a": labels[test["method_a"]], "method_b": labels[test["method_b"]]}
-                found.append({**test, **names})
-    return PairedTests(found)
+class RowTests:
+    """The paired tests between rows of a table that may be ranked together.
+
+    Rows of one run have those of its `comparisons` table. Where there are rows of several runs, clip metrics
+    are tested anew from the runs' scores, all pairs alike, so that Holm's correction is over all of them. Set
+    metrics are not: their tests need features, which tables do not hold.
+    """
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = entries
+        self.are_joined = len({id(entry.source) for entry in entries}) > 1
+        systems = [Scored(entry.label, _scores(entry)) for entry in entries] if self.are_joined else []
+        self._joined = [vars(row) for row in paired_rows(systems)]
+
+    def of(self, entries: Sequence[Entry], index: int) -> PairedTests:
+        """The tests of a column between some of the entries."""
+        labels = {(id(e.source), e.method): e.label for e in entries if index in e.rows}
+        rows = [entry.rows[index] for entry in entries if index in entry.rows]
+        if not rows:
+            return PairedTests(())
+        metric = rows[0]["metric"]
+        if self.are_joined and rows[0]["level"] == "clip":
+            keys = {protocol_key(row) for row in rows}
+            joined = [t for t in self._joined if t["metric"] == metric and protocol_key(t) in keys]
+            if joined:
+                return PairedTests(joined)
+        found = []
+        keyed = {id(e.source): (e.source, protocol_key(e.rows[index])) for e in entries if index in e.rows}
+        for source, key in keyed.values():
+            for test in source.tables.comparisons.get(key, ()):
+                a, b = ((id(source), test[name]) for name in ("method_a", "method_b"))
+                if test["metric"] == metric and a in labels and b in labels:
+                    found.append({**test, "method_a": labels[a], "method_b": labels[b]})
+        return PairedTests(found)
+
+    def fact(self) -> str:
+        """What was tested between runs and what was not; "" of rows of one run."""
+        if not self.are_joined:
+            return ""
+        return (
+            f"clip metrics, from the runs' scores, with Holm over {len(self._joined)} tests"
+            if self._joined
+            else "nothing, as the runs' scores were not kept or have no sample in common"
+        ) + "; not set metrics, whose features tables do not hold (`reelbench compare A B` tests these)"
+
+
+def _scores(entry: Entry) -> list[Row]:
+    """The scores of an entry, under the data sets and protocols that its columns are of."""
+    keys = {protocol_key(row) for row in entry.rows.values() if row["level"] == "clip"}
+    return [row for row in entry.source.scores if row["method"] == entry.method and protocol_key(row) in keys]
 
 
 def ranking(
