@@ -102,6 +102,7 @@ class _Table:
         self.settings = shown_settings(spec, self.entries)
         self.columns = paper_columns(spec, self.entries, figures, self.footnotes)
         self.lead_lines: list[tuple[str, str]] = []
+        self.by_corrected: dict[str, None] = {}
 
     def build(self, is_mixed: bool) -> PaperTable:
         spec, entries = self.spec, self.entries
@@ -140,7 +141,7 @@ class _Table:
             cost_heading=cost_heading(spec, entries),
             shows_n=self.shows_n,
             group_heading=(spec.group_by.label or spec.group_by.path) if spec.group_by else "",
-            legend=said.legend(shown),
+            legend=said.legend(shown, list(self.by_corrected)),
             facts=tuple((name, fit_to_leave(text)) for name, text in facts),
             footnotes=tuple(map(fit_to_leave, self.footnotes.texts)),
             runs={source.name: source.signature for source in self.sources},
@@ -176,6 +177,10 @@ class _Table:
                     tests.of(same if is_tested else (), index),
                     self.footnotes,
                 )
+        for (index, _), ranked in rankings.items():
+            if ranked.by_corrected:
+                column = self.columns[index]
+                self.by_corrected[f"{column.heading} {column.label}".strip()] = None
         if is_tested:
             self._add_lead_lines(entries, rankings, prefix)
             if fact := tests.fact():
@@ -247,9 +252,15 @@ class _Table:
             text, error = printed_count(row["value"], scale=spec.scale, digits=spec.digits), ""
         else:
             text, error = printed(row["value"], row["standard_error"], scale=spec.scale, digits=spec.digits)
+        corrected = ""
+        if ranked.shows_corrected:
+            corrected, _ = printed(
+                row["bias_corrected"], row["standard_error"], scale=spec.scale, digits=spec.digits
+            )
         return PaperCell(
             text,
             error,
+            corrected,
             row=row,
             value=row["value"],
             rank=ranked.rank(entry.label),

@@ -80,15 +80,32 @@ class Facts:
             return next(iter(texts))
         return "; ".join(f"{text} ({', '.join(of)})" for text, of in texts.items())
 
-    def legend(self, parts: Sequence[TablePart]) -> str:
-        """What the marks mean that occur."""
+    def legend(self, parts: Sequence[TablePart], by_corrected: Sequence[str]) -> str:
+        """What the marks mean that occur.
+
+        Args:
+            by_corrected: columns that are ranked without the estimated bias of their values.
+        """
         cells = [cell for part in parts for row in part.rows for cell in row.cells]
         texts = []
         if any(cell.rank == "best" for cell in cells):
             columns = [lead_column(column, self.entries, i) for i, column in enumerate(self.columns)]
-            texts.append(legend_bold(columns))
+            marked = {
+                column.level
+                for part in parts
+                for row in part.rows
+                for column, cell in zip(columns, row.cells, strict=True)
+                if cell.rank == "best"
+            }
+            if marked != {"cost"}:
+                texts.append(legend_bold(column for column in columns if column.level != "cost"))
+            if "cost" in marked:
+                texts.append("Bold numbers of parameters: fewer than all others that saw the same.")
         if any(cell.rank == "second" for cell in cells):
             texts.append("Underlined: the same among those that are not bold.")
+        if by_corrected:
+            where = " (in parentheses)" if any(cell.corrected for cell in cells) else ""
+            texts.append(f"{', '.join(by_corrected)}: ranked by the value without its estimated bias{where}.")
         if any(cell.stars for cell in cells):
             levels = ", ".join(f"{stars} p ≤ {most:g}" for stars, most in reversed(STARS))
             texts.append(f"Differs from the best value by the paired test: {levels}.")

@@ -82,6 +82,8 @@ class PaperCell:
     Attributes:
         text: the value as it is printed, or a dash.
         error: its standard error as it is printed, "" where there is none.
+        corrected: the value without its estimated bias as it is printed, where its rank would else contradict
+            what is printed; "" elsewhere.
         row: of the summary; None where nothing was measured, or a figure is published.
         value: what `text` prints, not scaled: of the row, or of what is made from rows (a speed-up).
         figures: published ones, several where sources conflict.
@@ -92,6 +94,7 @@ class PaperCell:
 
     text: str
     error: str = ""
+    corrected: str = ""
     row: Row | None = None
     value: float | None = None
     figures: tuple[Figure, ...] = ()

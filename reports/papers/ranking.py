@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..comparing.paired_rows import Scored, paired_rows
-from ..tables.build import Footnotes, column_lead
+from ..tables.build import Footnotes, column_lead, without_bias
 from ..tables.lead import PairedTests
 from ..tables.measurement import is_value
 from ..tables.method_table import Column, Lead
@@ -24,11 +24,15 @@ class Ranking:
         second: whose values are underlined: the best of those that are not marked, and what is not told from
             it, where the tests tell anything among them.
         stars: how surely a value that is not marked differs from the best one.
+        by_corrected: values are ranked without their estimated bias.
+        shows_corrected: that order is not the one of the values that are printed.
     """
 
     lead: Lead
     second: tuple[str, ...] = ()
     stars: Mapping[str, str] | None = None
+    by_corrected: bool = False
+    shows_corrected: bool = False
 
     def rank(self, label: str) -> Rank:
         """What the value of an entry is."""
@@ -96,6 +100,9 @@ def ranking(
         index: the column's number.
         footnotes: take why nothing is ranked.
     """
+    ranked = [e for e in entries if index in e.rows and is_value(e.rows[index]["value"])]
+    plain = [entry.rows[index]["value"] for entry in ranked]
+    corrected = without_bias(entry.rows[index] for entry in ranked)
 
     def rows_of(chosen: Sequence[Entry]) -> dict[str, dict[str, Row]]:
         return {e.label: {column.metric: e.rows[index]} if index in e.rows else {} for e in chosen}
@@ -103,14 +110,20 @@ def ranking(
     lead = column_lead(column, rows_of(entries), tests, footnotes)
     if not lead.marked or column.level == "cost":
         return Ranking(lead)
-    rest = [
-        entry
-        for entry in entries
-        if entry.label not in lead.marked and index in entry.rows and is_value(entry.rows[index]["value"])
-    ]
+    rest = [entry for entry in ranked if entry.label not in lead.marked]
     second = column_lead(column, rows_of(rest), tests, Footnotes()).marked if len(rest) > 1 else ()
     stars = {}
     for entry in rest:
         if (test := tests.find(column.metric, lead.marked[0], entry.label)) is not None:
             stars[entry.label] = next((mark for mark, most in STARS if test[1]["p_holm"] <= most), "")
-    return Ranking(lead, second, stars)
+    return Ranking(
+        lead,
+        second,
+        stars,
+        by_corrected=bool(corrected),
+        shows_corrected=bool(corrected) and _order(plain) != _order(corrected),
+    )
+
+
+def _order(values: Sequence[float]) -> list[int]:
+    return sorted(range(len(values)), key=lambda at: values[at])

@@ -208,9 +208,9 @@ def column_lead(
     if column.level == "set" and len({(row["n"], row["n_reference"]) for row in rows.values()}) > 1:
         note = f"{column.label}: depends on the number of samples, which differs: no best marked"
         return Lead(marks=footnotes.marks([note]))
-    corrected = {m: row["bias_corrected"] for m, row in rows.items() if _has_correction(row)}
-    ranked = corrected if len(corrected) == len(rows) else values
-    lead = measured_lead(column.metric, column.higher_is_better, ranked, tests)
+    ranked = without_bias(rows.values()) or list(values.values())
+    lead_values = dict(zip(rows, ranked, strict=True))
+    lead = measured_lead(column.metric, column.higher_is_better, lead_values, tests)
     coverages = {method: row["coverage"] or 0.0 for method, row in rows.items()}
     if any(coverages[method] < max(coverages.values()) for method in lead.marked):
         note = f"{column.label}: what would be marked is of fewer clips than others have: no best marked"
@@ -261,6 +261,12 @@ def references_of(row: Row) -> str:
         return str(given)
     # Tables made before this was recorded.
     return "own" if row["level"] == "set" and saw_its_reference(row["conditioning"] or "") else ""
+
+
+def without_bias(rows: Iterable[Row]) -> list[float]:
+    """The values without their estimated bias, by which a set metric is ranked; empty where one has none."""
+    rows = list(rows)
+    return [row["bias_corrected"] for row in rows] if all(map(_has_correction, rows)) else []
 
 
 def _has_correction(row: Row) -> bool:

@@ -138,6 +138,8 @@ def _cell(cell: PaperCell, errors: bool, significance: bool, cites: bool) -> str
         text = f"<{tag}>{text}</{tag}>"
     if errors and cell.error:
         text += f" <small>± {escape(cell.error)}</small>"
+    if cell.corrected:
+        text += f" ({escape(cell.corrected)})"
     if significance and cell.stars:
         text += f"<sup>{cell.stars}</sup>"
     return text + escape(marks_text(cell.marks))

@@ -166,6 +166,8 @@ def _cell(cell: PaperCell, errors: bool, significance: bool, cites: bool) -> str
         text = rf"\underline{{{text}}}"
     if errors and cell.error:
         text += rf"{{\scriptsize\,$\pm$\,{_number(cell.error)}}}"
+    if cell.corrected:
+        text += f" ({_number(cell.corrected)})"
     if significance and cell.stars:
         text += rf"$^{{{cell.stars}}}$"
     return text + _letters(cell.marks)
@@ -224,6 +226,7 @@ def _grid(table: PaperTable, errors: bool, significance: bool) -> Iterator[list[
                 for cell in row.cells:
                     text = len(cell.text) + len(cell.marks) * 0.6 + 4 * len(cell.figures)
                     text += (len(cell.error) * 0.7 + 2) * bool(errors and cell.error)
+                    text += len(cell.corrected) + 3 * bool(cell.corrected)
                     cells.append(round(text + len(cell.stars) * 0.6 * significance))
                 label = min(len(row.label), _LONG_LABEL)
                 yield [*before, label + 5 * bool(row.sources), *map(len, row.settings), *cells, *counts]

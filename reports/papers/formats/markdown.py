@@ -69,6 +69,8 @@ def _cell(cell: PaperCell, errors: bool, significance: bool, cites: bool) -> str
     text = escape_markdown(cell.text)
     if errors and cell.error:
         text += f" ± {escape_markdown(cell.error)}"
+    if cell.corrected:
+        text += f" ({escape_markdown(cell.corrected)})"
     if cell.rank == "best":
         text = f"**{text}**"
     elif cell.rank == "second":

@@ -105,7 +105,11 @@ def table_parquet(table: PaperTable, figures: PublishedFigures) -> bytes:
 
     rows = tidy_rows(table, figures)
     columns = {name: pa.array([row[name] for row in rows], kind) for name, kind in _COLUMNS.items()}
-    about = {"reelbench.table": table.name, "reelbench.command": table.command}
+    about = {
+        "reelbench.table": table.name,
+        "reelbench.command": table.command,
+        "reelbench.legend": table.legend,
+    }
     out = pa.BufferOutputStream()
     pq.write_table(pa.table(columns).replace_schema_metadata(about), out, compression="zstd")
     return bytes(out.getvalue())
@@ -164,6 +168,7 @@ def _row(table: PaperTable, row: PaperRow, figures: PublishedFigures) -> dict[st
             {
                 "text": cell.text,
                 "error": cell.error,
+                "corrected": cell.corrected,
                 "footnotes": list(cell.marks),
                 "values": [
                     {name: value for name, value in values.items() if value is not None}
