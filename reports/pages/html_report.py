@@ -19,7 +19,7 @@ from ..published_tables import published_editing, published_prediction
 from ..tables.ablation import ablation_tables
 from ..tables.comparison import comparison_table
 from ..tables.editing import edit_tables
-from ..tables.lead import legend
+from ..tables.lead import WHY_UNMARKED, legend
 from ..tables.measurement import finite, format_measurement, format_p_value, format_rounded, is_value
 from ..tables.method_table import MethodTable
 from ..tables.prediction import prediction_tables
@@ -110,6 +110,7 @@ def page_context(run: RunTables) -> dict[str, Any]:
         "title": table.run or "Reelbench",
         "table": table,
         "legend": legend([column for section in table.sections for column in section.columns]),
+        "why_unmarked": WHY_UNMARKED,
         "edit_tables": edits,
         "published_editing": published_editing() if edits else (),
         "prediction_tables": prediction_tables(run),
@@ -204,9 +205,10 @@ def _json_line(text: str | None, separator: str, num_characters: int | None = No
     return ", ".join(f"{key}{separator}{str(value)[:num_characters]}" for key, value in items)
 
 
-def _metric_plots(section: MethodTable) -> list[DotPlot]:
-    """A dot plot for each metric: the value and its 95% interval, methods grouped as in the table."""
-    plots = []
+def _metric_plots(section: MethodTable) -> dict[str, list[DotPlot]]:
+    """Dot plots of quality and of cost, one for each metric: the value and its 95% interval, methods grouped
+    as in the table."""
+    plots: dict[str, list[DotPlot]] = {"quality": [], "cost": []}
     for index, column in enumerate(section.columns):
         marks = []
         for group in section.groups:
@@ -216,8 +218,9 @@ def _metric_plots(section: MethodTable) -> list[DotPlot]:
                     marks.append(
                         Mark(row.method, cell.shown, cell.value, cell.low, cell.high, saw, cell.is_best)
                     )
-        plots.append(dot_plot(column.heading, marks))
-    return [plot for plot in plots if plot is not None]
+        if plot := dot_plot(column.heading, marks):
+            plots["cost" if column.level == "cost" else "quality"].append(plot)
+    return plots
 
 
 def _comparison_views(rows: Iterable[Row], labels: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -277,18 +280,18 @@ def _reproduction(run: RunTables) -> str:
     return f"cat > {name}.yaml <<'END_OF_RUN_FILE'\n{text}END_OF_RUN_FILE\nreelbench run {name}.yaml"
 
 
-def _signatures(summary: Iterable[Row]) -> list[tuple[str, str, str]]:
-    """What each number says of how it was made: (metric, data set, signature), each once."""
-    found = {
-        (
-            row["label"] or row["metric"],
-            ", ".join(filter(None, (row["dataset"], row["split"]))),
-            row["signature"],
-        )
-        for row in summary
-        if row["signature"]
-    }
-    return sorted(found)
+def _signatures(summary: Iterable[Row]) -> list[tuple[str, str, str, str]]:
+    """What each number says of how it was made, each once: (metric, data set, methods, signature)."""
+    found: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for row in summary:
+        if row["signature"]:
+            key = (row["label"] or row["metric"], ", ".join(filter(None, (row["dataset"], row["split"]))))
+            found.setdefault(key, {}).setdefault(row["signature"], set()).add(row["method"])
+    return [
+        (*key, "all" if len(of) == 1 else ", ".join(sorted(methods)), signature)
+        for key, of in sorted(found.items())
+        for signature, methods in sorted(of.items())
+    ]
 
 
 def _configurations(summary: Iterable[Row]) -> list[dict[str, str]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ...core.statistics import mean_estimate
 from .build import PartRows, method_table
+from .lead import NOT_BY_KIND
 from .measurement import is_value
 from .method_table import MethodTable
 from .run_tables import Key, Row, RunTables, order_key, protocol_key, protocol_text, titles
@@ -100,7 +101,7 @@ def _table(
         )
         for name, of, tests in chosen
     ]
-    facts = [("Kinds", UNTESTED_KINDS)] if len(parts) > 1 else []
+    facts = [(NOT_BY_KIND, UNTESTED_KINDS)] if len(parts) > 1 else []
     facts.append(("Protocol", protocol_text(key[2], key[3])))
     rows = [row for part in parts for row in part.rows]
     if any(row["interval"] for row in rows):

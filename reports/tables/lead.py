@@ -32,6 +32,9 @@ NO_TEST = "No paired test, so nothing marked"
 TOO_FEW = "Too few clips to mark anything"
 OWN_LABEL = " (own references)"
 OWN_REFERENCES = "Own references, so not ranked"
+NOT_BY_KIND = "Kinds"
+WHY_UNMARKED = (OWN_REFERENCES, TOO_FEW, NOT_TOLD_APART, NO_TEST, NOT_BY_KIND)
+"""The names of the lines without which a table is read wrong."""
 
 UNRANKED = Lead()
 
@@ -139,7 +142,8 @@ def lead_facts(columns: Sequence[Column], groups: Sequence[Group]) -> list[tuple
     nothing tests."""
     own: dict[str, list[str]] = {}
     few: dict[str, None] = {}
-    shared, untested = [], []
+    shared: dict[str, list[str]] = {}
+    untested: dict[str, list[str]] = {}
     for index, column in enumerate(columns):
         for group in groups:
             lead = group.leads[index]
@@ -149,17 +153,22 @@ def lead_facts(columns: Sequence[Column], groups: Sequence[Group]) -> list[tuple
             if lead.too_few:
                 few[f"{column.label} below N = {lead.too_few}"] = None
             if lead.shared:
-                known = _detectable_text(lead)
-                shared.append(f"{column.label}: {_names(lead.shared, group, groups)}{known}")
+                text = _names(lead.shared, group, groups) + _detectable_text(lead)
+                shared.setdefault(text, []).append(column.label)
             if lead.untested:
-                untested.append(f"{column.label}: {_names(lead.untested, group, groups)}")
+                untested.setdefault(_names(lead.untested, group, groups), []).append(column.label)
     facts = [
         (OWN_REFERENCES, _own_text(own, columns) if own else ""),
         (TOO_FEW, ", ".join(few)),
-        (NOT_TOLD_APART, "; ".join(shared)),
-        (NO_TEST, "; ".join(untested)),
+        (NOT_TOLD_APART, _of_columns(shared)),
+        (NO_TEST, _of_columns(untested)),
     ]
     return [(name, text) for name, text in facts if text]
+
+
+def _of_columns(labels: Mapping[str, Sequence[str]]) -> str:
+    """ "FVD, KVD: a and b; CLIPSIM: b and c": each text after the columns that it holds for."""
+    return "; ".join(f"{', '.join(of)}: {text}" for text, of in labels.items())
 
 
 def _detectable_text(lead: Lead) -> str:

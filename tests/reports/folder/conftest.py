@@ -82,7 +82,7 @@ def write_run(
         {"run": "<b>demo</b>", "metric": "clipsim", "label": "CLIPSIM <s>", "higher_is_better": True,
          "level": "clip", "method": method, "method_name": method, "dataset": dataset, "split": "test",
          "conditioning": "text", "num_seeds": 1, "value": 0.5, "n": 4, "num_failures": 0, "coverage": 1.0,
-         "unit": "", **protocol}
+         "unit": "", "notes": "few <clips>", **protocol}
         for method in methods
         for dataset in datasets
     ]  # fmt: skip

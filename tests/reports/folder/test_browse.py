@@ -235,6 +235,20 @@ def test_it_fits_a_phone_and_the_dark(opened: Callable[..., Any], page: Any) -> 
     assert max(red, green, blue) < 60
 
 
+def test_notes_are_folded_until_one_is_asked_for_or_the_page_is_printed(
+    opened: Callable[..., Any], page: Any
+) -> None:
+    opened("")
+    note = page.locator("details.notes dt", has_text="Protocol").first
+    assert not note.is_visible()
+    page.emulate_media(media="print")
+    assert note.is_visible()
+    page.emulate_media(media="screen")
+    assert not note.is_visible()
+    page.locator("sup a").first.click()
+    assert note.is_visible()
+
+
 def test_printed_rows_stand_below_each_other(opened: Callable[..., Any], page: Any) -> None:
     opened()
     page.emulate_media(media="print")

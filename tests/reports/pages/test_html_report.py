@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reelbench.core.errors import StoreError
-from reelbench.reports.pages.html_report import write_html_report
+from reelbench.reports.pages.html_report import _signatures, write_html_report
 from reelbench.reports.pages.markdown_report import markdown_report
 
 
@@ -20,6 +20,7 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
+        self.text = text
         self.tags: list[str] = []
         self.references: list[str] = []
         self.ids: list[str] = []
@@ -78,6 +79,35 @@ def test_the_report_says_what_was_measured(page: Page) -> None:
     ):
         assert expected in text
     assert "-777" not in text  # single seeds are not shown
+
+
+def test_under_a_table_stands_what_is_not_ranked_and_the_rest_is_folded(page: Page) -> None:
+    table = page.text.index("</table>")
+    folded = page.text.index('<details class="notes', table)
+    first_plot = page.text.index('<div class="plots">', table)
+    shown, hidden = page.text[table:folded], page.text[folded:first_plot]
+    for words in ("Values ± one standard error", "Not told apart from the best value", "Own references, so"):
+        assert words in shown
+    for words in ("Protocol", "Intervals", 'id="note-1-1"'):
+        assert words in hidden
+        assert words not in shown
+    assert "fvd|v1|" not in shown + hidden
+    assert "fvd|v1|" in page.text[page.text.index('id="provenance"') :]
+
+
+def test_plots_of_cost_are_folded(page: Page) -> None:
+    costs = page.text.index('<details class="costs">')
+    assert costs < page.text.index("<h3>Sampling (s/clip)</h3>")
+    assert page.text.index("<h3>FVD ↓</h3>") < costs
+
+
+def test_signatures_that_differ_name_their_methods() -> None:
+    rows = [
+        {"metric": "fvd", "label": "FVD", "dataset": "d", "split": "", "method": method, "signature": of}
+        for method, of in (("a", "x"), ("b", "y"), ("c", "x"))
+    ]
+    assert _signatures(rows) == [("FVD", "d", "a, c", "x"), ("FVD", "d", "b", "y")]
+    assert _signatures(rows[:1]) == [("FVD", "d", "all", "x")]
 
 
 def test_the_page_marks_what_the_markdown_marks(make_tables: Callable[..., Path], tmp_path: Path) -> None:

@@ -146,8 +146,7 @@ def test_what_is_not_told_apart_is_named_and_kinds_are_not_tested(edits: Tables)
     assert table.facts[:2] == (
         (
             "Not told apart from the best value (paired test, Holm, 5%)",
-            "Textual alignment: simda-edit and tune-a-video (detectable: 18); "
-            "Structure kept: simda-edit and tune-a-video (detectable: 18)",
+            "Textual alignment, Structure kept: simda-edit and tune-a-video (detectable: 18)",
         ),
         ("Kinds", "methods are tested over all edits, not within a kind: nothing is marked there"),
     )
