@@ -13,6 +13,7 @@ from .options import relative, results_at
 
 if TYPE_CHECKING:
     from ..reports.papers.formats.write import Format, Style
+    from ..reports.papers.notes import Notes
     from ..reports.papers.paper_table import PaperTable
 
 
@@ -59,6 +60,15 @@ def table(
     significance: Annotated[
         bool, typer.Option("--significance/--no-significance", help="Stars beside what is not the best.")
     ] = True,
+    notes: Annotated[
+        str,
+        typer.Option(
+            "--notes",
+            metavar="NOTES",
+            help="Under the table: full (default), short (default of LaTeX) or none.",
+            show_default=False,
+        ),
+    ] = "",
     dataset: Annotated[
         str,
         typer.Option(
@@ -92,8 +102,9 @@ def table(
     if not name:
         raise TableError("no table is named", "`reelbench table --list` has their names")
     chosen = _format(format_, output)
+    style = Style(errors, significance, standalone, _notes(notes))
     spec = load_spec(name)
-    options = {"--dataset": dataset, "--protocol": protocol}
+    options = {"--dataset": dataset, "--protocol": protocol, "--notes": notes}
     words = ["reelbench", "table", name, *(runs or ())]
     words += [word for option, value in options.items() if value for word in (option, value)]
     words += ["--allow-mixed"] * allow_mixed + ["--no-errors"] * (not errors)
@@ -107,7 +118,7 @@ def table(
         allow_mixed=allow_mixed,
         command=shlex.join(words),
     )
-    _write(built, chosen, output, Style(errors, significance, standalone), bib)
+    _write(built, chosen, output, style, bib)
 
 
 def _format(given: str, output: Path | None) -> Format:
@@ -127,6 +138,27 @@ def _format(given: str, output: Path | None) -> Format:
         close = nearest(given, FORMATS)
         raise TableError(
             f"no format {given!r}; known: {', '.join(FORMATS)}", f"did you mean {close!r}?" if close else None
+        )
+    return found
+
+
+def _notes(given: str) -> Notes | None:
+    """What is asked for; None where nothing is.
+
+    Raises:
+        TableError: there are none of that name.
+    """
+    from ..core.errors import nearest
+    from ..reports.papers.notes import NOTES
+    from ..reports.papers.spec import TableError
+
+    if not given:
+        return None
+    found: Any = given.lower()
+    if found not in NOTES:
+        close = nearest(given, NOTES)
+        raise TableError(
+            f"no notes {given!r}; known: {', '.join(NOTES)}", f"did you mean {close!r}?" if close else None
         )
     return found
 

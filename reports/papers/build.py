@@ -20,6 +20,7 @@ from .edit_kinds import EditKind, edit_kinds
 from .entries import Entry, EntryGroup, entries_of, grouped, setting_text, shown_settings
 from .facts import Facts
 from .filled_from import Source, differences, named_apart
+from .notes import short_notes, why_unmarked
 from .numbers import printed, printed_count
 from .paper_table import PaperCell, PaperRow, PaperTable, RowGroup, TablePart
 from .published_rows import published_facts, published_part, shipped_figures
@@ -103,6 +104,7 @@ class _Table:
         self.columns = paper_columns(spec, self.entries, figures, self.footnotes)
         self.lead_lines: list[tuple[str, str]] = []
         self.by_corrected: dict[str, None] = {}
+        self.unmarked: dict[str, dict[str, None]] = {}
 
     def build(self, is_mixed: bool) -> PaperTable:
         spec, entries = self.spec, self.entries
@@ -131,6 +133,7 @@ class _Table:
                 ),
             )
         shown = (*parts, *(part for part in published if list(part.rows)))
+        footnotes = tuple(map(fit_to_leave, self.footnotes.texts))
         return PaperTable(
             name=spec.name,
             title=spec.title,
@@ -141,9 +144,10 @@ class _Table:
             cost_heading=cost_heading(spec, entries),
             shows_n=self.shows_n,
             group_heading=(spec.group_by.label or spec.group_by.path) if spec.group_by else "",
-            legend=said.legend(shown, list(self.by_corrected)),
+            legend_notes=said.legend(shown, list(self.by_corrected)),
+            short_notes=short_notes(said, shown, self.unmarked, list(self.by_corrected), footnotes),
             facts=tuple((name, fit_to_leave(text)) for name, text in facts),
-            footnotes=tuple(map(fit_to_leave, self.footnotes.texts)),
+            footnotes=footnotes,
             runs={source.name: source.signature for source in self.sources},
             command=fit_to_leave(self.command),
         )
@@ -201,6 +205,7 @@ class _Table:
     ) -> None:
         """What is not ranked and why; marks of whole columns go to the headings."""
         groups = []
+        is_several = len({saw for _, saw in rankings}) > 1
         for saw in dict.fromkeys(saw for _, saw in rankings):
             same = [entry for entry in entries if entry.saw == saw]
             leads = tuple(rankings[index, saw].lead for index in range(len(self.columns)))
@@ -208,6 +213,9 @@ class _Table:
             for index, lead in enumerate(leads):
                 column = self.columns[index]
                 self.columns[index] = replace(column, marks=tuple(sorted({*column.marks, *lead.marks})))
+                if reason := "" if lead.marked else why_unmarked(lead):
+                    where = f" where they saw {saw}" if is_several else ""
+                    self.unmarked.setdefault(reason + where, {})[column.label] = None
         columns = [lead_column(column, entries, index) for index, column in enumerate(self.columns)]
         self.lead_lines += [(f"{prefix}{name}", text) for name, text in lead_facts(columns, groups)]
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..tables.build import COUNTED
-from ..tables.lead import legend_bold
+from ..tables.lead import OWN_LABEL, legend_bold
 from ..tables.run_tables import Row, protocol_text
 from .columns import lead_column
 from .entries import Entry, absent
 from .filled_from import Source, clip_sizes
-from .paper_table import STARS, PaperColumn, TablePart
+from .paper_table import STARS, Note, PaperColumn, TablePart
 from .spec import TableSpec
 
 
@@ -36,17 +36,20 @@ class Facts:
             ("Samples", self._by_column(self._samples)),
             ("Reference clips", self._by_column(lambda row: str(row["n_reference"] or ""))),
         ]
-        saw = {entry.saw for entry in self.entries}
-        if len(saw) == 1 and saw != {""}:
-            facts.append(("All methods saw", next(iter(saw))))
-        facts.append(("Costs on", self._costs_on()))
+        facts += [("All methods saw", self.seen_by_all), ("Costs on", self.costs_on())]
         if missing := absent(self.spec, self.entries) if self.entries else []:
             facts.append(("Not among these results", ", ".join(missing)))
         if len(self.sources) > 1:
             facts.append(("Runs", "; ".join(dict.fromkeys(source.signature for source in self.sources))))
         return [(name, text) for name, text in facts if text]
 
-    def _costs_on(self) -> str:
+    @property
+    def seen_by_all(self) -> str:
+        """What all methods saw; "" where they did not see the same."""
+        saw = {entry.saw for entry in self.entries}
+        return saw.pop() if len(saw) == 1 else ""
+
+    def costs_on(self) -> str:
         """ "2 CPU cores, clips of 16x32x32", with the methods where these differ."""
         made: dict[str, dict[str, None]] = {}
         for entry in self.entries:
@@ -62,7 +65,8 @@ class Facts:
     def _samples(self, row: Row) -> str:
         """ "256 clips a method, of 256 source videos, 1 seed"; without what differs between rows."""
         clips = "" if self.shows_n else f"{row['n']} clips a method"
-        sources = f"{'of ' if clips else ''}{row['num_sources']} source videos" if row["num_sources"] else ""
+        videos = f"source video{'' if row['num_sources'] == 1 else 's'}"
+        sources = f"{'of ' if clips else ''}{row['num_sources']} {videos}" if row["num_sources"] else ""
         seeds = f"{row['num_seeds']} seed{'' if row['num_seeds'] == 1 else 's'}" if row["num_seeds"] else ""
         return ", ".join(filter(None, [clips, "" if self.shows_n else sources, seeds]))
 
@@ -72,7 +76,7 @@ class Facts:
         for index, column in enumerate(self.columns):
             if column.is_cost:
                 continue
-            of = f"{column.heading} {column.label}".strip()
+            of = f"{column.heading} {column.label}".strip().removesuffix(OWN_LABEL)
             for entry in self.entries:
                 if index in entry.rows and (text := text_of(entry.rows[index])):
                     texts.setdefault(text, {})[of] = None
@@ -80,38 +84,44 @@ class Facts:
             return next(iter(texts))
         return "; ".join(f"{text} ({', '.join(of)})" for text, of in texts.items())
 
-    def legend(self, parts: Sequence[TablePart], by_corrected: Sequence[str]) -> str:
+    def marked_levels(self, parts: Sequence[TablePart]) -> set[str]:
+        """Of what columns have a best value: "set", "clip", "cost"."""
+        return {
+            lead_column(column, self.entries, index).level
+            for part in parts
+            for row in part.rows
+            for index, (column, cell) in enumerate(zip(self.columns, row.cells, strict=True))
+            if cell.rank == "best"
+        }
+
+    def legend(self, parts: Sequence[TablePart], by_corrected: Sequence[str]) -> tuple[Note, ...]:
         """What the marks mean that occur.
 
         Args:
             by_corrected: columns that are ranked without the estimated bias of their values.
         """
         cells = [cell for part in parts for row in part.rows for cell in row.cells]
-        texts = []
-        if any(cell.rank == "best" for cell in cells):
+        notes: list[Note] = []
+        if any(cell.error for cell in cells):
+            notes.append(("errors", "±: one standard error."))
+        levels = self.marked_levels(parts)
+        if levels - {"cost"}:
             columns = [lead_column(column, self.entries, i) for i, column in enumerate(self.columns)]
-            marked = {
-                column.level
-                for part in parts
-                for row in part.rows
-                for column, cell in zip(columns, row.cells, strict=True)
-                if cell.rank == "best"
-            }
-            if marked != {"cost"}:
-                texts.append(legend_bold(column for column in columns if column.level != "cost"))
-            if "cost" in marked:
-                texts.append("Bold numbers of parameters: fewer than all others that saw the same.")
+            notes.append(("", legend_bold(column for column in columns if column.level != "cost")))
+        if "cost" in levels:
+            notes.append(("", "Bold numbers of parameters: fewer than all others that saw the same."))
         if any(cell.rank == "second" for cell in cells):
-            texts.append("Underlined: the same among those that are not bold.")
+            notes.append(("", "Underlined: the same among those that are not bold."))
         if by_corrected:
             where = " (in parentheses)" if any(cell.corrected for cell in cells) else ""
-            texts.append(f"{', '.join(by_corrected)}: ranked by the value without its estimated bias{where}.")
+            what = "ranked by the value without its estimated bias"
+            notes.append(("", f"{', '.join(by_corrected)}: {what}{where}."))
         if any(cell.stars for cell in cells):
-            levels = ", ".join(f"{stars} p ≤ {most:g}" for stars, most in reversed(STARS))
-            texts.append(f"Differs from the best value by the paired test: {levels}.")
+            sure = ", ".join(f"{stars} p ≤ {most:g}" for stars, most in reversed(STARS))
+            notes.append(("stars", f"Differs from the best value by the paired test: {sure}."))
         if any(part.is_published for part in parts):
-            texts.append("†: as published, not measured here, and not ranked.")
-        return " ".join(texts)
+            notes.append(("", "†: as published, not measured here, and not ranked."))
+        return tuple(notes)
 
 
 def _protocol(row: Row) -> str:

@@ -18,6 +18,10 @@ AS_PUBLISHED = "†"
 """Marks what others published."""
 
 
+Note = tuple[str, str]
+"""A sentence under the table, and what it is about: "errors", "stars", or "" where it stays without these."""
+
+
 @dataclass(frozen=True)
 class PaperColumn:
     """A column.
@@ -168,7 +172,8 @@ class PaperTable:
         cost_heading: stands over the costs, with the device where it is one.
         shows_n: whether N is a column; where it is the same everywhere, it stands in `facts`.
         group_heading: of a first column that holds the groups; "" where these are lines between the rows.
-        legend: what the marks mean, in one line.
+        legend_notes: what the marks mean.
+        short_notes: what a paper has room for, in place of legend, facts and footnotes.
         facts: (name, text) lines under the table.
         footnotes: the texts of marks 1, 2, ...
         runs: what tells the runs apart that it is filled from, by their names here.
@@ -184,11 +189,17 @@ class PaperTable:
     cost_heading: str = ""
     shows_n: bool = False
     group_heading: str = ""
-    legend: str = ""
+    legend_notes: tuple[Note, ...] = ()
+    short_notes: tuple[Note, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     footnotes: tuple[str, ...] = ()
     runs: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
+
+    @property
+    def legend(self) -> str:
+        """What the marks mean, in one line."""
+        return " ".join(text for _, text in self.legend_notes)
 
     @property
     def is_measured(self) -> bool:

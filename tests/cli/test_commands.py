@@ -28,6 +28,7 @@ COMMANDS = {
         "--bib",
         "--errors",
         "--significance",
+        "--notes",
         "--dataset",
         "--protocol",
         "--allow-mixed",

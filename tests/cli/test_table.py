@@ -27,6 +27,7 @@ def test_a_table_is_printed_and_written(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "| ddim-frames | 126.2 ± 4.3" in result.output
     assert "±" not in table("msrvtt", BENCHMARK, "--no-errors").output.partition("Bold")[0]
+    assert "- Protocol" not in table("msrvtt", BENCHMARK, "--notes", "short").output
     path = tmp_path / "x.tex"
     result = table("msrvtt", BENCHMARK, "-o", str(path))
     assert result.exit_code == 0
@@ -46,6 +47,7 @@ def test_a_table_is_printed_and_written(tmp_path: Path) -> None:
         ((), "no table is named"),
         (("msrvt",), "did you mean 'msrvtt'?"),
         (("msrvtt", "--format", "latx"), "did you mean 'latex'?"),
+        (("msrvtt", "--notes", "shrt"), "did you mean 'short'?"),
         (("msrvtt", "-o", "x.pdf"), "the ending of 'x.pdf' is none of a table's"),
         (("msrvtt", "nowhere"), "'nowhere' is not there"),
         (("webvid", BENCHMARK), "the table needs any of fvd, clipsim on webvid; the run has"),

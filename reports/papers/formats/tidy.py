@@ -149,6 +149,7 @@ def table_json(table: PaperTable, figures: PublishedFigures) -> str:
             for part in table.parts
         ],
         "legend": table.legend,
+        "short_notes": [text for _, text in table.short_notes],
         "facts": [{"name": name, "text": text} for name, text in table.facts],
         "footnotes": list(table.footnotes),
         "sources": {key: figures.sources[key].model_dump(mode="json") for key in table.sources},

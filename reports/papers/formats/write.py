@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from ....core.atomic_write import atomic_path, write_text_atomic
 from ....core.errors import nearest
 from ...published import PublishedFigures
+from ..notes import Notes, with_notes
 from ..paper_table import PaperTable
 from ..published_rows import shipped_figures
 from ..spec import TableError
@@ -40,11 +41,13 @@ class Style:
         errors: standard errors beside the values.
         significance: stars beside what is not the best.
         standalone: LaTeX as a whole document.
+        notes: what stands under it, see `notes.with_notes`; None: short in LaTeX, full elsewhere.
     """
 
     errors: bool = True
     significance: bool = True
     standalone: bool = False
+    notes: Notes | None = None
 
 
 def format_of(path: Path) -> Format:
@@ -81,6 +84,9 @@ def written(
         figures: published ones, where the table's sources are; None takes those that come with Reelbench.
     """
     figures = figures or shipped_figures()
+    if format_ in ("md", "latex", "html"):
+        notes = style.notes or ("short" if format_ == "latex" else "full")
+        table = with_notes(table, notes, errors=style.errors, significance=style.significance)
     shown = {"errors": style.errors, "significance": style.significance}
     match format_:
         case "md":

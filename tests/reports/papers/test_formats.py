@@ -102,7 +102,7 @@ def test_markdown(hostile: PaperTable) -> None:
 
 
 def test_latex(hostile: PaperTable) -> None:
-    text = str(written(hostile, "latex", figures=FIGURES))
+    text = str(written(hostile, "latex", Style(notes="full"), FIGURES))
     assert text.isascii()
     assert text.splitlines()[0] == "% reelbench table hostile .../x"
     assert text.count("\\begin{") == text.count("\\end{")
