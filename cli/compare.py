@@ -76,6 +76,9 @@ def compare(
         Path | None,
         typer.Option("--page", metavar="FILE", help="Write a page with the clips.", show_default=False),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Let --page replace a file that is no page of ours.")
+    ] = False,
     fail_on: Annotated[
         Literal["worse", "different"] | None,
         typer.Option("--fail-on", help="Exit code 1 where A is so.", show_default=False),
@@ -93,6 +96,10 @@ def compare(
     from ..reports.comparing.text import comparison_text
     from ..stages.comparing.compare import compare as compare_results
 
+    if page is not None:
+        from ..reports.comparing.page import check_place, write_comparison_page
+
+        check_place(page, force=force)
     given = dict(map(_margin, margins or ()))
     first = results_at(a)
     second = first if b is None else results_at(b)
@@ -109,9 +116,7 @@ def compare(
         explain=num_explained if explain or page is not None else 0,
     )
     if page is not None:
-        from ..reports.comparing.page import write_comparison_page
-
-        write_comparison_page(found, page, first.tables, second.tables)
+        write_comparison_page(found, page, first.tables, second.tables, force=force)
     if as_json:
         typer.echo(json.dumps(found.as_data(), indent=1, ensure_ascii=False, allow_nan=False))
     elif sys.stdout.isatty():

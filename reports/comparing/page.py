@@ -29,6 +29,9 @@ from .text import (
 )
 
 MAX_EMBEDDED_MIB = 24.0
+_GENERATOR = "reelbench compare"
+_MARK = f'<meta name="generator" content="{_GENERATOR}">'.encode()
+"""By it a page of ours is told from a file of somebody's."""
 
 
 @dataclass(frozen=True)
@@ -57,21 +60,25 @@ def write_comparison_page(
     tables_b: Path,
     *,
     max_embedded_mib: float = MAX_EMBEDDED_MIB,
+    force: bool = False,
 ) -> Path:
     """Write the page; the path.
 
     Args:
         tables_a, tables_b: the Parquet tables of the two results, which say where the clips lie.
         max_embedded_mib: of clips; those beyond are named instead.
+        force: replace any file.
 
     Raises:
-        StoreError: a table cannot be read.
+        StoreError: a table cannot be read, or the page may not be written there (`check_place`).
     """
+    check_place(path, force=force)
     clips = _Clips(comparison, tables_a, tables_b, int(max_embedded_mib * 2**20))
     page = (
         _environment()
         .get_template("compare.html.jinja")
         .render(
+            generator=_GENERATOR,
             title=_title(comparison),
             comparison=comparison,
             sides=side_lines(comparison),
@@ -83,9 +90,39 @@ def write_comparison_page(
             facts=facts(comparison),
         )
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_text_atomic(path, page)
     return path
+
+
+def check_place(path: Path, *, force: bool = False) -> None:
+    """Refuse to write a page where it would destroy something, or where nobody would look for it.
+
+    Args:
+        force: replace a file that is no page of a comparison, too.
+
+    Raises:
+        StoreError: a folder, a device or another one's file is there, or its folder is not.
+    """
+    name = repr(str(path))
+    if path.is_dir():
+        raise StoreError(f"{name} is a folder", f"name a file: {path / 'compare.html'}")
+    if not path.parent.is_dir():
+        raise StoreError(
+            f"there is no folder {str(path.parent)!r} for the page", "make it first, or name another"
+        )
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise StoreError(f"{name} is not a regular file", "name a file for the page")
+    if force or path.stat().st_size == 0:
+        return
+    with path.open("rb") as file:
+        is_ours = _MARK in file.read(1024)
+    if not is_ours:
+        raise StoreError(
+            f"{name} is there already, and is no page of a comparison",
+            "--force replaces it, or give another name",
+        )
 
 
 def _title(comparison: Comparison) -> str:

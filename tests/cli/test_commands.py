@@ -45,6 +45,7 @@ COMMANDS = {
         "--explain",
         "--clips",
         "--page",
+        "--force",
         "--fail-on",
         "--json",
     ],

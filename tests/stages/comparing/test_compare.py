@@ -375,6 +375,29 @@ def test_the_page_shows_the_clips_that_move_a_difference_beside_each_other_and_f
     assert "not embedded" in page.locator("main").inner_text()
 
 
+def test_a_page_replaces_pages_of_comparisons_only(tmp_path: Path) -> None:
+    a, b = Made(tmp_path / "a", {"m": 0.05}).write(), Made(tmp_path / "b", {"m": -0.05}).write()
+    ours, other, empty = (tmp_path / name for name in ("page.html", "run.yaml", "empty.html"))
+    other.write_text("name: demo\n")
+    empty.touch()
+    for place in (ours, ours, empty):
+        assert run(a, b, "--page", place).exit_code == 0
+    for place, said in (
+        (other, "is there already, and is no page of a comparison\n  -> --force"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "no" / "such" / "page.html", "there is no folder"),
+        (Path("/dev/null"), "is not a regular file"),
+    ):
+        refused = run(a, b, "--page", place)
+        assert refused.exit_code == 2
+        assert said in refused.stderr
+        assert refused.stdout == ""
+    assert other.read_text() == "name: demo\n"
+    assert not (tmp_path / "no").exists()
+    assert run(a, b, "--page", other, "--force").exit_code == 0
+    assert other.read_text().startswith("<!DOCTYPE html>")
+
+
 def test_the_documented_example_runs_on_the_recorded_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
     root = Path(reelbench.__file__).parent
     monkeypatch.chdir(root)
