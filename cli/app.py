@@ -47,18 +47,18 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 _UsageError: Any = typer.BadParameter.__bases__[0]
 
 _SURROUNDINGS = {
-    errno.ENOSPC: "free some space there, or choose another folder with --output",
-    errno.EDQUOT: "free some of your quota there, or choose another folder with --output",
-    errno.EROFS: "choose a folder that can be written with --output",
-    errno.EACCES: "choose a folder that you may write with --output, or change its permissions",
-    errno.EPERM: "choose a folder that you may write with --output, or change its permissions",
-    errno.ENAMETOOLONG: "choose a folder with a shorter name with --output",
+    errno.ENOSPC: "free some space there, or choose another place{how}",
+    errno.EDQUOT: "free some of your quota there, or choose another place{how}",
+    errno.EROFS: "choose a place that can be written{how}",
+    errno.EACCES: "choose a place that you may write{how}, or change its permissions",
+    errno.EPERM: "choose a place that you may write{how}, or change its permissions",
+    errno.ENAMETOOLONG: "choose a place with a shorter name{how}",
     errno.ENOENT: "there is no such place, and it cannot be made: choose another one",
     errno.EEXIST: "something else of that name is there: choose another one",
     errno.ENOTDIR: "a part of it is a file, not a folder: choose another one",
     errno.EMFILE: "raise the limit of open files: `ulimit -n 4096`",
 }
-"""Errors of the system that are no defect of ours, and what to do."""
+"""Errors of the system that are no defect of ours, and what to do; `{how}`: by its option, if it has one."""
 
 
 class ReelbenchGroup(TyperGroup):
@@ -132,8 +132,10 @@ def _shown_errors(ctx: Any = None) -> Iterator[None]:
         if error.errno not in _SURROUNDINGS or os.environ.get("REELBENCH_DEBUG"):
             raise
         where = f"{error.filename}: " if error.filename else ""
-        hint = _SURROUNDINGS[error.errno]
-        print_error(ReelbenchError(f"{where}{error.strerror}", f"{hint}; what is finished is kept"))
+        has_output = ctx is not None and _takes(ctx, ctx.command, "--output", ctx.invoked_subcommand)
+        hint = _SURROUNDINGS[error.errno].format(how=" with --output" if has_output else "")
+        kept = "; what is finished is kept" if has_output else ""
+        print_error(ReelbenchError(f"{where}{error.strerror}", f"{hint}{kept}"))
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.secho(INTERRUPTED, fg="yellow", err=True)
@@ -143,6 +145,14 @@ def _shown_errors(ctx: Any = None) -> Iterator[None]:
             raise
         typer.secho(TERMINATED, fg="yellow", err=True)
         raise typer.Exit(143) from None
+
+
+def _takes(ctx: Any, command: Any, option: str, name: str | None = None) -> bool:
+    """Whether a command takes an option; of a group the command that was called, or else any of its own."""
+    if hasattr(command, "list_commands"):
+        names = command.list_commands(ctx) if name is None else [name]
+        return any(_takes(ctx, command.get_command(ctx, one), option) for one in names)
+    return any(option in parameter.opts for parameter in getattr(command, "params", ()))
 
 
 def _is_termination(error: BaseException | None) -> bool:

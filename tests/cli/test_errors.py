@@ -130,7 +130,20 @@ def test_a_full_disk_is_one_line(
     monkeypatch.setattr("reelbench.core.run_file_loading.load_run_file", full)
     result = failing("plan", str(write_run_file()))
     assert "/data/out: No space left on device" in result.stderr
-    assert "free some space" in result.stderr
+    assert "free some space there, or choose another place with --output" in result.stderr
+
+
+def test_advice_names_options_that_the_command_has() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "reelbench", "compare", "docs/benchmark", "--a", "simda", "--b", "zs2"],
+            cwd=Path(__file__).parents[2], stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: No space left on device",
+        "  -> free some space there, or choose another place",
+    ]
 
 
 def test_recorded_scores_that_are_not_there_are_told_before_anything_runs(
