@@ -1,9 +1,10 @@
-"""The clips of a report's folder: `clips/<digest>.mp4`, each a name for a file that is there already.
+"""The clips of a report's folder: `clips/<digest>.mp4`, so that it can be moved, zipped and served alone.
 
-Previews of the store are hard links, which take no space, so that the folder can be moved, zipped and served
-alone; they are copied where the file system has no links. Of what no browser plays, and of the references of
-a run (a window of a longer video), a small preview is made once, and linked from the results before. Names
-are digests: neither a sample's id nor a label becomes one.
+Previews of the store are hard links, which take no space; they are copied where the file system has no links.
+A user's own file is copied where it is small: a link would change when the file is edited in place, and keep
+its space when it is deleted. Of larger ones, of what no browser plays, and of the references of a run (a
+window of a longer video) a small preview is made once, and linked from the results before. Names are digests:
+neither a sample's id nor a label becomes one.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ PLAYED = (".mp4", ".webm", ".gif", ".webp", ".png")
 
 _MADE = "made.json"
 _NAME_CHARACTERS = 24
-_MOST_COPIED_BYTES = 4 * 2**20
-"""A larger file that cannot be linked gets a preview: clips that are measured may be gigabytes elsewhere."""
+_MOST_COPIED_BYTES = 2 * 2**20
+"""A larger file that is not linked gets a preview: clips that are measured may be gigabytes elsewhere."""
 _MOST_FRAMES, _FOLDER_FPS = 128, 8.0
 """What is shown of a clip of unknown length, and the rate of a folder of frames without one."""
 _NUM_RESULTS_SEARCHED = 3
@@ -126,19 +127,20 @@ class _Placing:
     def place(self, wanted: Wanted) -> ShownClip:
         """Put one clip into the folder."""
         try:
-            return self._linked(wanted) or self._preview(wanted)
+            return self._whole(wanted) or self._preview(wanted)
         except (VideoError, OSError, ValueError) as error:
             why = error.message if isinstance(error, VideoError) else str(error)
             return ShownClip(words=why.partition("\n")[0] or type(error).__name__)
 
-    def _linked(self, wanted: Wanted) -> ShownClip | None:
+    def _whole(self, wanted: Wanted) -> ShownClip | None:
         """The clip's own file, where browsers play it and it takes no space, or little."""
         row = wanted.row
         source = locate(row["preview"], self._tables_folder)
         if source is None or source.suffix.lower() not in PLAYED or not source.is_file():
             return None
         name = wanted.stem + source.suffix.lower()
-        if not _link(source, self._folder / name, _MOST_COPIED_BYTES):
+        is_of_store = source.name == "preview.mp4" and source.with_name("record.json").is_file()
+        if not _place(source, self._folder / name, _MOST_COPIED_BYTES, may_link=is_of_store):
             return None
         return ShownClip(
             name,
@@ -153,7 +155,7 @@ class _Placing:
         name = wanted.stem + ".mp4"
         if name in self._made:
             for place in self._folders:
-                if (place / name).is_file() and _link(place / name, self._folder / name):
+                if (place / name).is_file() and _place(place / name, self._folder / name):
                     return self._made[name]
         source = locate(wanted.row["path"], self._tables_folder)
         if source is None:
@@ -199,23 +201,31 @@ def _motion(frames_THWC: Frames) -> float:
     return round(sum(changes) / len(changes), 4)
 
 
-def _link(source: Path, target: Path, most_copied_bytes: float = float("inf")) -> bool:
-    """Make `target` a name of the file `source`, or a copy where that cannot be; whether it is there now."""
+def _place(
+    source: Path, target: Path, most_copied_bytes: float = float("inf"), may_link: bool = True
+) -> bool:
+    """Make `target` a name of the file `source`, else a copy if it is not too large; whether it is there."""
     source = source.resolve()  # of a symbolic link the file is meant
     with contextlib.suppress(OSError):
         there, wanted = target.stat(), source.stat()
         is_copy = (there.st_size, there.st_mtime_ns) == (wanted.st_size, wanted.st_mtime_ns)
-        if is_copy or os.path.samestat(there, wanted):
+        if may_link if os.path.samestat(there, wanted) else is_copy:
             return True
     temporary = target.with_name(f".{uuid.uuid4().hex[:12]}.tmp")
     try:
-        try:
-            os.link(source, temporary)
-        except OSError:
+        if not (may_link and _link(source, temporary)):
             if source.stat().st_size > most_copied_bytes:
                 return False
             shutil.copy2(source, temporary)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)  # where both were one file already, renaming does nothing
+    return True
+
+
+def _link(source: Path, target: Path) -> bool:
+    try:
+        os.link(source, target)
+    except OSError:
+        return False
     return True

@@ -29,9 +29,11 @@ NUM_FRAMES, FPS = 16, 8.0
 
 
 def write_videos(folder: Path, num: int = 3) -> list[Path]:
-    """Previews in which a square moves, each at its own pace."""
-    paths = [folder / f"{index}.mp4" for index in range(num)]
+    """Previews in which a square moves, each at its own pace, in folders as the store's."""
+    paths = [folder / str(index) / "preview.mp4" for index in range(num)]
     for index, path in enumerate(paths):
+        path.parent.mkdir()
+        path.with_name("record.json").touch()
         frames = np.full((NUM_FRAMES, 32, 32, 3), 40 + 60 * index, np.uint8)
         for t in range(NUM_FRAMES):
             x = t * (1 + index) % 24

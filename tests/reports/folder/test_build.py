@@ -16,7 +16,7 @@ from reelbench.datasets.video import probe, write_lossless
 from reelbench.reports.folder.build import FILES, write_report_folder
 from reelbench.reports.folder.clip_rows import as_script
 
-from .conftest import HOSTILE, METHODS, write_run
+from .conftest import HOSTILE, METHODS, write_run, write_videos
 
 PROMPTS = ["a red circle", "a blue square", "a star", "a dot", "a line"]
 
@@ -110,6 +110,32 @@ def test_where_links_cannot_be_made_clips_are_copied(
     assert [file.stat().st_ino for file in times] == inodes  # not copied again
 
 
+def test_a_users_own_files_are_copied_where_they_are_small(
+    tmp_path: Path, videos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Edited in place, they do not change a page that is there; deleted, they free their space."""
+    own = [tmp_path / "mine" / f"{video.parent.name}.mp4" for video in videos]
+    own[0].parent.mkdir()
+    for video, mine in zip(videos, own, strict=True):
+        shutil.copy(video, mine)
+    index = write_report_folder(write_run(tmp_path, own, PROMPTS), tmp_path)
+    files = clip_files(index)
+    assert len(files) == 19
+    assert {file.read_bytes() for file in files} == {video.read_bytes() for video in videos}
+    assert all(file.stat().st_nlink == 1 for file in [*files, *own])
+
+    files[0].unlink()
+    os.link(own[0], files[0])  # as an earlier version left it
+    write_report_folder(tmp_path / "tables", tmp_path)
+    assert all(file.stat().st_nlink == 1 for file in [*files, *own])
+
+    monkeypatch.setattr("reelbench.reports.folder.clip_files._MOST_COPIED_BYTES", 10)
+    shutil.rmtree(index.parent)
+    write_report_folder(tmp_path / "tables", tmp_path)
+    assert [file.name for file in clip_files(index)] == [file.name for file in files]
+    assert not {file.read_bytes() for file in clip_files(index)} & {mine.read_bytes() for mine in own}
+
+
 def test_a_reference_without_a_preview_gets_one_as_long_as_the_clips(
     tmp_path: Path, videos: list[Path]
 ) -> None:
@@ -160,10 +186,10 @@ def test_a_moved_folder_is_whole(tmp_path: Path, index: Path) -> None:
             assert "f" not in clip or (moved / "clips" / clip["f"]).is_file()
 
 
-def test_a_clip_whose_file_is_gone_is_words(tmp_path: Path, videos: list[Path]) -> None:
-    there = [shutil.copy(video, tmp_path) for video in videos]
-    tables = write_run(tmp_path / "run", [Path(video) for video in there], PROMPTS)
-    Path(there[0]).unlink()
+def test_a_clip_whose_file_is_gone_is_words(tmp_path: Path) -> None:
+    there = write_videos(tmp_path)
+    tables = write_run(tmp_path / "run", there, PROMPTS)
+    there[0].unlink()
     index = write_report_folder(tables, tmp_path / "run")
     said = [clip.get("e") for row in page_data(index)["rows"] for clip in row["clips"]]  # type: ignore[attr-defined]
     assert said.count("its file is not there") == 5
