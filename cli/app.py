@@ -39,7 +39,7 @@ from . import (
 )
 from .lazy import LazyGroup
 from .logs import LoggedCommand
-from .terminal import INTERRUPTED, TERMINATED
+from .terminal import INTERRUPTED, TERMINATED, unwinding
 
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
@@ -98,7 +98,7 @@ class ReelbenchGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """With errors that the user can mend, and interruptions, shown as one message."""
-        with _shown_errors(ctx):
+        with _shown_errors(ctx), unwinding():
             return super().invoke(ctx)
 
 

@@ -10,7 +10,7 @@ import sys
 from types import TracebackType
 from typing import Any
 
-from .terminal import end_quietly, leave_at_once_on_signals, repair_streams, unwind_on_signals
+from .terminal import end_quietly, leave_at_once_on_signals, repair_streams
 
 
 def main() -> None:
@@ -20,11 +20,10 @@ def main() -> None:
     sys.excepthook = _show_masked  # before Typer, which takes what it finds
     from .app import app
 
-    unwind_on_signals()
+    # Typer reads all commands first, which takes as long as its import; `ReelbenchGroup.invoke` unwinds.
     try:
         app(prog_name="reelbench")
     finally:
-        leave_at_once_on_signals()
         end_quietly()
 
 

@@ -50,11 +50,12 @@ def report(
     Exit code 0: the tables are there, and what could be made of them; 1: nothing of the run is made yet; 2:
     something to mend first (also: the FILE of --html cannot be written).
     """
+    from ..core.atomic_write import write_output
     from ..core.extras import require_bench
     from ..core.run_folders import results_dir
     from ..core.tables import plain_rows
     from ..flows.environment import quiet_environment
-    from ..reports.pages.html_report import write_html_report
+    from ..reports.pages.html_report import html_report
     from ..reports.pages.markdown_report import markdown_report
     from ..reports.publish import publish
 
@@ -78,7 +79,7 @@ def report(
         typer.secho(f"warning: MLflow: {logged.problem}", fg="yellow", err=True)
     if html is not None:
         with _asked_for(f"the report {html}"):
-            write_html_report(tables, html)
+            write_output(html, html_report(tables))
 
 
 @contextlib.contextmanager

@@ -164,7 +164,7 @@ def _notes(given: str) -> Notes | None:
 
 
 def _write(built: PaperTable, chosen: Format, output: Path | None, style: Style, bib: Path | None) -> None:
-    from ..core.atomic_write import write_text_atomic
+    from ..core.atomic_write import write_output
     from ..reports.papers.formats.write import bibliography, write_table, written
     from ..reports.papers.spec import TableError
 
@@ -174,7 +174,7 @@ def _write(built: PaperTable, chosen: Format, output: Path | None, style: Style,
         return
     data = written(built, chosen, style)
     if bib is not None:
-        write_text_atomic(bib, bibliography(built))
+        write_output(bib, bibliography(built))
     if isinstance(data, str):
         typer.echo(data, nl=False)
     elif sys.stdout.isatty():

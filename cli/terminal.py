@@ -10,13 +10,16 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 INTERRUPTED = "interrupted: what is finished is kept; the same command goes on from there"
 TERMINATED = "terminated: what is finished is kept; the same command goes on from there"
 _LINES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+
+_raised: list[int] = []
+"""The signals that were raised as exceptions."""
 
 _IN_ASCII: Mapping[str, str] = {
     "±": "+/-", "↓": "(lower)", "↑": "(higher)", "✓": "yes", "✗": "no", "→": "->", "←": "<-", "×": "x",
@@ -55,9 +58,25 @@ def leave_at_once_on_signals() -> None:
     _handle(_leave)
 
 
-def unwind_on_signals() -> None:
-    """From now on, Ctrl-C or SIGTERM raises, so that servers and workers are stopped; a second one leaves."""
-    _handle(_unwind)
+@contextlib.contextmanager
+def unwinding() -> Iterator[None]:
+    """Within, Ctrl-C or SIGTERM raises, so that servers and workers are stopped; a second one leaves.
+
+    Nothing changes in a process that does not leave on signals, as one of a notebook or a test.
+    """
+    ours = [number for number in _LINES if signal.getsignal(number) is _leave]
+    try:
+        for number in ours:
+            signal.signal(number, _unwind)
+        yield
+    except Exception as error:
+        # An import that a signal breaks off raises what the library makes of it.
+        if _raised and isinstance(error, ImportError | SystemError):
+            _raise(_raised[0])
+        raise
+    finally:
+        for number in ours:
+            signal.signal(number, _leave)
 
 
 def end_quietly() -> None:
@@ -86,6 +105,11 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def _unwind(number: int, frame: FrameType | None) -> None:
     signal.signal(number, _leave)
+    _raised.append(number)
+    _raise(number)
+
+
+def _raise(number: int) -> NoReturn:
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     raise SystemExit(128 + number)

@@ -10,10 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
+import stat
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from .errors import StoreError
 from .held_files import delete_unless_held, hold, this_boot
 
 _TEMPORARY = re.compile(r"\..*\.(?P<boot>[0-9a-f]{8}|\d+)-[0-9a-f]{8}\.tmp(\.[^.]*)?", re.DOTALL)
@@ -43,6 +47,41 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+@contextlib.contextmanager
+def output_path(path: Path) -> Iterator[Path]:
+    """As `atomic_path`, for a file that a user names: what is no regular file is never replaced by one.
+
+    Through a link its target is replaced, not the link; a device, a pipe and an open stream (/dev/stdout) are
+    written into when the block ends.
+
+    Raises:
+        StoreError: it is a folder.
+        OSError: it cannot be written.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG
+    if stat.S_ISDIR(mode):
+        raise StoreError(f"{str(path)!r} is a folder", f"name a file in it: {path / 'NAME'}")
+    if stat.S_ISREG(mode) and not _is_stream(path):
+        with atomic_path(Path(os.path.realpath(path))) as temporary:
+            yield temporary
+        return
+    with tempfile.TemporaryDirectory(prefix="reelbench-") as folder:
+        whole = Path(folder) / f"output{path.suffix}"
+        whole.touch()
+        yield whole
+        with whole.open("rb") as source, path.open("ab") as target:
+            shutil.copyfileobj(source, target)
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether it stands for a stream of this process, which may be a file that others write to as well."""
+    names = [path, path.readlink()] if path.is_symlink() else [path]
+    return any(re.fullmatch(r"(/proc/(self|\d+)|/dev)/fd/\d+", str(name)) for name in names)
+
+
 def write_bytes_atomic(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically."""
     with atomic_path(path) as temporary:
@@ -52,6 +91,12 @@ def write_bytes_atomic(path: Path, data: bytes) -> None:
 def write_text_atomic(path: Path, text: str) -> None:
     """Write `text` (UTF-8) to `path` atomically."""
     write_bytes_atomic(path, text.encode())
+
+
+def write_output(path: Path, data: str | bytes) -> None:
+    """Write a file that a user named, text as UTF-8, see `output_path`."""
+    with output_path(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 def is_temporary(path: Path) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...core.atomic_write import write_text_atomic
+from ...core.atomic_write import write_output
 from ...core.errors import StoreError
 from ...core.redaction import without_machine
 from ..pages.dot_plot import DotPlot, Mark, dot_plot
@@ -90,7 +90,7 @@ def write_comparison_page(
             facts=facts(comparison),
         )
     )
-    write_text_atomic(path, page)
+    write_output(path, page)
     return path
 
 

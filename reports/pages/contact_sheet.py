@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...core.atomic_write import atomic_path
+from ...core.atomic_write import output_path
 from ...core.errors import ReelbenchError, VideoError, unknown_name
 from ...core.types import ClipRef, Frames
 from ..tables.run_tables import Row, RunTables
@@ -104,7 +104,7 @@ def write_contact_sheet(
             raise unknown_name("method", method, known)
     shown = list(methods) or known
     blocks = [_block(prompt, shown, num_columns, tables_folder) for prompt in prompts]
-    with atomic_path(out_png) as temporary:
+    with output_path(out_png) as temporary:
         _draw(blocks, num_columns, tile_px).save(temporary, format="PNG", optimize=True)
     return out_png
 

@@ -59,19 +59,23 @@ class ShownPart:
     width: int
 
 
-def write_html_report(
-    tables_folder: Path, out_html: Path, *, num_prompts: int = 6, max_embedded_mib: float = 24.0
-) -> Path:
-    """Write the report of the run whose Parquet tables lie in `tables_folder`.
+def write_html_report(tables_folder: Path, out_html: Path, *, num_prompts: int = 6) -> Path:
+    """Write the report into a folder of Reelbench's own, atomically; a link there is replaced.
+
+    Raises:
+        StoreError: a table is missing or cannot be read.
+    """
+    write_text_atomic(out_html, html_report(tables_folder, num_prompts=num_prompts))
+    return out_html
+
+
+def html_report(tables_folder: Path, *, num_prompts: int = 6, max_embedded_mib: float = 24.0) -> str:
+    """The report of the run whose Parquet tables lie in `tables_folder`.
 
     Args:
         tables_folder: the seven tables.
-        out_html: the file to write, atomically.
         num_prompts: for how many prompts of each data set the clips are shown.
         max_embedded_mib: how much of clips is embedded at most, before base64.
-
-    Returns:
-        `out_html`.
 
     Raises:
         StoreError: a table is missing or cannot be read.
@@ -87,8 +91,7 @@ def write_html_report(
         int(max_embedded_mib * 2**20),
     )
     template = environment().get_template("report.html.jinja")
-    write_text_atomic(out_html, template.render(page_context(run), prompt_groups=groups))
-    return out_html
+    return template.render(page_context(run), prompt_groups=groups)
 
 
 def metric_labels(run: RunTables) -> dict[str, str]:

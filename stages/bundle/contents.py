@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ... import __version__
-from ...core.atomic_write import atomic_path
+from ...core.atomic_write import output_path
 from ...core.bundle_writing import BundleWriter
 from ...core.errors import StoreError
 from ...core.file_digests import FileDigests
@@ -78,10 +78,10 @@ def write_bundle(
         StoreError: the file is there already, a table cannot be read, or features are asked for and are not
             all there.
     """
-    if path.exists() and not force:
-        raise StoreError(f"{str(path)!r} is there already", "--force replaces it, or give another name")
     if path.is_dir():
         raise StoreError(f"{str(path)!r} is a folder", "name a file: -o x.zip")
+    if path.is_file() and not force:
+        raise StoreError(f"{str(path)!r} is there already", "--force replaces it, or give another name")
     tables = {
         name: read_table(results.tables, name).to_pylist()
         for name in SCHEMAS
@@ -89,8 +89,8 @@ def write_bundle(
     }
     written = Written(path)
     with (
-        tempfile.TemporaryDirectory(prefix="reelbench-", dir=_folder_of(path)) as folder,
-        atomic_path(path) as new,
+        output_path(path) as new,
+        tempfile.TemporaryDirectory(prefix="reelbench-", dir=new.parent) as folder,
     ):
         writer = BundleWriter(new)
         found_store = store or _store_of(results, tables)
@@ -120,7 +120,7 @@ def write_bundle(
         writer.add("rescore.sh", script().encode())
         writer.write(head, advanced)
         written.num_members = len(writer.names) + 1
-    written.num_bytes = path.stat().st_size
+        written.num_bytes = new.stat().st_size
     return written
 
 
@@ -389,8 +389,3 @@ def _parquet(name: str, rows: Rows) -> bytes:
     buffer = io.BytesIO()
     pq.write_table(to_table(name, rows), buffer, compression="zstd")
     return buffer.getvalue()
-
-
-def _folder_of(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.parent

@@ -62,6 +62,16 @@ def test_closed_streams_are_no_error(closed: str) -> None:
     assert done.stderr == b""
 
 
+BROKEN_IMPORT = """
+from reelbench.cli import ls
+def broken(kind):
+    try:
+        {sleep}
+    except BaseException as error:
+        raise ImportError("a library that takes Ctrl-C for a module that is broken") from error
+ls._names = broken
+"""
+
 WAITING = """
 import sys, time
 from reelbench.cli import app, main, terminal
@@ -72,13 +82,15 @@ main.main()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("moment", ["import", "command", "end"])
+@pytest.mark.parametrize("moment", ["import", "reading", "command", "broken import", "end"])
 def test_a_signal_at_any_moment_is_one_line(number: signal.Signals, code: int, moment: str) -> None:
     """The place where the time goes is made longer, so that the signal meets it."""
     # Many short ones: a signal between "here" and one long sleep would wait for its end.
     sleep = "(print('here', flush=True), [time.sleep(0.1) for _ in range(6000)])"
     patch = {
         "import": f"main.repair_streams = lambda: {sleep}",
+        "reading": f"import typer.main; typer.main.get_group = lambda *_, **__: {sleep}",
+        "broken import": BROKEN_IMPORT.format(sleep=sleep),
         "command": f"from reelbench.cli import ls; ls._names = lambda kind: {sleep}",
         "end": f"main.end_quietly = lambda: {sleep}",
     }[moment]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from ....core.atomic_write import atomic_path, write_text_atomic
+from ....core.atomic_write import write_output
 from ....core.errors import nearest
 from ...published import PublishedFigures
 from ..notes import Notes, with_notes
@@ -126,16 +126,11 @@ def write_table(
     figures = figures or shipped_figures()
     format_ = format_ or format_of(path)
     data = written(table, format_, style, figures)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(data, bytes):
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(data)
-    else:
-        write_text_atomic(path, data)
+    write_output(path, data)
     sources = bibtex(table.sources, figures)
     if bib is None and format_ == "latex" and sources:
         bib = path.with_suffix(".bib")
     if bib is None:
         return (path,)
-    write_text_atomic(bib, sources)
+    write_output(bib, sources)
     return path, bib
