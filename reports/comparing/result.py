@@ -10,9 +10,11 @@ from ...core.equivalence import WinRate
 from ..nights.changes import Difference
 
 Verdict = Literal[
-    "better", "worse", "different", "equivalent", "equal", "not told apart", "not tested", "refused"
-]
-"""Of A: "different" is for metrics without a direction, "equal" means to the last bit."""
+    "better", "worse", "different", "equivalent", "equal", "not told apart", "too few clips", "not tested",
+    "refused",
+]  # fmt: skip
+"""Of A: "different" is for metrics without a direction, "equal" means to the last bit; "too few clips": below
+the metric's warning N nothing is said, as tables mark nothing there."""
 
 TESTED: tuple[Verdict, ...] = ("better", "worse", "different", "equivalent", "equal", "not told apart")
 
@@ -52,6 +54,7 @@ class ComparedCell:
         p_value, p_holm: of the paired test, and adjusted over all cells of this comparison that differ.
         min_detectable: the true difference that would have been found with 80% power at 5%, before Holm.
         wins: of clip metrics with a direction.
+        too_few: the metric's warning N where clips or references are fewer; else 0.
         margin: that was asked for; `equivalence_p` of the test that the true difference lies within it, and
             `equivalence_p_holm` adjusted over all cells with a margin.
         smallest_margin: beyond it, this cell alone is shown to be equivalent (5%, before Holm).
@@ -88,6 +91,7 @@ class ComparedCell:
     num_sources: int = 0
     test: str = ""
     min_detectable: float | None = None
+    too_few: int = 0
     wins: WinRate | None = None
     margin: float | None = None
     equivalence_p: float | None = None
@@ -175,17 +179,27 @@ class Comparison:
 
     @property
     def headline(self) -> str:
-        """ "A is better in 2, worse in 1, not told apart in 3 of 6 cells that were tested"."""
-        tested = self.of(*TESTED)
+        """ "A is better in 2, worse in 1 of 3 that were judged; too few clips to say in 2"."""
+        tested, few = self.of(*TESTED), self.of("too few clips")
+        withheld = f"too few clips to say in {len(few)}" if few else ""
         if not tested:
-            return "nothing was tested"
+            return withheld or "nothing was tested"
         counts = [(verdict, sum(cell.verdict == verdict for cell in tested)) for verdict in TESTED]
         said = ", ".join(f"{verdict} in {count}" for verdict, count in counts if count)
-        return f"A is {said} of {len(tested)} that were tested"
+        of = f"{len(tested)} that were judged{_dependence(tested)}"
+        return "; ".join(filter(None, (f"A is {said} of {of}", withheld)))
 
     def as_data(self) -> dict[str, Any]:
         """Everything as plain data, for JSON."""
         return {**asdict(self), "headline": self.headline}
+
+
+def _dependence(cells: Sequence[ComparedCell]) -> str:
+    """That variants of one metric (a word in parentheses behind its name) say nearly the same twice."""
+    kinds = {(cell.dataset, cell.methods, cell.label.partition(" (")[0]) for cell in cells}
+    if len(kinds) == len(cells):
+        return ""
+    return f" ({len(kinds)} without variants of the same metric, which are not independent)"
 
 
 def refusals(cells: Sequence[ComparedCell]) -> dict[str, list[str]]:

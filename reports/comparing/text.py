@@ -36,6 +36,7 @@ VERDICT_STYLES = {
     "equivalent": "green",
     "equal": "green",
     "not told apart": "",
+    "too few clips": "dim",
     "not tested": "dim",
     "refused": "yellow",
 }

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ...core.types import Conditioning, saw_its_reference
-from .lead import OWN_LABEL, UNRANKED, PairedTests, counted_lead, lead_facts, measured_lead
+from .lead import OWN_LABEL, UNRANKED, PairedTests, counted_lead, lead_facts, measured_lead, too_few
 from .measurement import finite, format_count, format_measurement, is_value
 from .method_table import Column, Group, Lead, MethodRow, MethodTable, TablePart, ValueCell
 from .run_tables import Row, order_key
@@ -216,8 +216,9 @@ def column_lead(
         note = f"{column.label}: what would be marked is of fewer clips than others have: no best marked"
         return replace(lead, marked=(), marks=footnotes.marks([note]))
     warn_below = max(row.get("warn_below_n") or 0 for row in rows.values())
-    fewest = min(min(row["n"] or 0, row["n_reference"] or 0) for row in rows.values()) if warn_below else 0
-    return replace(lead, marked=(), too_few=warn_below) if fewest < warn_below else lead
+    counts = [row[name] for row in rows.values() for name in ("n", "n_reference")]
+    few = too_few(warn_below, *counts)
+    return replace(lead, marked=(), too_few=few) if few else lead
 
 
 def _method_row(

@@ -98,7 +98,7 @@ def measured_lead(
         if found is not None:
             difference, row = found
             is_told = row["p_holm"] <= ALPHA and values[method] != values[leader]
-            if is_told and sign * difference > 0 and _keeps_its_sign(row):
+            if is_told and sign * difference > 0 and keeps_its_sign(row):
                 continue
             if is_value(row["min_detectable"]):
                 detectable.append(row["min_detectable"])
@@ -115,9 +115,19 @@ def measured_lead(
     )
 
 
-def _keeps_its_sign(row: Row) -> bool:
+def too_few(warn_below_n: int | None, *counts: int | None) -> int:
+    """The metric's warning N where clips or references are fewer, so that nothing is said of its values; else
+    0. A count that is not recorded counts as none."""
+    return warn_below_n if warn_below_n and min(count or 0 for count in counts) < warn_below_n else 0
+
+
+def keeps_its_sign(row: Row) -> bool:
     """Whether the difference of a set metric has the same sign without its bias, around which the interval
-    lies."""
+    lies.
+
+    Args:
+        row: with `level`, `difference`, `low` and `high`.
+    """
     if row["level"] != "set" or not (is_value(row["low"]) and is_value(row["high"])):
         return True
     return bool((row["low"] + row["high"]) * row["difference"] > 0)

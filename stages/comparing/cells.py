@@ -25,6 +25,7 @@ from ...core.types import Features
 from ...metrics.build import build_metric
 from ...metrics.protocol import load_protocol
 from ...reports.comparing.result import ComparedCell
+from ...reports.tables.lead import too_few
 from ..scoring.metric_calls import set_value
 from .comparable import prompts_differ, reads_references, references_differ
 from .measured import Measured, Row
@@ -98,12 +99,8 @@ def set_cell(
             "clips were made from a part of these references, and closeness to them would count as a "
             f"merit: see {counterpart}",
         )
-    few = ours["warn_below_n"]
-    if few and min(cell.n_a, cell.n_b) < few:
-        said = (
-            f"below {few} clips tables mark no value of this metric, and differences of FVD are exaggerated"
-        )
-        cell = replace(cell, notes=(*cell.notes, said))
+    counts = [row[name] for row in (ours, theirs) for name in ("n", "n_reference")]
+    cell = replace(cell, too_few=too_few(ours["warn_below_n"], *counts))
     recorded = _recorded(cell, a) if a is b else None
     try:
         metric = _set_metric(ours, a)
@@ -123,6 +120,8 @@ def set_cell(
         found = recorded or (sets.compare(metric))
         if found is not None and len(sets.samples) < max(cell.n_a, cell.n_b):
             cell = _on_shared(cell, metric, sets)
+            few = too_few(ours["warn_below_n"], len(sets.samples), len(sets.reference))
+            cell = replace(cell, too_few=few)
     except MetricError as error:
         return untested(cell, error.message)
     if found is None:

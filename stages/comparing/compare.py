@@ -19,6 +19,7 @@ from ...core.run_folders import Results, find_results
 from ...core.statistics import ALPHA, holm
 from ...reports.comparing.result import ComparedCell, ComparedCost, Comparison, Side, refusals
 from ...reports.nights.changes import Difference
+from ...reports.tables.lead import keeps_its_sign
 from ..nights.differences import differences
 from .cells import Tested, clip_cell, refused, set_cell, untested
 from .comparable import ACROSS, reasons_against
@@ -51,7 +52,6 @@ def compare(
     Args:
         a, b: folders of results (`out/demo`, `out/demo/latest`, of an evaluation, of recorded tables).
             Without `b`, two methods of `a` are compared.
-        names: what the two are called; their folders where that is not given.
         names: what the two are called; their folders where that is not given.
         methods: only these labels of those that both have.
         method_a, method_b: one label of each, in place of the common ones.
@@ -300,12 +300,14 @@ def _with_verdict(cell: ComparedCell) -> ComparedCell:
     assert cell.p_holm is not None
     difference, is_up = cell.difference, cell.higher_is_better
     assert difference is not None
+    if cell.too_few:
+        said = f"below {cell.too_few} clips or references this metric's values are too biased for a verdict"
+        return replace(cell, verdict="too few clips", notes=(*cell.notes, said))
     if cell.equivalence_p_holm is not None and cell.equivalence_p_holm <= ALPHA:
         return replace(cell, verdict="equivalent")
     if cell.p_holm > ALPHA:
         return cell
-    ends = None if cell.low is None or cell.high is None else cell.low + cell.high
-    if cell.level == "set" and ends is not None and ends * difference <= 0:
+    if not keeps_its_sign(vars(cell)):
         said = "the difference has another sign without its bias, so it is not counted"
         return replace(cell, notes=(*cell.notes, said))
     if is_up is None:
