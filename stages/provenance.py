@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -40,20 +41,27 @@ def provenance_json() -> str:
 
 
 def reset_peak_memory(device: str) -> None:
-    """Start measuring the peak GPU memory anew (a CPU process keeps its overall peak)."""
+    """Start measuring the peak memory anew: the GPU's, or this process's, which outside Linux keeps that of
+    all that it did before."""
     if device.startswith("cuda"):
         import torch
 
         torch.cuda.reset_peak_memory_stats(torch.device(device))
+        return
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # proc(5): resets VmHWM
 
 
 def peak_memory_gib(device: str) -> float:
-    """Peak memory in GiB: allocated GPU memory since the reset, or this process's resident memory."""
+    """Peak memory since the reset, in GiB: allocated on the GPU, or resident of this process."""
     if device.startswith("cuda"):
         import torch
 
         return torch.cuda.max_memory_allocated(torch.device(device)) / 2**30
-    # Linux gives kibibytes.
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 2**20  # kibibytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 

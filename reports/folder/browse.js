@@ -30,6 +30,7 @@ function copy(text, button) {
 }
 
 if (!data || !data.rows.length) return;
+byId("alone").remove();
 
 // ---------------------------------------------------------------------------------------------- what is there
 
@@ -663,7 +664,11 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || byId("keys").open) return;
   const { target } = event;
   if (target.matches("input, select, textarea")) {
-    if (event.key === "Escape" && !enlarged) target.blur();
+    if (event.key !== "Escape" || enlarged) return;
+    event.preventDefault();
+    if (target.id !== "words" || !target.value) return target.blur();
+    target.value = "";
+    target.dispatchEvent(new Event("input"));
     return;
   }
   // A button in focus keeps its own keys.

@@ -183,7 +183,9 @@ def _run_facts(row: Row) -> dict[str, str]:
     facts = {
         "Run": row["run"],
         "Run key": (row["run_key"] or "")[:NUM_DIGEST_CHARACTERS],
-        "Clips": "" if row["num_clips"] is None else f"{row['num_clips']}, {row['num_failures'] or 0} failed",
+        "Clips": ""
+        if row["num_clips"] is None
+        else f"{row['num_clips']} made, {row['num_failures'] or 0} failed",
         "Protocol": _protocols(row["protocol"] or "", row["protocol_digest"] or ""),
         "Hardware": row["hardware"],
         "Reelbench": row["reelbench_version"],

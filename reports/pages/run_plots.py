@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..tables.measurement import format_rounded, is_value
-from ..tables.method_table import Column, Group, MethodTable
+from ..tables.method_table import Column, MethodTable
 from ..tables.run_tables import Row, RunTables, order_key, protocol_key, titles
 from .vega import HEIGHT, QUIET, WIDTH, Plot, method_scales, svg_of
 
@@ -23,15 +23,17 @@ _MOST_STRIP = 60
 
 
 def quality_plots(section: MethodTable, methods: Sequence[str]) -> list[Plot]:
-    """The first set metric and the first clip metric of a table against the seconds that a clip takes.
+    """The first set and the first clip metric of a table against the seconds that a clip takes.
 
     The line joins the methods that no other beats in both, among those that saw the same: what a method was
-    shown is never traded for speed. Values against a method's own references join no line.
+    shown is never traded for speed. Where the table marks no best value, nothing is joined. Values against
+    the references of other clips go before those against a method's own.
     """
     columns = {column.metric: index for index, column in enumerate(section.columns)}
     if COST not in columns:
         return []
     ranked = [column for column in section.columns if column.higher_is_better is not None]
+    ranked.sort(key=lambda column: column.references == "own")
     first = [next((c for c in ranked if c.level == level), None) for level in ("set", "clip")]
     plots = [
         _quality(section, column, columns[column.metric], columns[COST], methods)
@@ -57,7 +59,7 @@ def _quality(
                 own.append(point | {"low": low, "high": high})
                 rows.append((row.method, group.conditioning, seconds.text, cell.shown))
         points += own
-        front = [] if _is_own(group, index) else _front(own, bool(column.higher_is_better))
+        front = _front(own, bool(column.higher_is_better)) if group.leads[index].marked else []
         fronts += [{**point, "group": group.conditioning} for point in front if len(front) > 1]
     if len(points) < 2:
         return None
@@ -94,10 +96,6 @@ def _quality(
     spec = {"data": {"values": points}, "width": WIDTH, "height": HEIGHT}
     picture = svg_of(spec | {"layer": [*([line] if fronts else []), bars, marks]}, title)
     return Plot(title, picture, ("Method", "Saw", "Seconds a clip", column.heading), tuple(rows))
-
-
-def _is_own(group: Group, index: int) -> bool:
-    return group.leads[index].is_own
 
 
 def _front(points: Iterable[Mapping[str, Any]], higher_is_better: bool) -> list[Mapping[str, Any]]:

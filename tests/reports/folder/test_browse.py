@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -233,6 +234,24 @@ def test_it_fits_a_phone_and_the_dark(opened: Callable[..., Any], page: Any) -> 
         "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
     )
     assert max(red, green, blue) < 60
+
+
+def test_escape_clears_the_words_and_the_filter(opened: Callable[..., Any], page: Any) -> None:
+    opened()
+    before = count(page)
+    page.keyboard.press("/")
+    page.keyboard.type("blue")
+    until(page, f"document.getElementById('count').textContent !== '{before}'")
+    page.keyboard.press("Escape")
+    until(page, f"document.getElementById('count').textContent === '{before}'")
+    assert "words" not in page.evaluate("location.hash")
+
+
+def test_a_page_without_the_files_beside_it_says_so(index: Path, tmp_path: Path, browser: Any) -> None:
+    alone = browser.new_page()
+    alone.goto(Path(shutil.copy(index, tmp_path)).as_uri())
+    assert "browse.js" in alone.locator("#alone:visible").inner_text()
+    alone.close()
 
 
 def test_notes_are_folded_until_one_is_asked_for_or_the_page_is_printed(

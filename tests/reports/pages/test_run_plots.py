@@ -79,6 +79,12 @@ def test_quality_against_cost(full_summary: list[dict[str, Any]], full_compariso
     assert fvd.svg.count("stroke-dasharray") == 1  # one line: of those that saw the text
 
 
+def test_nothing_is_joined_where_the_table_marks_nothing(full_summary: list[dict[str, Any]]) -> None:
+    run = RunTables(summary=full_summary, comparisons=[], runs=[])
+    (section,) = comparison_table(run).sections
+    assert not any("stroke-dasharray" in plot.svg for plot in quality_plots(section, ["ddim-frames", "zs2"]))
+
+
 @pytest.mark.parametrize(("higher", "expected"), [(True, "ac"), (False, "abd")])
 def test_the_front_is_what_nothing_beats_in_both(higher: bool, expected: str) -> None:
     points = [
