@@ -15,6 +15,7 @@ from .latex_text import breakable, latex_key, latex_text
 
 _LINE_UPRIGHT, _LINE_SIDEWAYS = 75, 115
 """Characters of a line of text, upright and sideways; a table that would shrink too far is turned."""
+_LINE_OF_A_COLUMN = 45
 _SMALLEST = 0.6
 _LONG_LABEL = 34
 _LINES_OF_A_PAGE, _NOTE_LINE = 52, 115
@@ -43,12 +44,16 @@ def table_latex(
     """
     grid = list(_grid(table, errors, significance))
     is_wide = _width(grid) * _SMALLEST > _LINE_UPRIGHT
-    environment = "sidewaystable" if is_wide else "table"
+    # With a star both span the page where a document has two columns, and are the plain ones elsewhere.
+    environment = "sidewaystable*" if is_wide else "table*" if _width(grid) > _LINE_OF_A_COLUMN else "table"
     packages = ["booktabs", "multirow", "xcolor", "graphicx", *(["rotating"] if is_wide else [])]
     notes = _notes(table)
     num_lines = len(grid) + sum(1 + len(note) // _NOTE_LINE for note in notes) * 0.7
     is_long = num_lines > (_LINES_OF_A_PAGE * 0.6 if is_wide else _LINES_OF_A_PAGE)
-    below = [r"{\scriptsize\raggedright", *(rf"{note}\par" for note in notes), "}"]
+    below = [r"{\scriptsize\raggedright", *(rf"{note}\par" for note in notes), "}"] if notes else []
+    end = rf"\end{{{environment}}}"
+    # Notes that the table leaves no room for are a float of their own, which follows it.
+    apart = [r"\begin{table*}[!htbp]", *below, r"\end{table*}"] if is_long and below else []
     float_ = [
         rf"\begin{{{environment}}}[!htbp]",
         r"\centering",
@@ -57,19 +62,20 @@ def table_latex(
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         *_tabular(table, errors, significance),
         "}",
-        *([] if is_long else [r"\par\smallskip", *below]),
-        rf"\end{{{environment}}}",
-        *(below if is_long else []),
+        *([] if is_long or not below else [r"\par\smallskip", *below]),
+        end,
     ]
     comments = [f"% {' '.join(line.split())}" for line in _comments(table, packages)]
     if not standalone:
-        return "\n".join([*comments, *float_]) + "\n"
+        return "\n".join([*comments, *float_, *apart]) + "\n"
     document = [
         r"\documentclass{article}",
         r"\usepackage[a4paper,margin=2cm]{geometry}",
         *(rf"\usepackage{{{package}}}" for package in packages),
         r"\begin{document}",
-        *(float_ if not is_long else [*float_[: -len(below)], r"\clearpage", *below]),
+        *float_,
+        *([r"\clearpage"] if is_long or is_wide else []),
+        *(below if is_long else []),
         *bibitems(table.sources, figures),
         r"\end{document}",
     ]
@@ -157,7 +163,7 @@ def _cell(cell: PaperCell, errors: bool, significance: bool, cites: bool) -> str
             marks += map(_letter, cell.marks if number == len(cell.figures) else ())
             raised = rf"\textsuperscript{{{','.join(marks)}}}" if marks else ""
             cited = rf"~\cite{{{latex_key(figure.source)}}}" if cites else ""
-            parts.append(latex_text(figure.text) + raised + cited)
+            parts.append(_number(figure.text) + raised + cited)
         return " / ".join(parts)
     text = _number(cell.text)
     if cell.rank == "best":
@@ -174,7 +180,7 @@ def _cell(cell: PaperCell, errors: bool, significance: bool, cites: bool) -> str
 
 
 def _number(text: str) -> str:
-    """A number as text: with a true minus."""
+    """A number as text, with a true minus."""
     return f"$-${text[1:]}" if text[:1] == "-" and text[1:2].isdigit() else latex_text(text)
 
 

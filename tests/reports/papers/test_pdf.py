@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -66,6 +66,35 @@ def test_wide_long_and_hostile_tables_fit_the_page(
     assert not re.search(r"Float too large|Overfull \\hbox \((?!\d\.)", log)
     assert pages <= 3
     assert "sidewaystable" in (tmp_path / "wide.tex").read_text()
+
+
+@needs_tex
+@pytest.mark.parametrize("notes", ["short", "full"])
+def test_in_two_columns_wide_tables_span_the_page_and_notes_stay_out_of_the_text(
+    tmp_path: Path, notes: Literal["short", "full"]
+) -> None:
+    names = ("webvid", "msrvtt", "speed", "prediction")
+    for name in names:
+        path = tmp_path / f"{name}.tex"
+        write_table(build_table(load_spec(name)), path, style=Style(notes=notes))
+        lines = path.read_text().splitlines()
+        inside = False
+        for line in lines:
+            inside |= line.startswith(r"\begin{") and "table" in line
+            assert inside or line.startswith("%"), f"outside of any float: {line}"
+            inside &= not re.fullmatch(r"\\end\{(sideways)?table\*?\}", line)
+    packages = r"\usepackage{booktabs,multirow,xcolor,graphicx,rotating}"
+    inputs = [rf"Before. \input{{{name}}} After." for name in names]
+    document = [
+        r"\documentclass[twocolumn]{article}",
+        packages,
+        r"\begin{document}",
+        *inputs,
+        r"\end{document}",
+    ]
+    (tmp_path / "all.tex").write_text("\n".join(document), encoding="ascii")
+    log, _ = compile_(tmp_path, "all")
+    assert "Float too large" not in log
 
 
 @needs_tex
