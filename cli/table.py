@@ -105,7 +105,7 @@ def table(
     style = Style(errors, significance, standalone, _notes(notes))
     spec = load_spec(name)
     options = {"--dataset": dataset, "--protocol": protocol, "--notes": notes}
-    words = ["reelbench", "table", name, *(runs or ())]
+    words = ["reelbench", "table", name, *(relative(Path(run)) for run in runs or ())]
     words += [word for option, value in options.items() if value for word in (option, value)]
     words += ["--allow-mixed"] * allow_mixed + ["--no-errors"] * (not errors)
     words += ["--no-significance"] * (not significance) + ["--standalone"] * standalone
@@ -175,6 +175,7 @@ def _write(built: PaperTable, chosen: Format, output: Path | None, style: Style,
     data = written(built, chosen, style)
     if bib is not None:
         write_output(bib, bibliography(built))
+        typer.echo(f"wrote {relative(bib)}", err=True)
     if isinstance(data, str):
         typer.echo(data, nl=False)
     elif sys.stdout.isatty():

@@ -19,7 +19,8 @@ from .columns import cost_heading, lead_column, paper_columns, shared_notes
 from .edit_kinds import EditKind, edit_kinds
 from .entries import Entry, EntryGroup, entries_of, grouped, setting_text, shown_settings
 from .facts import Facts
-from .filled_from import Source, differences, named_apart
+from .filled_from import Source, named_apart
+from .joining import differences
 from .notes import short_notes, why_unmarked
 from .numbers import printed, printed_count
 from .paper_table import PaperCell, PaperRow, PaperTable, RowGroup, TablePart

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ...core.redaction import fit_to_leave
 from ..tables.build import COUNTED
 from ..tables.lead import OWN_LABEL, legend_bold
 from ..tables.run_tables import Row, protocol_text
@@ -12,7 +14,12 @@ from .columns import lead_column
 from .entries import Entry, absent
 from .filled_from import Source, clip_sizes
 from .paper_table import STARS, Note, PaperColumn, TablePart
-from .spec import TableSpec
+from .spec import ColumnSpec, TableSpec
+
+_EXTRACTOR = re.compile(r"(?<=\|)([a-z][a-z0-9_]*):([0-9a-f]{8})(?=\|)")
+"""In a signature: a network's name and the first characters of its weights' digest."""
+_EMBEDDED = {"343359d0": "sprites/clip", "15dacb47": "sprites/i3d"}
+"""Of the networks that come with Reelbench, for records that do not name the places of weights."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class Facts:
     def lines(self) -> list[tuple[str, str]]:
         """(name, text): protocol, samples, references, devices."""
         facts = [
+            ("Data", self.data()),
+            ("Measured by", self.extractors()),
             ("Protocol", self._by_column(_protocol)),
             ("Samples", self._by_column(self._samples)),
             ("Reference clips", self._by_column(lambda row: str(row["n_reference"] or ""))),
@@ -48,6 +57,41 @@ class Facts:
         """What all methods saw; "" where they did not see the same."""
         saw = {entry.saw for entry in self.entries}
         return saw.pop() if len(saw) == 1 else ""
+
+    def data(self, names_folders: bool = True) -> str:
+        """ "msrvtt (test) of data/msrvtt", and which data set it stands for where that is another one."""
+        texts: dict[str, None] = {}
+        for entry in self.entries:
+            for index, row in entry.rows.items():
+                label, split = row["dataset"], row["split"]
+                name = entry.source.registered.get(label, label)
+                about = ", ".join(filter(None, [name if name != label else "", split]))
+                text = f"{label} ({about})" if about else label
+                if names_folders and (root := entry.source.roots.get(label)):
+                    text += f" of {fit_to_leave(root)}"
+                column = self.spec.all_columns[index]
+                wanted = (column.dataset if isinstance(column, ColumnSpec) else "") or self.spec.dataset
+                if wanted not in ("", label, name):
+                    text += f", in place of {wanted}"
+                texts[text] = None
+        return "; ".join(texts)
+
+    def extractors(self) -> str:
+        """The weights that the metrics read, by their digests: "clip 343359d0 (sprites/clip)"."""
+        known = {}
+        for entry in self.entries:
+            for row in entry.rows.values():
+                for name, digest in _EXTRACTOR.findall(row["signature"] or ""):
+                    place = _EMBEDDED.get(digest) or entry.source.places.get(name, "")
+                    known[name, digest] = fit_to_leave(place)
+        texts = [
+            f"{name} {digest}" + (f" ({place})" if place else "") for (name, digest), place in known.items()
+        ]
+        if any(place.startswith("sprites/") for place in known.values()):
+            texts[-1] += (
+                ": small networks of the embedded world, whose values are on other scales than the papers'"
+            )
+        return ", ".join(texts)
 
     def costs_on(self) -> str:
         """ "2 CPU cores, clips of 16x32x32", with the methods where these differ."""

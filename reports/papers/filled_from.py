@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from ...core.errors import StoreError
@@ -59,6 +58,27 @@ class Source:
             for entry in json_object(row["run_file"]).get("datasets") or ():
                 if isinstance(entry, Mapping) and "name" in entry:
                     found[str(entry.get("label") or entry["name"])] = str(entry["name"])
+        return found
+
+    @cached_property
+    def roots(self) -> dict[str, str]:
+        """The folders of its data sets, by label, as far as the run file names them."""
+        found = {}
+        for row in self.optional("runs"):
+            for entry in json_object(row["run_file"]).get("datasets") or ():
+                root = (entry.get("config") or {}).get("root") if isinstance(entry, Mapping) else None
+                if root:
+                    found[str(entry.get("label") or entry.get("name"))] = str(root)
+        return found
+
+    @cached_property
+    def places(self) -> dict[str, str]:
+        """Where the weights of each role lie, as the run file says."""
+        found: dict[str, str] = {}
+        for row in self.optional("runs"):
+            weights = json_object(row["run_file"]).get("weights")
+            if isinstance(weights, Mapping):
+                found |= {str(role): str(place) for role, place in weights.items()}
         return found
 
     @cached_property
@@ -154,10 +174,16 @@ class Source:
         return bool(self._dataset) or dataset in ("", row["dataset"], self.registered.get(row["dataset"]))
 
     def optional(self, name: str) -> list[Row]:
-        """The rows of a table; none where it was not kept."""
+        """The rows of a table; none where it was not kept.
+
+        Raises:
+            StoreError: it is there and cannot be read.
+        """
         try:
             return self.tables.rows(name)
         except StoreError:
+            if (self.results.tables / f"{name}.parquet").exists():
+                raise
             return []
 
     def has(self) -> str:
@@ -192,91 +218,6 @@ def named_apart(sources: Sequence[Source]) -> None:
         source.name = source.run if is_alone else f"{source.run}/{source.results.folder.name}"
         if not is_alone and [s.results.folder.name for s in sources].count(source.results.folder.name) > 1:
             source.name = f"{source.run} [{number}]"
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """How a run measured a column: what must agree between runs whose values stand together."""
-
-    split: str
-    protocol: str
-    asked: str
-    seeds: str
-    references: str
-    samples: Mapping[str, frozenset[tuple[str, int | None]]]
-    real: Mapping[str, str]
-
-
-def differences(spec: TableSpec, sources: Sequence[Source]) -> Iterator[str]:
-    """Why runs cannot stand together: each column that one measured otherwise than the first one did."""
-    for column in spec.columns:
-        known = [
-            (source, _measured(source, rows)) for source in sources if (rows := source.rows(column, spec))
-        ]
-        for source, measured in known[1:]:
-            first, its = known[0]
-            what = f"{column.metric} on {source.rows(column, spec)[0]['dataset']}"
-            for name, a, b in _different(its, measured):
-                yield f"{what}: {name} {a} in {first.name!r} and {b} in {source.name!r}"
-
-
-def _different(a: _Measured, b: _Measured) -> Iterator[tuple[str, str, str]]:
-    for field, name in (
-        ("protocol", "the protocol is"),
-        ("split", "the split is"),
-        ("asked", "N is"),
-        ("seeds", "the seeds are"),
-        ("references", "reference clips are"),
-    ):
-        one, other = getattr(a, field), getattr(b, field)
-        if one != other:
-            yield name, one, other
-            return
-    one, other = _union(a.samples.values()), _union(b.samples.values())
-    if one and other and one != other:
-        yield "the samples are", f"{len(one - other)} others", f"{len(other - one)} others"
-        return
-    shared = [name for name in a.real if name in b.real]
-    changed = [name for name in shared if a.real[name] != b.real[name]]
-    if changed:
-        yield "reference clips are of", "one content", f"another ({len(changed)} of {len(shared)} differ)"
-
-
-def _union(samples: Iterable[frozenset[tuple[str, int | None]]]) -> frozenset[tuple[str, int | None]]:
-    return frozenset().union(*samples)
-
-
-def _measured(source: Source, rows: Sequence[Row]) -> _Measured:
-    first = rows[0]
-    dataset = first["dataset"]
-    asked = {round(row["n"] / row["coverage"]) for row in rows if row["coverage"] and row["n"] is not None}
-    seeds = {
-        row["seed"]
-        for row in source.tables.rows("summary")
-        if row["seed"] is not None and (row["dataset"], row["metric"]) == (dataset, first["metric"])
-    }
-    clips = [row for row in source.clips if row["dataset"] == dataset]
-    taken = [row for row in clips if row["side"] == "generated"]
-    if not taken:
-        taken = [row for row in source.scores if row["dataset"] == dataset]
-    samples: dict[str, set[tuple[str, int | None]]] = {}
-    for row in taken:
-        samples.setdefault(row["method"], set()).add((row["sample_id"], row["seed"]))
-    digest = (first["protocol_digest"] or "")[:NUM_DIGEST_CHARACTERS]
-    references = {row["n_reference"] for row in rows if row["n_reference"] is not None}
-    return _Measured(
-        split=repr(first["split"] or ""),
-        protocol=f"{first['protocol']} ({digest})",
-        asked=" or ".join(map(str, sorted(asked))) or "none",
-        seeds=", ".join(map(str, sorted(seeds))) or f"{max(row['num_seeds'] or 0 for row in rows)} of them",
-        references=" or ".join(map(str, sorted(references))) or "none",
-        samples={method: frozenset(found) for method, found in samples.items()},
-        real={
-            row["sample_id"]: row["content_digest"]
-            for row in clips
-            if row["side"] == "reference" and row["content_digest"]
-        },
-    )
 
 
 def clip_sizes(source: Source, row: Row) -> tuple[str, ...]:

@@ -140,7 +140,11 @@ def _how(facts: Facts) -> list[str]:
         for index, row in entry.rows.items()
         if not facts.columns[index].is_cost and is_value(row["value"])
     ]
-    said = []
+    said = [
+        f"{name} {text}."
+        for name, text in (("Data:", facts.data(names_folders=False)), ("By", facts.extractors()))
+        if text
+    ]
     if rows:
         protocols = dict.fromkeys(
             protocol_text(row["protocol"] or "", row["protocol_digest"] or "") for row in rows

@@ -35,7 +35,7 @@ def test_a_table_is_printed_and_written(tmp_path: Path) -> None:
     assert first.startswith("% reelbench table msrvtt ")
     assert str(tmp_path) not in first
     assert path.with_suffix(".bib").read_text().startswith("@")
-    assert table("msrvtt", "--format", "csv", "--bib", str(tmp_path / "own.bib")).output.startswith(
+    assert table("msrvtt", "--format", "csv", "--bib", str(tmp_path / "own.bib")).stdout.startswith(
         "table,part,"
     )
     assert (tmp_path / "own.bib").is_file()

@@ -87,7 +87,7 @@ def _comments(table: PaperTable, packages: Sequence[str]) -> Iterator[str]:
         yield table.command
     for signature in table.runs.values():
         yield f"run {signature}"
-    yield f"needs {', '.join(packages)}" + (f", and the sources in {table.name}.bib" if table.sources else "")
+    yield f"needs {', '.join(packages)}" + (", and the .bib of its sources" if table.sources else "")
 
 
 def _tabular(table: PaperTable, errors: bool, significance: bool) -> Iterator[str]:
