@@ -54,6 +54,7 @@ class ComparedCell:
         p_value, p_holm: of the paired test, and adjusted over all cells of this comparison that differ.
         min_detectable: the true difference that would have been found with 80% power at 5%, before Holm.
         wins: of clip metrics with a direction.
+        can_tell: False where so few sources cannot give a p-value that stays below 5% over all tests.
         too_few: the metric's warning N where clips or references are fewer; else 0.
         margin: that was asked for; `equivalence_p` of the test that the true difference lies within it, and
             `equivalence_p_holm` adjusted over all cells with a margin.
@@ -91,6 +92,7 @@ class ComparedCell:
     num_sources: int = 0
     test: str = ""
     min_detectable: float | None = None
+    can_tell: bool = True
     too_few: int = 0
     wins: WinRate | None = None
     margin: float | None = None

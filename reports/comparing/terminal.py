@@ -8,12 +8,12 @@ from .result import Comparison
 from .text import (
     COST_HEADINGS,
     HEADINGS,
-    LEGEND,
     VERDICT,
     VERDICT_STYLES,
     cell_texts,
     cost_texts,
     facts,
+    legend,
     moved_text,
     numbered_notes,
     sections,
@@ -59,7 +59,7 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
                 console.print(Text(f"{cell.label} of {cell.methods}, the clips that move it most:"))
             for moved in cell.moved:
                 console.print(Text(f"  {moved_text(moved)}"))
-    console.print(Text(f"\n{LEGEND}", style="dim"))
+    console.print(Text(f"\n{legend(comparison)}", style="dim"))
     if comparison.costs:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for index, heading in enumerate(COST_HEADINGS):

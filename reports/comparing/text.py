@@ -22,12 +22,16 @@ HEADINGS = (
 VERDICT, DIFFERENCE = 2, 5
 """Places in the row of a cell."""
 
-LEGEND = (
+_LEGEND = (
     "A − B over the clips that both have, with its 95% interval. p: paired test, by Holm over all tests "
     "here. A wins: share of pairs in which A is better, ties count half. Detectable: the true difference "
     "that would have been found (80% power, before Holm). Alike beyond: with a larger margin this cell "
     "alone would be shown to be equivalent (TOST, 5%). Equivalent: shown for the margin that was given, by "
     "Holm over all margins."
+)
+_CANNOT_TELL = (
+    " Detectable is – where nothing could be found: with so few sources the smallest p of the exact test, "
+    "by Holm over {num} tests, is above 5%. Fewer metrics or methods, or more sources, would help."
 )
 VERDICT_STYLES = {
     "better": "bold green",
@@ -41,6 +45,12 @@ VERDICT_STYLES = {
     "refused": "yellow",
 }
 _MOST_NOTES = 30
+
+
+def legend(comparison: Comparison) -> str:
+    """What the columns mean, and why nothing is detectable where it is not."""
+    blind = any(not cell.can_tell for cell in comparison.cells)
+    return _LEGEND + (_CANNOT_TELL.format(num=comparison.num_tests) if blind else "")
 
 
 def sections(comparison: Comparison) -> list[tuple[str, list[ComparedCell]]]:
@@ -181,11 +191,13 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         yield ""
         for number, note in enumerate(notes[:_MOST_NOTES], 1):
             yield f"- \\[{number}\\] {escape_markdown(note)}"
+        if len(notes) > _MOST_NOTES:
+            yield f"- and {len(notes) - _MOST_NOTES} more (--json has all)"
         for cell in cells:
             if cell.moved:
                 yield f"- {escape_markdown(f'{cell.label} of {cell.methods}, the clips that move it most')}:"
                 yield from (f"  - {escape_markdown(moved_text(moved))}" for moved in cell.moved)
-    yield from ("", LEGEND)
+    yield from ("", legend(comparison))
     if comparison.costs:
         costs = [tuple(map(escape_markdown, cost_texts(cost))) for cost in comparison.costs]
         yield ""

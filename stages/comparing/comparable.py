@@ -45,10 +45,24 @@ def _reasons(ours: Row, theirs: Row, a: Measured, b: Measured, across: Container
         both = ((mine, other), (other, mine))
         alone = [", ".join(part for part in one if part not in two) for one, two in both]
         yield f"measured otherwise: {alone[0] or 'nothing more'} and {alone[1] or 'nothing more'}"
-    sizes = [_sizes(row, side) for row, side in ((ours, a), (theirs, b))]
-    if all(sizes) and sizes[0] != sizes[1] and "size" not in across:
-        texts = [" or ".join(sorted(f"{t} frames of {w}x{h}" for t, h, w in found)) for found in sizes]
+    if "size" not in across and (texts := _other_sizes(ours, theirs, a, b)):
         yield f"clips of {texts[0]}, and of {texts[1]} (--across size compares them all the same)"
+
+
+def inequalities(ours: Row, theirs: Row, a: Measured, b: Measured) -> Iterator[str]:
+    """What makes it no contest of equals, of all that `across` lets through."""
+    if ours["conditioning"] != theirs["conditioning"]:
+        yield f"A saw {ours['conditioning']}, B {theirs['conditioning']}: no contest of equals"
+    if texts := _other_sizes(ours, theirs, a, b):
+        yield f"clips of A have {texts[0]}, those of B {texts[1]}: no contest of equals"
+
+
+def _other_sizes(ours: Row, theirs: Row, a: Measured, b: Measured) -> list[str]:
+    """Frames and size of the clips of both in words; none where they are alike, or one is not recorded."""
+    sizes = [_sizes(row, side) for row, side in ((ours, a), (theirs, b))]
+    if not all(sizes) or sizes[0] == sizes[1]:
+        return []
+    return [" or ".join(sorted(f"{t} frames of {w}x{h}" for t, h, w in found)) for found in sizes]
 
 
 def _signature_parts(row: Row) -> list[str]:

@@ -22,7 +22,7 @@ from ...reports.nights.changes import Difference
 from ...reports.tables.lead import keeps_its_sign
 from ..nights.differences import differences
 from .cells import Tested, clip_cell, refused, set_cell, untested
-from .comparable import ACROSS, reasons_against
+from .comparable import ACROSS, inequalities, reasons_against
 from .explain import with_moved
 from .machines import machine_warnings, with_machine_notes
 from .measured import Measured, Row
@@ -94,7 +94,7 @@ def compare(
         num_tests=len(family),
     )
     if comparison.is_refused:
-        raise _nothing(comparison)
+        raise _nothing(comparison, _no_common_data(first, second, pairs))
     return comparison
 
 
@@ -128,6 +128,11 @@ def _method_pairs(
             "--method was given with --a or --b",
             "--method chooses among the labels that both have; --a and --b name one label of each",
         )
+    if a is b and (method_a is None or method_b is None):
+        raise ComparisonError(
+            "both sides are the same results, and no two methods of it were named",
+            f"give --a LABEL --b LABEL: {_listed(a.methods)}; or another RUN",
+        )
     if method_a is not None or method_b is not None:
         one, other = method_a or method_b, method_b or method_a
         assert one is not None
@@ -138,11 +143,6 @@ def _method_pairs(
                     f"no method {label!r} on the side of {option}", f"{option} LABEL: {_listed(side.methods)}"
                 )
         return [(one, other)]
-    if a is b:
-        raise ComparisonError(
-            "both sides are the same results, and no two methods of it were named",
-            f"give --a LABEL --b LABEL: {_listed(a.methods)}; or another RUN",
-        )
     shared = [label for label in a.methods if label in b.methods]
     for label in methods:
         if label not in shared:
@@ -198,7 +198,8 @@ def _cells(
             cell_words = f"{row['label']} of {row['method']} on {row['dataset']}"
             yield f"{cell_words}: {'A' if ours else 'B'} alone has it"
             continue
-        cell = _blank(ours, theirs, margins.get(ours["metric"]))
+        unequal = tuple(inequalities(ours, theirs, a, b))
+        cell = _blank(ours, theirs, margins.get(ours["metric"]), unequal)
         reasons = reasons_against(ours, theirs, a, b, across)
         if reasons:
             yield refused(cell, *reasons)
@@ -239,10 +240,7 @@ def _matched(mine: Sequence[Row], yours: Sequence[Row]) -> Iterator[tuple[Row | 
         yield None, row
 
 
-def _blank(ours: Row, theirs: Row, margin: float | None) -> ComparedCell:
-    notes: tuple[str, ...] = ()
-    if ours["conditioning"] != theirs["conditioning"]:
-        notes = (f"A saw {ours['conditioning']}, B {theirs['conditioning']}: no contest of equals",)
+def _blank(ours: Row, theirs: Row, margin: float | None, notes: tuple[str, ...]) -> ComparedCell:
     return ComparedCell(
         dataset=ours["dataset"],
         split=ours["split"] or "",
@@ -290,7 +288,7 @@ def _judged(tested: Sequence[Tested]) -> list[ComparedCell]:
                     f"the smallest p this test can give is {item.resolution:.2g}; over {len(open_cells)} "
                     "tests no difference can be told: compare fewer methods or metrics, or on more sources"
                 )
-                cell = replace(cell, min_detectable=None, notes=(*cell.notes, said))
+                cell = replace(cell, min_detectable=None, can_tell=False, notes=(*cell.notes, said))
             cell = _with_verdict(cell)
         cells.append(cell)
     return cells
@@ -368,11 +366,26 @@ def _differences(a: Measured, b: Measured, pairs: Sequence[tuple[str, str]]) -> 
     return differences(a.record, dict.fromkeys(same, (name, b.record)) or {"": (name, b.record)})
 
 
-def _nothing(comparison: Comparison) -> ComparisonError:
+def _no_common_data(a: Measured, b: Measured, pairs: Sequence[tuple[str, str]]) -> str:
+    """ "fca ran on ssv2, simda on msrvtt: no data set in common"; "" where there is one."""
+    sides = [
+        {row["dataset"] for row in side.summary if row["method"] in labels}
+        for side, labels in ((a, [one for one, _ in pairs]), (b, [other for _, other in pairs]))
+    ]
+    if sides[0] & sides[1] or not all(sides):
+        return ""
+    on = [", ".join(sorted(side)) for side in sides]
+    names = pairs[0] if len(pairs) == 1 and pairs[0][0] != pairs[0][1] else ("A", "B")
+    return f"{names[0]} ran on {on[0]}, {names[1]} on {on[1]}: no data set in common"
+
+
+def _nothing(comparison: Comparison, no_common_data: str) -> ComparisonError:
     """The error that says why nothing can be compared."""
     found = refusals(comparison.cells)
     if not found:
-        alone = "; ".join(comparison.left_out[:6]) or "no method of them has a value"
+        few, num_more = comparison.left_out[:6], len(comparison.left_out) - 6
+        more = f"; and {num_more} more" if num_more > 0 else ""
+        alone = no_common_data or "; ".join(few) + more or "no method of them has a value"
         return ComparisonError(
             f"nothing can be compared: {alone}", "compare results of the same data and metrics"
         )

@@ -23,6 +23,7 @@ from reelbench.datasets.video import default_codec, write_preview
 from reelbench.metrics.protocol import load_protocol
 from reelbench.reports.comparing.page import write_comparison_page
 from reelbench.reports.comparing.result import ComparedCell, Comparison
+from reelbench.reports.comparing.text import legend
 from reelbench.stages.comparing.compare import ComparisonError, compare
 
 PROTOCOL = load_protocol("clean")
@@ -209,6 +210,9 @@ def test_two_methods_of_one_run(tmp_path: Path) -> None:
     assert cost.ratio == pytest.approx(2 / 3)
     with pytest.raises(ComparisonError, match="no two methods of it were named"):
         compare(folder)
+    for only in ({"method_a": "m"}, {"method_b": EVIL}):
+        with pytest.raises(ComparisonError, match="no two methods of it were named"):
+            compare(folder, **only)
     with pytest.raises(UnknownNameError, match="unknown method 'n'"):
         compare(folder, method_a="n", method_b="m")
 
@@ -243,7 +247,7 @@ def test_one_source_has_a_difference_and_no_test_that_could_find_one(tmp_path: P
         ({"protocol": "other", "protocol_digest": "0" * 64}, r"other protocols: clean \(f57ed2ba23b0\)"),
         ({"split": "val"}, "other splits: test and val"),
         ({"conditioning": "text + first frames"}, "the methods saw different things"),
-        ({"dataset": "birds"}, "alone has it"),
+        ({"dataset": "birds"}, "A ran on words, B on birds: no data set in common"),
     ],
 )  # fmt: skip
 def test_what_was_measured_otherwise_is_refused_with_the_reason(
@@ -282,7 +286,10 @@ def test_other_weights_frames_prompts_and_references_are_refused(tmp_path: Path)
         compare(a, changed("weights", signature="c.1|n:24|i3d:ffff"), metrics=["clipsim"])
     with pytest.raises(ComparisonError, match="16 frames of 64x64, and of 8 frames of 64x64"):
         compare(a, changed("frames", num_frames=8))
-    assert cell(compare(a, changed("frames", num_frames=8), across=["size"])).verdict == "better"
+    across = cell(compare(a, changed("frames", num_frames=8), across=["size"]))
+    assert across.verdict == "better"
+    said = "clips of A have 16 frames of 64x64, those of B 8 frames of 64x64: no contest of equals"
+    assert across.notes[0] == said
     with pytest.raises(ComparisonError, match="24 have another prompt"):
         compare(a, changed("prompts", prompt="another"), metrics=["clipsim"])
 
@@ -306,6 +313,39 @@ def test_below_the_warning_n_nothing_is_said_as_in_the_tables(tmp_path: Path) ->
     assert run(*folders, "--metric", "fvd", "--fail-on", "different").exit_code == 0
     enough = compare(*folders, metrics=["clipsim"])
     assert enough.headline == "A is better in 1 of 1 that were judged"
+
+
+def test_where_the_exact_test_cannot_tell_the_legend_says_why_nothing_is_detectable(tmp_path: Path) -> None:
+    folders = [
+        Made(tmp_path / name, {"m": shift, "n": shift}, range(6)).write()
+        for name, shift in (("a", 0.05), ("b", -0.05))
+    ]
+    blind, seeing = (compare(*folders, metrics=["clipsim"], methods=methods) for methods in ((), ("m",)))
+    assert blind.num_tests == 2
+    assert {(item.verdict, item.can_tell, item.min_detectable) for item in blind.cells} == {
+        ("not told apart", False, None)
+    }
+    assert "Detectable is – where nothing could be found" in legend(blind)
+    assert "by Holm over 2 tests" in legend(blind)
+    assert cell(seeing).verdict == "better"
+    assert "nothing could be found" not in legend(seeing)
+
+
+def test_methods_of_different_data_sets_are_named_with_them() -> None:
+    place = Path(reelbench.__file__).parent / "docs" / "benchmark"
+    with pytest.raises(ComparisonError, match="fca ran on ssv2, simda on msrvtt: no data set in common"):
+        compare(place, method_a="fca", method_b="simda")
+
+
+def test_a_list_that_is_cut_says_how_many_more_there_are(tmp_path: Path) -> None:
+    folders = []
+    for side, names in (("a", "cdefgh"), ("b", "ij")):
+        made = Made(tmp_path / side, {"m": 0.05})
+        clips = [row for row in made.tables.summary if row.metric == "clipsim"]
+        made.tables.summary = [replace(row, metric=name, label=name) for row in clips for name in names]
+        folders.append(made.write())
+    with pytest.raises(ComparisonError, match="h of m on words: A alone has it; and 2 more"):
+        compare(*folders)
 
 
 def test_a_benchmark_below_the_warning_n_of_fvd_counts_clip_metrics_alone() -> None:
