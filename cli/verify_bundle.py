@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,11 @@ import typer
 from .options import relative
 
 if TYPE_CHECKING:
-    from ..stages.bundle.agreement import Agreement, Count
+    from ..stages.bundle.agreement import Agreement, Count, Finding
     from ..stages.bundle.checks import Verified
 
-_NUM_SHOWN = 20
+_NUM_SHOWN, _NUM_OF_A_KIND = 20, 2
+_COLUMN = re.compile(r"(\w+): recorded ")
 _TABLES = ("scores", "summary", "comparisons", "curves")
 
 
@@ -50,8 +52,6 @@ def _print(place: Path, found: Verified) -> None:
         typer.echo(f"files: all {found.num_members} are what the manifest says")
     for text in result.checked:
         typer.echo(text)
-    for text in result.notes:
-        typer.secho(f"note: {_line(text)}", fg="yellow")
     typer.echo("")
     typer.echo("\n".join(aligned_table(_agreement_table(result))))
     typer.echo("")
@@ -62,15 +62,30 @@ def _print(place: Path, found: Verified) -> None:
         )
     for (metric, what), why in result.not_computed.items():
         typer.secho(f"not computed again: {_line(metric)}, {what}: {_line(why)}", fg="yellow")
-    for finding in result.findings[:_NUM_SHOWN]:
-        typer.secho(f"{finding.kind}: {_line(finding.where)}: {_line(finding.what)}", fg="red")
-    if (more := result.num_findings - _NUM_SHOWN) > 0:
-        typer.secho(f"... and {more} more; --json lists them", fg="red")
+    for text in result.not_checked:
+        typer.secho(f"not checked: {_line(text)}", fg="yellow")
+    _print_findings(result)
     if result.num_findings:
-        typer.secho(f"{result.num_findings} things do not agree", fg="red")
+        num = result.num_findings
+        typer.secho("1 thing does not agree" if num == 1 else f"{num} things do not agree", fg="red")
     else:
-        rest = "what could be computed again agrees with what was recorded" if result.not_computed else ""
+        is_whole = not result.not_computed and not result.is_partial
+        rest = "" if is_whole else "what could be computed again agrees with what was recorded"
         typer.secho(rest or "every number follows from what is in the bundle", fg="green")
+
+
+def _print_findings(result: Agreement) -> None:
+    """The first findings of each kind; one change of a table shows in hundreds of rows."""
+    kinds: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in result.findings:
+        kinds.setdefault((finding.kind, *_COLUMN.findall(finding.what)), []).append(finding)
+    for group in list(kinds.values())[:_NUM_SHOWN]:
+        for finding in group[:_NUM_OF_A_KIND]:
+            typer.secho(f"{finding.kind}: {_line(finding.where)}: {_line(finding.what)}", fg="red")
+        if (more := len(group) - _NUM_OF_A_KIND) > 0:
+            typer.secho(f"  ... and {more} more of the kind; --json lists them", fg="red")
+    if (more := len(kinds) - _NUM_SHOWN) > 0:
+        typer.secho(f"... and {more} more kinds; --json lists them", fg="red")
 
 
 def _agreement_table(result: Agreement) -> list[list[str]]:
@@ -117,7 +132,7 @@ def _as_data(found: Verified) -> dict[str, object]:
             for (metric, what), why in result.not_computed.items()
         ],
         "checked": result.checked,
-        "notes": result.notes,
+        "not_checked": result.not_checked,
         "num_findings": result.num_findings,
         "findings": [asdict(finding) for finding in result.findings],
     }

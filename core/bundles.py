@@ -66,7 +66,7 @@ class Unpacked:
 
     Attributes:
         folder: where the members lie that are in the manifest.
-        faults: name of a member -> what is wrong with it: damaged, missing, or not in the manifest.
+        faults: name of a member -> what is wrong with it: changed, damaged, missing, or not in the manifest.
     """
 
     folder: Path
@@ -144,15 +144,22 @@ def unpack(
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with path.open("wb") as target:
-                    for block in _content(source, members[name], size):
+                    for block in _content(source, members[name], members[name].file_size):
                         target.write(block)
                         advanced(len(block))
             except (zipfile.BadZipFile, _MemberError) as error:
                 unpacked.faults[name] = f"is damaged: {error}"
                 continue
-            if digest_file(path) != digest:
-                unpacked.faults[name] = "is not what the manifest says: its digest differs"
+            if (fault := _changed(path, digest, size)) is not None:
+                unpacked.faults[name] = fault
     return unpacked
+
+
+def _changed(path: Path, digest: str, size: int) -> str | None:
+    """What tells that a member is another one than the manifest's."""
+    if (found := path.stat().st_size) != size:
+        return f"was changed: it has {found} bytes, the manifest says {size}"
+    return "was changed: its digest is not the manifest's" if digest_file(path) != digest else None
 
 
 class _MemberError(Exception):
@@ -276,8 +283,8 @@ def _checked_folder(folder: Path) -> Unpacked:
             parts = [folder.joinpath(*path.relative_to(folder).parts[:n]) for n in range(1, 4)]
             if any(part.is_symlink() for part in parts) or (path.exists() and not path.is_file()):
                 raise NoBundleError(f"{str(path)!r} is a link, or no file", "unpack the bundle again")
-            if path.stat().st_size != size or digest_file(path) != digest:
-                unpacked.faults[name] = "is not what the manifest says: its digest differs"
+            if (fault := _changed(path, digest, size)) is not None:
+                unpacked.faults[name] = fault
         except FileNotFoundError:
             unpacked.faults[name] = "is missing"
         except OSError as error:

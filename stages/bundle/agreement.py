@@ -29,7 +29,7 @@ class Finding:
     """Something that does not agree.
 
     Attributes:
-        kind: "member", "protocol", "score", "summary", "comparison", "curve", "feature", "sample", "key".
+        kind: "member", "fact", "protocol", "feature", "sample", "key", or the name of a table.
         where: which one.
         what: what is wrong with it.
     """
@@ -60,7 +60,8 @@ class Agreement:
         findings: the first ones.
         num_findings: all of them.
         checked: facts that hold, as sentences.
-        notes: what to know besides.
+        not_checked: what nothing in the bundle tells anything of.
+        is_partial: whether members are lacking that the results never had.
     """
 
     counts: dict[tuple[str, str], Count] = field(default_factory=dict)
@@ -68,7 +69,8 @@ class Agreement:
     findings: list[Finding] = field(default_factory=list)
     num_findings: int = 0
     checked: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    not_checked: list[str] = field(default_factory=list)
+    is_partial: bool = False
 
     def add(self, kind: str, where: str, what: str) -> None:
         """One more finding."""
@@ -140,14 +142,14 @@ def compare(
     computed: Iterable[Mapping[str, Any]],
     scales: Mapping[str, float],
     result: Agreement,
-    left_out: Callable[[str], Sequence[str]] = lambda _: (),
+    left_out: Callable[[Mapping[str, Any]], Sequence[str]] = lambda _: (),
     has_weights: bool = True,
 ) -> None:
     """Compare the rows of a table; what differs is added to the findings.
 
     Args:
         scales: the largest value of each metric; see `RELATIVE`.
-        left_out: columns that are not compared, of a metric.
+        left_out: columns that are not compared, of a recorded row.
         has_weights: whether signatures were computed with the weights' digests.
     """
     mine = {tuple(row[name] for name in how.identity): row for row in computed}
@@ -166,7 +168,7 @@ def compare(
             result.count(metric, how.table).differ += 1
             result.add(how.table, where, "does not follow from anything in the bundle")
             continue
-        skipped = left_out(metric)
+        skipped = left_out(row)
         _compare_row(how, where, row, other, scales.get(metric, 1.0), result, skipped, has_weights)
     for key, row in mine.items():
         if key not in seen:

@@ -14,9 +14,10 @@ from ...core.tables import SCHEMAS
 from ...metrics.protocol import Protocol
 from .agreement import COMPARISONS, CURVES, SCORES, SUMMARY, Agreement, compare
 from .cards import differing_settings, from_card, shipped
-from .contents import RUN_FILE, SAMPLES, WEIGHTS, protocols_in, samples_of
+from .contents import protocols_in
+from .facts import check_facts, read_record_of, untold_methods
 from .keys import check_feature_keys, check_score_keys, check_signatures
-from .reading import FeatureFile, Rows, UnreadableError, read_features, read_json, read_lines, read_rows
+from .reading import FeatureFile, Rows, UnreadableError, read_features, read_json, read_rows
 from .rescoring import Contents, Rescored, Unit, rescore, rescored_costs, units_of
 
 
@@ -56,20 +57,26 @@ def verify_bundle(place: Path, advanced: Callable[[str], None] = lambda _: None)
         for name, fault in unpacked.faults.items():
             result.add("member", name, fault)
         contents = _read(unpacked, result)
-        _check_facts(unpacked, contents, result)
+        check_facts(unpacked, contents, result)
         protocols = _protocols(unpacked, contents, result)
-        for unit in units_of(contents):
+        is_comparable = "summary" in contents.tables
+        if is_comparable and untold_methods(contents, read_record_of(unpacked)):
+            is_comparable = False
+            result.not_checked.append("all numbers: they hang on methods that the summary does not have")
+        for unit in units_of(contents) if is_comparable else ():
             advanced(f"{unit.dataset}, {unit.protocol}")
             try:
                 rescored = rescore(contents, unit, protocols.get((unit.protocol, unit.digest)))
                 _compare_unit(contents, unit, rescored, result)
             except (Exception, SystemExit) as error:  # rows can hold what no run writes
-                what = f"its tables cannot be scored again: {type(error).__name__}: {error}"
+                what = f"its tables hold what no run writes, and cannot be scored again: {_words(error)}"
                 result.add("summary", f"{unit.dataset}, {unit.protocol}", what[:300])
         try:
-            _compare_costs(contents, result)
+            if is_comparable:
+                _compare_costs(contents, result)
         except Exception as error:  # as above
-            result.add("summary", "costs", f"cannot be computed again: {type(error).__name__}: {error}"[:300])
+            what = f"the tables hold what no run writes, and they cannot be computed again: {_words(error)}"
+            result.add("summary", "costs", what[:300])
         num_members = len(unpacked.manifest.members) + 1
     return Verified(unpacked.manifest, num_members, result)
 
@@ -95,7 +102,7 @@ def _read(unpacked: Unpacked, result: Agreement) -> Contents:
             if name not in unpacked.faults:
                 result.add("member", name, getattr(error, "message", str(error)))
     if "summary" not in tables:
-        result.add("member", "tables/summary.parquet", "cannot be read, so that nothing can be compared")
+        result.not_checked.append("all numbers: there is no summary that can be read")
     _name_features(tables.get("features", []), features, result)
     return Contents(tables, features)
 
@@ -116,47 +123,14 @@ def _name_features(rows: Rows, features: Mapping[str, FeatureFile], result: Agre
     ]
 
 
-def _check_facts(unpacked: Unpacked, contents: Contents, result: Agreement) -> None:
-    """The lists beside the tables say what the tables say."""
-    folder = unpacked.folder
-    try:
-        for name, wanted in ((RUN_FILE, contents.run_data), (WEIGHTS, contents.weights)):
-            found = read_json(folder / name)
-            if found is not None and contents.run and found != wanted:
-                result.add("member", name, "is not what the table `runs` says")
-        lines = read_lines(folder / SAMPLES)
-    except UnreadableError as error:
-        result.add("member", SAMPLES, error.message)
-        return
-    if lines is None or "clips" not in contents.tables:
-        return
-    listed = {_place(line): line for line in lines if isinstance(line, dict)}
-    samples = {_place(sample): sample for sample in samples_of(contents.rows("clips"))}
-    num_found = result.num_findings
-    for place in sorted({*listed, *samples}, key=str):
-        line, sample = listed.get(place), samples.get(place)
-        where = ", ".join(str(part) for part in place if part)
-        if line is None or sample is None:
-            result.add("sample", where, f"is only in {'the table `clips`' if line is None else SAMPLES}")
-        elif wrong := [name for name, value in sample.items() if line.get(name) != value]:
-            result.add("sample", where, f"{SAMPLES} and the table `clips` differ in {', '.join(wrong)}")
-    if result.num_findings == num_found:
-        result.checked.append(f"{len(samples)} samples with the digests of their captions")
-
-
-def _place(sample: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(sample.get(name) for name in ("dataset", "split", "sample_id"))
-
-
 def _protocols(unpacked: Unpacked, contents: Contents, result: Agreement) -> dict[tuple[str, str], Protocol]:
     """The protocols by name and digest, of those whose settings are known and have that digest."""
     cards: dict[str, list[Protocol]] = {}
     for name in sorted(unpacked.manifest.members):
         if name.startswith("protocols/"):
             try:
-                data = read_json(unpacked.folder / name)
-                if data is not None:
-                    protocol = from_card(data)
+                if (unpacked.folder / name).is_file():
+                    protocol = from_card(read_json(unpacked.folder / name))
                     cards.setdefault(protocol.name, []).append(protocol)
             except ReelbenchError as error:
                 result.add("protocol", name, error.message[:300])
@@ -171,8 +145,6 @@ def _protocols(unpacked: Unpacked, contents: Contents, result: Agreement) -> dic
             what = f"its card's settings have the digest {mine[0].digest[:12]}, the tables say {digest[:12]}"
             differing = differing_settings(mine[0], ours) if ours is not None else []
             result.add("protocol", name, "; ".join([what, *differing[:10]]))
-        else:
-            result.notes.append(f"protocol {name} ({digest[:12]}): the bundle has no card of its settings")
         if known is None and ours is not None and mine:
             # What the digest does not cover is the card's.
             rate = {"generated_rate": mine[0].sampling.generated_rate}
@@ -196,8 +168,13 @@ def _compare_unit(contents: Contents, unit: Unit, rescored: Rescored, result: Ag
     is_reduced = not contents.run.get("run_key")
     has_clips, has_weights = "clips" in contents.tables, bool(contents.weights)
 
-    def left_out(metric: str) -> Sequence[str]:
-        columns = ["signature", "score_key"] if metric in stand_ins else []
+    def left_out(row: Mapping[str, Any]) -> Sequence[str]:
+        columns: list[str] = []
+        if row["metric"] in stand_ins:
+            columns += ["signature", "score_key"]
+            if "notes" in row and row.get("value", 0) is None:  # its code knows how few are too few
+                columns.append("notes")
+                result.not_computed[row["metric"], "values that are not there"] = not_computed[row["metric"]]
         columns += ["score_key", "error_message"] if is_reduced else []
         return [*columns, *([] if has_clips else ["num_failures", "coverage"])]
 
@@ -228,6 +205,10 @@ def _compare_costs(contents: Contents, result: Agreement) -> None:
         recorded = [row for row in costs if row["dataset"] == dataset]
         computed = [vars(row) for row in rescored_costs(contents, dataset)]
         compare(SUMMARY, recorded, computed, _scales(recorded), result, lambda _: _COSTS_LEFT_OUT[is_whole])
+
+
+def _words(error: BaseException) -> str:
+    return f"{error.args[0]!r} is not there" if isinstance(error, KeyError) and error.args else str(error)
 
 
 def _scales(summary: Rows) -> dict[str, float]:

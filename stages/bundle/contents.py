@@ -36,6 +36,9 @@ FEATURES_BYTES = 256 * 2**20
 
 SAMPLES, RUN_FILE, WEIGHTS, ENVIRONMENT = "samples.jsonl", "run_file.json", "weights.json", "environment.json"
 
+ABSENT = "absent"
+"""In the manifest: members of `needed_members` that the results had nothing for."""
+
 Rows = list[dict[str, Any]]
 
 _KEYS_AT_ONCE = 16_384
@@ -115,6 +118,7 @@ def write_bundle(
             "schema_version": SCHEMA_VERSION,
             "run": tables["summary"][0]["run"] if tables.get("summary") else "",
             "features": written.has_features,
+            ABSENT: sorted({*needed_members(tables)} - {*writer.names}),
         }
         writer.add("README.md", readme(head, tables, written.notes, writer.names).encode())
         writer.add("rescore.sh", script().encode())
@@ -205,22 +209,18 @@ def _facts(
     runs = tables.get("runs", [])
     run_data = json_object(runs[0]["run_file"]) if runs else {}
     if run_data:
-        yield RUN_FILE, _text(_clean_json(run_data))
-        yield WEIGHTS, _text(_clean_json(json_object(runs[0]["weights"])))
+        yield RUN_FILE, _text(clean_json(run_data))
+        yield WEIGHTS, _text(clean_json(json_object(runs[0]["weights"])))
     record = _read_json(results.folder / RECORD)
     if record:
-        yield RECORD, _text(_clean_json(record))
-    libraries = json_object(runs[0]["library_versions"]) if runs else {}
-    known = {"libraries": libraries, "hardware": runs[0]["hardware"] if runs else None}
-    made_by = str(record.get("reelbench") or (runs[0]["reelbench_version"] if runs else ""))
-    yield ENVIRONMENT, _text(_clean_json({"reelbench": made_by, **known}))
+        yield RECORD, _text(clean_json(record))
+    yield ENVIRONMENT, _text(clean_json(environment(record, runs[0] if runs else {})))
     for name, digest in protocols_in(tables):
         found = find_card(results.folder, name, digest, run_data)
         if found is None:
             notes.append(f"the settings of the protocol {name!r} ({digest[:12]}) are not known any more")
             continue
-        cleaned_card = card(from_card(_clean_json(found)))
-        yield f"protocols/{name[:80]}-{digest[:12]}.json", _text(cleaned_card)
+        yield card_member(name, digest), _text(card(from_card(clean_json(found))))
     if "clips" in tables:
         digests = _video_digests(tables["clips"], store)
         lines = [
@@ -230,6 +230,35 @@ def _facts(
             for sample in samples_of(tables["clips"])
         ]
         yield SAMPLES, "".join(f"{line}\n" for line in lines).encode()
+
+
+def needed_members(tables: Mapping[str, Rows]) -> list[str]:
+    """The members without which the numbers of such tables cannot all be checked."""
+    of_clips = [SAMPLES] if "clips" in tables else []
+    return [
+        *(f"tables/{name}.parquet" for name in SCHEMAS),
+        *(RUN_FILE, WEIGHTS, RECORD, ENVIRONMENT, *of_clips),
+        *(card_member(name, digest) for name, digest in protocols_in(tables)),
+    ]
+
+
+def card_member(name: str, digest: str) -> str:
+    """The member that holds the card of a protocol."""
+    return f"protocols/{name[:80]}-{digest[:12]}.json"
+
+
+def environment(record: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
+    """What `environment.json` says.
+
+    Args:
+        record: `run.json`; empty where there is none.
+        run: the row of the table `runs`; empty where there is none.
+    """
+    return {
+        "reelbench": str(record.get("reelbench") or run.get("reelbench_version") or ""),
+        "libraries": json_object(run.get("library_versions")),
+        "hardware": run.get("hardware"),
+    }
 
 
 def protocols_in(tables: Mapping[str, Rows]) -> list[tuple[str, str]]:
@@ -366,11 +395,12 @@ def _add_previews(writer: BundleWriter, results: Results, clips: Rows) -> dict[s
     return members
 
 
-def _clean_json(data: Any) -> Any:
+def clean_json(data: Any) -> Any:
+    """As `cleaned`, of what JSON holds."""
     if isinstance(data, Mapping):
-        return {fit_to_leave(str(key), from_here=False): _clean_json(value) for key, value in data.items()}
+        return {fit_to_leave(str(key), from_here=False): clean_json(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_clean_json(value) for value in data]
+        return [clean_json(value) for value in data]
     return fit_to_leave(data, from_here=False) if isinstance(data, str) else data
 
 

@@ -184,9 +184,11 @@ class _Chosen:
         self.not_computed: dict[str, str] = {}
         self.sets: dict[str, SetMetric | None] = {}
         self.stand_ins: set[str] = set()
+        self._scores: Sequence[ScoreRow] = ()
 
     def choose(self, unit: Unit, summary: Rows, scores: Sequence[ScoreRow]) -> None:
         """Look at every metric that the run file asks for or the tables name."""
+        self._scores = scores
         levels = {row["metric"]: row["level"] for row in summary} | {row.metric: "clip" for row in scores}
         asked = [name for name in _asked(self._contents.run_data, unit.dataset) if installed(name)]
         beside: set[str | None] = set()  # set metrics that are computed beside those that were asked for
@@ -196,9 +198,9 @@ class _Chosen:
             built = self._build(name)
             if isinstance(built, SetMetric):
                 beside.add(counterpart(built))
-            self._add(name, built, levels.get(name), next((r for r in summary if r["metric"] == name), {}))
+            self._add(name, built, levels.get(name), [row for row in summary if row["metric"] == name])
 
-    def _add(self, name: str, built: Metric | str, level: str | None, row: Mapping[str, Any]) -> None:
+    def _add(self, name: str, built: Metric | str, level: str | None, summary: Rows) -> None:
         features = self._contents.features
         if isinstance(built, str):
             self.not_computed[name] = built
@@ -206,7 +208,9 @@ class _Chosen:
                 self.sets[name] = None
             else:
                 self.stand_ins.add(name)
-                self.metrics.append(_StandIn(name, row))
+                self.metrics.append(
+                    _StandIn(name, summary[0] if summary else {}, _most_without_value(summary, self._scores))
+                )
             return
         lacking = [role for role in built.needs if role not in features]
         if not lacking:
@@ -267,7 +271,7 @@ class _StandIn(ClipMetric):
     version = "recorded"
     needs = ()
 
-    def __init__(self, name: str, row: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, row: Mapping[str, Any], most_without_value: int) -> None:
         super().__init__(None)
         # Of the instance: the class is shared by all of them.
         vars(self).update(
@@ -275,10 +279,21 @@ class _StandIn(ClipMetric):
             label=row.get("label") or name,
             unit=row.get("unit") or "",
             higher_is_better=row.get("higher_is_better"),
+            min_n=most_without_value + 1,
         )
 
     def compute(self, features: Mapping[str, Features]) -> float:
         raise MetricError(f"the code of {self.name} is not here")
+
+
+def _most_without_value(summary: Rows, scores: Sequence[ScoreRow]) -> int:
+    """The most scores that a metric made no mean of: its code says how few are too few, and is not here."""
+    most = 0
+    for row in summary:
+        if row["value"] is None:
+            mine = (s for s in scores if (s.metric, s.method) == (row["metric"], row["method"]))
+            most = max(most, sum(s.value is not None and row["seed"] in (None, s.seed) for s in mine))
+    return most
 
 
 class Lookup:

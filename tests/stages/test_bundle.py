@@ -173,7 +173,7 @@ def test_one_changed_score_is_named(unpacked: Path) -> None:
     assert "c, seed 0: value: recorded" in finding
     # And as it is: the file, and the very score.
     assert len(told := found(unpacked)) == 2
-    assert "tables/scores.parquet: is not what the manifest says" in told[0]
+    assert "tables/scores.parquet: was changed: " in told[0]
 
 
 def test_one_changed_score_is_found_without_features(unpacked: Path) -> None:
@@ -271,7 +271,7 @@ def test_damaged_missing_and_extra_members_are_named(unpacked: Path, tmp_path: P
     (unpacked / "environment.json").unlink()
     (unpacked / "notes.txt").write_text("mine")
     told = "\n".join(found(unpacked))
-    assert "weights.json: is not what the manifest says" in told
+    assert "weights.json: was changed: " in told
     assert "environment.json: is missing" in told
     assert "notes.txt: is not in the manifest" in told
     with zipfile.ZipFile(tmp_path / "y.zip", "w") as archive:
@@ -333,6 +333,119 @@ def test_a_bundle_stands_for_its_results(
     assert find_results(bundle) == found
     with pytest.raises(NoBundleError):
         find_results(archive_of(tmp_path / "x.zip", "README.md"))
+
+
+def gone(name: str) -> Callable[[Path], None]:
+    return lambda folder: next(folder.glob(name)).unlink()
+
+
+def holding(name: str, text: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_text(text)  # type: ignore[return-value]
+
+
+def with_entry(name: str, key: str, value: Any) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / name
+        path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+
+    return change
+
+
+def with_cells(table: str, column: str, value: Any, method: str = "two") -> Callable[[Path], None]:
+    def change(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            if row.get("method", method) == method:
+                row[column] = value
+
+    return lambda folder: change_rows(folder, table, change)
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "what"),
+    [
+        (gone("run_file.json"), "run_file.json", "is missing"),
+        (gone("weights.json"), "weights.json", "is missing"),
+        (gone("environment.json"), "environment.json", "is missing"),
+        (gone("samples.jsonl"), "samples.jsonl", "is missing"),
+        (gone("protocols/clean-*.json"), "protocols/clean-", "is missing"),
+        (gone("tables/runs.parquet"), "tables/runs.parquet", "is missing"),
+        (gone("tables/summary.parquet"), "tables/summary.parquet", "is missing"),
+        (holding("tables/summary.parquet", "x"), "tables/summary.parquet", "no readable Parquet file"),
+        (holding("run_file.json", "null"), "run_file.json", "holds null in place of an object"),
+        (holding("weights.json", "null"), "weights.json", "holds null in place of an object"),
+        (holding("environment.json", "[]"), "environment.json", "holds [] in place of an object"),
+        (holding("run.json", "null"), "run.json", "holds null in place of an object"),
+        (holding("samples.jsonl", "1\n"), "samples.jsonl", "its line 1 is no object"),
+        (with_entry("environment.json", "hardware", "H100"), "environment.json", "hardware: it says 'H100'"),
+        (with_entry("environment.json", "libraries", {}), "environment.json", "libraries: it says {}"),
+        (holding("run.json", '{"num_clips": 70}'), "run.json", "num_clips: it says 70"),
+        (with_cells("runs", "num_clips", 70), "runs", "num_clips: 70, and the table `clips` has 7"),
+        (with_cells("summary", "method_name", "x"), "two", "method_name: the summary says 'x', the run file"),
+        (with_cells("summary", "hardware", "H100"), "two", "hardware: the summary says 'H100'"),
+        (with_cells("summary", "conditioning", "text"), "two", "conditioning: summary and scores say 'text'"),
+    ],
+)
+def test_what_is_gone_of_another_type_or_contradicts_is_one_named_fault(
+    unpacked: Path, change: Callable[[Path], None], where: str, what: str
+) -> None:
+    change(unpacked)
+    told = found(sealed(unpacked))
+    assert any(f": {where}" in line and what in line for line in told), told
+
+
+def test_a_method_that_was_dropped_is_one_fault(unpacked: Path) -> None:
+    change_rows(unpacked, "summary", lambda rows: rows.__setitem__(slice(None), of_one(rows)))
+    (finding,) = found(sealed(unpacked))
+    assert finding == "fact: two: is in the table `clips`, and the summary has no row of this method"
+    for table in ("clips", "scores", "curves", "features"):
+        change_rows(unpacked, table, lambda rows: rows.__setitem__(slice(None), of_one(rows)))
+    change_rows(unpacked, "comparisons", list.clear)
+    told = found(sealed(unpacked))
+    assert "fact: two: is in the run file, and the summary has no row of this method" in told
+    assert len(told) < 5
+
+
+def of_one(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if row["method"] != "two"]
+
+
+def test_settings_of_a_method_are_those_of_the_run_file_and_of_its_record(unpacked: Path) -> None:
+    run_file = json.loads((unpacked / "run_file.json").read_text())
+    next(entry for entry in run_file["methods"] if entry.get("label") == "two")["config"] = {"steps": 50}
+    (unpacked / "run_file.json").write_text(json.dumps(run_file))
+    change_rows(unpacked, "runs", lambda rows: rows[0].update(run_file=json.dumps(run_file)))
+    with_cells("summary", "method_config", '{"steps":5}')(unpacked)
+    told = found(sealed(unpacked))
+    assert "fact: two: method_config, steps: the summary says 5, the run file 50" in told
+
+
+def test_what_the_results_never_had_is_not_checked(results: Results, tmp_path: Path) -> None:
+    (tmp_path / "few").mkdir()
+    for name in ("summary", "scores"):
+        (tmp_path / "few" / f"{name}.parquet").write_bytes((results.tables / f"{name}.parquet").read_bytes())
+    write_bundle(find_results(tmp_path / "few"), tmp_path / "x.zip")
+    verified = verify_bundle(tmp_path / "x.zip")
+    assert verified.is_sound, verified.agreement.findings
+    assert "tables/clips.parquet: absent from the results that were packed" in verified.agreement.not_checked
+    assert verified.agreement.is_partial
+
+
+@pytest.mark.parametrize("num_values", [0, 1])
+def test_what_hangs_on_code_that_is_not_here_is_not_computed(tmp_path: Path, num_values: int) -> None:
+    """A plug-in's metric alone knows how few clips are too few for it."""
+    (tmp_path / "clips").mkdir()
+    for number in range(num_values):
+        write_lossless(tmp_path / "clips" / f"{number}.mkv", moving_noise(number, 1), 8.0)
+    (tmp_path / "clips" / "broken.mkv").write_bytes(b"x")
+    tiny = Path(__file__).parents[1] / "plugins" / "tiny.py"
+    of_tiny = evaluate(
+        tmp_path / "clips", metrics=f"{tiny}:Steadiness", output=tmp_path / "out", workers=1, device="cpu"
+    )
+    write_bundle(Results(of_tiny.folder, of_tiny.tables_dir), tmp_path / "x.zip", features=True)
+    verified = verify_bundle(tmp_path / "x.zip")
+    assert verified.is_sound, verified.agreement.findings
+    assert "not installed here" in verified.agreement.not_computed["steadiness", "values that are not there"]
+    assert verified.agreement.counts["steadiness", "summary"].exact
 
 
 # -- hostile files --------------------------------------------------------------------------------
@@ -402,7 +515,7 @@ def test_bombs_are_stopped_by_what_they_declare_and_by_what_comes_out(
         archive.writestr("manifest.json", json.dumps(manifest))
         archive.writestr("a", bytes(1 << 22))
     told = found(tmp_path / "x.zip")
-    assert any("member: a: is damaged: it holds more than the 10 bytes declared" in line for line in told)
+    assert any("member: a: was changed: it has 4194304 bytes, the manifest says 10" in line for line in told)
     monkeypatch.setattr(bundles, "MAX_MEMBERS", 3)
     with pytest.raises(NoBundleError, match="members, a bundle at most 3"):
         verify_bundle(bundle)
