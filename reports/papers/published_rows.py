@@ -78,7 +78,7 @@ def published_facts(
             continue
         for name in block.benchmarks:
             entry = figures.benchmark(name)
-            facts.append((f"As published, {entry.dataset or entry.title}", entry.protocol.strip()))
+            facts.append((f"As published, {entry.title}", entry.protocol.strip()))
     shown = [f for part in parts for row in part.rows for cell in row.cells for f in cell.figures]
     letters = "; ".join(f"{mark}: {MARKS[mark]}" for mark in MARKS if any(f.mark == mark for f in shown))
     return [*facts, ("Letters of published figures", letters)] if letters else facts

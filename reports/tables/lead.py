@@ -206,4 +206,5 @@ def _names(methods: Sequence[str], group: Group, groups: Sequence[Group]) -> str
     """ "a, b and c", or, of a group of more than three, "all 5"."""
     if len(methods) == len(group.methods) > 3:
         return f"all {len(methods)}" + (f" that saw {group.conditioning}" if len(groups) > 1 else "")
-    return f"{', '.join(methods[:-1])} and {methods[-1]}"
+    names = [f"'{name}'" if "," in name else name for name in methods]
+    return f"{', '.join(names[:-1])} and {names[-1]}"

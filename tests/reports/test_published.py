@@ -48,6 +48,7 @@ def test_a_recollection_is_marked_as_one(published: PublishedFigures) -> None:
         if figure.mark == "U"
     }
     assert recalled == {
+        ("bridge", "AID", "21.7"),
         ("bridge", "Seer", "246.3"),
         ("msrvtt-i2v", "FrameBridge", "83"),
         ("msrvtt-i2v", "its diffusion counterpart", "176"),
@@ -56,10 +57,10 @@ def test_a_recollection_is_marked_as_one(published: PublishedFigures) -> None:
     }
     for benchmark in published.benchmarks:
         for figure in benchmark.figures:
-            assert (figure.mark == "U") == (figure.source == "recalled")
+            # What is derived from a recollection is no surer.
+            assert (figure.mark == "U") == (figure.source == "recalled" or "recollection" in figure.note)
     (derived,) = published.benchmark("bridge").of("AID", "FVD")
-    assert derived.mark == "D"
-    assert "recollection" in derived.note
+    assert derived.source == "aid"
 
 
 def test_sources_that_disagree_each_have_a_figure(published: PublishedFigures) -> None:
