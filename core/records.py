@@ -84,7 +84,8 @@ class WorkRecord(BaseModel):
     """Of a clip's decoded frames (`core.hashing.digest_array`); sha256 of an artifact's bytes."""
     size_bytes: int | None = None
     peak_memory_gib: float | None = None
-    """Peak GPU memory of the process while it worked; on a CPU its peak resident memory."""
+    """Peak GPU memory of the process while it worked; on a CPU its peak resident memory, with what it had
+    loaded before; None where the system does not tell the peak of a part."""
     trainable_parameters: int | None = None
     """How many numbers the method trained, here or before (adapters); None where it does not say."""
     provenance: dict[str, Any] = Field(default_factory=dict)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
-import resource
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,29 +39,49 @@ def provenance_json() -> str:
     return json.dumps({"python": platform.python_version(), **library_versions()}, sort_keys=True)
 
 
+class _ResidentPeak:
+    """The peak of this process's resident memory since a reset, from Linux (proc_pid_clear_refs(5))."""
+
+    def __init__(self) -> None:
+        self._is_reset = False
+
+    def reset(self) -> None:
+        try:
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+            self._is_reset = True
+        except OSError:  # another system, or a container that forbids it
+            self._is_reset = False
+
+    def gib(self) -> float | None:
+        """None without a reset: the peak would be that of whatever this process did before."""
+        if not self._is_reset:
+            return None
+        found = re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+        return None if found is None else int(found[1]) / 2**20
+
+
+_RESIDENT = _ResidentPeak()
+
+
 def reset_peak_memory(device: str) -> None:
-    """Start measuring the peak memory anew: the GPU's, or this process's, which outside Linux keeps that of
-    all that it did before."""
+    """Start measuring the peak memory anew, on a CPU where the system permits it."""
     if device.startswith("cuda"):
         import torch
 
         torch.cuda.reset_peak_memory_stats(torch.device(device))
-        return
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # proc(5): resets VmHWM
+    else:
+        _RESIDENT.reset()
 
 
-def peak_memory_gib(device: str) -> float:
-    """Peak memory since the reset, in GiB: allocated on the GPU, or resident of this process."""
+def peak_memory_gib(device: str) -> float | None:
+    """Peak memory since the reset in GiB: allocated GPU memory; on a CPU the resident memory of this process,
+    with what it had loaded before, or None where the system does not permit the reset.
+    """
     if device.startswith("cuda"):
         import torch
 
         return torch.cuda.max_memory_allocated(torch.device(device)) / 2**30
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 2**20  # kibibytes
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return _RESIDENT.gib()
 
 
 def _cpu_name() -> str:

@@ -50,7 +50,7 @@ class UpscaleShard(ClipShard):
             **self._fields(task),
             sampling_s=(small.sampling_s or 0.0) + upscaling_s,
             upscaling_s=upscaling_s,
-            peak_memory_gib=max(small.peak_memory_gib or 0.0, peak_memory_gib(context.device)),
+            peak_memory_gib=_most(small.peak_memory_gib, peak_memory_gib(context.device)),
             prompt_truncated=small.prompt_truncated,
             trainable_parameters=_sum(
                 small.trainable_parameters, described(session).get("trainable_parameters")
@@ -67,6 +67,11 @@ def _sum(ours: int | None, upscalers: int | None) -> int | None:
     """What method and upscaler trained together; None where neither says."""
     known = [number for number in (ours, upscalers) if number is not None]
     return sum(known) if known else None
+
+
+def _most(made: float | None, enlarged: float | None) -> float | None:
+    """The larger peak; None where one of them is not known."""
+    return None if made is None or enlarged is None else max(made, enlarged)
 
 
 def upscale_shards(cell: Cell, shard_size: int) -> list[UpscaleShard]:

@@ -244,7 +244,7 @@ def _child(rows: list[Row], cell: tuple[str, ...], run: _Run) -> Record:
         dataset=dataset,
         split=split,
         work_s=run.work.get((dataset, split, method)),
-        has_failures=any(row["num_failures"] for row in rows),
+        has_failures=any(row["num_failures"] for row in measured),
     )
 
 
