@@ -10,6 +10,7 @@ from ...tables.method_table import marks_text
 from ..paper_table import AS_PUBLISHED, PaperCell, PaperRow, PaperTable, RowGroup, TablePart
 
 _STYLE = """
+:root:has(> body > .reelbench-table) { color-scheme: light dark; }
 .reelbench-table { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; max-width: 75rem; }
 .reelbench-table .scroll { overflow-x: auto; }
 .reelbench-table table { border-collapse: collapse; border-block: 2px solid;

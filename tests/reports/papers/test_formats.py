@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from reelbench.reports.papers.build import build_table
 from reelbench.reports.papers.formats.bibliography import bibtex
@@ -184,6 +186,10 @@ def test_html_in_a_browser(hostile: PaperTable, page: Any, tmp_path: Path) -> No
     ]
     assert page.locator("script, i").count() == 0
     assert page.locator("a[href^='#source-']").count() == 3
+    page.emulate_media(color_scheme="dark")
+    page.screenshot(path=tmp_path / "dark.png")
+    with Image.open(tmp_path / "dark.png") as picture:
+        assert np.asarray(picture.convert("RGB"))[2, 2].max() < 64, "a dark page behind the table, too"
     page.set_viewport_size({"width": 400, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
