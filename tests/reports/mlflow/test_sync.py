@@ -54,19 +54,31 @@ def nights(make_tables: Callable[..., Path], tmp_path: Path, monkeypatch: pytest
 
 
 def test_all_nights_of_a_run_go_to_another_store_once(nights: Path, mlflow_uri: str) -> None:
+    """Where a logging was killed in the first night, the command finishes that one and logs the other."""
     from mlflow.tracking import MlflowClient
+
+    from reelbench.reports.mlflow.log import log_run
+
+    client = MlflowClient(tracking_uri=mlflow_uri)
+    begun = log_run(nights / NIGHTS[0] / "tables", mlflow_uri, "copied")
+    client.delete_tag(begun, "reelbench.artifacts")
+    of_begun = {run.info.run_id for run in client.search_runs(["1"])}
 
     done = sync(str(nights), "--to", mlflow_uri, "--experiment", "copied")
     assert done.exit_code == 0, done.output
     assert "[1/2]" in done.output
     assert "[2/2]" in done.output
-    client = MlflowClient(tracking_uri=mlflow_uri)
     experiment = client.get_experiment_by_name("copied")
     runs = client.search_runs([experiment.experiment_id])
     parents = {run.info.run_name: run for run in runs if "mlflow.parentRunId" not in run.data.tags}
     # Nights are told apart and compared by the same names.
     assert set(parents) == {"demo 2026-01-01 03:00 UTC", "demo 2026-01-02 03:00 UTC"}
     first, second = (parents[name] for name in sorted(parents))
+    assert first.info.run_id == begun
+    assert len(of_begun) > 1
+    assert of_begun == {run.info.run_id for run in runs} & of_begun
+    assert len(runs) == 2 * len(of_begun)
+    assert "reelbench.artifacts" in first.data.tags
     assert first.data.metrics["sprites/FVD/zs2"] - second.data.metrics["sprites/FVD/zs2"] == 1.0
     assert first.info.end_time - first.info.start_time == 30 * 60 * 1000
     assert first.data.tags["mlflow.source.git.commit"] == "0123456789ab"
@@ -86,14 +98,6 @@ def test_all_nights_of_a_run_go_to_another_store_once(nights: Path, mlflow_uri: 
     curve = client.get_metric_history(child.info.run_id, "curve/FVD")
     assert [(point.step, point.value) for point in curve] == [(4, 400.0), (8, 320.0)]
     assert child.data.metrics["FVD"] == 298.1324 - 2 * 21.5
-
-    # Killed in the second night; the same command finishes it and adds nothing.
-    client.delete_tag(second.info.run_id, "reelbench.artifacts")
-    done = sync(str(nights), "--to", mlflow_uri, "--experiment", "copied")
-    assert done.exit_code == 0, done.output
-    again = client.search_runs([experiment.experiment_id])
-    assert {run.info.run_id for run in again} == {run.info.run_id for run in runs}
-    assert "reelbench.artifacts" in client.get_run(second.info.run_id).data.tags
 
 
 def test_what_an_earlier_version_logged_of_the_same_results_goes_to_the_bin(
