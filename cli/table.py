@@ -52,7 +52,7 @@ def table(
         typer.Option(
             "--bib",
             metavar="FILE",
-            help="Where the sources go, as BibTeX; default: beside -o FILE.tex.",
+            help="Where the sources go, as BibTeX, several tables into one; default: beside -o FILE.tex.",
             show_default=False,
         ),
     ] = None,
@@ -164,8 +164,7 @@ def _notes(given: str) -> Notes | None:
 
 
 def _write(built: PaperTable, chosen: Format, output: Path | None, style: Style, bib: Path | None) -> None:
-    from ..core.atomic_write import write_output
-    from ..reports.papers.formats.write import bibliography, write_table, written
+    from ..reports.papers.formats.write import bibliography, write_bibliography, write_table, written
     from ..reports.papers.spec import TableError
 
     if output is not None:
@@ -174,7 +173,7 @@ def _write(built: PaperTable, chosen: Format, output: Path | None, style: Style,
         return
     data = written(built, chosen, style)
     if bib is not None:
-        write_output(bib, bibliography(built))
+        write_bibliography(bib, bibliography(built), merge=True)
         typer.echo(f"wrote {relative(bib)}", err=True)
     if isinstance(data, str):
         typer.echo(data, nl=False)

@@ -67,7 +67,14 @@ class PublishedSource(_Model):
     commit: str = Field("", pattern=r"^([0-9a-f]{40})?$")
     read: str = ""
     """What of it was read, where not all."""
+    methods: tuple[str, ...] = ()
+    """Whose own paper it is."""
     accessed: str = ""
+
+    @property
+    def is_citable(self) -> bool:
+        """Whether a paper can cite it: a recollection is on no page."""
+        return bool(self.authors or self.url or self.eprint)
 
     def __str__(self) -> str:
         """The citation as a line of text."""
@@ -243,6 +250,8 @@ class PublishedFigures(_Model):
 
     metrics: dict[str, PublishedMetric]
     sources: dict[str, PublishedSource]
+    papers: dict[str, PublishedSource] = {}
+    """Methods' own papers that no figure was read in."""
     benchmarks: tuple[PublishedBenchmark, ...]
 
     @model_validator(mode="after")
@@ -259,6 +268,16 @@ class PublishedFigures(_Model):
                         f"{figure.metric} of {figure.method} needs a `device` ({NOT_STATED!r} is one)"
                     )
         return self
+
+    def paper_of(self, method: str) -> str:
+        """Key of a method's own paper, "" where it is not known here."""
+        found = (key for key, source in self.cited.items() if method in source.methods)
+        return next(found, "")
+
+    @cached_property
+    def cited(self) -> dict[str, PublishedSource]:
+        """What can be cited: the sources, and methods' own papers."""
+        return {key: source for key, source in {**self.sources, **self.papers}.items() if source.is_citable}
 
     def benchmark(self, name: str) -> PublishedBenchmark:
         """The figures of one benchmark.

@@ -65,6 +65,7 @@ class Figure:
         device: of a cost.
         how: what is known of how it was made.
         note: what is special about it.
+        is_citable: whether a document can cite the source; a recollection is none.
     """
 
     text: str
@@ -77,6 +78,7 @@ class Figure:
     device: str = ""
     how: str = ""
     note: str = ""
+    is_citable: bool = True
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ class PaperRow:
         method: registered name.
         sources: keys of the sources that all of a published row's figures come from; those of single figures
             stand in these.
+        cited: keys that a document cites at its name: the method's own paper where known, and `sources`.
     """
 
     label: str
@@ -130,6 +133,7 @@ class PaperRow:
     run: str = ""
     method: str = ""
     sources: tuple[str, ...] = ()
+    cited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -218,6 +222,12 @@ class PaperTable:
                 for figure in cell.figures
             )
         )
+
+    @property
+    def cited(self) -> tuple[str, ...]:
+        """Keys of its sources and of its methods' own papers."""
+        at_names = (key for part in self.parts for row in part.rows for key in row.cited)
+        return tuple(dict.fromkeys([*self.sources, *at_names]))
 
     def headings(self) -> Iterator[tuple[str, int]]:
         """What stands over the columns of values, each with how many it spans; "" where nothing does."""

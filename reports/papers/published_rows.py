@@ -10,7 +10,6 @@ from ..published import (
     PublishedBenchmark,
     PublishedFigure,
     PublishedFigures,
-    PublishedMetric,
     load_published,
 )
 from ..tables.build import Footnotes
@@ -62,10 +61,17 @@ def published_part(
                 cells=tuple(cells),
                 settings=(DASH,) * num_settings,
                 sources=tuple(sources) if len(sources) == 1 else (),
+                cited=_cited_at(method, sources, figures),
             )
         )
     title = block.title or "; ".join(entry.title for entry, _ in entries)
     return TablePart((RowGroup("", tuple(rows)),), f"As published: {title}", is_published=True)
+
+
+def _cited_at(method: str, sources: Sequence[str], figures: PublishedFigures) -> tuple[str, ...]:
+    """What is cited at a method's name: its own paper, and the source where all of its figures have one."""
+    keys = [figures.paper_of(method), *(sources if len(sources) == 1 else ())]
+    return tuple(dict.fromkeys(key for key in keys if key in figures.cited))
 
 
 def published_facts(
@@ -99,7 +105,7 @@ def _cell(
     gaps: list[str] = []
     for entry, of in entries:
         if of in ("", dataset):
-            shown += [_figure(figure, column, figures.metrics[metric]) for figure in entry.of(method, metric)]
+            shown += [_figure(figure, column, metric, figures) for figure in entry.of(method, metric)]
             gaps += [gap.text for gap in entry.unknown if gap.cover(method, metric)]
     if not shown:
         return PaperCell(
@@ -121,20 +127,24 @@ def published_metric(column: ColumnSpec | CostSpec, label: str, figures: Publish
     return next((name for name in figures.metrics if name.casefold() == wanted), column.published or label)
 
 
-def _figure(figure: PublishedFigure, column: ColumnSpec | CostSpec, metric: PublishedMetric) -> Figure:
-    if metric.unit in _COUNTS and column.scale == 1:
-        text = f"{figure.printed} {metric.unit}"
+def _figure(
+    figure: PublishedFigure, column: ColumnSpec | CostSpec, metric: str, figures: PublishedFigures
+) -> Figure:
+    unit = figures.metrics[metric].unit
+    if unit in _COUNTS and column.scale == 1:
+        text = f"{figure.printed} {unit}"
     else:
         text = as_published(figure.printed, figure.scale, column.scale)
     return Figure(
         text=text,
         value=figure.value,
         scale=figure.scale,
-        unit=metric.unit,
+        unit=unit,
         mark=figure.mark,
         source=figure.source,
         at=figure.at,
         device=figure.on,
         how=str(figure.made),
         note=figure.note,
+        is_citable=figure.source in figures.cited,
     )

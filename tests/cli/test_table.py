@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -34,11 +35,34 @@ def test_a_table_is_printed_and_written(tmp_path: Path) -> None:
     first = path.read_text().splitlines()[0]
     assert first.startswith("% reelbench table msrvtt ")
     assert str(tmp_path) not in first
-    assert path.with_suffix(".bib").read_text().startswith("@")
+    assert "@inproceedings{reelbench-simda," in path.with_suffix(".bib").read_text()
     assert table("msrvtt", "--format", "csv", "--bib", str(tmp_path / "own.bib")).stdout.startswith(
         "table,part,"
     )
     assert (tmp_path / "own.bib").is_file()
+
+
+def test_somebody_elses_bibliography_is_left_as_it_is(tmp_path: Path) -> None:
+    library = tmp_path / "refs.bib"
+    library.write_text("@book{knuth, title = {TeX}}\n")
+    for words in (["-o", str(tmp_path / "refs.tex")], ["--bib", str(library)]):
+        result = table("webvid", *words)
+        assert result.exit_code == 2
+        assert "'refs.bib' is there, and not a file that `reelbench table` wrote" in result.output
+    assert library.read_text() == "@book{knuth, title = {TeX}}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["refs.bib"]
+
+
+def test_the_sources_of_several_tables_go_into_one_file(tmp_path: Path) -> None:
+    shared = tmp_path / "shared.bib"
+    for name in ("msrvtt", "speed", "prediction"):
+        assert table(name, "-o", str(tmp_path / f"{name}.tex"), "--bib", str(shared)).exit_code == 0
+    keys = re.findall(r"^@\w+\{(.*),$", shared.read_text(), re.MULTILINE)
+    assert len(keys) == len(set(keys))
+    assert {"reelbench-simda", "reelbench-cogvideo", "reelbench-seer"} <= set(keys)
+    assert "reelbench-recalled" not in keys
+    cited = re.findall(r"\\cite\{([^}]*)\}", "".join(p.read_text() for p in tmp_path.glob("*.tex")))
+    assert {key for keys in cited for key in keys.split(",")} <= set(keys)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from ...published import PublishedFigures
 from ..paper_table import PaperCell, PaperRow, PaperTable, RowGroup, TablePart
-from .bibliography import bibitems
+from .bibliography import bibitems, cite
 from .latex_text import breakable, latex_key, latex_text
 
 _LINE_UPRIGHT, _LINE_SIDEWAYS = 75, 115
@@ -76,7 +76,7 @@ def table_latex(
         *float_,
         *([r"\clearpage"] if is_long or is_wide else []),
         *(below if is_long else []),
-        *bibitems(table.sources, figures),
+        *bibitems(table.cited, figures),
         r"\end{document}",
     ]
     return "\n".join([*comments, *document]) + "\n"
@@ -150,8 +150,7 @@ def _name(row: PaperRow, is_published: bool) -> str:
         text = rf"\parbox[t]{{{_LONG_LABEL / 2:.0f}em}}{{\raggedright\strut {breakable(row.label)}\strut}}"
     if is_published:
         text += r"$^\dagger$"
-        if row.sources:
-            text += rf"~\cite{{{','.join(map(latex_key, row.sources))}}}"
+        text += cite(row.cited)
     return text
 
 
@@ -162,7 +161,7 @@ def _cell(cell: PaperCell, errors: bool, significance: bool, cites: bool) -> str
             marks = [] if figure.mark == "P" else [figure.mark]
             marks += map(_letter, cell.marks if number == len(cell.figures) else ())
             raised = rf"\textsuperscript{{{','.join(marks)}}}" if marks else ""
-            cited = rf"~\cite{{{latex_key(figure.source)}}}" if cites else ""
+            cited = cite([figure.source]) if cites and figure.is_citable else ""
             parts.append(_number(figure.text) + raised + cited)
         return " / ".join(parts)
     text = _number(cell.text)

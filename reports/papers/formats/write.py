@@ -13,7 +13,7 @@ from ..notes import Notes, with_notes
 from ..paper_table import PaperTable
 from ..published_rows import shipped_figures
 from ..spec import TableError
-from .bibliography import bibtex
+from .bibliography import WRITTEN_HERE, bibtex, merged_bibtex
 from .html import table_html
 from .latex import table_latex
 from .markdown import table_markdown
@@ -69,7 +69,31 @@ def format_of(path: Path) -> Format:
 
 def bibliography(table: PaperTable, figures: PublishedFigures | None = None) -> str:
     """The sources of the table as BibTeX; "" where it cites none."""
-    return bibtex(table.sources, figures or shipped_figures())
+    return bibtex(table.cited, figures or shipped_figures())
+
+
+def write_bibliography(bib: Path, entries: str, *, merge: bool = False) -> None:
+    """Write entries as a file of ours, or into one.
+
+    Args:
+        merge: keep what is there of other tables.
+
+    Raises:
+        TableError: somebody else's file is there.
+    """
+    old = _own_text(bib)
+    write_output(bib, merged_bibtex(old if merge else "", entries))
+
+
+def _own_text(bib: Path) -> str:
+    """What a file of ours holds; "" where there is none."""
+    old = bib.read_text(encoding="utf-8", errors="replace") if bib.is_file() else ""
+    if old.strip() and not old.startswith(WRITTEN_HERE):
+        raise TableError(
+            f"{bib.name!r} is there, and not a file that `reelbench table` wrote: it is left as it is",
+            "--bib FILE writes the sources elsewhere",
+        )
+    return old
 
 
 def written(
@@ -115,22 +139,26 @@ def write_table(
 
     Args:
         format_: None goes by the file's ending.
-        bib: where the sources go; None takes the name of a LaTeX file with `.bib`, and no file for others.
+        bib: where the sources go, beside those of other tables; None takes the name of a LaTeX file with
+            `.bib`, and no file for others.
 
     Returns:
         the files that were written.
 
     Raises:
-        TableError: the ending asks for no format.
+        TableError: the ending asks for no format, or the `.bib` that is there is not ours.
     """
     figures = figures or shipped_figures()
     format_ = format_ or format_of(path)
     data = written(table, format_, style, figures)
-    write_output(path, data)
-    sources = bibtex(table.sources, figures)
-    if bib is None and format_ == "latex" and sources:
+    entries = bibtex(table.cited, figures)
+    is_named = bib is not None
+    if bib is None and format_ == "latex" and entries:
         bib = path.with_suffix(".bib")
+    if bib is not None:
+        _own_text(bib)  # refused before anything is written
+    write_output(path, data)
     if bib is None:
         return (path,)
-    write_output(bib, sources)
+    write_bibliography(bib, entries, merge=is_named)
     return path, bib

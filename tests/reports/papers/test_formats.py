@@ -110,12 +110,18 @@ def test_latex(hostile: PaperTable) -> None:
     assert text.count("\\begin{") == text.count("\\end{")
     assert r"\input{secret}" not in text
     assert r"a\_b \& \% \$ \# \{\} \textasciitilde{} \textasciicircum{} \textbackslash{}" in text
-    assert r"\textcolor{gray}{Their method$^\dagger$} & \textcolor{gray}{0.2930~\cite{paper-a}}" in text
+    assert (
+        r"\textcolor{gray}{Their method$^\dagger$} & \textcolor{gray}{0.2930~\cite{reelbench-paper-a}}"
+        in text
+    )
     # Within a table's body a line is a row: nothing begins a new one, and no optional argument of \\ follows.
     body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
     assert not re.search(r"\\\\\s*[\[*]", body)
     whole = str(written(hostile, "latex", Style(standalone=True), FIGURES))
-    assert r"\bibitem{paper-a} Ann M\"{u}ller. Paper A: 100\% \& more. CVPR. 2024. arXiv:2400.00001" in whole
+    assert (
+        r"\bibitem{reelbench-paper-a} Ann M\"{u}ller. Paper A: 100\% \& more. CVPR. 2024. arXiv:2400.00001"
+        in whole
+    )
 
 
 def test_letters_of_latex() -> None:
@@ -130,7 +136,8 @@ def test_bibtex(hostile: PaperTable) -> None:
     text = bibtex(hostile.sources, FIGURES)
     assert text == bibliography(hostile, FIGURES)
     assert text.startswith(
-        '@inproceedings{paper-a,\n  title = {{Paper A: 100\\% \\& more}},\n  author = {Ann M\\"{u}ller},\n'
+        "@inproceedings{reelbench-paper-a,\n  title = {{Paper A: 100\\% \\& more}},\n"
+        '  author = {Ann M\\"{u}ller},\n'
         "  year = {2024},\n  booktitle = {CVPR},\n  eprint = {2400.00001},\n"
     )
     assert "  url = {https://example.org/a_b},\n" in text
