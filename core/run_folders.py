@@ -96,10 +96,12 @@ class Results:
     Attributes:
         folder: of the results; of the tables themselves where these lie alone.
         tables: the folder of the Parquet tables.
+        bundle: the name of the file that they were unpacked from, if they were.
     """
 
     folder: Path
     tables: Path
+    bundle: str = ""
 
 
 def find_results(place: Path) -> Results:
@@ -116,7 +118,7 @@ def find_results(place: Path) -> Results:
     """
     if place.is_file() and is_bundle(place):
         folder = _unpacked(place)
-        return Results(folder, folder / _TABLES)
+        return Results(folder, folder / _TABLES, place.name)
     if not place.is_dir():
         what = "a file, and no folder of results" if place.exists() else "not there"
         raise StoreError(

@@ -48,6 +48,8 @@ class _Section:
     rows: tuple[tuple[str, str, tuple[str, ...]], ...]
     """Verdict, metric's name for the plot, and the texts of each cell."""
     notes: tuple[str, ...]
+    one_pair: bool
+    """Whether all cells are of the same methods, which needs no column."""
     plots: tuple[DotPlot, ...]
     moved: tuple[tuple[str, tuple[_Moved, ...]], ...]
     """Of each cell with clips a heading, and these."""
@@ -127,8 +129,10 @@ def check_place(path: Path, *, force: bool = False) -> None:
 
 def _title(comparison: Comparison) -> str:
     a, b = comparison.a, comparison.b
-    if (a.name, a.run_id) != (b.name, b.run_id):
+    if a.name != b.name:
         return f"{a.name} against {b.name}"
+    if a.run_id != b.run_id:
+        return f"{a.name} ({a.run_id}) against {b.name} ({b.run_id})"
     return f"{a.name}: {', '.join(a.methods)} against {', '.join(b.methods)}"
 
 
@@ -141,6 +145,7 @@ def _section(title: str, cells: Sequence[ComparedCell], clips: _Clips) -> _Secti
             for cell, mark in zip(cells, marks, strict=True)
         ),
         notes=tuple(notes),
+        one_pair=len({cell.methods for cell in cells}) == 1,
         plots=tuple(_plots(cells)),
         moved=tuple(
             (

@@ -105,9 +105,9 @@ def _results(place: Place) -> Results:
 def _side(place: Place, side: Measured, labels: Sequence[str]) -> Side:
     name = str(place.folder if isinstance(place, Results) else place)
     return Side(
-        name=fit_to_leave(name),
+        name=fit_to_leave(name).removeprefix(".../"),
         run=str(side.run["run"] or ""),
-        run_id=side.results.folder.resolve().name,
+        run_id=fit_to_leave(side.results.bundle or side.results.folder.resolve().name),
         methods=tuple(labels),
     )
 

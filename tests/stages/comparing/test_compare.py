@@ -447,6 +447,33 @@ def test_the_page_shows_the_clips_that_move_a_difference_beside_each_other_and_f
     assert "not embedded" in page.locator("main").inner_text()
 
 
+def test_a_bundle_is_named_by_its_file_and_the_page_shows_all_columns(
+    tmp_path: Path, page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    benchmark, zipped, file = (
+        Path(reelbench.__file__).parent / "docs" / "benchmark", tmp_path / "x.zip", tmp_path / "page.html",
+    )  # fmt: skip
+    made = CliRunner().invoke(
+        app, ["bundle", str(benchmark), "--output", str(zipped)], catch_exceptions=False
+    )
+    assert made.exit_code == 0
+    done = run(
+        zipped, benchmark, "--metric", "clipsim", "--metric", "frame_consistency_all_pairs", "--page", file
+    )
+    assert "A: x.zip (run demo, x.zip): " in done.output
+    page.set_viewport_size({"width": 1100, "height": 800})
+    page.goto(file.as_uri())
+    assert page.title().startswith("x.zip against ")
+    assert "..." not in page.title()
+    widths = page.evaluate(
+        "[...document.querySelectorAll('.scroll')].map(c => c.scrollWidth - c.clientWidth)"
+    )
+    assert len(widths) >= 2
+    assert not any(widths)
+    assert page.locator("td:nth-child(2)", has_text="text2video-zero").first.bounding_box()["height"] < 60
+
+
 def test_a_page_replaces_pages_of_comparisons_only(tmp_path: Path) -> None:
     a, b = Made(tmp_path / "a", {"m": 0.05}).write(), Made(tmp_path / "b", {"m": -0.05}).write()
     ours, other, empty = (tmp_path / name for name in ("page.html", "run.yaml", "empty.html"))
