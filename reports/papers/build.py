@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from ...core.errors import unknown_name
 from ...core.redaction import fit_to_leave
 from ...core.run_folders import Results
 from ...core.types import Conditioning
@@ -52,10 +53,11 @@ def build_table(
     Raises:
         TableError: a run has nothing of the table, or runs cannot stand together.
         StoreError: a run's tables are missing or cannot be read.
-        UnknownNameError: the table names published figures that do not exist.
+        UnknownNameError: the table names published figures that do not exist, or a run has no such protocol.
     """
     sources = [Source(place, dataset, protocol) for place in results]
     named_apart(sources)
+    _refuse_unknown_protocol(protocol, sources)
     _refuse_the_empty(spec, sources)
     apart = list(differences(spec, sources))
     if apart and not allow_mixed:
@@ -63,7 +65,23 @@ def build_table(
             f"these runs cannot share the table {spec.name!r}: {'; '.join(apart)}",
             "measure both alike, or --allow-mixed shows each run as a part of its own, ranked apart",
         )
-    return _Table(spec, sources, figures or shipped_figures(), command).build(is_mixed=bool(apart))
+    figures = figures or shipped_figures()
+    _refuse_unknown_figures(spec, figures)
+    return _Table(spec, sources, figures, command).build(is_mixed=bool(apart))
+
+
+def _refuse_unknown_figures(spec: TableSpec, figures: PublishedFigures) -> None:
+    known = {name.casefold() for name in figures.metrics}
+    for column in spec.all_columns:
+        if spec.published and column.published and column.published.casefold() not in known:
+            raise unknown_name("published metric", column.published, figures.metrics)
+
+
+def _refuse_unknown_protocol(protocol: str, sources: Sequence[Source]) -> None:
+    for source in sources:
+        known = {row["protocol"] for row in source.optional("summary") if row["protocol"]}
+        if protocol and protocol not in known:
+            raise unknown_name(f"protocol of the run {source.run!r}", protocol, known)
 
 
 def _refuse_the_empty(spec: TableSpec, sources: Sequence[Source]) -> None:

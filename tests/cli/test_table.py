@@ -42,6 +42,15 @@ def test_a_table_is_printed_and_written(tmp_path: Path) -> None:
     assert (tmp_path / "own.bib").is_file()
 
 
+def test_a_column_of_figures_that_nobody_published_is_refused(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("title: Own\ncolumns: [{metric: fvd, published: FWD}]\npublished: [msrvtt]\n")
+    result = table(str(own))
+    assert result.exit_code == 2
+    assert "unknown published metric 'FWD'" in result.output
+    assert "did you mean" in result.output
+
+
 def test_somebody_elses_bibliography_is_left_as_it_is(tmp_path: Path) -> None:
     library = tmp_path / "refs.bib"
     library.write_text("@book{knuth, title = {TeX}}\n")
@@ -74,6 +83,10 @@ def test_the_sources_of_several_tables_go_into_one_file(tmp_path: Path) -> None:
         (("msrvtt", "--notes", "shrt"), "did you mean 'short'?"),
         (("msrvtt", "-o", "x.pdf"), "the ending of 'x.pdf' is none of a table's"),
         (("msrvtt", "nowhere"), "'nowhere' is not there"),
+        (
+            ("msrvtt", BENCHMARK, "--protocol", "claen"),
+            "'claen'; known: clean",
+        ),
         (("webvid", BENCHMARK), "the table needs any of fvd, clipsim on webvid; the run has"),
         (("msrvtt", BENCHMARK, BENCHMARK), "named twice"),
     ],
