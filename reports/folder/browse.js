@@ -416,8 +416,9 @@ function update({ isFromAddress } = {}) {
   chosen.forEach((row, index) => { tops[index + 1] = tops[index] + heightOf(row); });
   list.style.height = `${tops[chosen.length]}px`;
   const numClips = chosen.reduce((sum, row) => sum + shownClips(row).length, 0);
-  byId("count").textContent =
-    `${chosen.length === rows.length ? "" : `${chosen.length} of `}${rows.length} prompts, ${numClips} clips`;
+  byId("count").textContent = chosen.length
+    ? `${chosen.length === rows.length ? "" : `${chosen.length} of `}${rows.length} prompts, ${numClips} clips`
+    : `None of ${rows.length} prompts matches: Reset shows all`;
   if (!isFromAddress) toAddress();
   render();
 }
