@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,12 +51,16 @@ def ui(
         from ..core.errors import StoreError
 
         raise StoreError(f"{relative(folder)} has no page", "`reelbench report` with the run file writes it")
-    with contextlib.ExitStack() as stack:
+    with _stopped_by_signals(), contextlib.ExitStack() as stack:
         listener = stack.enter_context(listening(port, DEFAULT_PORT))
         server = PageServer(listener, folder)
         threading.Thread(target=server.serve_forever, args=(0.2,), daemon=True).start()
         stack.callback(server.shutdown)
         typer.echo(f"page     {server.page}")
+        if not (folder / PAGES[0]).is_file():
+            typer.echo(
+                f"         of an older layout; `reelbench report RUN_FILE --id {folder.name}` builds the page"
+            )
         if opens:
             webbrowser.open(server.page)
         if with_mlflow:
@@ -65,6 +70,16 @@ def ui(
         typer.echo("Ctrl-C ends what was started here.")
         while True:
             time.sleep(1.0)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Say "stopped": the line of other commands promises that their work goes on, and here is none."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        typer.echo("stopped", err=True)
+        raise typer.Exit(143 if isinstance(error, SystemExit) else 130) from None
 
 
 def _mlflow(run: str, results: Results, stack: contextlib.ExitStack) -> str:

@@ -90,7 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.FORBIDDEN, "this server answers to 127.0.0.1 and localhost only")
             return
         path = urlsplit(self.path).path
-        if path == "/":
+        if path == "/report/":
+            path += "index.html"
+        if path in ("/", "/report"):
             self.send_response(HTTPStatus.FOUND)
             self.send_header("Location", urlsplit(self.server.page).path)
             self.send_header("Content-Length", "0")

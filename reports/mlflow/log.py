@@ -2,9 +2,10 @@
 
 One parent run for the benchmark, a child for each method and data set. Runs are found by a tag with the
 digest of their content: logging again changes nothing, or finishes one that was killed. A parent lasts from
-the start of the run to its tables, a child as long as its clips took to tune and sample, and both are FAILED
-where something of them failed. What an earlier version logged of the same results goes to MLflow's bin, from
-which `mlflow runs restore` takes it. Log from one process.
+the start of the run to its tables, a child within that as long as its clips took to tune and sample, or all
+of it where they took longer than this run. Both are FAILED where something of them failed. What an earlier
+version logged of the same results goes to MLflow's bin, from which `mlflow runs restore` takes it. Log from
+one process.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import fcntl
 import json
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -135,8 +137,14 @@ class _Place:
 
 
 def _span(tables_folder: Path) -> tuple[int, int]:
-    """Start of the run and its end, in ms: as its record has them, else from the name of the folder of its
-    results to when its tables were whole."""
+    """Start of the run and its end, in ms, never in the future: as its record has them, else from the name of
+    the folder of its results to when its tables were whole."""
+    now = int(1000 * time.time())
+    start, end = (min(moment, now) for moment in _recorded_span(tables_folder))
+    return start, end
+
+
+def _recorded_span(tables_folder: Path) -> tuple[int, int]:
     record = read_record(tables_folder.parent) or RunRecord()
     with contextlib.suppress(ValueError):
         start, end = (datetime.fromisoformat(text).timestamp() for text in (record.started, record.ended))
@@ -191,9 +199,10 @@ def _log_content(
             _TABLES_TAG: json.dumps([{"path": SUMMARY, "type": "table"}]),
         }
         # MLflow lists the newest first: a millisecond apart they stand in the order of the table.
-        begin = start + len(records.children) - index
-        span = (begin, end if child.work_s is None else begin + int(1000 * child.work_s))
-        child_id = _upsert(client, experiment, span, child, tags, parent_id)
+        begin = min(start + len(records.children) - index, end)
+        done = end if child.work_s is None else begin + int(1000 * child.work_s)
+        # Clips of an earlier run may have taken longer than this one: nothing ends after its parent.
+        child_id = _upsert(client, experiment, (begin, min(done, end)), child, tags, parent_id)
         with _sent(client, child_id) as folder:
             content.write_child(child, folder)
     place.advanced()

@@ -22,6 +22,7 @@ VARIABLE = "MLFLOW_TRACKING_URI"
 
 _LOOK_TIMEOUT_S = 3.0
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_SCHEMES = ("http", "https", "databricks", "uc", "sqlite", "postgresql", "mysql", "mssql")
 _OTHER_AUTHENTICATION = (
     "MLFLOW_TRACKING_AUTH",
     "MLFLOW_TRACKING_AWS_SIGV4",
@@ -148,11 +149,13 @@ def check_tracking_uri(tracking_uri: str, source: str = "") -> None:
             host = "" if parts.hostname and parts.port != 0 else "; it names no host"
         except ValueError as error:
             host = f"; {error}"
-    if not is_place or tracking_uri.startswith("file:") or host:
+    scheme = tracking_uri.partition("://")[0].partition("+")[0].lower()
+    is_place = is_place and ("://" not in tracking_uri or scheme in _SCHEMES)
+    if not is_place or host:
         who = f"{source}: " if source else ""
         raise StoreError(
-            f"{who}tracking URI {tracking_uri!r} is none that MLflow takes{host}: "
-            "folders are no longer, only databases and servers",
+            f"{who}tracking URI {masked(tracking_uri)!r} is none that MLflow takes{host}: "
+            f"folders are no longer, only servers and databases ({', '.join(_SCHEMES)})",
             "use sqlite:////absolute/path/mlflow.db, or the address of a server, http://HOST:PORT",
         )
 

@@ -220,9 +220,10 @@ def _metric_plots(section: MethodTable) -> dict[str, list[DotPlot]]:
             for row in group.rows:
                 cell, saw = row.cells[index], f"Saw: {group.conditioning}"
                 if cell.value is not None:
-                    marks.append(
-                        Mark(row.method, cell.shown, cell.value, cell.low, cell.high, saw, cell.is_best)
-                    )
+                    low = cell.low
+                    if column.level == "cost" and low is not None:
+                        low = max(low, 0.0)  # no clip takes less than no time
+                    marks.append(Mark(row.method, cell.shown, cell.value, low, cell.high, saw, cell.is_best))
         if plot := dot_plot(column.heading, marks):
             plots["cost" if column.level == "cost" else "quality"].append(plot)
     return plots
@@ -252,6 +253,7 @@ def _comparison_views(rows: Iterable[Row], labels: Mapping[str, str]) -> list[di
             f"Holm p {format_p_value(row['p_holm'])} (raw {format_p_value(row['p_value'])}), "
             f"{row['num_pairs']} pairs of {row['num_sources']} sources"
             + (f", detectable {format_rounded(found)}" if is_value(found := row["min_detectable"]) else "")
+            + (f"; {_DISAGREE}" if _disagree(row) else "")
             for row in drawn
         ]
         notes = [f"{_pair(row)}: {note}" for row in members for note in (row["notes"] or "").splitlines()]
@@ -267,6 +269,17 @@ def _comparison_views(rows: Iterable[Row], labels: Mapping[str, str]) -> list[di
             }
         )
     return views
+
+
+_DISAGREE = "bar and raw p disagree about zero, as two ways of reckoning may: no sure difference"
+
+
+def _disagree(row: Row) -> bool:
+    """Whether the interval excludes zero and the test finds nothing at 5%, or the other way round."""
+    low, high, p_value = row["low"], row["high"], row["p_value"]
+    if not (is_value(low) and is_value(high) and is_value(p_value)):
+        return False
+    return bool((low > 0 or high < 0) != (p_value < 0.05))
 
 
 def _pair(row: Row) -> str:

@@ -56,6 +56,8 @@ def test_the_page_and_its_files_are_read(server: PageServer) -> None:
     assert ask(server, "/favicon.ico")[0] == 204
     (server.folder / "report" / "index.html").write_text("new")
     assert server.page.endswith("/report/index.html")
+    assert ask(server, "/report/")[:2] == (200, b"new")
+    assert ask(server, "/report")[2]["Location"] == "/report/index.html"
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,8 @@ def test_all_nights_of_a_run_go_to_another_store_once(nights: Path, mlflow_uri: 
         if run.data.params.get("method") == "zs2" and run.data.tags["mlflow.parentRunId"] == first.info.run_id
     ]
     assert child.info.end_time - child.info.start_time == 45_000
+    # Nothing ends after its parent, however long the clips took that an earlier run made.
+    assert all(run.info.end_time <= max(first.info.end_time, second.info.end_time) for run in runs)
     curve = client.get_metric_history(child.info.run_id, "curve/FVD")
     assert [(point.step, point.value) for point in curve] == [(4, 400.0), (8, 320.0)]
     assert child.data.metrics["FVD"] == 298.1324 - 2 * 21.5
@@ -130,6 +132,7 @@ def test_what_an_earlier_version_logged_of_the_same_results_goes_to_the_bin(
         (["{run}", "--to", "mlruns"], "--to: tracking URI 'mlruns' is none that MLflow takes"),
         (["{run}", "--to", "sqlite:///x.db"], "relative to the working directory"),
         (["{run}", "--to", "http://me:secret-word@host:port"], "is none that MLflow takes"),
+        (["{run}", "--to", "ftp://me:secret-word@host/y"], "servers and databases (http, https"),
         (["{alone}"], "say where with --to"),
     ],
 )
