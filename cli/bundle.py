@@ -42,9 +42,15 @@ def bundle(
 
     Exit code 0: written; 2: something to mend first.
     """
+    from ..core.bundles import is_bundle
+    from ..core.errors import StoreError
     from ..evaluation.progress import EvaluationProgress
     from ..stages.bundle.contents import write_bundle
 
+    if str(output) == "-":
+        raise StoreError("a bundle is not written to standard output", "name a file: -o x.zip")
+    if is_bundle(Path(place)):
+        raise StoreError(f"{place!r} is a bundle already", "copy it, or pack the run that it was made from")
     results = results_at(place)
     with EvaluationProgress("bundle", 1, quiet=as_json) as bar:
         written = write_bundle(results, output, features=features, clips=clips, store=store, force=force)

@@ -48,7 +48,8 @@ def verify(
         Path,
         typer.Argument(
             metavar="PLACE",
-            help="A bundle (x.zip), a run file, the --output of `reelbench evaluate`, a folder of results in "
+            help="A bundle (x.zip), a run file, the folder of a run, the "
+            "--output of `reelbench evaluate`, a folder of results in "
             "it, or a store.",
         ),
     ],
@@ -114,9 +115,14 @@ def _place(place: Path, output: Path | None) -> _Place:
         ReelbenchError: nothing of the kind is there.
     """
     from ..core.errors import StoreError
-    from ..core.run_folders import results_dir
+    from ..core.run_folders import find_results, results_dir
     from ..evaluation.result_folder import INPUTS, STORE
+    from ..stages.comparing.measured import Measured
 
+    if not place.exists():
+        raise StoreError(
+            f"there is no such file or folder: {str(place)!r}", "give a bundle (x.zip) or a run file"
+        )
     if not place.is_dir():
         run = load(place, None, None, output)
         if not run.store_dir.is_dir():
@@ -131,10 +137,21 @@ def _place(place: Path, output: Path | None) -> _Place:
     if (folder / STORE).is_dir():
         results = [place] if folder != place else sorted(path.parent for path in folder.glob(f"*/{INPUTS}"))
         return _Place(folder / STORE, tuple(results), "the same `reelbench evaluate`")
-    raise StoreError(
-        f"nothing to verify in {str(place)!r}: it is neither a store nor the output of an evaluation",
-        "give a run file, the folder that was --output (evaluations), or a store",
-    )
+    try:
+        found = find_results(place)
+    except StoreError:
+        raise StoreError(
+            f"nothing to verify in {str(place)!r}: it is neither results nor a store nor the output of an "
+            "evaluation",
+            "give a run file, the folder of a run (out/demo), the folder that was --output (evaluations), or "
+            "a store",
+        ) from None
+    if (store := Measured(found).store) is None:
+        raise StoreError(
+            f"the store that the results in {str(place)!r} were made from is not here",
+            "give the run file, or the store itself",
+        )
+    return _Place(store.root, (found.folder.resolve(),), "`reelbench run` with its run file", True)
 
 
 def _print(

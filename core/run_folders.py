@@ -28,6 +28,7 @@ from .atomic_write import write_text_atomic
 from .bundles import is_bundle, unpack
 from .errors import StoreError
 from .hashing import digest_file
+from .run_record import RECORD
 from .set_aside import set_aside
 from .waiting import say
 
@@ -139,12 +140,13 @@ def find_results(place: Path) -> Results:
     )
 
 
-def _is_a_table(member: str) -> bool:
-    return member.startswith(f"{_TABLES}/")
+def _is_read(member: str) -> bool:
+    """Whether a member of a bundle is read where the bundle stands for its results."""
+    return member.startswith(f"{_TABLES}/") or member == RECORD
 
 
 def _unpacked(bundle: Path) -> Path:
-    """The folder of a bundle's tables in the user's cache, by the content of the file.
+    """The folder of a bundle's tables and record in the user's cache, by the content of the file.
 
     What the table of clips says of files is left out: a stranger's table must not have files of this machine
     shown or copied.
@@ -156,14 +158,14 @@ def _unpacked(bundle: Path) -> Path:
     import pyarrow.parquet as pq
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reelbench" / "bundles"
-    folder = cache / digest_file(bundle)[:32]
+    folder = cache / f"{digest_file(bundle)[:32]}-2"  # the first version unpacked tables alone
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     temporary = cache / f".{uuid.uuid4().hex[:12]}.tmp"
     temporary.mkdir()
     try:
-        unpacked = unpack(bundle, temporary, wanted=_is_a_table)
+        unpacked = unpack(bundle, temporary, wanted=_is_read)
         if broken := [name for name in unpacked.faults if name.startswith(f"{_TABLES}/")]:
             raise StoreError(
                 f"{str(bundle)!r}: {broken[0]} {unpacked.faults[broken[0]]}",

@@ -56,8 +56,12 @@ def read_record(folder: Path) -> RunRecord | None:
     """The record of results; None where there is none (of an earlier version) or it cannot be read."""
     try:
         data: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        known = {item.name for item in fields(RunRecord)}
-        return RunRecord(**{name: value for name, value in data.items() if name in known})
+        usual = RunRecord()
+        known = {item.name: type(getattr(usual, item.name)) for item in fields(RunRecord)}
+        found = {name: value for name, value in data.items() if name in known}
+        if not all(isinstance(value, known[name]) for name, value in found.items()):
+            return None  # a stranger's, from a bundle
+        return RunRecord(**found)
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return None
 

@@ -385,8 +385,12 @@ def read_table(folder: Path, name: str) -> pa.Table:
     """
     path = folder / f"{name}.parquet"
     if not path.is_file():
+        there = ", ".join(other for other in SCHEMAS if (folder / f"{other}.parquet").is_file())
         raise StoreError(
-            f"no table {path}", "run `reelbench run` (or `reelbench report`) for this run file first"
+            f"no table {name!r} in {folder}: " + (f"it has {there}" if there else "there is no table"),
+            "`reelbench run`, `report` and `evaluate` write all of them; recorded results keep some"
+            if there
+            else "`reelbench run` writes the tables of a run",
         )
     try:
         table = pq.ParquetFile(path).read()

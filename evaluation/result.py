@@ -68,9 +68,11 @@ class Evaluation:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the table, and what there is to know of it."""
-        from ..reports.tables.frames import frame_html
+        from ..reports.tables.frames import facts_of, frame_html, with_arrows
 
-        return frame_html(self.table(formatted=True), self.problems)
+        return frame_html(
+            with_arrows(self.table(formatted=True), self.summary), [*facts_of(self.summary), *self.problems]
+        )
 
     def __str__(self) -> str:
         from ..reports.pages.markdown_report import comparison_markdown

@@ -118,6 +118,36 @@ class UnknownMetricError(UnknownNameError, KeyError):
     __str__ = UnknownNameError.__str__
 
 
+def with_arrows(frame: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """`table_frame`'s table with its metrics as tables head them: "FVD ↓"."""
+    heads = {}
+    for row in summary.to_dict("records"):
+        arrow = {True: " ↑", False: " ↓"}.get(row["higher_is_better"], "")
+        heads[row["metric"]] = f"{row['label'] or row['metric']}{arrow}"
+    level = "metric" if frame.columns.nlevels > 1 else None
+    return frame.rename(columns=heads, level=level)
+
+
+def facts_of(summary: pd.DataFrame) -> list[str]:
+    """What has to stand below a table: protocols, how many clips, and the notes on its values.
+
+    Args:
+        summary: `read_summary`'s, over all seeds.
+    """
+    measured = summary[summary["level"] != "cost"]
+    protocols = [text for text in dict.fromkeys(measured["protocol"]) if text]
+    counts = sorted({int(n) for n in measured["n"].dropna()})
+    span = "" if not counts else str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    notes: dict[str, list[str]] = {}
+    for label, text in zip(measured["label"], measured["notes"], strict=True):
+        for note in (text or "").split("\n"):
+            notes.setdefault(note, []).append(label)
+    return [
+        f"Protocol: {', '.join(protocols)}. N: {span or 'none'} clips.",
+        *(f"{', '.join(dict.fromkeys(labels))}: {note}" for note, labels in notes.items() if note),
+    ]
+
+
 def frame_html(frame: pd.DataFrame, notes: Sequence[str] = ()) -> str:
     """A frame as HTML for notebooks: escaped, in the colours of whatever is around it.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from textwrap import fill
 from typing import Any
 
 from ...core.markdown import escape_markdown as escape
@@ -71,13 +72,7 @@ Install Reelbench {escape(str(head["reelbench"]))} (no GPU, no model weights and
 
     reelbench verify FILE.zip        # or, where it is unpacked: sh rescore.sh
 
-It checks the digest of every file, that each protocol's digest follows from its settings, and computes the
-{
-        "scores, the summary with its errors and intervals, and the paired tests again from the features"
-        if head["features"]
-        else "summary with its errors and intervals, and the paired tests again from the scores"
-    }. It prints metric by metric what agrees exactly, what agrees within a stated
-tolerance, and what does not. Nothing in this bundle is run as code.
+{fill(_checked(bool(head["features"])), 100)}
 
 ## What is here
 
@@ -87,6 +82,19 @@ tolerance, and what does not. Nothing in this bundle is run as code.
 The tables open with pandas: `pandas.read_parquet("tables/summary.parquet")`. A row without a `seed` is over
 all seeds. Paths of the machine that made the results were cut to their last part.
 {missing}"""
+
+
+def _checked(has_features: bool) -> str:
+    again = (
+        "scores, the summary with its errors and intervals, and the paired tests again from the features"
+        if has_features
+        else "summary with its errors and intervals, and the paired tests again from the scores"
+    )
+    return (
+        "It checks the digest of every file, that each protocol's digest follows from its settings, and "
+        f"computes the {again}. It prints metric by metric what agrees exactly, what agrees within a stated "
+        "tolerance, and what does not. Nothing in this bundle is run as code."
+    )
 
 
 def script() -> str:

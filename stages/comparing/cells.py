@@ -265,7 +265,10 @@ def _sets(metric: SetMetric, ours: Row, theirs: Row, a: Measured, b: Measured) -
         name for name, store, mine in zip("AB", stores, keys, strict=True) if store is None or not mine
     ]
     if lacking:
-        raise MetricError(f"the features of {' and '.join(lacking)} are not here")
+        raise MetricError(
+            f"the store with the features of {' and '.join(lacking)} is not here (features of a bundle are "
+            "not read by compare)"
+        )
     if set(references[0].values()) != set(references[1].values()):
         num = len(set(references[0].values()) ^ set(references[1].values()))
         raise MetricError(f"the references or their features are other ones ({num} differ)")

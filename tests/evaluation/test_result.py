@@ -15,6 +15,7 @@ from reelbench.core.errors import StoreError, UnknownNameError
 from reelbench.core.tables import Tables
 from reelbench.datasets.video import write_lossless
 from reelbench.evaluation import Evaluation, evaluate
+from reelbench.reports.tables.frames import facts_of
 
 ROOT = Path(reelbench.__file__).resolve().parent
 PAGE = (ROOT / "docs" / "tables.md").read_text(encoding="utf-8")
@@ -101,6 +102,15 @@ def test_a_notebook_shows_the_table_with_foreign_names_as_text(result: Evaluatio
     assert "a<b>" not in shown
     assert "color:inherit" in shown  # neither light nor dark
     assert not re.search(r"#[0-9a-f]{3,6}\b|rgb\(", shown)
+    assert "PSNR ↑" in shown
+    assert "N: 3 clips" in shown
+
+
+def test_a_notebook_shows_protocol_and_warnings_below_the_table(result: Evaluation) -> None:
+    summary = result.summary.assign(label="FVD", notes="N = 3: below 400 fvd is unreliable")
+    (protocol,) = set(summary["protocol"])
+    shown = facts_of(summary)
+    assert shown == [f"Protocol: {protocol}. N: 3 clips.", "FVD: N = 3: below 400 fvd is unreliable"]
 
 
 def test_recorded_tables_pivot_over_data_sets() -> None:
@@ -113,6 +123,8 @@ def test_recorded_tables_pivot_over_data_sets() -> None:
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no results"):
         reelbench.read_summary(tmp_path)
+    with pytest.raises(StoreError, match=r"no table .clips. in .*: it has runs, scores"):
+        reelbench.read_frame(RECORDED, "clips")
     with pytest.raises(UnknownNameError, match="did you mean 'scores'"):
         reelbench.read_frame(tmp_path, "score")
 
@@ -141,13 +153,16 @@ def test_the_page_has_every_column_with_its_type(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", *ROWS])
-def test_the_examples_of_the_page_run(name: str, result: Evaluation) -> None:
-    """Each is run with what the first one on the page imports, on the tables of a real evaluation."""
+@pytest.mark.parametrize("is_recorded", [False, True])
+def test_the_examples_of_the_page_run(name: str, is_recorded: bool, result: Evaluation) -> None:
+    """Each is run with what the first one on the page imports, on the tables of a real evaluation, and on
+    the recorded ones where these have the table."""
+    place = RECORDED if is_recorded else result.folder
+    if is_recorded and name and not (RECORDED / f"{name}.parquet").is_file():
+        return
     text = PARTS[name] if name else PAGE.partition("## ")[0]
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    code = code.replace('"out/demo"', repr(str(result.folder)))
+    code = code.replace('"out/demo"', repr(str(place)))
     shown: list[object] = []
-    exec(
-        code, {"reelbench": reelbench, "place": result.folder, "print": lambda *values: shown.extend(values)}
-    )
+    exec(code, {"reelbench": reelbench, "place": place, "print": lambda *values: shown.extend(values)})
     assert shown

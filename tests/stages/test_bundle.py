@@ -26,6 +26,7 @@ from reelbench.datasets.video import write_lossless
 from reelbench.evaluation import evaluate
 from reelbench.stages.bundle.checks import Verified, verify_bundle
 from reelbench.stages.bundle.contents import write_bundle
+from reelbench.stages.comparing.measured import Measured
 
 SECRET = "hf_" + "a1B2" * 8
 
@@ -331,6 +332,7 @@ def test_a_bundle_stands_for_its_results(
     clips = read_table(found.tables, "clips").to_pylist()
     assert {row["path"] for row in clips} == {None}, "no file of this machine is named by a stranger"
     assert find_results(bundle) == found
+    assert Measured(found).record is not None
     with pytest.raises(NoBundleError):
         find_results(archive_of(tmp_path / "x.zip", "README.md"))
 
