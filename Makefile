@@ -2,7 +2,7 @@
 # make benchmark: the same with 256 clips of each method, for hours; kill it and start it again as you like.
 # make demo-data, make benchmark-data: only the data sets of these, for deployments (see docs/deployment.md).
 # make tables: the tables of papers, in all formats, from small runs on the embedded world (out/tables).
-# make test: install, run the whole test suite.
+# make test: install, run the test suite, all but a few long drills; make drills: these.
 # make check: what a developer runs all the time: lint, formats, layers, in seconds.
 # make test-quick: what a developer runs before a commit, in a few minutes: the parts that train nothing.
 # make smoke: install, run the tests that show within two minutes whether the installation works.
@@ -34,7 +34,7 @@ LOCKS := requirements-bootstrap.lock requirements.lock pyproject.toml
 
 PYTHON_IS := -c 'import sys; print(sys.version)'
 
-.PHONY: demo demo-data benchmark benchmark-data tables check test test-quick smoke docs venv lock lint clean
+.PHONY: demo demo-data benchmark benchmark-data tables check test test-quick drills smoke docs venv lock lint clean
 .DEFAULT_GOAL := demo
 
 # Clips and captions of the first N samples are those of the first N of more.
@@ -61,6 +61,9 @@ tables: venv
 
 test: venv
 	@$(BIN)/python -m pytest $(IN_PARALLEL)
+
+drills: venv
+	@$(BIN)/python -m pytest -m drill --durations=0
 
 smoke: venv
 	@$(BIN)/python -m pytest -m smoke --durations=5

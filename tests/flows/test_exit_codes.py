@@ -15,6 +15,7 @@ from reelbench.flows.servers.prefect_server import is_running
 pytestmark = pytest.mark.e2e
 
 
+@pytest.mark.drill
 def test_interrupted_then_finished_with_a_failure(
     bench: Any, tiny_run_file: Callable[..., Path], tmp_path: Path
 ) -> None:

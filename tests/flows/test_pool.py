@@ -422,6 +422,7 @@ with Pool(RayWorkers(ResourcesEntry(num_actors=1), Path("store"), Path("logs")),
 )
 
 
+@pytest.mark.drill
 def test_a_cluster_that_is_joined_works_in_the_runs_folder_and_asks_for_no_token_of_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clean_environment: dict[str, str]
 ) -> None:

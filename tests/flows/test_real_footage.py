@@ -64,6 +64,7 @@ def _short_protocol(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.drill
 def test_real_clips_are_tuned_on_edited_and_measured(bench: Any, editing: Path, tmp_path: Path) -> None:
     artifacts = tmp_path / "out" / "store" / "artifacts"
     process = bench.start_file(editing)

@@ -19,7 +19,7 @@ from reelbench.core.run_folders import holds_results
 pytestmark = pytest.mark.e2e
 
 
-@pytest.mark.parametrize("executor", ["auto", "local"])
+@pytest.mark.parametrize("executor", [pytest.param("auto", marks=pytest.mark.drill), "local"])
 def test_a_killed_run_goes_on_where_it_stopped(
     bench: Any, undisturbed: Path, tmp_path: Path, executor: str
 ) -> None:

@@ -45,6 +45,7 @@ def proxy() -> Iterator[RecordingProxy]:
         yield found
 
 
+@pytest.mark.drill
 def test_a_run_in_hard_surroundings(bench: Any, proxy: RecordingProxy, tmp_path: Path) -> None:
     output = tmp_path / 'w e?ird #1 %41 & "q" é\'s' / "out"
     long = tmp_path / ("x" * 100)

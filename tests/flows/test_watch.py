@@ -92,6 +92,7 @@ def test_a_night_that_ends_before_its_tables_ends_with_the_words_of_the_run(tmp_
 
 
 @pytest.mark.e2e
+@pytest.mark.drill
 def test_a_planted_regression_is_a_state_an_exit_code_and_a_page(
     bench: Any, tiny_run_file: Callable[..., Path], tmp_path: Path
 ) -> None:
