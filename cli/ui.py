@@ -59,7 +59,9 @@ def ui(
         typer.echo(f"page     {server.page}")
         if not (folder / PAGES[0]).is_file():
             typer.echo(
-                f"         of an older layout; `reelbench report RUN_FILE --id {folder.name}` builds the page"
+                "note: this is of an older layout, and "
+                f"`reelbench report RUN_FILE --id {folder.name}` builds the page",
+                err=True,
             )
         if opens:
             webbrowser.open(server.page)

@@ -138,9 +138,12 @@ def mlflow_uri(empty_mlflow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return f"sqlite:///{tmp_path}/mlflow/mlflow.db"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium that is on this machine, driven by Playwright; tests are skipped without one."""
+    """A headless Chromium that is on this machine, driven by Playwright; tests are skipped without one.
+
+    For one file: Playwright keeps an event loop of its own running until it ends.
+    """
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
         pytest.skip("no Chromium on this machine")
